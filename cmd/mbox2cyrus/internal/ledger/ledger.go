@@ -1,0 +1,371 @@
+// Package ledger is the durable record of what was done: which file of the UW
+// host became which Cyrus mailbox, message by message.
+//
+// It lives in the state directory:
+//
+//	lock                 held (fcntl) by the one run that may write
+//	ledger.jsonl         the journal: one JSON object a line, only ever appended
+//	manifests/ID.tsv     one line a message of the mailbox with that unique id
+//
+// The last line about a mailbox in the journal is its state. A line is synced
+// to disk before anything relies on it. A torn last line, as a crash leaves it,
+// is dropped; damage anywhere else is an error, never guessed around.
+package ledger
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+)
+
+// Version of the journal's format, in its first line. docs/ledger.md describes it.
+const Version = 1
+
+const journalName = "ledger.jsonl"
+
+// State is how far a mailbox has come. Each state is durable before the next
+// is begun.
+type State string
+
+const (
+	// Begun: its unique id is chosen; its directory may hold anything.
+	Begun State = "begun"
+	// Filled: message files, header, index and manifest are complete on disk,
+	// but Cyrus may not know of it yet.
+	Filled State = "filled"
+	// Verified: Cyrus rebuilt its index and the index says what the source said.
+	Verified State = "verified"
+)
+
+// RawName is a name from the UW host, any bytes. In JSON it is a string where
+// it is UTF-8, else {"b64": …}.
+type RawName string
+
+// MarshalJSON implements json.Marshaler.
+func (n RawName) MarshalJSON() ([]byte, error) {
+	if utf8.ValidString(string(n)) {
+		return json.Marshal(string(n))
+	}
+	return json.Marshal(map[string]string{"b64": base64.StdEncoding.EncodeToString([]byte(n))})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *RawName) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err == nil {
+		*n = RawName(s)
+		return nil
+	}
+	var m struct {
+		B64 []byte `json:"b64"`
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		return fmt.Errorf("name: %w", err)
+	}
+	*n = RawName(m.B64)
+	return nil
+}
+
+// FileID is what tells whether a file is still the one that was seen. UW sets
+// the mtime by hand and keeps the size when only flags change, so the ctime
+// counts (uw-mbox 8.3).
+type FileID struct {
+	Dev   uint64    `json:"dev"`
+	Ino   uint64    `json:"ino"`
+	Size  int64     `json:"size"`
+	MTime time.Time `json:"mtime"`
+	CTime time.Time `json:"ctime"`
+}
+
+// Equal reports whether both describe the same unchanged file.
+func (a FileID) Equal(b FileID) bool {
+	return a.Dev == b.Dev && a.Ino == b.Ino && a.Size == b.Size && a.MTime.Equal(b.MTime) && a.CTime.Equal(b.CTime)
+}
+
+// Stat returns the identity of an open file.
+func Stat(f *os.File) (FileID, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return FileID{}, fmt.Errorf("stat %s: %w", f.Name(), err)
+	}
+	return FileID{Dev: st.Dev, Ino: st.Ino, Size: st.Size,
+		MTime: time.Unix(st.Mtim.Unix()).UTC(), CTime: time.Unix(st.Ctim.Unix()).UTC()}, nil
+}
+
+// Mailbox is the state of one Cyrus mailbox that this program makes.
+type Mailbox struct {
+	State     State   `json:"state"`
+	User      RawName `json:"user"`   // login on the UW host
+	Folder    RawName `json:"folder"` // name on the UW host; "" for a mailbox made only as a parent
+	Name      string  `json:"mailbox"`
+	UniqueID  string  `json:"uniqueid"`
+	Partition string  `json:"partition"`
+	Dir       string  `json:"dir"` // below the partition
+	Adopted   bool    `json:"adopted,omitempty"`
+
+	Source     RawName          `json:"source,omitempty"` // path below the source root
+	SourceID   *FileID          `json:"source_id,omitempty"`
+	Bytes      map[string]int64 `json:"source_bytes,omitempty"` // bytes of the source by reason; they add up to its size
+	Messages   int64            `json:"messages"`
+	Size       int64            `json:"size"` // bytes of all messages in Cyrus
+	Keywords   []string         `json:"keywords,omitempty"`
+	Manifest   string           `json:"manifest,omitempty"` // file below manifests/
+	UIDValid   uint32           `json:"uidvalidity,omitempty"`
+	UIDNext    uint32           `json:"uidnext,omitempty"`
+	IndexID    *FileID          `json:"index_id,omitempty"` // cyrus.index as verified
+	IndexSHA1  string           `json:"index_sha1,omitempty"`
+	NewUIDVald bool             `json:"new_uidvalidity,omitempty"` // the source had none that could be kept
+}
+
+// Run marks where a run began and with what.
+type Run struct {
+	Start      time.Time `json:"start"`
+	Program    string    `json:"program"`
+	SourceRoot string    `json:"source_root"`
+	IMAPDConf  string    `json:"imapd_conf"`
+	Cyrus      string    `json:"cyrus"`
+}
+
+// End marks how a run ended.
+type End struct {
+	Time     time.Time `json:"time"`
+	ExitCode int       `json:"exit_code"`
+}
+
+type line struct {
+	Ledger  int      `json:"ledger,omitempty"`
+	Run     *Run     `json:"run,omitempty"`
+	Mailbox *Mailbox `json:"set,omitempty"`
+	End     *End     `json:"end,omitempty"`
+}
+
+// Ledger is an open state directory.
+type Ledger struct {
+	dir  string
+	lock *os.File
+
+	mu    sync.Mutex
+	f     *os.File // nil: read only
+	boxes map[string]Mailbox
+	order []string
+}
+
+// ErrBusy is returned by Open when another run holds the state directory.
+var ErrBusy = errors.New("another run of mbox2cyrus is using this state directory")
+
+// Open opens the state directory for a run, making it if need be, and takes
+// its lock.
+func Open(dir string) (*Ledger, error) {
+	if err := os.MkdirAll(filepath.Join(dir, manifestDir), 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	// An open-file-description lock: a POSIX lock would be lost as soon as any
+	// goroutine closed any descriptor of this file.
+	err = unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+	if err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(lock, 200))
+		cerr := lock.Close()
+		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+			return nil, fmt.Errorf("state directory %s: %w (%s)", dir, ErrBusy, bytes.TrimSpace(holder))
+		}
+		return nil, errors.Join(fmt.Errorf("state directory %s: lock: %w", dir, err), cerr)
+	}
+	l := &Ledger{dir: dir, lock: lock}
+	if err := l.open(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return l, nil
+}
+
+func (l *Ledger) open() error {
+	if err := l.lock.Truncate(0); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	if _, err := l.lock.WriteAt(fmt.Appendf(nil, "pid %d since %s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339)), 0); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	path := filepath.Join(l.dir, journalName)
+	good, err := l.read(path)
+	if err != nil {
+		return err
+	}
+	l.f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	if good == 0 {
+		if err := l.f.Truncate(0); err != nil {
+			return fmt.Errorf("ledger: %w", err)
+		}
+		if err := l.append(true, line{Ledger: Version}); err != nil {
+			return err
+		}
+		return syncDir(l.dir)
+	}
+	// A torn last line goes, so that the next one starts on its own line.
+	if err := l.f.Truncate(good); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	return nil
+}
+
+// Read opens the state directory for looking only: no lock, nothing made. A
+// directory without a ledger is an empty ledger.
+func Read(dir string) (*Ledger, error) {
+	l := &Ledger{dir: dir}
+	_, err := l.read(filepath.Join(dir, journalName))
+	return l, err
+}
+
+// read loads the journal and returns the length of its undamaged part.
+func (l *Ledger) read(path string) (good int64, err error) {
+	l.boxes = map[string]Mailbox{}
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ledger: %w", err)
+	}
+	defer f.Close()
+	br := bufio.NewReaderSize(f, 1<<16)
+	for n := 1; ; n++ {
+		b, err := br.ReadBytes('\n')
+		if err == io.EOF {
+			return good, nil // what is left has no end of line: torn
+		}
+		if err != nil {
+			return 0, fmt.Errorf("ledger %s: line %d: %w", path, n, err)
+		}
+		var ln line
+		if err := json.Unmarshal(b, &ln); err != nil {
+			if _, more := br.Peek(1); more == io.EOF {
+				return good, nil
+			}
+			return 0, fmt.Errorf("ledger %s: line %d at offset %d is damaged: %w", path, n, good, err)
+		}
+		if n == 1 && ln.Ledger != Version {
+			return 0, fmt.Errorf("ledger %s: version %d, this program writes and reads %d", path, ln.Ledger, Version)
+		}
+		if ln.Mailbox != nil {
+			l.put(*ln.Mailbox)
+		}
+		good += int64(len(b))
+	}
+}
+
+func (l *Ledger) put(m Mailbox) {
+	if _, known := l.boxes[m.Name]; !known {
+		l.order = append(l.order, m.Name)
+	}
+	l.boxes[m.Name] = m
+}
+
+// Mailbox returns what is known of a mailbox by Cyrus's internal name.
+func (l *Ledger) Mailbox(name string) (Mailbox, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m, ok := l.boxes[name]
+	return m, ok
+}
+
+// Mailboxes returns all mailboxes in the order in which they were begun.
+func (l *Ledger) Mailboxes() []Mailbox {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := make([]Mailbox, 0, len(l.order))
+	for _, name := range l.order {
+		all = append(all, l.boxes[name])
+	}
+	return all
+}
+
+// Set appends the new states of mailboxes and syncs them to disk together.
+func (l *Ledger) Set(boxes ...Mailbox) error {
+	lines := make([]line, len(boxes))
+	for i := range boxes {
+		lines[i].Mailbox = &boxes[i]
+	}
+	if err := l.append(true, lines...); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range boxes {
+		l.put(m)
+	}
+	return nil
+}
+
+// Begin records the start of a run.
+func (l *Ledger) Begin(r Run) error { return l.append(true, line{Run: &r}) }
+
+// End records the end of a run.
+func (l *Ledger) End(e End) error { return l.append(true, line{End: &e}) }
+
+func (l *Ledger) append(sync bool, lines ...line) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	for _, ln := range lines {
+		if err := enc.Encode(ln); err != nil {
+			return fmt.Errorf("ledger: %w", err)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, err := l.f.Write(buf.Bytes()); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	if sync {
+		if err := unix.Fdatasync(int(l.f.Fd())); err != nil {
+			return fmt.Errorf("ledger: sync: %w", err)
+		}
+	}
+	return nil
+}
+
+// Dir returns the state directory.
+func (l *Ledger) Dir() string { return l.dir }
+
+// Close releases the state directory.
+func (l *Ledger) Close() error {
+	var err error
+	if l.f != nil {
+		err = l.f.Close()
+	}
+	if l.lock != nil {
+		err = errors.Join(err, l.lock.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	if err := d.Sync(); err != nil {
+		return errors.Join(fmt.Errorf("ledger: sync %s: %w", dir, err), d.Close())
+	}
+	return d.Close()
+}

@@ -1,0 +1,174 @@
+package ledger
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func open(t *testing.T, dir string) *Ledger {
+	t.Helper()
+	l, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestLastStateWins(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	if err := l.Begin(Run{Start: time.Unix(1, 0).UTC(), SourceRoot: "/"}); err != nil {
+		t.Fatal(err)
+	}
+	box := Mailbox{State: Begun, User: "joe", Folder: "caf\xe9", Name: "user.joe.caf&AOk-", UniqueID: "abc"}
+	if err := l.Set(box, Mailbox{State: Begun, Name: "user.joe"}); err != nil {
+		t.Fatal(err)
+	}
+	box.State, box.Messages = Filled, 7
+	box.SourceID = &FileID{Dev: 1, Ino: 2, Size: 3, MTime: time.Unix(5, 6).UTC(), CTime: time.Unix(7, 8).UTC()}
+	if err := l.Set(box); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, dir)
+	defer l.Close()
+	got, ok := l.Mailbox(box.Name)
+	if diff := cmp.Diff(box, got); !ok || diff != "" {
+		t.Errorf("after reopening: %v\n%s", ok, diff)
+	}
+	if all := l.Mailboxes(); len(all) != 2 || all[0].Name != box.Name || all[1].Name != "user.joe" {
+		t.Errorf("Mailboxes() = %+v", all)
+	}
+}
+
+func TestTornLastLineIsDroppedAndAppendGoesOn(t *testing.T) {
+	for _, tail := range []string{`{"set":{"state":"ver`, "{\"set\":{\"sta\n", "\x00\x00\x00\x00"} {
+		dir := t.TempDir()
+		l := open(t, dir)
+		if err := l.Set(Mailbox{State: Filled, Name: "user.a"}); err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		path := filepath.Join(dir, journalName)
+		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.WriteString(tail)
+		f.Close()
+		l = open(t, dir)
+		if m, ok := l.Mailbox("user.a"); !ok || m.State != Filled {
+			t.Errorf("tail %q: user.a = %+v, %v", tail, m, ok)
+		}
+		if err := l.Set(Mailbox{State: Verified, Name: "user.b"}); err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		l = open(t, dir)
+		if _, ok := l.Mailbox("user.b"); !ok {
+			t.Errorf("tail %q: a state set after the torn line was lost", tail)
+		}
+		l.Close()
+	}
+}
+
+func TestDamageInTheMiddleIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	l.Set(Mailbox{State: Filled, Name: "user.a"})
+	l.Set(Mailbox{State: Filled, Name: "user.b"})
+	l.Close()
+	path := filepath.Join(dir, journalName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(b), `"user.a"`, `"user.a`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "line 2 at offset") {
+		t.Errorf("Open = %v, want the damaged line named", err)
+	}
+}
+
+func TestNewerVersionIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, journalName), []byte("{\"ledger\":99}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "version 99") {
+		t.Errorf("Open = %v", err)
+	}
+}
+
+func TestOneWriter(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	if _, err := Open(dir); !errors.Is(err, ErrBusy) {
+		t.Errorf("second Open = %v, want ErrBusy", err)
+	}
+	if _, err := Read(dir); err != nil {
+		t.Errorf("Read beside a writer: %v", err)
+	}
+	l.Close()
+	open(t, dir).Close()
+}
+
+func TestManifestRoundTrip(t *testing.T) {
+	l := open(t, t.TempDir())
+	defer l.Close()
+	want := []Message{
+		{UID: 1, Offset: 0, End: 100, Size: 90, GUID: [20]byte{1, 2, 3}, Date: 1054563072, Flags: Seen | Draft, Keywords: 5},
+		{UID: 4294967294, Offset: 1 << 40, End: 1<<40 + 5, Size: 2, Date: 1},
+		{UID: 4294967295, Flags: Seen | Answered | Flagged | Deleted | Draft, Keywords: 1 << 29},
+	}
+	w, err := l.CreateManifest("x.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range want {
+		w.Add(m)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := l.OpenManifest("x.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var got []Message
+	for {
+		m, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, m)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func FuzzParseMessage(f *testing.F) {
+	f.Add("1\t0\t100\t90\t0102030000000000000000000000000000000000\t1054563072\tRT\t5")
+	f.Add("1\t0\t100\t90\tzz\t1\t-\t0")
+	f.Fuzz(func(t *testing.T, s string) {
+		m, err := parseMessage(s)
+		if err == nil && (m.Flags > 31) {
+			t.Errorf("%q: flags %d", s, m.Flags)
+		}
+	})
+}

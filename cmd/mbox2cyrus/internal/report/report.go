@@ -1,0 +1,147 @@
+// Package report is what the program says: one finding, one finished folder,
+// one summary at a time, as JSON Lines for programs or as text for people.
+//
+// It also keeps the one account that decides the exit code: whatever was said
+// is counted, so no command can end with 0 after it reported a failure.
+package report
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"time"
+	"unicode/utf8"
+)
+
+// Severity says who must act on a problem, and so decides the exit code.
+type Severity int
+
+const (
+	// Note: worth knowing, nothing to do. A repaired byte, a name written differently.
+	Note Severity = iota
+	// Attention: the run is done, but a person must look: a folder left out,
+	// a user renamed.
+	Attention
+	// Failure: a user or folder was not migrated.
+	Failure
+	// Difference: verification found that Cyrus does not hold what the source holds.
+	Difference
+)
+
+var severityNames = [...]string{"note", "attention", "failure", "difference"}
+
+func (s Severity) String() string { return severityNames[s] }
+
+// Exit codes of the program, the same for every command.
+const (
+	ExitOK         = 0
+	ExitFailed     = 1
+	ExitAttention  = 2
+	ExitDifference = 3
+	ExitUsage      = 64
+	ExitPermission = 77
+	ExitConfig     = 78
+	ExitInterrupt  = 130
+	ExitTerminated = 143
+)
+
+// Problem is one finding. Folder is the raw name on the UW host.
+type Problem struct {
+	Severity Severity
+	User     string
+	Folder   string
+	Offset   int64 // byte offset in the folder's file; negative: of no place
+	Kind     string
+	Text     string
+}
+
+// Folder is one finished folder.
+type Folder struct {
+	User      string
+	Folder    string // raw name on the UW host; empty: a mailbox made only as a parent
+	Mailbox   string // Cyrus's internal name
+	Found     int64  // messages found in the source
+	Written   int64  // message files written in this run
+	Verified  int64  // messages that Cyrus's index confirms
+	Held      int64  // messages set aside
+	Bytes     int64  // of the messages as stored in Cyrus
+	Doubts    int64  // findings of the reader
+	Unchanged bool   // nothing to do: done by an earlier run
+
+	UIDValidity uint32
+	UIDNext     uint32
+}
+
+// Summary is the last word of a run.
+type Summary struct {
+	Users, Folders         int64
+	Found, Written         int64
+	Verified, Held         int64
+	Bytes                  int64
+	UnchangedFolders       int64
+	Notes, Attentions      int64
+	Failures, Differences  int64
+	ByKind                 map[string]int64
+	Elapsed                time.Duration
+	DryRun                 bool
+	ExitCode               int
+	Command, SourceRoot    string
+	FailedUsers            []string
+	MailboxesMadeAsParents int64
+}
+
+// nameFields adds a name to a JSON object: as it is where it is UTF-8, else
+// with replacement characters and its true bytes in a "_b64" twin.
+func nameFields(m map[string]any, key, name string) {
+	if utf8.ValidString(name) {
+		m[key] = name
+		return
+	}
+	m[key] = toValidUTF8(name)
+	m[key+"_b64"] = base64.StdEncoding.EncodeToString([]byte(name))
+}
+
+func toValidUTF8(s string) string { return string([]rune(s)) }
+
+func (p Problem) object() map[string]any {
+	m := map[string]any{"message_type": "problem", "kind": p.Kind, "text": toValidUTF8(p.Text), "severity": p.Severity.String()}
+	nameFields(m, "user", p.User)
+	nameFields(m, "folder", p.Folder)
+	if p.Offset >= 0 {
+		m["offset"] = p.Offset
+	}
+	return m
+}
+
+func (f Folder) object() map[string]any {
+	m := map[string]any{
+		"message_type": "folder", "mailbox": f.Mailbox,
+		"messages_found": f.Found, "messages_written": f.Written, "messages_verified": f.Verified, "messages_held": f.Held,
+		"bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.Doubts,
+	}
+	nameFields(m, "user", f.User)
+	nameFields(m, "folder", f.Folder)
+	return m
+}
+
+func (s Summary) object() map[string]any {
+	m := map[string]any{
+		"message_type": "summary", "command": s.Command, "users": s.Users, "folders": s.Folders,
+		"messages_found": s.Found, "messages_written": s.Written, "messages_verified": s.Verified, "messages_held": s.Held,
+		"bytes": s.Bytes, "seconds": s.Elapsed.Seconds(), "dry_run": s.DryRun, "exit_code": s.ExitCode,
+		"folders_unchanged": s.UnchangedFolders, "problems": s.ByKind,
+		"notes": s.Notes, "attentions": s.Attentions, "failures": s.Failures, "differences": s.Differences,
+		"failed_users": s.FailedUsers, "finished": time.Now().UTC().Format(time.RFC3339),
+	}
+	if s.ByKind == nil {
+		m["problems"] = map[string]int64{}
+	}
+	if s.FailedUsers == nil {
+		m["failed_users"] = []string{}
+	}
+	return m
+}
+
+func appendLine(m map[string]any) ([]byte, error) {
+	b, err := json.Marshal(m)
+	return append(b, '\n'), err
+}

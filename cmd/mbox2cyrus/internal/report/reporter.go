@@ -1,0 +1,313 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Options choose where a Reporter writes and how.
+type Options struct {
+	Stdout, Stderr io.Writer
+	JSON           bool // JSON Lines on Stdout, text for people on Stderr
+	Quiet          bool // text: problems only
+	Command        string
+	SourceRoot     string
+	DryRun         bool
+	Log            io.Writer // a copy of the JSON Lines (the --log-file); may be nil
+}
+
+// Reporter says what happened and counts it. It is safe for use by many
+// goroutines; a line is never torn.
+type Reporter struct {
+	opts    Options
+	start   time.Time
+	mu      sync.Mutex
+	sum     Summary
+	failed  map[string]bool
+	werr    error // first error of writing the report itself
+	people  io.Writer
+	results io.Writer
+}
+
+// New returns a Reporter. Problems always go to Stderr as text; folders and
+// the summary go to Stdout, as JSON Lines or as text.
+func New(o Options) *Reporter {
+	r := &Reporter{opts: o, start: time.Now(), failed: map[string]bool{}, people: o.Stderr, results: o.Stdout}
+	if o.JSON {
+		r.results = o.Stderr
+	}
+	r.sum = Summary{Command: o.Command, SourceRoot: o.SourceRoot, DryRun: o.DryRun, ByKind: map[string]int64{}}
+	return r
+}
+
+// SetPeople redirects the text for people, so that a progress display can keep
+// its lines together with it.
+func (r *Reporter) SetPeople(w io.Writer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.people = w
+	if r.opts.JSON {
+		r.results = w
+	}
+}
+
+// Printf prints a line for people unless quiet.
+func (r *Reporter) Printf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.opts.Quiet {
+		r.text(r.results, fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *Reporter) text(w io.Writer, s string) {
+	if _, err := io.WriteString(w, s+"\n"); err != nil && r.werr == nil {
+		r.werr = fmt.Errorf("writing the report: %w", err)
+	}
+}
+
+func (r *Reporter) emit(m map[string]any) {
+	line, err := appendLine(m)
+	if err == nil && r.opts.JSON {
+		_, err = r.opts.Stdout.Write(line)
+	}
+	if err == nil && r.opts.Log != nil {
+		_, err = r.opts.Log.Write(line)
+	}
+	if err != nil && r.werr == nil {
+		r.werr = fmt.Errorf("writing the report: %w", err)
+	}
+}
+
+// Problem reports one finding.
+func (r *Reporter) Problem(p Problem) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sum.ByKind[p.Kind]++
+	switch p.Severity {
+	case Note:
+		r.sum.Notes++
+	case Attention:
+		r.sum.Attentions++
+	case Failure:
+		r.sum.Failures++
+		if p.User != "" && !r.failed[p.User] {
+			r.failed[p.User] = true
+			r.sum.FailedUsers = append(r.sum.FailedUsers, p.User)
+		}
+	case Difference:
+		r.sum.Differences++
+	}
+	r.emit(p.object())
+	if p.Severity == Note && (r.opts.Quiet || r.opts.JSON) {
+		return
+	}
+	r.text(r.people, p.String())
+}
+
+// String is the problem as one line for people.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString("mbox2cyrus: ")
+	if p.Severity != Note {
+		b.WriteString(p.Severity.String() + ": ")
+	}
+	if p.User != "" {
+		b.WriteString("user " + Quote(p.User) + ": ")
+	}
+	if p.Folder != "" {
+		b.WriteString(Quote(p.Folder) + ": ")
+	}
+	if p.Offset >= 0 {
+		b.WriteString("offset " + strconv.FormatInt(p.Offset, 10) + ": ")
+	}
+	b.WriteString(Printable(p.Text) + " [" + p.Kind + "]")
+	return b.String()
+}
+
+// Folder reports one finished folder.
+func (r *Reporter) Folder(f Folder) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sum.Folders++
+	r.sum.Found += f.Found
+	r.sum.Written += f.Written
+	r.sum.Verified += f.Verified
+	r.sum.Held += f.Held
+	r.sum.Bytes += f.Bytes
+	if f.Unchanged {
+		r.sum.UnchangedFolders++
+	}
+	r.emit(f.object())
+	if r.opts.Quiet {
+		return
+	}
+	what := "messages"
+	if f.Found == 1 {
+		what = "message"
+	}
+	state := fmt.Sprintf("%d %s, %d written, %d verified", f.Found, what, f.Written, f.Verified)
+	switch {
+	case f.Unchanged:
+		state = fmt.Sprintf("%d %s, unchanged since an earlier run, %d verified", f.Found, what, f.Verified)
+	case r.opts.Command == "verify":
+		state = fmt.Sprintf("%d %s, %d verified", f.Found, what, f.Verified)
+	case r.opts.Command == "plan" || r.opts.DryRun:
+		state = fmt.Sprintf("%d %s, %d bytes", f.Found, what, f.Bytes)
+		if f.Doubts > 0 {
+			state += fmt.Sprintf(", %d doubts", f.Doubts)
+		}
+	}
+	name := Quote(f.Folder)
+	if f.Folder == "" {
+		name = "(parent)"
+	}
+	r.text(r.results, fmt.Sprintf("%s: %s -> %s: %s", Quote(f.User), name, f.Mailbox, state))
+}
+
+// User counts one finished user.
+func (r *Reporter) User() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sum.Users++
+}
+
+// Status reports progress: JSON only, people see the progress display.
+func (r *Reporter) Status(bytesDone, bytesTotal, messages, usersDone, usersTotal int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := map[string]any{"message_type": "status", "bytes_done": bytesDone, "bytes_total": bytesTotal,
+		"messages": messages, "users_done": usersDone, "users_total": usersTotal, "seconds": time.Since(r.start).Seconds()}
+	r.emit(m)
+}
+
+// ExitCode is what the program should end with as things stand.
+func (r *Reporter) ExitCode() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.exitCode()
+}
+
+func (r *Reporter) exitCode() int {
+	switch {
+	case r.sum.Differences > 0:
+		return ExitDifference
+	case r.sum.Failures > 0 || r.werr != nil:
+		return ExitFailed
+	case r.sum.Attentions > 0 || r.sum.Held > 0:
+		return ExitAttention
+	}
+	return ExitOK
+}
+
+// Finish writes the summary and returns the exit code. override, when not
+// zero, is the code of a run that was stopped by a signal.
+func (r *Reporter) Finish(override int) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sum.Elapsed = time.Since(r.start)
+	r.sum.ExitCode = r.exitCode()
+	if override != 0 {
+		r.sum.ExitCode = override
+	}
+	slices.Sort(r.sum.FailedUsers)
+	r.emit(r.sum.object())
+	if !r.opts.Quiet || r.sum.ExitCode != ExitOK {
+		r.text(r.results, r.sum.text())
+	}
+	if r.werr != nil && r.sum.ExitCode == ExitOK {
+		r.sum.ExitCode = ExitFailed
+	}
+	return r.sum.ExitCode, r.werr
+}
+
+// Totals returns the counters so far.
+func (r *Reporter) Totals() Summary {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.sum
+	s.ByKind = maps.Clone(r.sum.ByKind)
+	return s
+}
+
+func (s Summary) text() string {
+	var b strings.Builder
+	switch {
+	case s.Command == "migrate" && !s.DryRun:
+		fmt.Fprintf(&b, "%d users, %d folders: %d messages found, %d written, %d verified in Cyrus's index, %d held; %d bytes",
+			s.Users, s.Folders, s.Found, s.Written, s.Verified, s.Held, s.Bytes)
+		if s.Folders > 0 && s.UnchangedFolders == s.Folders {
+			b.WriteString("\nnothing to do: every folder was migrated by an earlier run and has not changed since")
+		}
+	case s.Command == "verify":
+		fmt.Fprintf(&b, "%d users, %d folders: %d messages found, %d verified; %d bytes", s.Users, s.Folders, s.Found, s.Verified, s.Bytes)
+	default:
+		fmt.Fprintf(&b, "%d users, %d folders: %d messages, %d bytes; nothing was written", s.Users, s.Folders, s.Found, s.Bytes)
+	}
+	if len(s.ByKind) > 0 {
+		b.WriteString("\nproblems by kind:")
+		for _, k := range slices.Sorted(maps.Keys(s.ByKind)) {
+			fmt.Fprintf(&b, " %s %d", k, s.ByKind[k])
+		}
+	}
+	if len(s.FailedUsers) > 0 {
+		b.WriteString("\nusers not migrated: " + strings.Join(s.FailedUsers, " "))
+	}
+	fmt.Fprintf(&b, "\n%s in %.1f s (exit code %d)", verdict(s.ExitCode, s.Command, s.DryRun), s.Elapsed.Seconds(), s.ExitCode)
+	return b.String()
+}
+
+func verdict(code int, command string, dryRun bool) string {
+	switch code {
+	case ExitOK:
+		if command == "plan" || dryRun {
+			return "planned"
+		}
+		return "everything arrived and was proved"
+	case ExitAttention:
+		return "done, but something needs a person: see the problems marked attention"
+	case ExitDifference:
+		return "VERIFICATION FOUND A DIFFERENCE: see the problems marked difference"
+	case ExitInterrupt, ExitTerminated:
+		return "stopped by a signal at a safe point; run the same command again to go on"
+	}
+	return "FAILED: see the problems marked failure"
+}
+
+// Quote returns a name as people may safely see it in a terminal or log:
+// itself if it is plain, else quoted with escapes.
+func Quote(name string) string {
+	if name == "" {
+		return `""`
+	}
+	for _, c := range name {
+		if c == utf8.RuneError || !unicode.IsPrint(c) || c == '"' || c == ' ' {
+			return strconv.Quote(name)
+		}
+	}
+	return name
+}
+
+// Printable returns text with everything that could steer a terminal escaped.
+func Printable(text string) string {
+	clean := true
+	for _, c := range text {
+		if c == utf8.RuneError || !unicode.IsPrint(c) {
+			clean = false
+			break
+		}
+	}
+	if clean {
+		return text
+	}
+	q := strconv.Quote(text)
+	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+}
