@@ -1,0 +1,69 @@
+package cyrusspool
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ErrUIDOrder is the error of an index whose UIDs do not rise.
+var ErrUIDOrder = errors.New("UIDs of cyrus.index do not rise")
+
+// IndexReader reads a cyrus.index record by record, in constant memory.
+type IndexReader struct {
+	r      *bufio.Reader
+	header IndexHeader
+	buf    []byte
+	read   uint32
+	uid    uint32
+}
+
+// NewIndexReader reads the header of the index in r. Errors are those of
+// [ParseIndexHeader], or of reading.
+func NewIndexReader(r io.Reader) (*IndexReader, error) {
+	br := bufio.NewReaderSize(r, 1<<16)
+	largest := newest.HeaderSize()
+	head, err := br.Peek(largest)
+	if err != nil && err != io.EOF {
+		return nil, fmt.Errorf("cyrus.index: %w", err)
+	}
+	h, err := ParseIndexHeader(head)
+	if err != nil {
+		return nil, fmt.Errorf("cyrus.index: %w", err)
+	}
+	if _, err := br.Discard(h.Version.HeaderSize()); err != nil {
+		return nil, fmt.Errorf("cyrus.index: %w", err)
+	}
+	return &IndexReader{r: br, header: h, buf: make([]byte, h.Version.RecordSize())}, nil
+}
+
+// Header returns the header.
+func (r *IndexReader) Header() IndexHeader { return r.header }
+
+// Next returns the next record, expunged ones included, and io.EOF behind the last that
+// the header counts. It checks the record's CRC and that UIDs rise; errors wrap
+// [ErrTruncated], [ErrCRC] or [ErrUIDOrder], or are of reading. What stands in the
+// file behind the last record belongs to no message and is not read.
+func (r *IndexReader) Next() (Record, error) {
+	if r.read == r.header.NumRecords {
+		return Record{}, io.EOF
+	}
+	if _, err := io.ReadFull(r.r, r.buf); err != nil {
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			err = ErrTruncated
+		}
+		return Record{}, fmt.Errorf("cyrus.index: record %d of %d: %w", r.read+1, r.header.NumRecords, err)
+	}
+	rec, err := ParseRecord(r.buf, r.header.Version)
+	if err != nil {
+		return Record{}, fmt.Errorf("cyrus.index: %d of %d: %w", r.read+1, r.header.NumRecords, err)
+	}
+	if rec.UID <= r.uid {
+		return Record{}, fmt.Errorf("cyrus.index: record %d of %d: uid %d after %d: %w",
+			r.read+1, r.header.NumRecords, rec.UID, r.uid, ErrUIDOrder)
+	}
+	r.uid = rec.UID
+	r.read++
+	return rec, nil
+}

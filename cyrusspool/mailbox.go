@@ -1,0 +1,425 @@
+package cyrusspool
+
+import (
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// MaxMessageSize is the size of the largest message, in bytes, that an index up to
+// version 19 can describe.
+const MaxMessageSize = math.MaxUint32
+
+// Errors of the mailbox writer.
+var (
+	// ErrEmptyMessage: Cyrus's reconstruct deletes a message of no bytes.
+	ErrEmptyMessage = errors.New("message of no bytes")
+	// ErrMessageTooLarge: the message is larger than [MaxMessageSize].
+	ErrMessageTooLarge = errors.New("message of 4 GiB or more")
+	// ErrRecord: the record cannot be part of this index.
+	ErrRecord = errors.New("record cannot be added")
+)
+
+// Names of the files of a mailbox (imap/mailbox.h, FNAME_*). Cyrus uses newSuffix
+// itself for files that are being written, and does not take them for odd files.
+const (
+	fileHeader = "cyrus.header"
+	fileIndex  = "cyrus.index"
+	fileCache  = "cyrus.cache"
+	newSuffix  = ".NEW"
+)
+
+// An Owner says what everything that is made belongs to and may be used by. Cyrus runs
+// as its own user: mail of another owner cannot be read.
+type Owner struct {
+	UID, GID int         // UID below 0: left as created
+	FileMode fs.FileMode // 0600 with Cyrus's default umask
+	DirMode  fs.FileMode // 0700 likewise
+}
+
+// A Writer fills one mailbox with messages: [Writer.WriteMessage] and [Writer.Add] for
+// each, then [Writer.Commit]. It replaces whatever index the mailbox had, so the caller
+// must know that what is there came from an earlier run of its own, or is nothing.
+// Stopped anywhere, the same calls on the same mailbox lead to the same result. A
+// Writer is for one goroutine.
+type Writer struct {
+	dir     *os.File
+	path    string
+	version Version
+	owner   Owner
+	chmod   bool  // the umask takes away bits of FileMode
+	maxSize int64 // MaxMessageSize, except in tests
+
+	sum   hash.Hash
+	index *indexFile
+}
+
+// CreateMailbox opens the directory dir below partition for filling with an index of
+// version v, and makes what is missing of it. dir is a path as [DirByID] and
+// [DirByName] return it. The partition itself may be reached through a symbolic link;
+// anything below it that is not a directory is refused.
+func CreateMailbox(partition, dir string, v Version, o Owner) (*Writer, error) {
+	if !v.Known() {
+		return nil, fmt.Errorf("mailbox %s: version %d: %w", dir, v, ErrIndexVersion)
+	}
+	d, err := makeDir(partition, dir, o)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox %s: %w", dir, err)
+	}
+	w := &Writer{dir: d, path: dir, version: v, owner: o, maxSize: MaxMessageSize, sum: sha1.New()}
+	if err := w.begin(); err != nil {
+		return nil, errors.Join(fmt.Errorf("mailbox %s: %w", dir, err), d.Close())
+	}
+	return w, nil
+}
+
+// begin starts the new index, and learns from it what the umask does.
+func (w *Writer) begin() error {
+	fd, err := w.create(fileIndex + newSuffix)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), fileIndex+newSuffix)
+	w.index = newIndexFile(f, w.version)
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	w.chmod = info.Mode().Perm() != w.owner.FileMode.Perm()
+	if err := w.own(fd); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return nil
+}
+
+// create makes a new file of the mailbox. Whatever has the name is unlinked, never
+// opened: Cyrus links one message file into several mailboxes, so that writing into
+// it would change other mail, and a link could lead anywhere.
+func (w *Writer) create(name string) (fd int, err error) {
+	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, err = w.openat(name, flags)
+	if err == unix.EEXIST {
+		if err = w.unlink(name); err == nil {
+			fd, err = w.openat(name, flags)
+		}
+	}
+	if err != nil {
+		return -1, &fs.PathError{Op: "create", Path: name, Err: err}
+	}
+	return fd, nil
+}
+
+func (w *Writer) openat(name string, flags int) (fd int, err error) {
+	err = retry(func() (err error) {
+		fd, err = unix.Openat(int(w.dir.Fd()), name, flags, uint32(w.owner.FileMode.Perm()))
+		return err
+	})
+	return fd, err
+}
+
+func (w *Writer) unlink(name string) error {
+	return retry(func() error { return unix.Unlinkat(int(w.dir.Fd()), name, 0) })
+}
+
+// own gives an open file its owner and mode.
+func (w *Writer) own(fd int) error {
+	if w.owner.UID >= 0 {
+		if err := unix.Fchown(fd, w.owner.UID, w.owner.GID); err != nil {
+			return fmt.Errorf("chown: %w", err)
+		}
+	}
+	if w.chmod {
+		if err := unix.Fchmod(fd, uint32(w.owner.FileMode.Perm())); err != nil {
+			return fmt.Errorf("chmod: %w", err)
+		}
+	}
+	return nil
+}
+
+// retry calls f again while signals interrupt it.
+func retry(f func() error) error {
+	for {
+		if err := f(); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// WriteMessage writes the message file of uid, "<uid>.", with date as its time of
+// modification: reconstruct falls back on it where it finds no index. m must write the
+// message as Cyrus stores it, with CRLF at every line end; one Write becomes one
+// write(2). It returns the file's size and SHA-1. Where it fails no file is left; a
+// message of no bytes is [ErrEmptyMessage], one of 4 GiB [ErrMessageTooLarge].
+//
+// The file is not a message of the mailbox before its record is added and committed.
+func (w *Writer) WriteMessage(uid uint32, date time.Time, m io.WriterTo) (size int64, guid [20]byte, err error) {
+	if uid == 0 {
+		return 0, guid, fmt.Errorf("mailbox %s: uid 0: %w", w.path, ErrRecord)
+	}
+	name := messageName(uid)
+	fd, err := w.create(name)
+	if err != nil {
+		return 0, guid, fmt.Errorf("mailbox %s: %w", w.path, err)
+	}
+	w.sum.Reset()
+	f := messageFile{fd: fd, sum: w.sum, max: w.maxSize}
+	err = w.fill(&f, name, date, m)
+	if closeErr := unix.Close(fd); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		if unlinkErr := w.unlink(name); unlinkErr != nil {
+			err = errors.Join(err, fmt.Errorf("unlink: %w", unlinkErr))
+		}
+		return 0, guid, fmt.Errorf("mailbox %s: %s: %w", w.path, name, err)
+	}
+	w.sum.Sum(guid[:0])
+	return f.size, guid, nil
+}
+
+// fill writes m into f and sets what is to be set.
+func (w *Writer) fill(f *messageFile, name string, date time.Time, m io.WriterTo) error {
+	if _, err := m.WriteTo(f); err != nil {
+		return err
+	}
+	if f.err != nil {
+		return f.err // m did not pass it on
+	}
+	if f.size == 0 {
+		return ErrEmptyMessage
+	}
+	if err := w.own(f.fd); err != nil {
+		return err
+	}
+	mtime, err := unix.TimeToTimespec(date)
+	if err != nil {
+		return fmt.Errorf("time %v: %w", date, err)
+	}
+	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, mtime}
+	if err := unix.UtimesNanoAt(int(w.dir.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("set time: %w", err)
+	}
+	return nil
+}
+
+// messageName is the name of a message file (imap/mailbox.c, mailbox_message_fname).
+func messageName(uid uint32) string {
+	return string(append(strconv.AppendUint(make([]byte, 0, 12), uint64(uid), 10), '.'))
+}
+
+// messageFile writes and hashes in one pass. Its first error stays.
+type messageFile struct {
+	fd   int
+	sum  hash.Hash
+	size int64
+	max  int64
+	err  error
+}
+
+func (f *messageFile) Write(p []byte) (int, error) {
+	if f.err == nil && int64(len(p)) > f.max-f.size {
+		f.err = ErrMessageTooLarge
+	}
+	done := 0
+	for f.err == nil && done < len(p) {
+		n, err := unix.Write(f.fd, p[done:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			f.err = fmt.Errorf("write: %w", err)
+		case n == 0:
+			f.err = fmt.Errorf("write: %w", io.ErrShortWrite)
+		default:
+			done += n
+		}
+	}
+	f.sum.Write(p[:done]) // a hash never fails
+	f.size += int64(done)
+	return done, f.err
+}
+
+// Add adds the record of a message to the new index. UIDs must rise, except that one
+// record at a time may wait for those below it: a folder's first message can have a
+// UID above later ones. A record that cannot be added is [ErrRecord].
+func (w *Writer) Add(r Record) error {
+	if w.index == nil {
+		return fmt.Errorf("mailbox %s: add after commit: %w", w.path, fs.ErrClosed)
+	}
+	if err := w.index.add(r); err != nil {
+		return fmt.Errorf("mailbox %s: %w", w.path, err)
+	}
+	return nil
+}
+
+// Commit makes the added records the mailbox's messages: it writes cyrus.cache (the
+// generation alone, for reconstruct to fill), cyrus.header and, last, cyrus.index, each
+// by renaming, and then removes message files that no record names, left by an
+// interrupted run.
+//
+// Of h these are the caller's: Generation, LastAppend, UIDValidity (not 0), RecentUID,
+// CreatedModSeq, ChangesEpoch, and Options, LastUID and HighestModSeq at least. Version,
+// counts, sums and the CRC of hdr are filled in; LastUID and HighestModSeq are raised
+// to those of the records. Options gets [OptPOP3NewUIDL], and [OptNeedsRepack] from
+// version 12 on, without which Cyrus 3.0 never makes the cache.
+//
+// Nothing is synced to the disk: that is [SyncFS], once for many mailboxes.
+func (w *Writer) Commit(h IndexHeader, hdr Header) error {
+	if err := w.commit(h, hdr); err != nil {
+		return fmt.Errorf("mailbox %s: commit: %w", w.path, err)
+	}
+	return nil
+}
+
+func (w *Writer) commit(h IndexHeader, hdr Header) error {
+	if h.UIDValidity == 0 {
+		return errors.New("UIDVALIDITY is 0")
+	}
+	if w.index == nil {
+		return fs.ErrClosed
+	}
+	header, err := hdr.Append(nil)
+	if err != nil {
+		return err
+	}
+	h.HeaderFileCRC = crc32.ChecksumIEEE(header)
+	h.Options |= OptPOP3NewUIDL
+	if w.version >= Version12 {
+		h.Options |= OptNeedsRepack
+	}
+	if err := w.index.finish(&h); err != nil {
+		return err
+	}
+	cache := []byte{byte(h.Generation >> 24), byte(h.Generation >> 16), byte(h.Generation >> 8), byte(h.Generation)}
+	if err := w.replace(fileCache, cache); err != nil {
+		return err
+	}
+	if err := w.replace(fileHeader, header); err != nil {
+		return err
+	}
+	uids := w.index.uids
+	err = w.index.file.Close()
+	w.index = nil
+	if err != nil {
+		return err
+	}
+	if err := w.rename(fileIndex); err != nil {
+		return err
+	}
+	return w.removeStrays(uids)
+}
+
+// replace writes a small file of the mailbox and renames it into place.
+func (w *Writer) replace(name string, content []byte) error {
+	fd, err := w.create(name + newSuffix)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), name+newSuffix)
+	_, err = f.Write(content)
+	if err == nil {
+		err = w.own(fd)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return w.rename(name)
+}
+
+func (w *Writer) rename(name string) error {
+	dir := int(w.dir.Fd())
+	err := retry(func() error { return unix.Renameat(dir, name+newSuffix, dir, name) })
+	if err != nil {
+		return &fs.PathError{Op: "rename", Path: name, Err: err}
+	}
+	return nil
+}
+
+// removeStrays removes every message file that is not in uids: reconstruct would take
+// it for a message.
+func (w *Writer) removeStrays(uids uidRanges) error {
+	if _, err := w.dir.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	var strays []string
+	for {
+		names, err := w.dir.Readdirnames(1000)
+		for _, name := range names {
+			digits, ok := strings.CutSuffix(name, ".")
+			if !ok || digits == "" || strings.Trim(digits, "0123456789") != "" {
+				continue
+			}
+			uid, err := strconv.ParseUint(digits, 10, 32)
+			if err != nil || messageName(uint32(uid)) != name || !uids.contains(uint32(uid)) {
+				strays = append(strays, name)
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("list: %w", err)
+		}
+	}
+	for _, name := range strays {
+		if err := w.unlink(name); err != nil {
+			return &fs.PathError{Op: "unlink", Path: name, Err: err}
+		}
+	}
+	return nil
+}
+
+// Close releases the mailbox. Without a [Writer.Commit] before it, the new index is
+// dropped and the mailbox stays as it was, apart from the message files written so
+// far, which a later run replaces or removes.
+func (w *Writer) Close() error {
+	if w.dir == nil {
+		return nil
+	}
+	var err error
+	if w.index != nil {
+		err = errors.Join(w.index.file.Close(), w.unlink(fileIndex+newSuffix))
+		w.index = nil
+	}
+	err = errors.Join(err, w.dir.Close())
+	w.dir = nil
+	if err != nil {
+		return fmt.Errorf("mailbox %s: close: %w", w.path, err)
+	}
+	return nil
+}
+
+// uidRanges is a rising list of ranges of UIDs, both ends included.
+type uidRanges [][2]uint32
+
+func (u *uidRanges) add(uid uint32) {
+	if n := len(*u); n > 0 && (*u)[n-1][1]+1 == uid {
+		(*u)[n-1][1] = uid
+		return
+	}
+	*u = append(*u, [2]uint32{uid, uid})
+}
+
+func (u uidRanges) contains(uid uint32) bool {
+	_, found := slices.BinarySearchFunc(u, uid, func(r [2]uint32, uid uint32) int {
+		switch {
+		case r[1] < uid:
+			return -1
+		case r[0] > uid:
+			return 1
+		}
+		return 0
+	})
+	return found
+}

@@ -1,0 +1,177 @@
+package cyrusspool
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Mapping is where a folder of the source goes.
+type Mapping struct {
+	From    string   // the folder's name at the source, as it was given
+	To      Name     // the mailbox
+	Changes []Change // why To is not simply From, the components above included
+}
+
+// MapFolders maps the folders of one user, given as the source's raw names with "/"
+// between components. The first "INBOX" is the user's INBOX itself; any other, in any
+// case, is a folder of that name. The result is in the order of folders.
+//
+// It takes any strings. No two mappings have the same To, and no folder gets a name
+// that another needs for a parent unless it is that parent. Which folder gets which
+// name does not depend on the order of folders. Where two names become one, a name
+// that needed no change keeps it, else the first in byte order; the others get "-2",
+// "-3" and so on.
+func (r NameRules) MapFolders(userid string, folders []string) []Mapping {
+	userid, _ = r.UserID(userid)
+	tree := namer{rules: r, root: &folderNode{name: InboxName(userid)}}
+	mappings := make([]Mapping, len(folders))
+	nodes := make([]*folderNode, len(folders))
+	for i, folder := range folders {
+		mappings[i].From = folder
+		nodes[i] = tree.insert(folder)
+	}
+	tree.nameChildren(tree.root)
+	tree.nameLong(nodes)
+	for i, node := range nodes {
+		mappings[i].To = node.name
+		mappings[i].Changes = node.changes
+	}
+	return mappings
+}
+
+// A folderNode is a folder, or a directory on the way to one. Names are given level by
+// level, so that two directories never become one.
+type folderNode struct {
+	folder   bool   // a folder of the source, not only a directory
+	path     string // raw name of the folder
+	children map[folderKey]*folderNode
+	taken    map[string]bool // components given to children
+	name     Name            // "" before it has one, and where it would be too long
+	changes  []Change
+}
+
+// A folderKey tells the children of a node apart. A folder that is listed twice is two
+// folders: n counts them.
+type folderKey struct {
+	raw string
+	n   int
+}
+
+type namer struct {
+	rules NameRules
+	root  *folderNode
+}
+
+// insert makes the nodes of folder and returns the last one.
+func (t *namer) insert(folder string) *folderNode {
+	if folder == "INBOX" && !t.root.folder {
+		t.root.folder = true
+		return t.root
+	}
+	at := t.root
+	components := strings.Split(folder, "/")
+	last := len(components) - 1
+	for i, raw := range components {
+		key := folderKey{raw: raw}
+		child := at.children[key]
+		for i == last && child != nil && child.folder {
+			key.n++
+			child = at.children[key]
+		}
+		if child == nil {
+			child = new(folderNode)
+			if at.children == nil {
+				at.children = make(map[folderKey]*folderNode)
+			}
+			at.children[key] = child
+		}
+		at = child
+	}
+	at.folder = true
+	at.path = folder
+	return at
+}
+
+// nameChildren names everything below node, which has a name.
+func (t *namer) nameChildren(node *folderNode) {
+	type candidate struct {
+		folderKey
+		component
+	}
+	var candidates []candidate
+	for key := range node.children {
+		candidates = append(candidates, candidate{key, t.rules.component(key.raw, node == t.root)})
+	}
+	slices.SortFunc(candidates, func(a, b candidate) int {
+		return cmp.Or(
+			cmp.Compare(a.n, b.n),
+			compareBool(a.changed(), b.changed()),
+			cmp.Compare(a.folderKey.raw, b.folderKey.raw))
+	})
+	node.taken = make(map[string]bool, len(candidates))
+	next := make(map[string]int) // number to try next behind a name
+	for _, c := range candidates {
+		child := node.children[c.folderKey]
+		child.changes = append(slices.Clip(node.changes), c.changes(t.rules.Separator())...)
+		name, collided := node.give(c.text, c.name, next)
+		if collided {
+			sep := t.rules.Separator()
+			child.changes = append(child.changes,
+				Change{KindCollision, Name(c.name).External(sep), Name(name).External(sep)})
+		}
+		if full := node.name + "." + Name(name); len(full) <= MaxName {
+			child.name = full
+			t.nameChildren(child)
+		}
+	}
+}
+
+// nameLong names the folders whose full names would be too long: below the INBOX, by
+// what can be kept of the last component and a hash of the whole.
+func (t *namer) nameLong(nodes []*folderNode) {
+	var long []*folderNode
+	for _, node := range nodes {
+		if node.name == "" {
+			long = append(long, node)
+		}
+	}
+	slices.SortStableFunc(long, func(a, b *folderNode) int { return cmp.Compare(a.path, b.path) })
+	next := make(map[string]int)
+	for _, node := range long {
+		c := t.rules.component(node.path[strings.LastIndexByte(node.path, '/')+1:], false)
+		wanted := cut(c.text, "-"+shortHash(node.path), MaxComponent)
+		name, _ := t.root.give(c.text, wanted, next)
+		node.name = t.root.name + "." + Name(name)
+		node.changes = append(c.changes(t.rules.Separator()),
+			Change{KindLong, node.path, Name(name).External(t.rules.Separator())})
+	}
+}
+
+// give returns name, or name with a number behind it where a child has that name
+// already. text is what name is made of.
+func (f *folderNode) give(text []rune, name string, next map[string]int) (given string, collided bool) {
+	given = name
+	for n := max(2, next[name]); f.taken[given]; n++ {
+		mark := "-" + strconv.Itoa(n)
+		if given = name + mark; len(given) > MaxComponent {
+			given = cut(text, mark, MaxComponent)
+		}
+		next[name] = n + 1
+		collided = true
+	}
+	f.taken[given] = true
+	return given, collided
+}
+
+// compareBool orders false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
