@@ -1,0 +1,287 @@
+package mbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// errReplaced is wrapped when a name led to another file a moment ago.
+var errReplaced = errors.New("replaced by another file meanwhile")
+
+// RefusedError is the error of [Host.Open] for a file or directory that must not be
+// opened: it is not what it was when it was listed, or never was what it has to be.
+type RefusedError struct {
+	Skipped
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("mbox %q: %s: %s", e.Path, e.Kind, e.Text)
+}
+
+// Open opens a folder of u for reading. Every check that the listing made is made
+// again on the way, from the source root down, and the file must still be the one
+// that was listed: the same device and inode. It may have grown or changed; compare
+// its times and size with those of f to know.
+//
+// What is refused is a [*RefusedError]; what is gone wraps [fs.ErrNotExist]. No lock
+// is taken. The file's access time is left alone where the system allows it
+// (O_NOATIME).
+func (h *Host) Open(u User, f File) (*os.File, error) {
+	file, st, skipped, err := h.openFolder(u, f)
+	if err != nil {
+		return nil, fmt.Errorf("mbox %q: %w", f.Path, err)
+	}
+	if skipped == nil && (uint64(st.Dev) != f.Dev || st.Ino != f.Ino) {
+		file.Close()
+		skipped = &Skipped{Kind: SkipChanged, MayHoldMail: true,
+			Text: "another file has this name since it was listed; run again"}
+	}
+	if skipped != nil {
+		if skipped.Path == "" {
+			skipped.Path = f.Path
+		}
+		skipped.User = u.Name
+		return nil, &RefusedError{*skipped}
+	}
+	return file, nil
+}
+
+// openFolder walks to f and opens it.
+func (h *Host) openFolder(u User, f File) (*os.File, *unix.Stat_t, *Skipped, error) {
+	if f.Inbox {
+		if why := unsafeName(u.Name); why != "" {
+			return nil, nil, nil, fmt.Errorf("user name %s: %w", why, fs.ErrInvalid)
+		}
+		return openUserFile(h.inboxDir, u.Name, u.UID)
+	}
+	dir, skipped := h.openHome(u.Home)
+	if skipped != nil {
+		skipped.Path = cleanPath(u.Home)
+		return nil, nil, skipped, nil
+	}
+	if dir == nil {
+		return nil, nil, nil, fmt.Errorf("home %s: %w", u.Home, fs.ErrNotExist)
+	}
+	path := h.mailDir + "/" + f.Name
+	names := strings.Split(path, "/")
+	for _, name := range names {
+		// Names come from a listing and cannot be these, but a caller may make one up.
+		if name == "" || name == "." || name == ".." {
+			dir.Close()
+			return nil, nil, nil, fmt.Errorf("folder name %q: %w", f.Name, fs.ErrInvalid)
+		}
+	}
+	last := len(names) - 1
+	for _, name := range names[:last] {
+		next, skipped, err := openUserDir(dir, name, u.UID, pathOnly)
+		dir.Close()
+		if err != nil || skipped != nil {
+			return nil, nil, skipped, err
+		}
+		dir = next
+	}
+	defer dir.Close()
+	return openUserFile(dir, names[last], u.UID)
+}
+
+// openUserDir opens one directory of the users' part of a path, below its parent and
+// through no link. It must belong to the user or to root. flags is O_RDONLY for a
+// directory that will be listed, else pathOnly.
+func openUserDir(parent *os.File, name string, uid uint32, flags int) (*os.File, *Skipped, error) {
+	st, err := lstatAt(parent, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return nil, notRegular(parent, name, st), nil
+	}
+	if st.Uid != uid && st.Uid != 0 {
+		return nil, &Skipped{Kind: SkipWrongOwner, MayHoldMail: true,
+			Text: fmt.Sprintf("directory belongs to uid %d, not to the user (uid %d) or root; chown it if it is the user's", st.Uid, uid)}, nil
+	}
+	dir, err := openAt(parent, name, flags|unix.O_DIRECTORY, st)
+	if errors.Is(err, errReplaced) {
+		return nil, changed(), nil
+	}
+	return dir, nil, err
+}
+
+// openUserFile opens one file of the users' part of a path for reading. It is looked
+// at before it is opened, because opening a FIFO blocks and opening a tape rewinds
+// it, and again afterwards, because its user may swap it in between. It must be
+// regular, and its user must have been able to read it: it is his, or it is root's
+// and either has no other name or can be read by everybody. (A user can give a
+// private file of root's, say another mailbox in the inbox directory, a second name
+// in his own folder, by link(2).)
+func openUserFile(dir *os.File, name string, uid uint32) (*os.File, *unix.Stat_t, *Skipped, error) {
+	st, err := lstatAt(dir, name)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, nil, notRegular(dir, name, st), nil
+	}
+	if s := wrongOwner(st, uid); s != nil {
+		return nil, nil, s, nil
+	}
+	file, err := openAt(dir, name, unix.O_RDONLY|unix.O_NONBLOCK, st)
+	if errors.Is(err, errReplaced) {
+		return nil, nil, changed(), nil
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	// Owner, mode and links may have changed since; only now they can be trusted.
+	if st, err = fstat(file); err != nil {
+		return nil, nil, nil, errors.Join(err, file.Close())
+	}
+	if s := wrongOwner(st, uid); s != nil {
+		file.Close()
+		return nil, nil, s, nil
+	}
+	return file, st, nil, nil
+}
+
+// wrongOwner says why a regular file may not be opened on behalf of uid.
+func wrongOwner(st *unix.Stat_t, uid uint32) *Skipped {
+	const readByAll = 0o004
+	switch {
+	case st.Uid == uid:
+		return nil
+	case st.Uid != 0:
+		return &Skipped{Kind: SkipWrongOwner, MayHoldMail: true,
+			Text: fmt.Sprintf("belongs to uid %d, not to the user (uid %d) or root; chown it if it is the user's mail", st.Uid, uid)}
+	case st.Nlink != 1 && st.Mode&readByAll == 0:
+		return &Skipped{Kind: SkipWrongOwner, MayHoldMail: true,
+			Text: fmt.Sprintf("belongs to root (uid 0), not to the user (uid %d), has %d names (hard links) and cannot be read by everybody: it may be another file of root's; chown it if it is the user's mail", uid, st.Nlink)}
+	}
+	return nil
+}
+
+// changed is the finding for a name that was swapped between two system calls.
+func changed() *Skipped {
+	return &Skipped{Kind: SkipChanged, MayHoldMail: true, Text: "replaced while it was being opened; run again when its user is logged out"}
+}
+
+// notRegular describes a file that is not what was expected, by its type.
+func notRegular(dir *os.File, name string, st *unix.Stat_t) *Skipped {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		text := "symbolic link"
+		if target, err := readLinkAt(dir, name, st); err == nil {
+			text = fmt.Sprintf("symbolic link to %q", clip(target))
+		}
+		return &Skipped{Kind: SkipSymlink, MayHoldMail: true,
+			Text: text + ", not followed; if it leads to mail of this user that is nowhere else, put the file in its place"}
+	case unix.S_IFIFO:
+		return &Skipped{Kind: SkipFIFO, Text: "FIFO, not opened; it holds no mail"}
+	case unix.S_IFSOCK:
+		return &Skipped{Kind: SkipSocket, Text: "socket, not opened; it holds no mail"}
+	case unix.S_IFDIR:
+		return &Skipped{Kind: SkipDirectory, MayHoldMail: true, Text: "directory where a file belongs; look whether it holds mail"}
+	case unix.S_IFREG:
+		return &Skipped{Kind: SkipNotFolder, MayHoldMail: true, Text: "file where a directory belongs; look whether it is mail"}
+	}
+	return &Skipped{Kind: SkipDevice, Text: fileType(st) + ", not opened"}
+}
+
+// fileType names the type of a file for a message.
+func fileType(st *unix.Stat_t) string {
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return "regular file"
+	case unix.S_IFDIR:
+		return "directory"
+	case unix.S_IFLNK:
+		return "symbolic link"
+	case unix.S_IFIFO:
+		return "FIFO"
+	case unix.S_IFSOCK:
+		return "socket"
+	case unix.S_IFCHR:
+		return "character device"
+	case unix.S_IFBLK:
+		return "block device"
+	}
+	return fmt.Sprintf("file of unknown type %#o", st.Mode&unix.S_IFMT)
+}
+
+// openAt opens name below dir, never through a link, and checks that it got the file
+// that st describes. Access times are left alone where that is permitted: O_NOATIME
+// is refused with EPERM to all but the file's owner and root (open(2)).
+func openAt(dir *os.File, name string, flags int, st *unix.Stat_t) (*os.File, error) {
+	flags |= unix.O_NOFOLLOW | unix.O_CLOEXEC
+	open := func(flags int) (fd int, err error) {
+		for {
+			fd, err = unix.Openat(int(dir.Fd()), name, flags, 0)
+			if err != unix.EINTR {
+				return fd, err
+			}
+		}
+	}
+	fd, err := open(flags | noAtime)
+	if err == unix.EPERM && noAtime != 0 {
+		fd, err = open(flags)
+	}
+	if err == unix.ELOOP || err == unix.ENOTDIR || err == unix.ENXIO {
+		// It was a file of the right type in st, and is now a link, no directory, or a
+		// socket or device.
+		return nil, errReplaced
+	}
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), name)
+	got, err := fstat(file)
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if !sameFile(got, st) {
+		return nil, errors.Join(errReplaced, file.Close())
+	}
+	return file, nil
+}
+
+// reopen returns another descriptor of a directory, with an offset of its own.
+func reopen(dir *os.File, flags int) (*os.File, error) {
+	st, err := fstat(dir)
+	if err != nil {
+		return nil, err
+	}
+	return openAt(dir, ".", flags|unix.O_DIRECTORY, st)
+}
+
+// lstatAt describes name below dir, without following a link.
+func lstatAt(dir *os.File, name string) (*unix.Stat_t, error) {
+	var st unix.Stat_t
+	for {
+		err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
+		}
+		return &st, nil
+	}
+}
+
+func fstat(f *os.File) (*unix.Stat_t, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
+	}
+	return &st, nil
+}
+
+func sameFile(a, b *unix.Stat_t) bool {
+	return a.Dev == b.Dev && a.Ino == b.Ino && a.Mode&unix.S_IFMT == b.Mode&unix.S_IFMT
+}
+
+func timeOf(ts unix.Timespec) time.Time { return time.Unix(ts.Unix()) }

@@ -1,0 +1,274 @@
+package mbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The file of a user's subscribed names and what an interrupted unsubscribe leaves
+// (UW smanager.c). UW keeps them in its home directory; hosts whose imapd was built
+// with the home edited to ~/mail (docs/CONFIG of imap-4.7) have them there.
+const (
+	mailboxList     = ".mailboxlist"
+	mailboxListTemp = ".mlbxlsttmp"
+)
+
+const (
+	maxSubscriptionBytes = 1 << 20
+	maxSubscriptionLines = 100_000
+	// maxSubscriptionName is the longest line that UW reads as one name (smanager.c).
+	maxSubscriptionName = 1023
+)
+
+// Subscription is one name that the user subscribed to.
+type Subscription struct {
+	Name  string // raw, below the mail directory; "INBOX" for the inbox
+	Inbox bool   // the user's INBOX, not a folder that happens to be called so
+}
+
+func isSubscriptionFile(name string) bool {
+	return name == mailboxList || name == mailboxListTemp
+}
+
+// subscriptionFile is one candidate for the list of subscriptions.
+type subscriptionFile struct {
+	dir     *os.File
+	name    string
+	path    string
+	inMail  bool // in the mail directory, where UW lists it as a mailbox
+	modTime time.Time
+}
+
+// subscriptions reads the user's subscriptions: from the newer .mailboxlist of the home
+// and the mail directory, else from the newer .mlbxlsttmp. mailDir may be nil.
+func (w *walker) subscriptions(home *os.File, homePath string, mailDir *os.File, mailDirName string) {
+	mailPath := join(homePath, mailDirName)
+	var chosen *subscriptionFile
+	for _, name := range []string{mailboxList, mailboxListTemp} {
+		candidates := w.candidates([]subscriptionFile{
+			{dir: home, name: name, path: join(homePath, name)},
+			{dir: mailDir, name: name, path: join(mailPath, name), inMail: true},
+		})
+		for i := range candidates {
+			c := &candidates[i]
+			if chosen == nil || (c.name == chosen.name && c.modTime.After(chosen.modTime)) {
+				chosen, c = c, chosen
+			}
+			if c != nil {
+				w.skip(c.path, &Skipped{Kind: SkipSubscriptionFile, Text: "list of subscriptions, not used: " + chosen.path + " is the newer or complete one"})
+			}
+		}
+	}
+	if chosen == nil {
+		return
+	}
+	if chosen.inMail || chosen.name == mailboxListTemp {
+		w.skip(chosen.path, &Skipped{Kind: SkipSubscriptionFile, Text: "list of subscriptions, read as such"})
+	}
+	data, err := w.readSubscriptions(chosen)
+	if err != nil {
+		w.unreadable(chosen.path, err)
+		return
+	}
+	if len(data) > maxSubscriptionBytes {
+		data = data[:maxSubscriptionBytes]
+		data = data[:strings.LastIndexByte(data, '\n')+1]
+		w.skip(chosen.path, &Skipped{Kind: SkipLimit, Text: fmt.Sprintf("subscriptions beyond %d bytes are not read", maxSubscriptionBytes)})
+	}
+
+	where := func(name string) place {
+		if mailDir != nil {
+			switch found, isDir := w.find(mailDir, name); {
+			case isDir:
+				return placeDirectory
+			case found:
+				return placeFolder
+			}
+		}
+		if found, _ := w.find(home, name); found {
+			return placeOutside
+		}
+		return placeNowhere
+	}
+	names, dropped := cleanSubscriptions(data, prefixesOf(w.user, mailDirName), where)
+	w.tree.Subscriptions = names
+	for _, d := range dropped {
+		w.skip(chosen.path, &d)
+	}
+}
+
+// candidates returns those of files that exist, with their times. What exists and is
+// no plain file of the user's is reported.
+func (w *walker) candidates(files []subscriptionFile) []subscriptionFile {
+	var found []subscriptionFile
+	for _, f := range files {
+		if f.dir == nil {
+			continue
+		}
+		file, st, s, err := openUserFile(f.dir, f.name, w.user.UID)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			w.unreadable(f.path, err)
+		case s != nil:
+			s.Text = "list of subscriptions: " + s.Text
+			w.skip(f.path, s)
+		default:
+			file.Close()
+			f.modTime = timeOf(st.Mtim)
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// readSubscriptions reads the file, and one byte beyond the limit if it is too long.
+func (w *walker) readSubscriptions(f *subscriptionFile) (string, error) {
+	file, _, s, err := openUserFile(f.dir, f.name, w.user.UID)
+	if err != nil {
+		return "", err
+	}
+	if s != nil {
+		return "", fmt.Errorf("%s: %s", s.Kind, s.Text)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxSubscriptionBytes+1))
+	return string(data), err
+}
+
+// find looks a name up below dir, through no link.
+func (w *walker) find(dir *os.File, name string) (found, isDir bool) {
+	parent := dir
+	defer func() {
+		if parent != dir {
+			parent.Close()
+		}
+	}()
+	for {
+		element, rest, more := strings.Cut(name, "/")
+		if !more {
+			st, err := lstatAt(parent, element)
+			return err == nil, err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
+		}
+		next, s, err := openUserDir(parent, element, w.user.UID, pathOnly)
+		if err != nil || s != nil {
+			return false, false
+		}
+		if parent != dir {
+			parent.Close()
+		}
+		parent, name = next, rest
+	}
+}
+
+// place is where a subscribed name leads.
+type place int
+
+const (
+	placeNowhere   place = iota
+	placeFolder          // a file below the mail directory
+	placeDirectory       // a directory below the mail directory
+	placeOutside         // something in the home, not below the mail directory
+)
+
+// prefixesOf returns what clients and UW write before a name to mean the mail
+// directory, most particular first (env_unix.c mailboxfile).
+func prefixesOf(u User, mailDir string) []string {
+	return []string{
+		strings.TrimSuffix(u.Home, "/") + "/" + mailDir + "/",
+		"~" + u.Name + "/" + mailDir + "/",
+		"~/" + mailDir + "/",
+		mailDir + "/",
+	}
+}
+
+// cleanSubscriptions turns the text of a .mailboxlist into names below the mail
+// directory. UW stores there what clients sent, one name a line and unescaped, and
+// lists every line, so duplicates, CRs, blank lines and names of other servers and
+// namespaces must be taken out here. A name without the prefix of the mail directory is
+// kept unless it leads to something else in the home, as hosts with the mail directory
+// set on the server have none. Names of folders that are gone are kept: they may come
+// back.
+func cleanSubscriptions(data string, prefixes []string, where func(name string) place) ([]Subscription, []Skipped) {
+	var (
+		names   []Subscription
+		dropped skipList
+		seen    = make(map[Subscription]bool)
+		lines   = 0
+	)
+	for line := range strings.Lines(data) {
+		if lines++; lines > maxSubscriptionLines {
+			dropped.add(Skipped{Kind: SkipLimit, Text: fmt.Sprintf("subscriptions beyond %d lines are not read", maxSubscriptionLines)})
+			break
+		}
+		line = strings.TrimRight(line, "\r\n")
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		sub, why := cleanSubscription(line, prefixes, where)
+		if why != "" {
+			dropped.add(Skipped{Kind: SkipSubscription, Subscription: clip(line),
+				Text: fmt.Sprintf("line %d: subscription %q is not kept: %s", lines, clip(line), why)})
+			continue
+		}
+		if !seen[sub] {
+			seen[sub] = true
+			names = append(names, sub)
+		}
+	}
+	return names, dropped.result("", "")
+}
+
+// cleanSubscription returns the name that one line means, or why it means none.
+func cleanSubscription(line string, prefixes []string, where func(name string) place) (sub Subscription, why string) {
+	switch {
+	case len(line) > maxSubscriptionName:
+		return sub, "longer than a name can be"
+	case strings.ContainsRune(line, 0):
+		return sub, "contains a NUL"
+	case strings.EqualFold(line, "INBOX"):
+		return Subscription{Name: "INBOX", Inbox: true}, ""
+	case line[0] == '{':
+		return sub, "it is on another server"
+	case line[0] == '#':
+		return sub, "it is in another namespace (news, mh, shared)"
+	}
+
+	name, prefixed := line, false
+	for _, prefix := range prefixes {
+		if name, prefixed = strings.CutPrefix(line, prefix); prefixed {
+			break
+		}
+	}
+	if !prefixed {
+		name = strings.TrimPrefix(line, "~/") // UW's word for the home, where names begin anyway
+	}
+	elements := splitPath(name)
+	directory := strings.HasSuffix(name, "/") || len(elements) == 0
+	clean := strings.Join(elements, "/")
+	switch {
+	case !prefixed && (name == "" || name[0] == '/' || name[0] == '~'):
+		return sub, "it is outside the user's mail directory"
+	case slices.Contains(elements, ".."):
+		return sub, "it leaves the mail directory"
+	case directory:
+		return sub, "it names a directory"
+	}
+	switch where(clean) {
+	case placeDirectory:
+		return sub, "it names a directory"
+	case placeOutside:
+		if !prefixed {
+			return sub, "it is in the home but not below the mail directory"
+		}
+	}
+	return Subscription{Name: clean}, ""
+}
