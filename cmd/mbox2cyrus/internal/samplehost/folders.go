@@ -40,7 +40,7 @@ var notMail = []struct{ name, content, why string }{
 	{"archive.tar.gz", "\x1f\x8b\x08\x00\xf1\x7b\xa5\x3f\x00\x03\xed\xd1\x31\x0a\xc2\x40\x10\x46", "gzip data"},
 	{"notes.txt", "Things to do\n\n- back up the mail server\n", "text without a From_ line"},
 	{"letter.txt", "From the desk of the dean\n\nDear colleagues,\n", `begins with "From " but has no From_ line`},
-	{"sent-mail.lock", "", "lock file of the folder sent-mail"},
+	{"received.lock", "", "lock file of a folder that is no more"},
 }
 
 // otherSubscriptions are lines of .mailboxlist that name no folder here.
