@@ -341,8 +341,8 @@ func (l *Ledger) append(sync bool, lines ...line) error {
 	return nil
 }
 
-// Dir returns the state directory.
-func (l *Ledger) Dir() string { return l.dir }
+// ManifestDir returns the directory of the manifests, for syncing.
+func (l *Ledger) ManifestDir() string { return filepath.Join(l.dir, manifestDir) }
 
 // Close releases the state directory.
 func (l *Ledger) Close() error {

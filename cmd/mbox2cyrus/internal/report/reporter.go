@@ -22,6 +22,27 @@ type Options struct {
 	SourceRoot     string
 	DryRun         bool
 	Log            io.Writer // a copy of the JSON Lines (the --log-file); may be nil
+	LogLevel       Level     // what goes there
+}
+
+// Level says how much a log holds.
+type Level int
+
+// Levels of the log, each holding what the next one holds and more.
+const (
+	Debug Level = iota // progress too
+	Info               // finished folders and notes
+	Warn               // what needs a person
+	Error              // failures and differences
+)
+
+// ParseLevel reads a level's name.
+func ParseLevel(name string) (Level, bool) {
+	i := slices.Index([]string{"debug", "info", "warn", "error"}, name)
+	if i < 0 {
+		return Info, false
+	}
+	return Level(i), true
 }
 
 // Reporter says what happened and counts it. It is safe for use by many
@@ -74,12 +95,12 @@ func (r *Reporter) text(w io.Writer, s string) {
 	}
 }
 
-func (r *Reporter) emit(m map[string]any) {
+func (r *Reporter) emit(level Level, m map[string]any) {
 	line, err := appendLine(m)
 	if err == nil && r.opts.JSON {
 		_, err = r.opts.Stdout.Write(line)
 	}
-	if err == nil && r.opts.Log != nil {
+	if err == nil && r.opts.Log != nil && level >= r.opts.LogLevel {
 		_, err = r.opts.Log.Write(line)
 	}
 	if err != nil && r.werr == nil {
@@ -106,11 +127,21 @@ func (r *Reporter) Problem(p Problem) {
 	case Difference:
 		r.sum.Differences++
 	}
-	r.emit(p.object())
+	r.emit(p.level(), p.object())
 	if p.Severity == Note && (r.opts.Quiet || r.opts.JSON) {
 		return
 	}
 	r.text(r.people, p.String())
+}
+
+func (p Problem) level() Level {
+	switch p.Severity {
+	case Note:
+		return Info
+	case Attention:
+		return Warn
+	}
+	return Error
 }
 
 // String is the problem as one line for people.
@@ -146,7 +177,7 @@ func (r *Reporter) Folder(f Folder) {
 	if f.Unchanged {
 		r.sum.UnchangedFolders++
 	}
-	r.emit(f.object())
+	r.emit(Info, f.object())
 	if r.opts.Quiet {
 		return
 	}
@@ -186,7 +217,7 @@ func (r *Reporter) Status(bytesDone, bytesTotal, messages, usersDone, usersTotal
 	defer r.mu.Unlock()
 	m := map[string]any{"message_type": "status", "bytes_done": bytesDone, "bytes_total": bytesTotal,
 		"messages": messages, "users_done": usersDone, "users_total": usersTotal, "seconds": time.Since(r.start).Seconds()}
-	r.emit(m)
+	r.emit(Debug, m)
 }
 
 // ExitCode is what the program should end with as things stand.
@@ -219,7 +250,7 @@ func (r *Reporter) Finish(override int) (int, error) {
 		r.sum.ExitCode = override
 	}
 	slices.Sort(r.sum.FailedUsers)
-	r.emit(r.sum.object())
+	r.emit(Error, r.sum.object())
 	if !r.opts.Quiet || r.sum.ExitCode != ExitOK {
 		r.text(r.results, r.sum.text())
 	}

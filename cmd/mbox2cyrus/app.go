@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+)
+
+// run is the whole program but for os.Exit: arguments in, exit code out.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var caught stopSignal
+	watched := make(chan os.Signal, 2)
+	signal.Notify(watched, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(watched)
+	go caught.watch(watched)
+
+	p := &program{args: args, stdout: stdout, stderr: stderr, caught: &caught}
+	err := p.app().RunContext(ctx, args)
+	if err == nil {
+		return p.code
+	}
+	code := exitCode(err)
+	if p.code != 0 && errors.Is(err, context.Canceled) {
+		code = p.code
+	}
+	p.sayError(err, code)
+	return code
+}
+
+// program is one run of the program.
+type program struct {
+	args           []string
+	stdout, stderr io.Writer
+	caught         *stopSignal
+	json           bool
+	code           int // exit code of a command that ran to its end
+}
+
+func (p *program) app() *cli.App {
+	app := &cli.App{
+		Name:            "mbox2cyrus",
+		Usage:           "move a UW IMAP host into Cyrus IMAP, offline, and prove that everything arrived",
+		Version:         fmt.Sprintf("%s (commit %s, %s)", version, commit, date),
+		Description:     "Reads the mbox files of a UW IMAP host (or a copy of it) and writes them straight into a Cyrus partition. No IMAP daemon runs on either side. The source is only read.",
+		Writer:          p.stdout,
+		ErrWriter:       p.stderr,
+		Commands:        []*cli.Command{p.planCommand(), p.migrateCommand(), p.verifyCommand(), p.inspectCommand()},
+		Suggest:         true,
+		HideHelpCommand: true,
+		// Exit codes are given by run alone, so that everything is closed first.
+		ExitErrHandler:       func(*cli.Context, error) {},
+		OnUsageError:         usageError,
+		EnableBashCompletion: true,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usagef("there is no command %q; see mbox2cyrus --help", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
+		CustomAppHelpTemplate: cli.AppHelpTemplate + exitStatusHelp,
+	}
+	for _, cmd := range app.Commands {
+		cmd.OnUsageError = usageError
+		cmd.HideHelpCommand = true
+		cmd.Before = func(c *cli.Context) error {
+			p.json = c.Bool("json")
+			return p.flagsFirst(c)
+		}
+	}
+	return app
+}
+
+const exitStatusHelp = `
+EXIT STATUS:
+   0 everything arrived and was proved     1 failed
+   2 done, but something needs a person    3 verification found a difference
+   64 usage   77 permission   78 configuration   130/143 stopped by a signal; run again to go on
+`
+
+// usage is an error in how the program was called.
+type usage struct{ msg string }
+
+func (u usage) Error() string { return u.msg }
+
+func usagef(format string, args ...any) error { return usage{fmt.Sprintf(format, args...)} }
+
+func usageError(_ *cli.Context, err error, _ bool) error {
+	return usagef("%v", err)
+}
+
+// flagsFirst refuses flags after the first argument: the library would take
+// them for arguments without a word, and a dry run would become a real one.
+func (p *program) flagsFirst(c *cli.Context) error {
+	if slices.Contains(p.args, "--") {
+		return nil
+	}
+	for _, a := range c.Args().Slice() {
+		if strings.HasPrefix(a, "-") && a != "-" {
+			return usagef("flags must come before arguments: move %s to the front (or put -- before the arguments)", a)
+		}
+	}
+	return nil
+}
+
+// exitCode is the one place where an error becomes an exit code.
+func exitCode(err error) int {
+	var u usage
+	switch {
+	case errors.As(err, &u), errors.Is(err, plan.ErrUnknownUser):
+		return report.ExitUsage
+	case errors.Is(err, target.ErrPermission), errors.Is(err, fs.ErrPermission):
+		return report.ExitPermission
+	case errors.Is(err, target.ErrConfig):
+		return report.ExitConfig
+	}
+	return report.ExitFailed
+}
+
+func (p *program) sayError(err error, code int) {
+	fmt.Fprintf(p.stderr, "mbox2cyrus: %s\n", report.Printable(err.Error()))
+	if p.json {
+		line, merr := json.Marshal(map[string]any{"message_type": "exit_error", "exit_code": code, "text": err.Error()})
+		if merr == nil {
+			fmt.Fprintf(p.stdout, "%s\n", line)
+		}
+	}
+}

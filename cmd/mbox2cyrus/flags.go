@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+	_ "time/tzdata" // a migration host may lack the zone files of the old host's zone
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/text/encoding/ianaindex"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/mbox"
+)
+
+// Flag names that appear in more than one place.
+const (
+	flagDryRun = "dry-run"
+	flagState  = "state"
+	flagLevel  = "level"
+)
+
+func env(name string) []string {
+	return []string{"MBOX2CYRUS_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
+}
+
+func stringFlag(name, value, usage string) cli.Flag {
+	return &cli.StringFlag{Name: name, Value: value, Usage: usage, EnvVars: env(name)}
+}
+
+func boolFlag(name, usage string) cli.Flag {
+	return &cli.BoolFlag{Name: name, Usage: usage, EnvVars: env(name)}
+}
+
+// sourceFlags say where the UW host is and whose mail is meant.
+func sourceFlags() []cli.Flag {
+	return []cli.Flag{
+		stringFlag("source-root", "/", "the UW host's `DIR`: /, or a mounted or copied host"),
+		stringFlag("passwd", "", "passwd `FILE` of the UW host (default: etc/passwd below the source root)"),
+		stringFlag("inbox-dir", "", "`DIR` of the INBOXes below the source root (default: var/mail)"),
+		stringFlag("mail-dir", "mail", "`NAME` of the folder directory below each home"),
+		&cli.StringSliceFlag{Name: "user", Usage: "only this `NAME` (may be repeated)", EnvVars: env("user")},
+		stringFlag("users-from", "", "only the users named in `FILE`, one a line"),
+		&cli.StringSliceFlag{Name: "exclude-user", Usage: "not this `NAME` (may be repeated)", EnvVars: env("exclude-user")},
+		&cli.IntFlag{Name: "min-uid", Value: 500, Usage: "users from this uid `N` on", EnvVars: env("min-uid")},
+		timezoneFlag(),
+		stringFlag("filename-charset", "ISO-8859-1", "`CHARSET` of 8-bit folder names that are not UTF-8"),
+		&cli.IntFlag{Name: "jobs", Value: runtime.NumCPU(), Usage: "users at a time `N`", EnvVars: env("jobs")},
+	}
+}
+
+func timezoneFlag() cli.Flag {
+	return stringFlag("source-timezone", "", "`ZONE` of the UW host, as in Europe/Vienna, for dates that name none (default: this machine's)")
+}
+
+// cyrusFlags say which Cyrus is meant and where the record of the work lies.
+func cyrusFlags() []cli.Flag {
+	return []cli.Flag{
+		stringFlag("imapd-conf", "/etc/imapd.conf", "Cyrus's configuration `FILE`"),
+		stringFlag("cyrus-bin", "", "`DIR` of Cyrus's programs (default: found by itself)"),
+		stringFlag("partition", "", "`NAME` of the Cyrus partition (default: Cyrus's default)"),
+		stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done"),
+	}
+}
+
+func outputFlags() []cli.Flag {
+	return []cli.Flag{
+		boolFlag("json", "JSON Lines on standard output"),
+		boolFlag("quiet", "only problems"),
+		stringFlag("log-file", "", "append the JSON Lines to `FILE` too"),
+		stringFlag("log-level", "info", "what goes to the log file: `L` is debug, info, warn or error"),
+	}
+}
+
+// sourceOptions are the values of sourceFlags, checked.
+type sourceOptions struct {
+	host      mbox.HostOptions
+	selection plan.Selection
+	location  *time.Location
+	rules     cyrusspool.NameRules // what the command line says of names
+	jobs      int
+}
+
+func parseSource(c *cli.Context) (o sourceOptions, err error) {
+	o.host = mbox.HostOptions{Root: c.String("source-root"), Passwd: c.String("passwd"),
+		InboxDir: c.String("inbox-dir"), MailDir: c.String("mail-dir"), MinUID: c.Int("min-uid")}
+	o.selection = plan.Selection{Users: c.StringSlice("user"), Exclude: c.StringSlice("exclude-user")}
+	if file := c.String("users-from"); file != "" {
+		names, err := readNames(file)
+		if err != nil {
+			return o, err
+		}
+		if len(names) == 0 {
+			return o, usagef("--users-from %s names no user", file)
+		}
+		o.selection.Users = append(o.selection.Users, names...)
+	}
+	slices.Sort(o.selection.Users)
+	o.selection.Users = slices.Compact(o.selection.Users)
+	if o.location, err = parseZone(c); err != nil {
+		return o, err
+	}
+	charset, err := ianaindex.IANA.Encoding(c.String("filename-charset"))
+	if err != nil || charset == nil {
+		return o, usagef("--filename-charset %s: no such charset is known", c.String("filename-charset"))
+	}
+	o.rules.Charset = charset
+	if o.jobs = c.Int("jobs"); o.jobs < 1 {
+		return o, usagef("--jobs must be at least 1")
+	}
+	return o, nil
+}
+
+func parseZone(c *cli.Context) (*time.Location, error) {
+	zone := c.String("source-timezone")
+	if zone == "" {
+		return time.Local, nil
+	}
+	loc, err := time.LoadLocation(zone)
+	if err != nil {
+		return nil, usagef("--source-timezone %s: %v", zone, err)
+	}
+	return loc, nil
+}
+
+func readNames(path string) (names []string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("--users-from: %w", err)
+	}
+	defer f.Close()
+	sc := bufio.NewScanner(f)
+	for sc.Scan() {
+		if name := strings.TrimSpace(sc.Text()); name != "" && !strings.HasPrefix(name, "#") {
+			names = append(names, name)
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return nil, fmt.Errorf("--users-from %s: %w", path, err)
+	}
+	return names, nil
+}
+
+// reporter makes the reporter of a command, and what closes its log.
+func (p *program) reporter(c *cli.Context) (*report.Reporter, func() error, error) {
+	opts := report.Options{Stdout: p.stdout, Stderr: p.stderr, JSON: c.Bool("json"), Quiet: c.Bool("quiet"),
+		Command: c.Command.Name, SourceRoot: c.String("source-root"), DryRun: c.Bool(flagDryRun)}
+	level, ok := report.ParseLevel(c.String("log-level"))
+	if !ok && c.IsSet("log-level") {
+		return nil, nil, usagef("--log-level %s: debug, info, warn or error", c.String("log-level"))
+	}
+	opts.LogLevel = level
+	closeLog := func() error { return nil }
+	if path := c.String("log-file"); path != "" {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, nil, fmt.Errorf("--log-file: %w", err)
+		}
+		opts.Log, closeLog = io.Writer(f), f.Close
+	}
+	return report.New(opts), closeLog, nil
+}
+
+func absolute(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return abs, nil
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/emersion/go-message"
+	_ "github.com/emersion/go-message/charset" // decodes subjects in any charset
+	"github.com/emersion/go-message/mail"
+	"github.com/emersion/go-message/textproto"
+	"github.com/urfave/cli/v2"
+
+	"bufio"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
+	"mbox2cyrus/mbox"
+)
+
+func (p *program) inspectCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "what one mailbox file holds, message by message, with every doubt",
+		ArgsUsage: "FILE...",
+		Flags:     append([]cli.Flag{timezoneFlag()}, outputFlags()...),
+		Action: func(c *cli.Context) (err error) {
+			if !c.Args().Present() {
+				return usagef("inspect wants at least one mailbox file")
+			}
+			loc, err := parseZone(c)
+			if err != nil {
+				return err
+			}
+			rep, closeLog, err := p.reporter(c)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, closeLog()) }()
+			src := &source.Source{Location: loc}
+			for _, path := range c.Args().Slice() {
+				in := &inspection{out: p.stdout, json: c.Bool("json"), file: path}
+				res, err := src.ReadFile(c.Context, path, in.message)
+				if err != nil {
+					rep.Problem(report.Problem{Severity: report.Failure, Folder: path, Offset: -1, Kind: "unreadable", Text: err.Error()})
+					continue
+				}
+				if err := in.folder(res); err != nil {
+					return err
+				}
+				for _, pr := range res.Problems {
+					pr.Folder = path
+					rep.Problem(pr)
+				}
+				rep.Folder(report.Folder{Folder: path, Found: res.Messages, Bytes: in.bytes, Doubts: int64(len(res.Problems)),
+					UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
+			}
+			p.code, err = rep.Finish(p.caught.exitCode())
+			return err
+		},
+	}
+}
+
+// inspection prints one file.
+type inspection struct {
+	out   io.Writer
+	json  bool
+	file  string
+	bytes int64
+}
+
+// inspected is one message as inspect shows it.
+type inspected struct {
+	Type     string   `json:"message_type"`
+	File     string   `json:"file"`
+	Number   int      `json:"number"`
+	Offset   int64    `json:"offset"`
+	End      int64    `json:"end"`
+	UID      uint32   `json:"uid"`
+	Flags    string   `json:"flags"`
+	Recent   bool     `json:"recent"`
+	Keywords []string `json:"keywords"`
+	Date     string   `json:"internaldate"`
+	Source   string   `json:"internaldate_from"`
+	Size     int64    `json:"size"`
+	From     string   `json:"from"`
+	Subject  string   `json:"subject"`
+	Sent     string   `json:"date,omitempty"`
+}
+
+func (in *inspection) message(m *mbox.Message, keywords []string) error {
+	v := inspected{Type: "message", File: report.Printable(in.file), Number: m.Number, Offset: m.Offset, UID: m.UID,
+		Flags: verify.LedgerFlags(m.Flags).String(), Recent: m.Flags&mbox.Recent != 0, Keywords: []string{},
+		Date: m.Date.Format(time.RFC3339), Source: fmt.Sprint(m.DateSource)}
+	for n, name := range keywords {
+		if m.Keywords&(1<<n) != 0 {
+			v.Keywords = append(v.Keywords, report.Printable(name))
+		}
+	}
+	v.describe(m.Header())
+	size, err := m.WriteTo(io.Discard)
+	if err != nil {
+		return err
+	}
+	v.Size, v.End = size, m.EndOffset
+	in.bytes += size
+	if in.json {
+		return json.NewEncoder(in.out).Encode(v)
+	}
+	recent := ""
+	if v.Recent {
+		recent = " recent"
+	}
+	_, err = fmt.Fprintf(in.out, "%6d  offset %d  uid %d  %s%s  %s  %d bytes\n        from %s  subject %s\n",
+		v.Number, v.Offset, v.UID, v.Flags, recent, v.Date, v.Size, v.From, v.Subject)
+	if err == nil && len(v.Keywords) > 0 {
+		_, err = fmt.Fprintf(in.out, "        keywords %q\n", v.Keywords)
+	}
+	return err
+}
+
+// unreadable stands for a field that go-message cannot read: it is shown only
+// to people, so that is no problem of the mail.
+const unreadable = "(unreadable)"
+
+// describe decodes what people know a message by.
+func (v *inspected) describe(raw []byte) {
+	v.From, v.Subject = unreadable, unreadable
+	h, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(raw)))
+	if err != nil {
+		return
+	}
+	mh := mail.Header{Header: message.Header{Header: h}}
+	if s, err := mh.Subject(); err == nil {
+		v.Subject = report.Printable(s)
+	}
+	if s, err := mh.Text("From"); err == nil {
+		v.From = report.Printable(s)
+	}
+	if t, err := mh.Date(); err == nil && !t.IsZero() {
+		v.Sent = t.Format(time.RFC3339)
+	}
+}
+
+func (in *inspection) folder(res source.Result) error {
+	if in.json {
+		return nil
+	}
+	_, err := fmt.Fprintf(in.out, "%s: %d messages, UIDVALIDITY %d, UIDNEXT %d, keywords %q\n        bytes of the file by reason: %v\n",
+		report.Printable(in.file), res.Messages, res.UIDValidity, res.UIDNext, res.Keywords, res.Bytes)
+	return err
+}

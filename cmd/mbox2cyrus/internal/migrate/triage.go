@@ -1,0 +1,210 @@
+package migrate
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// triage decides what each mailbox of a user needs, from what the ledger, Cyrus
+// and the source say now. An error means that nothing of the user may be
+// touched.
+func (e *Engine) triage(u *plan.User) ([]*mailbox, error) {
+	var boxes []*mailbox
+	add := func(name cyrusspool.Name, folder *plan.Folder) error {
+		m, err := e.triageOne(u, name, folder)
+		if err != nil {
+			return err
+		}
+		boxes = append(boxes, m)
+		return nil
+	}
+	for _, parent := range u.Parents {
+		if err := add(parent, nil); err != nil {
+			return nil, err
+		}
+	}
+	for i := range u.Folders {
+		if err := add(u.Folders[i].Mailbox, &u.Folders[i]); err != nil {
+			return nil, err
+		}
+	}
+	if err := e.checkStrangers(u, boxes); err != nil {
+		return nil, err
+	}
+	return boxes, nil
+}
+
+// checkStrangers refuses a user who is new to the ledger but has mail in Cyrus
+// in mailboxes that are not in the plan: he is in use there already.
+func (e *Engine) checkStrangers(u *plan.User, boxes []*mailbox) error {
+	planned := map[string]bool{}
+	for _, m := range boxes {
+		planned[m.rec.Name] = true
+		if _, known := e.Ledger.Mailbox(m.rec.Name); known {
+			return nil
+		}
+	}
+	for _, entry := range e.Cyrus.UserEntries(u.ID) {
+		if planned[entry.Name] {
+			continue
+		}
+		if err := e.mustBeEmpty(entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Folder) (*mailbox, error) {
+	m := &mailbox{folder: folder}
+	rec, known := e.Ledger.Mailbox(string(name))
+	entry, inCyrus := e.Cyrus.Entry(name)
+	switch {
+	case !known && !inCyrus:
+		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID())
+		m.rec = e.newRecord(u, m)
+		m.todo = fill
+		return m, nil
+	case !known:
+		if err := e.mayAdopt(entry); err != nil {
+			return nil, err
+		}
+		m.entry = entry
+		m.rec = e.newRecord(u, m)
+		m.rec.Adopted = true
+		m.todo = fill
+		return m, nil
+	}
+	m.rec = rec
+	if inCyrus && entry.UniqueID != rec.UniqueID {
+		e.leave(u, m, "cyrus-changed", "the mailbox in Cyrus is not the one that this program made; it is left alone")
+		return m, nil
+	}
+	if inCyrus {
+		m.entry = entry
+	} else {
+		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID)
+		m.entry.Partition = rec.Partition
+	}
+	same := folder == nil && rec.SourceID == nil || folder != nil && rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(folder.File))
+	switch {
+	case rec.State == ledger.Begun, rec.State == ledger.Filled && !same:
+		m.rec.User, m.rec.Folder = ledger.RawName(u.Name), ledger.RawName(m.folderName())
+		m.todo = fill
+	case rec.State == ledger.Filled:
+		m.todo = enter
+	case !inCyrus:
+		e.leave(u, m, "cyrus-changed", "the mailbox was migrated by an earlier run and has since been removed from Cyrus; it is left so (to migrate it again, use another --state directory)")
+	default:
+		return m, e.triageVerified(u, m, same)
+	}
+	return m, nil
+}
+
+// triageVerified looks after a mailbox that an earlier run finished.
+func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error {
+	untouched, err := e.indexUntouched(m)
+	if err != nil {
+		return err
+	}
+	switch {
+	case sourceSame && untouched:
+		m.todo, m.verified = nothing, m.rec.Messages
+	case sourceSame:
+		e.leave(u, m, "cyrus-changed", "the mailbox was changed in Cyrus since it was migrated; it is left alone (verify tells what differs)")
+	case !untouched:
+		e.leave(u, m, "source-changed", "the folder changed since it was migrated, and so did the mailbox in Cyrus; both are left alone")
+	case e.Running:
+		e.leave(u, m, "source-changed", "the folder changed since it was migrated; stop Cyrus and run again to bring the changes")
+	default:
+		m.todo = fill // Cyrus has not touched it: it is written anew
+	}
+	return nil
+}
+
+func (e *Engine) leave(u *plan.User, m *mailbox, kind, text string) {
+	m.todo = leave
+	e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: m.folderName(), Offset: -1,
+		Kind: kind, Text: m.rec.Name + ": " + text})
+}
+
+func (e *Engine) newRecord(u *plan.User, m *mailbox) ledger.Mailbox {
+	return ledger.Mailbox{
+		User: ledger.RawName(u.Name), Folder: ledger.RawName(m.folderName()),
+		Name: m.entry.Name, UniqueID: m.entry.UniqueID, Partition: m.entry.Partition, Dir: e.Cyrus.Dir(m.entry),
+		Manifest: m.entry.UniqueID + ".tsv",
+	}
+}
+
+// mayAdopt allows an existing mailbox to be filled only if it never held a
+// message: an administrator often makes the accounts beforehand.
+func (e *Engine) mayAdopt(entry reconstruct.Entry) error {
+	if entry.Partition != e.Cyrus.Partition {
+		return fmt.Errorf("Cyrus has %s already, on partition %s; nothing of this user was touched", report.Quote(entry.Name), entry.Partition)
+	}
+	if err := e.mustBeEmpty(entry); err != nil {
+		return err
+	}
+	if e.Running {
+		return fmt.Errorf("Cyrus has an empty %s already and is running: stop Cyrus, so that the mailbox can be filled", report.Quote(entry.Name))
+	}
+	return nil
+}
+
+func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {
+	refuse := func(err error) error {
+		return fmt.Errorf("Cyrus has %s already, and this program did not make it: %w; nothing of this user was touched", report.Quote(entry.Name), err)
+	}
+	partition := e.Cyrus.PartitionDir(entry.Partition)
+	if partition == "" {
+		return refuse(fmt.Errorf("its partition %q is not configured", entry.Partition))
+	}
+	raw, err := readHead(filepath.Join(partition, e.Cyrus.Dir(entry), "cyrus.index"))
+	if err != nil {
+		return refuse(err)
+	}
+	h, err := cyrusspool.ParseIndexHeader(raw)
+	if err != nil {
+		return refuse(err)
+	}
+	if h.NumRecords > 0 || h.LastUID > 0 {
+		return refuse(fmt.Errorf("it has or had mail (%d messages, UIDNEXT %d)", h.Exists, h.LastUID+1))
+	}
+	return nil
+}
+
+// indexUntouched reports whether cyrus.index is the very file that was verified.
+func (e *Engine) indexUntouched(m *mailbox) (bool, error) {
+	f, err := os.OpenFile(e.dir(m)+"/cyrus.index", os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	id, err := ledger.Stat(f)
+	return m.rec.IndexID != nil && id.Equal(*m.rec.IndexID), errors.Join(err, f.Close())
+}
+
+// readHead reads the beginning of a file, enough for an index header.
+func readHead(path string) (b []byte, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	b = make([]byte, 4096)
+	n, err := f.Read(b)
+	return b[:n], err
+}

@@ -1,0 +1,263 @@
+// Package plan says what a run would do: which users, which of their files are
+// folders, and which Cyrus mailbox each becomes. It only reads.
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/mbox"
+)
+
+// Plan is what a run would do.
+type Plan struct {
+	Users    []*User
+	Problems []report.Problem // of the host; those of a user are with him
+}
+
+// User is one user who has mail.
+type User struct {
+	mbox.User
+	ID            string // Cyrus's user id
+	Folders       []Folder
+	Parents       []cyrusspool.Name // mailboxes without a folder of their own, needed above others
+	Subscriptions []cyrusspool.Name
+	Problems      []report.Problem
+	Bytes         int64 // of all folders
+
+	hasMailDir bool
+}
+
+// Folder is one folder and the mailbox that it becomes.
+type Folder struct {
+	File    mbox.File
+	Mailbox cyrusspool.Name
+}
+
+// Selection says whose mail is meant.
+type Selection struct {
+	Users   []string // empty: all
+	Exclude []string
+}
+
+// ErrUnknownUser is returned by Build when a selected user is not on the host.
+var ErrUnknownUser = errors.New("no such user")
+
+// Build reads the host. A user whose files cannot be read is in the plan with
+// a problem of severity Failure and without folders.
+func Build(host *mbox.Host, rules cyrusspool.NameRules, sel Selection) (*Plan, error) {
+	all, skipped, err := host.Users()
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{}
+	if err := sel.check(all, skipped); err != nil {
+		return nil, err
+	}
+	for _, s := range skipped {
+		p.Problems = append(p.Problems, sel.hostProblem(s))
+	}
+	ids := userIDs(all, rules)
+	anyMailDir := false
+	for _, mu := range all {
+		if !sel.has(mu.Name) {
+			continue
+		}
+		u := &User{User: mu}
+		if err := u.fill(host, rules, ids[mu.Name]); err != nil {
+			u.fail("unreadable", err.Error())
+		}
+		if len(u.Folders) > 0 || len(u.Problems) > 0 {
+			p.Users = append(p.Users, u)
+		}
+		anyMailDir = anyMailDir || u.hasMailDir
+	}
+	if len(p.Users) > 0 && !anyMailDir {
+		p.Problems = append(p.Problems, report.Problem{Severity: report.Attention, Offset: -1, Kind: "no-mail-dir",
+			Text: "no user has a folder directory of the name given by --mail-dir: if they have folders, it has another name"})
+	}
+	return p, nil
+}
+
+func (s Selection) check(all []mbox.User, skipped []mbox.Skipped) error {
+	known := map[string]bool{}
+	for _, sk := range skipped {
+		known[sk.User] = true // to be excluded: root's mail, say
+	}
+	for _, name := range s.Exclude {
+		if !known[name] && !slices.ContainsFunc(all, func(u mbox.User) bool { return u.Name == name }) {
+			return fmt.Errorf("%w: %s, to be excluded, is not in the passwd file", ErrUnknownUser, report.Quote(name))
+		}
+	}
+	clear(known)
+	for _, u := range all {
+		known[u.Name] = true
+	}
+	for _, name := range s.Users {
+		if !known[name] {
+			return fmt.Errorf("%w: %s is not in the passwd file, or its uid is below --min-uid", ErrUnknownUser, report.Quote(name))
+		}
+	}
+	for _, name := range s.Users {
+		if slices.Contains(s.Exclude, name) {
+			return fmt.Errorf("%w: %s is both selected and excluded", ErrUnknownUser, report.Quote(name))
+		}
+	}
+	return nil
+}
+
+// hostProblem tells of what lies beside the users' own files. It needs a person
+// only when it may be mail that this run was to bring.
+func (s Selection) hostProblem(sk mbox.Skipped) report.Problem {
+	p := skippedProblem(sk)
+	if len(s.Users) > 0 && !slices.Contains(s.Users, sk.User) || slices.Contains(s.Exclude, sk.User) {
+		p.Severity = report.Note
+	}
+	return p
+}
+
+func (s Selection) has(name string) bool {
+	return (len(s.Users) == 0 || slices.Contains(s.Users, name)) && !slices.Contains(s.Exclude, name)
+}
+
+// identity is the user id in Cyrus of one login on the UW host.
+type identity struct {
+	id      string
+	changes []cyrusspool.Change
+	owner   string // login that has this id; not this one: a collision
+}
+
+// userIDs maps every login of the host, selected or not, so that the result
+// does not depend on the selection. Where two logins become one id, the one
+// that is not changed has it, else the first by name; the other is left out,
+// since two people's mail must never be mixed.
+func userIDs(all []mbox.User, rules cyrusspool.NameRules) map[string]identity {
+	ids := map[string]identity{}
+	owner := map[string]string{}
+	for _, u := range all {
+		id, changes := rules.UserID(u.Name)
+		ids[u.Name] = identity{id: id, changes: changes}
+		if _, taken := owner[id]; !taken || id == u.Name {
+			owner[id] = u.Name
+		}
+	}
+	for name, i := range ids {
+		i.owner = owner[i.id]
+		ids[name] = i
+	}
+	return ids
+}
+
+func (u *User) fill(host *mbox.Host, rules cyrusspool.NameRules, who identity) error {
+	tree, err := host.Folders(u.User)
+	if err != nil {
+		return err
+	}
+	u.hasMailDir = tree.HasMailDir
+	for _, s := range tree.Skipped {
+		u.Problems = append(u.Problems, skippedProblem(s))
+	}
+	if tree.Inbox == nil && len(tree.Folders) == 0 {
+		return nil // a user without any mail gets nothing (uw-mbox 11.4)
+	}
+	u.ID = who.id
+	for _, c := range who.changes {
+		u.Problems = append(u.Problems, userChange(u.Name, c))
+	}
+	if who.owner != u.Name {
+		u.fail("user-collision", fmt.Sprintf("would become Cyrus user %s, who is %s already; rename one of them on the UW host", report.Quote(who.id), report.Quote(who.owner)))
+		return nil
+	}
+	u.mapFolders(tree, rules)
+	return nil
+}
+
+func (u *User) mapFolders(tree *mbox.Tree, rules cyrusspool.NameRules) {
+	if tree.Inbox != nil {
+		u.Folders = append(u.Folders, Folder{File: *tree.Inbox, Mailbox: cyrusspool.InboxName(u.ID)})
+		u.doubt(*tree.Inbox)
+	}
+	// The first "INBOX" is the inbox; another one is a folder of that name.
+	names := []string{"INBOX"}
+	for _, f := range tree.Folders {
+		names = append(names, f.Name)
+	}
+	byName := map[string]cyrusspool.Name{}
+	for i, m := range rules.MapFolders(u.ID, names)[1:] {
+		u.Folders = append(u.Folders, Folder{File: tree.Folders[i], Mailbox: m.To})
+		u.doubt(tree.Folders[i])
+		byName[m.From] = m.To
+		for _, c := range m.Changes {
+			u.Problems = append(u.Problems, folderChange(u.Name, m, c))
+		}
+	}
+	slices.SortFunc(u.Folders, func(a, b Folder) int { return strings.Compare(string(a.Mailbox), string(b.Mailbox)) })
+
+	made := map[cyrusspool.Name]bool{}
+	boxes := []cyrusspool.Name{}
+	for _, f := range u.Folders {
+		made[f.Mailbox] = true
+		boxes = append(boxes, f.Mailbox)
+		u.Bytes += f.File.Size
+	}
+	for _, parent := range cyrusspool.Parents(boxes) {
+		if !made[parent] {
+			made[parent] = true
+			u.Parents = append(u.Parents, parent)
+		}
+	}
+	u.subscribe(tree.Subscriptions, rules, byName, made)
+}
+
+// subscribe keeps the subscriptions of mailboxes that will exist.
+func (u *User) subscribe(subscriptions []mbox.Subscription, rules cyrusspool.NameRules, byName map[string]cyrusspool.Name, made map[cyrusspool.Name]bool) {
+	wanted := map[cyrusspool.Name]bool{}
+	for _, s := range subscriptions {
+		name := s.Name
+		box, ok := byName[name]
+		if s.Inbox {
+			box, ok = cyrusspool.InboxName(u.ID), true
+		}
+		if !ok {
+			// A client may have written the name otherwise than the file
+			// system has it; a directory is a mailbox only as a parent.
+			box = rules.MapFolders(u.ID, []string{"INBOX", strings.TrimSuffix(name, "/")})[1].To
+		}
+		if !made[box] {
+			u.Problems = append(u.Problems, report.Problem{Severity: report.Note, User: u.Name, Folder: name, Offset: -1,
+				Kind: "subscription-dropped", Text: "subscribed, but there is no such folder"})
+			continue
+		}
+		wanted[box] = true
+	}
+	u.Subscriptions = slices.Sorted(maps.Keys(wanted))
+}
+
+// doubt reports that a file may be no folder.
+func (u *User) doubt(f mbox.File) {
+	if f.Warning != "" {
+		u.Problems = append(u.Problems, report.Problem{Severity: report.Note, User: u.Name, Folder: f.Name, Offset: -1,
+			Kind: "folder-doubt", Text: f.Warning})
+	}
+}
+
+func (u *User) fail(kind, text string) {
+	u.Problems = append(u.Problems, report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: kind, Text: text})
+	u.Folders, u.Parents = nil, nil
+}
+
+// FileID is the identity of a folder's file as it was found.
+func FileID(f mbox.File) ledger.FileID {
+	return ledger.FileID{Dev: f.Dev, Ino: f.Ino, Size: f.Size, MTime: f.ModTime.UTC(), CTime: f.ChangeTime.UTC()}
+}
+
+// Failed reports whether the user cannot be migrated as planned.
+func (u *User) Failed() bool {
+	return slices.ContainsFunc(u.Problems, func(p report.Problem) bool { return p.Severity == report.Failure })
+}

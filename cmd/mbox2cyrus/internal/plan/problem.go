@@ -1,0 +1,48 @@
+package plan
+
+import (
+	"fmt"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/mbox"
+)
+
+// skippedProblem tells of a file that does not become mail. A person must look
+// where it may hold some.
+func skippedProblem(s mbox.Skipped) report.Problem {
+	p := report.Problem{Severity: report.Note, User: s.User, Folder: s.Path, Offset: -1, Kind: string(s.Kind), Text: s.Text}
+	if s.MayHoldMail {
+		p.Severity = report.Attention
+	}
+	if s.Kind == mbox.SkipSubscription {
+		p.Folder = s.Subscription
+	}
+	return p
+}
+
+func userChange(login string, c cyrusspool.Change) report.Problem {
+	p := report.Problem{Severity: report.Attention, User: login, Offset: -1, Kind: string(c.Kind),
+		Text: fmt.Sprintf("user %s becomes %s in Cyrus and must log in so", report.Quote(c.Old), report.Quote(c.New))}
+	if c.Kind == cyrusspool.KindUserCase {
+		// Cyrus lower-cases what is typed at login, so nobody notices.
+		p.Severity, p.Text = report.Note, fmt.Sprintf("user %s is %s in Cyrus, which takes both at login", report.Quote(c.Old), report.Quote(c.New))
+	}
+	return p
+}
+
+// folderChange tells of a changed name. A person must look only where two
+// names fell together or a name was cut: the rest follows from Cyrus's rules.
+func folderChange(login string, m cyrusspool.Mapping, c cyrusspool.Change) report.Problem {
+	p := report.Problem{Severity: report.Note, User: login, Folder: m.From, Offset: -1, Kind: "name-" + string(c.Kind)}
+	switch {
+	case c.Warning():
+		p.Text = fmt.Sprintf("%s: space at an end of the name, which some clients cannot handle", report.Quote(c.Old))
+	default:
+		p.Text = fmt.Sprintf("%s becomes %s (mailbox %s)", report.Quote(c.Old), report.Quote(c.New), m.To)
+	}
+	if c.Kind == cyrusspool.KindCollision || c.Kind == cyrusspool.KindLong {
+		p.Severity = report.Attention
+	}
+	return p
+}

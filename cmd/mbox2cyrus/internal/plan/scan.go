@@ -1,0 +1,88 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/mbox"
+)
+
+// Progress is told which users are being worked on.
+type Progress interface {
+	UserStarted(name string, bytes int64)
+	UserDone(name string)
+}
+
+// Need is what the mail of a plan takes on the Cyrus partition, about.
+type Need struct{ Bytes, Inodes int64 }
+
+// Scanner reads every folder of a plan, counts, and writes nothing.
+type Scanner struct {
+	Source   *source.Source
+	Report   *report.Reporter
+	Progress Progress
+	Jobs     int
+
+	bytes, inodes atomic.Int64
+}
+
+const (
+	blockSize    = 4096 // of common file systems: a message file takes half of one more than its size
+	mailboxFiles = 4    // header, index, cache and the directory
+	cachePerMsg  = 1024 // index record and cache of one message of ordinary mail
+)
+
+// Run reads the folders and reports each, with what is doubtful in it. What
+// concerns one user is reported; the error is the context's.
+func (s *Scanner) Run(ctx context.Context, p *Plan) (Need, error) {
+	err := p.Each(ctx, s.Jobs, func(u *User) { s.user(ctx, u) })
+	return Need{s.bytes.Load(), s.inodes.Load()}, err
+}
+
+func (s *Scanner) user(ctx context.Context, u *User) {
+	s.Progress.UserStarted(u.Name, u.Bytes)
+	defer s.Progress.UserDone(u.Name)
+	for _, p := range u.Problems {
+		s.Report.Problem(p)
+	}
+	for _, parent := range u.Parents {
+		s.inodes.Add(mailboxFiles)
+		s.Report.Folder(report.Folder{User: u.Name, Mailbox: string(parent)})
+	}
+	for _, f := range u.Folders {
+		if ctx.Err() != nil {
+			return
+		}
+		s.folder(ctx, u, f)
+	}
+	s.Report.User()
+}
+
+func (s *Scanner) folder(ctx context.Context, u *User, f Folder) {
+	var bytes, disk, count int64
+	res, err := s.Source.Read(ctx, u.User, f.File, func(m *mbox.Message, _ []string) error {
+		n, err := m.WriteTo(io.Discard)
+		count++
+		bytes += n
+		disk += (n+blockSize-1)/blockSize*blockSize + cachePerMsg
+		return err
+	})
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	if err != nil {
+		s.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "unreadable", Text: err.Error()})
+		return
+	}
+	for _, p := range res.Problems {
+		s.Report.Problem(p)
+	}
+	s.bytes.Add(disk)
+	s.inodes.Add(count + mailboxFiles)
+	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), Found: res.Messages, Bytes: bytes,
+		Doubts: int64(len(res.Problems)), UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
+}

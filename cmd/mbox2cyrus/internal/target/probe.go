@@ -1,0 +1,188 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// Fresh is what a new mailbox looks like when this Cyrus itself makes it.
+type Fresh struct {
+	IndexVersion cyrusspool.Version
+	HeaderForm   cyrusspool.HeaderForm
+	Type         string   // mbtype: "e", or "el" for the layout by name
+	Rights       string   // of the owner
+	Flags        []string // mailbox_initial_flags, if set
+	Owner        cyrusspool.Owner
+	ListForm     reconstruct.ListForm
+
+	hashed, fullHash bool
+}
+
+// byName reports whether a mailbox of that type lies in a directory by name.
+func (f Fresh) byName(mbtype string) bool {
+	return f.ListForm != reconstruct.FormJSON || strings.Contains(mbtype, "l")
+}
+
+// probed are the settings that decide how a new mailbox looks and which names
+// Cyrus takes. The probe copies them; everything that names a place does not
+// come along, so that the probe cannot touch the real Cyrus.
+var probed = []string{
+	"unixhierarchysep", "altnamespace", "virtdomains", "defaultdomain", "username_tolower",
+	"hashimapspool", "fulldirhash", "mailbox_legacy_dirs", "umask", "defaultacl", "implicit_owner_rights",
+	"mailbox_initial_flags", "mailbox_default_options", "cyrus_user", "cyrus_group", "admins",
+	"mboxlist_db", "annotation_db", "quota_db", "seenstate_db", "subscription_db", "mboxkey_db",
+	"conversations", "delete_mode", "expunge_mode", "improved_mboxlist_sort",
+}
+
+const probeUser = "mbox2cyrusprobe"
+
+// probe lets Cyrus make a mailbox in a scratch directory and reads it.
+func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspool.Owner) (err error) {
+	scratch, err := os.MkdirTemp("", "mbox2cyrus-probe-")
+	if err != nil {
+		return fmt.Errorf("probing Cyrus: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	probeConf, err := writeProbe(scratch, conf, owner)
+	if err != nil {
+		return fmt.Errorf("probing Cyrus: %w", err)
+	}
+	programs := *c.Programs
+	programs.Conf = probeConf
+	settings, err := programs.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.takeSettings(settings); err != nil {
+		return err
+	}
+	name := cyrusspool.InboxName(probeUser)
+	if err := programs.Create(ctx, "default", name.External(c.Rules.Separator())); err != nil {
+		return fmt.Errorf("probing Cyrus: %w", err)
+	}
+	list, form, err := programs.List(ctx)
+	if err != nil {
+		return fmt.Errorf("probing Cyrus: %w", err)
+	}
+	c.Fresh.ListForm = form
+	for _, e := range list {
+		if e.Name == string(name) {
+			return c.readProbe(filepath.Join(scratch, "spool"), e)
+		}
+	}
+	return fmt.Errorf("probing Cyrus: it made no mailbox %s when asked to (%d others)", name, len(list))
+}
+
+// writeProbe makes the scratch directory of a Cyrus that has its own
+// configdirectory and partition and otherwise the settings of conf.
+func writeProbe(scratch string, conf *cyrusspool.Conf, owner cyrusspool.Owner) (confPath string, err error) {
+	var text strings.Builder
+	fmt.Fprintf(&text, "configdirectory: %s/conf\npartition-default: %s/spool\ndefaultpartition: default\n", scratch, scratch)
+	fmt.Fprintf(&text, "proc_path: %s/conf/proc\nmboxname_lockpath: %s/conf/lock\nsievedir: %s/conf/sieve\n", scratch, scratch, scratch)
+	for _, key := range probed {
+		if value, ok := conf.Get(key); ok {
+			fmt.Fprintf(&text, "%s: %s\n", key, value)
+		}
+	}
+	// The programs run as Cyrus's user, who must get through to its own part.
+	if err := os.Chmod(scratch, 0o711); err != nil {
+		return "", err
+	}
+	confPath = filepath.Join(scratch, "imapd.conf")
+	if err := os.WriteFile(confPath, []byte(text.String()), 0o644); err != nil {
+		return "", err
+	}
+	for _, dir := range []string{"spool", "conf", "conf/db", "conf/socket", "conf/proc", "conf/lock", "conf/log", "conf/msg", "conf/user", "conf/quota"} {
+		dir = filepath.Join(scratch, dir)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return "", err
+		}
+		if os.Geteuid() == 0 {
+			if err := os.Chown(dir, owner.UID, owner.GID); err != nil {
+				return "", err
+			}
+		}
+	}
+	return confPath, nil
+}
+
+// takeSettings reads from Cyrus's own list of its effective settings, defaults
+// included, those that decide names and directories.
+func (c *Cyrus) takeSettings(settings map[string]string) error {
+	for key, to := range map[string]*bool{
+		"unixhierarchysep": &c.Rules.UnixHierarchySep,
+		"username_tolower": &c.Rules.UsernameToLower,
+		"hashimapspool":    &c.Fresh.hashed,
+		"fulldirhash":      &c.Fresh.fullHash,
+	} {
+		value, ok := settings[key]
+		if !ok {
+			return fmt.Errorf("%w: Cyrus does not say its setting of %s", ErrConfig, key)
+		}
+		switch value {
+		case "yes", "on", "1", "t", "true":
+			*to = true
+		case "no", "off", "0", "f", "false":
+		default:
+			return fmt.Errorf("%w: Cyrus's setting of %s is %q, neither yes nor no", ErrConfig, key, value)
+		}
+	}
+	return nil
+}
+
+// readProbe reads the files of the probe mailbox.
+func (c *Cyrus) readProbe(spool string, e reconstruct.Entry) error {
+	if c.Fresh.ListForm != reconstruct.FormJSON {
+		return fmt.Errorf("%w: this Cyrus (%s) is older than 3.6; this version of mbox2cyrus writes for 3.6 and later", ErrConfig, c.Version)
+	}
+	dir := filepath.Join(spool, c.Dir(e))
+	raw, err := os.ReadFile(filepath.Join(dir, "cyrus.header"))
+	if err != nil {
+		return fmt.Errorf("probing Cyrus: its new mailbox is not where expected: %w", err)
+	}
+	header, err := cyrusspool.ParseHeader(raw)
+	if err != nil {
+		return fmt.Errorf("probing Cyrus: %w", err)
+	}
+	raw, err = os.ReadFile(filepath.Join(dir, "cyrus.index"))
+	if err != nil {
+		return fmt.Errorf("probing Cyrus: %w", err)
+	}
+	index, err := cyrusspool.ParseIndexHeader(raw)
+	if err != nil {
+		return fmt.Errorf("%w: this Cyrus (%s) makes an index that this version of mbox2cyrus does not know: %w", ErrConfig, c.Version, err)
+	}
+	c.Fresh.IndexVersion = index.Version
+	c.Fresh.HeaderForm = header.Form
+	c.Fresh.Flags = header.Flags
+	c.Fresh.Type = e.Type
+	for _, a := range e.ACL {
+		if a.ID == probeUser {
+			c.Fresh.Rights = a.Rights
+		}
+	}
+	if c.Fresh.Rights == "" {
+		return fmt.Errorf("probing Cyrus: the owner has no rights in the mailbox that it made")
+	}
+	var file, folder unix.Stat_t
+	if err := unix.Stat(filepath.Join(dir, "cyrus.index"), &file); err != nil {
+		return fmt.Errorf("probing Cyrus: %w", err)
+	}
+	if err := unix.Stat(dir, &folder); err != nil {
+		return fmt.Errorf("probing Cyrus: %w", err)
+	}
+	c.Fresh.Owner = cyrusspool.Owner{
+		UID: int(file.Uid), GID: int(file.Gid),
+		FileMode: os.FileMode(file.Mode & 0o777), DirMode: os.FileMode(folder.Mode & 0o777),
+	}
+	return nil
+}

@@ -1,0 +1,269 @@
+// Package target is the installed Cyrus as the application sees it: its
+// settings, what a mailbox that it makes looks like, and the few things that
+// it is asked to do. Nothing is concluded from a version number: a private
+// probe mailbox, made by Cyrus's own programs in a scratch directory with the
+// settings that matter, shows the index version, the form of the header, the
+// directory layout, the owner and the modes (see probe.go).
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// ErrConfig marks what the administrator must put right in the configuration.
+var ErrConfig = errors.New("configuration")
+
+// ErrPermission marks what this user is not allowed to do.
+var ErrPermission = errors.New("permission")
+
+// Options say which Cyrus is meant.
+type Options struct {
+	IMAPDConf string // absolute path
+	BinDir    string // "": found by itself
+	Partition string // "": the configured default
+}
+
+// Cyrus is the installed Cyrus.
+type Cyrus struct {
+	Programs  *reconstruct.Programs
+	Version   string // as Cyrus says it, "" when it does not
+	IMAPDConf string
+	ConfigDir string
+	Rules     cyrusspool.NameRules
+	Partition string // name of the partition that mailboxes go to
+	Fresh     Fresh
+
+	partitions map[string]string // name -> directory
+	entries    map[cyrusspool.Name]reconstruct.Entry
+}
+
+// Open learns everything about the Cyrus of opts. It changes nothing there.
+func Open(ctx context.Context, opts Options) (*Cyrus, error) {
+	conf, err := cyrusspool.ParseConf(opts.IMAPDConf)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	c := &Cyrus{IMAPDConf: opts.IMAPDConf, partitions: conf.Partitions()}
+	var ok bool
+	if c.ConfigDir, ok = conf.Get("configdirectory"); !ok {
+		return nil, fmt.Errorf("%w: %s: configdirectory is not set", ErrConfig, opts.IMAPDConf)
+	}
+	if err := c.refuseUnsupported(conf); err != nil {
+		return nil, err
+	}
+	if err := c.choosePartition(conf, opts.Partition); err != nil {
+		return nil, err
+	}
+	owner, err := ownerOf(c.ConfigDir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: configdirectory of %s: %w", ErrConfig, opts.IMAPDConf, err)
+	}
+	if uid := os.Geteuid(); uid != 0 && uid != owner.UID {
+		return nil, fmt.Errorf("%w: run as root or as the owner of %s (uid %d)", ErrPermission, c.ConfigDir, owner.UID)
+	}
+	if c.Programs, err = reconstruct.Find(opts.BinDir, opts.IMAPDConf); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if os.Geteuid() == 0 {
+		c.Programs.Credential = &syscall.Credential{Uid: uint32(owner.UID), Gid: uint32(owner.GID)}
+	}
+	if c.Version, err = c.Programs.Version(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.probe(ctx, conf, owner); err != nil {
+		return nil, err
+	}
+	return c, c.Refresh(ctx)
+}
+
+// refuseUnsupported names settings under which writing would go wrong. They are
+// refused before anything is written.
+func (c *Cyrus) refuseUnsupported(conf *cyrusspool.Conf) error {
+	for _, key := range conf.Keys() {
+		value, _ := conf.Get(key)
+		switch {
+		case strings.HasPrefix(key, "metapartition-"), strings.HasPrefix(key, "metadir-"):
+			if files, _ := conf.Get("metapartition_files"); files == "" && !strings.HasPrefix(key, "metadir-") {
+				continue // without metapartition_files nothing is moved there
+			}
+		case key == "archive_enabled", key == "object_storage_enabled":
+			if on, err := conf.Bool(key, false); err == nil && !on {
+				continue
+			}
+		case key == "mupdate_server":
+		case key == "virtdomains":
+			if value == "off" || value == "no" || value == "0" || value == "false" {
+				continue
+			}
+		default:
+			continue
+		}
+		return fmt.Errorf("%w: %s: %s: %s is set, which this version does not write for; nothing was changed", ErrConfig, c.IMAPDConf, key, value)
+	}
+	return nil
+}
+
+func (c *Cyrus) choosePartition(conf *cyrusspool.Conf, name string) error {
+	if name == "" {
+		name = conf.DefaultPartition()
+	}
+	if name == "" && len(c.partitions) == 1 {
+		name = slices.Collect(maps.Keys(c.partitions))[0]
+	}
+	if name == "" {
+		return fmt.Errorf("%w: %s names no default partition: use --partition", ErrConfig, c.IMAPDConf)
+	}
+	dir, ok := c.partitions[name]
+	if !ok {
+		return fmt.Errorf("%w: %s has no partition-%s", ErrConfig, c.IMAPDConf, name)
+	}
+	if st, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("%w: partition %s: %w; Cyrus's makedirs or mkimap makes it", ErrConfig, name, err)
+	} else if !st.IsDir() {
+		return fmt.Errorf("%w: partition %s: %s is not a directory", ErrConfig, name, dir)
+	}
+	c.Partition = name
+	return nil
+}
+
+// Refresh asks Cyrus again which mailboxes it has.
+func (c *Cyrus) Refresh(ctx context.Context) error {
+	list, _, err := c.Programs.List(ctx)
+	if err != nil {
+		return err
+	}
+	c.entries = make(map[cyrusspool.Name]reconstruct.Entry, len(list))
+	for _, e := range list {
+		c.entries[cyrusspool.Name(e.Name)] = e
+	}
+	return nil
+}
+
+// Entry returns Cyrus's entry of a mailbox as of the last Refresh.
+func (c *Cyrus) Entry(name cyrusspool.Name) (reconstruct.Entry, bool) {
+	e, ok := c.entries[name]
+	return e, ok
+}
+
+// UserEntries returns the entries of all mailboxes of a user as of the last
+// Refresh, sorted by name.
+func (c *Cyrus) UserEntries(userid string) []reconstruct.Entry {
+	inbox := string(cyrusspool.InboxName(userid))
+	var all []reconstruct.Entry
+	for name, e := range c.entries {
+		if string(name) == inbox || strings.HasPrefix(string(name), inbox+".") {
+			all = append(all, e)
+		}
+	}
+	slices.SortFunc(all, func(a, b reconstruct.Entry) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// PartitionDir returns the directory of a partition, "" if there is none of
+// that name.
+func (c *Cyrus) PartitionDir(partition string) string { return c.partitions[partition] }
+
+// Dir returns the directory of a mailbox below its partition, by the layout
+// that its entry's type says (cyrus-format 1.3).
+func (c *Cyrus) Dir(e reconstruct.Entry) string {
+	if c.Fresh.byName(e.Type) {
+		return cyrusspool.DirByName(cyrusspool.Name(e.Name), c.Fresh.hashed, c.Fresh.fullHash)
+	}
+	return cyrusspool.DirByID(e.UniqueID)
+}
+
+// NewEntry describes a mailbox of the owner userid that is to be entered.
+func (c *Cyrus) NewEntry(name cyrusspool.Name, userid, uniqueID string) reconstruct.Entry {
+	return reconstruct.Entry{
+		Name: string(name), Partition: c.Partition, Type: c.Fresh.Type, UniqueID: uniqueID,
+		CreatedModSeq: 1, FolderModSeq: 1,
+		ACL: []reconstruct.ACL{{ID: userid, Rights: c.Fresh.Rights}},
+	}
+}
+
+// Header describes the cyrus.header of the mailbox of an entry.
+func (c *Cyrus) Header(e reconstruct.Entry) cyrusspool.Header {
+	h := cyrusspool.Header{Form: c.Fresh.HeaderForm, UniqueID: e.UniqueID, Name: cyrusspool.Name(e.Name), Type: e.Type,
+		Flags: slices.Clone(c.Fresh.Flags)}
+	for _, a := range e.ACL {
+		h.ACL = append(h.ACL, cyrusspool.ACLEntry{ID: a.ID, Rights: a.Rights})
+	}
+	return h
+}
+
+// Enter makes Cyrus know mailboxes whose directories are complete, and checks
+// that it does, and that it will look where they are.
+func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) error {
+	if err := c.Programs.Enter(ctx, c.Fresh.ListForm, entries); err != nil {
+		return err
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = cyrusspool.Name(e.Name).External(c.Rules.Separator())
+	}
+	paths, err := c.Programs.Paths(ctx, names)
+	if err != nil {
+		return err
+	}
+	for i, e := range entries {
+		want := filepath.Join(c.partitions[e.Partition], c.Dir(e))
+		p, ok := paths[names[i]]
+		if !ok {
+			return fmt.Errorf("%s was entered, but Cyrus does not know it", e.Name)
+		}
+		if filepath.Clean(p.Data) != want {
+			return fmt.Errorf("%s was written to %s, but Cyrus looks in %s", e.Name, want, p.Data)
+		}
+	}
+	return nil
+}
+
+// SubscriptionFile returns where Cyrus keeps a user's subscriptions. The
+// user's INBOX must be entered.
+func (c *Cyrus) SubscriptionFile(ctx context.Context, userid string) (string, error) {
+	inbox := cyrusspool.InboxName(userid).External(c.Rules.Separator())
+	paths, err := c.Programs.Paths(ctx, []string{inbox})
+	if err != nil {
+		return "", err
+	}
+	p := paths[inbox]
+	if p.Sub == "" {
+		return "", fmt.Errorf("Cyrus does not say where the subscriptions of %s are", userid)
+	}
+	return p.Sub, nil
+}
+
+// Free returns the free bytes and inodes that the owner of Cyrus may use on
+// the partition. Inodes is negative where the file system has no fixed number.
+func (c *Cyrus) Free() (bytes, inodes int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(c.partitions[c.Partition], &st); err != nil {
+		return 0, 0, fmt.Errorf("partition %s: statfs: %w", c.Partition, err)
+	}
+	inodes = int64(st.Ffree)
+	if st.Files == 0 {
+		inodes = -1
+	}
+	return int64(st.Bavail) * st.Bsize, inodes, nil
+}
+
+func ownerOf(dir string) (cyrusspool.Owner, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return cyrusspool.Owner{}, fmt.Errorf("%s: %w", dir, err)
+	}
+	return cyrusspool.Owner{UID: int(st.Uid), GID: int(st.Gid)}, nil
+}

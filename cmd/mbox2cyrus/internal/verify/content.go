@@ -1,0 +1,213 @@
+package verify
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/emersion/go-message/textproto"
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/mbox"
+)
+
+// headerLimit is how much of a header is given to go-message: as much as
+// mbox.Message.Header returns.
+const headerLimit = 256 << 10
+
+// Content reads the source folder and the message files again and compares
+// both, message by message, with the manifest. A go-message parser, which
+// shares nothing with our header filter, must find that only UW's internal
+// fields are gone.
+func Content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledger.Mailbox, u mbox.User, f mbox.File, dir string) (Result, error) {
+	c := &comparison{rec: rec}
+	manifest, err := l.OpenManifest(rec.Manifest)
+	if err != nil {
+		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
+	}
+	s := &contentCheck{comparison: c, manifest: manifest, dir: dir, sum: sha1.New(), buf: make([]byte, headerLimit), bad: map[uint32]bool{}}
+	s.order.Emit = s.compare
+	res, err := src.Read(ctx, u, f, s.message)
+	if err == nil {
+		err = s.order.Flush()
+	}
+	if err == nil {
+		err = s.rest()
+	}
+	if err := errors.Join(err, manifest.Close()); err != nil {
+		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
+	}
+	if res.UIDValidity != 0 && res.UIDValidity != rec.UIDValid {
+		c.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY of the source is %d, of the mailbox %d", res.UIDValidity, rec.UIDValid)
+	}
+	p, err := SecondOpinion(ctx, src.Host, u, f, res.GoMbox)
+	if err != nil {
+		return Result{}, err
+	}
+	if p != nil {
+		c.res.Problems = append(c.res.Problems, *p)
+	}
+	return c.result(), nil
+}
+
+type contentCheck struct {
+	*comparison
+	manifest *ledger.ManifestReader
+	dir      string
+	order    ledger.Order
+	sum      hash.Hash
+	buf      []byte
+	bad      map[uint32]bool // UIDs whose message file is not what it must be
+}
+
+// message reads one message of the source and its file in the spool.
+func (s *contentCheck) message(m *mbox.Message, _ []string) error {
+	s.sum.Reset()
+	size, err := m.WriteTo(s.sum)
+	if err != nil {
+		return err
+	}
+	msg := ledger.Message{UID: m.UID, Offset: m.Offset, End: m.EndOffset, Size: size,
+		Date: m.Date.Unix(), Flags: LedgerFlags(m.Flags), Keywords: m.Keywords}
+	s.sum.Sum(msg.GUID[:0])
+	before := s.n
+	if err := s.file(msg, m.Header()); err != nil {
+		return err
+	}
+	if s.n > before {
+		s.bad[m.UID] = true
+	}
+	return s.order.Add(msg)
+}
+
+// file compares the message file with what the source gave just now.
+func (s *contentCheck) file(want ledger.Message, sourceHeader []byte) error {
+	f, err := os.OpenFile(filepath.Join(s.dir, strconv.FormatUint(uint64(want.UID), 10)+"."), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		s.differ(report.Difference, "file-missing", want.Offset, "UID %d: its message file is missing", want.UID)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.sum.Reset()
+	n, err := io.ReadFull(f, s.buf)
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = nil
+	}
+	head := s.buf[:n]
+	s.sum.Write(head)
+	if reason := headerDiffers(sourceHeader, head); err == nil && reason != "" {
+		s.differ(report.Difference, "header", want.Offset, "UID %d: %s", want.UID, reason)
+	}
+	var more int64
+	if err == nil && n == len(s.buf) {
+		more, err = io.CopyBuffer(struct{ io.Writer }{s.sum}, struct{ io.Reader }{f}, s.buf)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	var guid [20]byte
+	s.sum.Sum(guid[:0])
+	if guid != want.GUID {
+		s.differ(report.Difference, "content", want.Offset, "UID %d: its message file (%d bytes) is not what the source holds (%d bytes)", want.UID, int64(n)+more, want.Size)
+	}
+	return nil
+}
+
+func (s *contentCheck) compare(have ledger.Message) error {
+	want, err := s.manifest.Next()
+	if err == io.EOF {
+		s.differ(report.Difference, "source-extra", have.Offset, "the source has a message (UID %d) that was not migrated", have.UID)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if have != want {
+		s.differ(report.Difference, "source-changed", have.Offset, "UID %d: the source is not as it was migrated (UID %d at offset %d)", have.UID, want.UID, want.Offset)
+		return nil
+	}
+	if !s.bad[have.UID] {
+		s.res.Verified++
+	}
+	return nil
+}
+
+// rest reports what the manifest has and the source no longer.
+func (s *contentCheck) rest() error {
+	for {
+		m, err := s.manifest.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		s.differ(report.Difference, "source-missing", m.Offset, "UID %d was migrated, but the source no longer has it", m.UID)
+	}
+}
+
+// headerDiffers parses both headers with go-message and says what differs
+// besides UW's internal fields, "" if nothing. A header that go-message cannot
+// read is no evidence either way: the SHA-1 of the whole message has the word.
+func headerDiffers(source, spool []byte) string {
+	if len(source) >= headerLimit || len(spool) >= headerLimit && !bytes.Contains(spool, []byte("\r\n\r\n")) {
+		return ""
+	}
+	a, aerr := fields(source)
+	b, berr := fields(spool)
+	if aerr != nil || berr != nil {
+		return ""
+	}
+	kept := a[:0]
+	for _, field := range a {
+		if !mbox.IsInternal(field) {
+			kept = append(kept, asServed(field))
+		}
+	}
+	if len(kept) != len(b) {
+		return fmt.Sprintf("the header has %d fields in Cyrus, %d in the source without UW's own", len(b), len(kept))
+	}
+	for i := range b {
+		if !bytes.Equal(kept[i], asServed(b[i])) {
+			return fmt.Sprintf("header field %d differs", i+1)
+		}
+	}
+	return ""
+}
+
+func fields(raw []byte) ([][]byte, error) {
+	h, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(raw)))
+	if err != nil {
+		return nil, err
+	}
+	var all [][]byte
+	for f := h.Fields(); f.Next(); {
+		b, err := f.Raw()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
+// asServed does to a raw field what UW does to its bytes: NUL becomes 0x80 and
+// a CR that ends no line goes (uw-mbox 2.3).
+func asServed(field []byte) []byte {
+	field = bytes.ReplaceAll(field, []byte{0}, []byte{0x80})
+	field = bytes.ReplaceAll(field, []byte("\r"), nil)
+	return bytes.ReplaceAll(field, []byte("\n"), []byte("\r\n"))
+}

@@ -1,0 +1,244 @@
+// Package verify proves that Cyrus holds what the source held. It asks Cyrus's
+// own index, rebuilt by Cyrus's own program, and never the exit status of
+// anything.
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cyrusspool"
+)
+
+// Result is what was found out about one mailbox.
+type Result struct {
+	Verified int64 // messages of which everything is as it must be
+	Problems []report.Problem
+	IndexID  ledger.FileID // of the index that was read
+}
+
+// maxDifferences is how many differences of one mailbox are told one by one.
+const maxDifferences = 100
+
+// comparison collects the differences of one mailbox.
+type comparison struct {
+	rec ledger.Mailbox
+	res Result
+	n   int64
+}
+
+func (c *comparison) differ(severity report.Severity, kind string, offset int64, format string, args ...any) {
+	if severity == report.Difference {
+		if c.n++; c.n > maxDifferences {
+			return
+		}
+	}
+	c.res.Problems = append(c.res.Problems, report.Problem{Severity: severity, User: string(c.rec.User), Folder: string(c.rec.Folder),
+		Offset: offset, Kind: kind, Text: c.rec.Name + ": " + fmt.Sprintf(format, args...)})
+}
+
+func (c *comparison) result() Result {
+	if more := c.n - maxDifferences; more > 0 {
+		c.res.Problems = append(c.res.Problems, report.Problem{Severity: report.Difference, User: string(c.rec.User), Folder: string(c.rec.Folder),
+			Offset: -1, Kind: "more-differences", Text: fmt.Sprintf("%s: and %d differences more", c.rec.Name, more)})
+	}
+	return c.res
+}
+
+// Count compares the number of messages, UIDVALIDITY and UIDNEXT of the
+// mailbox in dir with the ledger.
+func Count(rec ledger.Mailbox, dir string) (Result, error) {
+	c := &comparison{rec: rec}
+	b, err := openBox(dir)
+	if err != nil {
+		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
+	}
+	c.header(b)
+	if c.n == 0 {
+		c.res.Verified = rec.Messages
+	}
+	c.res.IndexID = b.id
+	return c.result(), b.close()
+}
+
+// Index compares every message of the manifest with Cyrus's index: UID, size,
+// SHA-1, internal date, system flags and keywords, and that Cyrus has parsed it.
+func Index(l *ledger.Ledger, rec ledger.Mailbox, dir string) (Result, error) {
+	c := &comparison{rec: rec}
+	b, err := openBox(dir)
+	if err != nil {
+		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
+	}
+	manifest, err := l.OpenManifest(rec.Manifest)
+	if err != nil {
+		return Result{}, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), b.close())
+	}
+	c.header(b)
+	err = c.messages(manifest, b)
+	if err := errors.Join(err, manifest.Close(), b.close()); err != nil {
+		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
+	}
+	c.res.IndexID = b.id
+	return c.result(), nil
+}
+
+// box is a Cyrus mailbox opened for reading.
+type box struct {
+	file  *os.File
+	id    ledger.FileID
+	index *cyrusspool.IndexReader
+	flags []string // of cyrus.header
+}
+
+func openBox(dir string) (b *box, err error) {
+	raw, err := os.ReadFile(filepath.Join(dir, "cyrus.header"))
+	if err != nil {
+		return nil, err
+	}
+	header, err := cyrusspool.ParseHeader(raw)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "cyrus.index"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	b = &box{file: f, flags: header.Flags}
+	if b.id, err = ledger.Stat(f); err == nil {
+		b.index, err = cyrusspool.NewIndexReader(f)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return b, nil
+}
+
+func (b *box) close() error { return b.file.Close() }
+
+// next returns the next message that is not expunged, io.EOF at the end.
+func (b *box) next() (cyrusspool.Record, error) {
+	for {
+		r, err := b.index.Next()
+		if err != nil || r.SystemFlags&(cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked) == 0 {
+			return r, err
+		}
+	}
+}
+
+func (c *comparison) header(b *box) {
+	h := b.index.Header()
+	if h.UIDValidity != c.rec.UIDValid {
+		c.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY is %d in Cyrus, must be %d", h.UIDValidity, c.rec.UIDValid)
+	}
+	if next := h.LastUID + 1; next < c.rec.UIDNext {
+		c.differ(report.Difference, "uidnext", -1, "UIDNEXT is %d in Cyrus, must be %d", next, c.rec.UIDNext)
+	} else if next > c.rec.UIDNext {
+		c.differ(report.Attention, "newer-mail", -1, "UIDNEXT is %d in Cyrus, was %d when it was migrated: mail has come in since", next, c.rec.UIDNext)
+	} else if int64(h.Exists) != c.rec.Messages {
+		c.differ(report.Difference, "count", -1, "%d messages in Cyrus, must be %d", h.Exists, c.rec.Messages)
+	}
+}
+
+// messages walks through manifest and index together: both ascend by UID.
+func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
+	keywords := c.keywordFlags(b.flags)
+	want, werr := manifest.Next()
+	have, herr := b.next()
+	for {
+		if werr != nil && werr != io.EOF {
+			return werr
+		}
+		if herr != nil && herr != io.EOF {
+			return herr
+		}
+		switch {
+		case werr == io.EOF && herr == io.EOF:
+			return nil
+		case werr == io.EOF && have.UID >= c.rec.UIDNext:
+			return nil // came in later; header has said so
+		case herr == io.EOF || werr == nil && want.UID < have.UID:
+			c.differ(report.Difference, "message-missing", want.Offset, "UID %d is not in Cyrus", want.UID)
+			want, werr = manifest.Next()
+		case werr == io.EOF || have.UID < want.UID:
+			c.differ(report.Difference, "message-extra", -1, "Cyrus has UID %d, which the source does not have", have.UID)
+			have, herr = b.next()
+		default:
+			c.message(want, have, keywords)
+			want, werr = manifest.Next()
+			have, herr = b.next()
+		}
+	}
+}
+
+func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywords []int) {
+	before := c.n
+	differ := func(kind, format string, args ...any) {
+		c.differ(report.Difference, kind, want.Offset, "UID %d: %s", want.UID, fmt.Sprintf(format, args...))
+	}
+	if int64(have.Size) != want.Size {
+		differ("size", "size is %d in Cyrus, must be %d", have.Size, want.Size)
+	}
+	if have.GUID != want.GUID {
+		differ("sha1", "SHA-1 is %x in Cyrus, must be %x", have.GUID, want.GUID)
+	}
+	if have.InternalDate != want.Date {
+		differ("date", "internal date is %d in Cyrus, must be %d", have.InternalDate, want.Date)
+	}
+	if flags := ledgerFlagsOf(have.SystemFlags); flags != want.Flags {
+		differ("flags", "flags are %s in Cyrus, must be %s", flags, want.Flags)
+	}
+	if expected, ok := userFlags(want.Keywords, keywords); !ok || have.UserFlags != expected {
+		differ("keywords", "keywords are not %s in Cyrus", strings.Join(c.keywordNames(want.Keywords), " "))
+	}
+	if have.CacheOffset == 0 {
+		differ("not-rebuilt", "Cyrus has not parsed the message")
+	}
+	if c.n == before {
+		c.res.Verified++
+	}
+}
+
+// keywordFlags returns for each keyword of the ledger its flag's number in
+// cyrus.header, -1 if the header does not have it.
+func (c *comparison) keywordFlags(flags []string) []int {
+	at := make([]int, len(c.rec.Keywords))
+	for i, name := range c.rec.Keywords {
+		at[i] = -1
+		for n, have := range flags {
+			if name != "" && have == name {
+				at[i] = n
+			}
+		}
+	}
+	return at
+}
+
+func (c *comparison) keywordNames(bits uint32) (names []string) {
+	for i, name := range c.rec.Keywords {
+		if bits&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func userFlags(bits uint32, at []int) (flags [4]uint32, ok bool) {
+	for i := range 32 {
+		if bits&(1<<i) == 0 {
+			continue
+		}
+		if i >= len(at) || at[i] < 0 {
+			return flags, false
+		}
+		flags[at[i]/32] |= 1 << (at[i] % 32)
+	}
+	return flags, true
+}

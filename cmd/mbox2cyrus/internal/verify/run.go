@@ -1,0 +1,134 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/cyrusspool"
+)
+
+// Level says how much is compared.
+type Level string
+
+// Count compares numbers; Index every message with Cyrus's index; Content also
+// reads every byte of source and spool again.
+const (
+	LevelCount   Level = "count"
+	LevelIndex   Level = "index"
+	LevelContent Level = "content"
+)
+
+// Levels are all of them, the cheapest first.
+var Levels = []Level{LevelCount, LevelIndex, LevelContent}
+
+// Verifier compares source, ledger and Cyrus again and changes nothing.
+type Verifier struct {
+	Source   *source.Source
+	Cyrus    *target.Cyrus
+	Ledger   *ledger.Ledger
+	Report   *report.Reporter
+	Progress plan.Progress
+	Jobs     int
+	Level    Level
+}
+
+// Run verifies the users of a plan. Whatever is found is reported; the error is
+// the context's.
+func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
+	err := p.Each(ctx, v.Jobs, func(u *plan.User) {
+		v.Progress.UserStarted(u.Name, u.Bytes)
+		defer v.Progress.UserDone(u.Name)
+		v.user(ctx, u)
+	})
+	return err
+}
+
+func (v *Verifier) user(ctx context.Context, u *plan.User) {
+	for _, pr := range u.Problems {
+		v.Report.Problem(pr)
+	}
+	defer v.Report.User()
+	seen := map[string]bool{}
+	one := func(name cyrusspool.Name, f *plan.Folder) {
+		seen[string(name)] = true
+		if err := v.mailbox(ctx, u, name, f); err != nil && !errors.Is(err, context.Canceled) {
+			folder := ""
+			if f != nil {
+				folder = f.File.Name
+			}
+			v.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Folder: folder, Offset: -1, Kind: "verify-failed", Text: err.Error()})
+		}
+	}
+	for _, parent := range u.Parents {
+		one(parent, nil)
+	}
+	for i := range u.Folders {
+		if ctx.Err() != nil {
+			return
+		}
+		one(u.Folders[i].Mailbox, &u.Folders[i])
+	}
+	for _, rec := range v.Ledger.Mailboxes() {
+		if string(rec.User) == u.Name && !seen[rec.Name] && !u.Failed() {
+			v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
+				Text: fmt.Sprintf("%s was migrated, but its folder is no longer there", rec.Name)})
+		}
+	}
+}
+
+func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Name, f *plan.Folder) error {
+	folder := report.Folder{User: u.Name, Mailbox: string(name)}
+	if f != nil {
+		folder.Folder = f.File.Name
+	}
+	differ := func(severity report.Severity, kind, text string) {
+		v.Report.Problem(report.Problem{Severity: severity, User: u.Name, Folder: folder.Folder, Offset: -1, Kind: kind, Text: string(name) + ": " + text})
+	}
+	rec, ok := v.Ledger.Mailbox(string(name))
+	if !ok || rec.State == ledger.Begun {
+		differ(report.Difference, "not-migrated", "the ledger has no record that it was migrated")
+		return nil
+	}
+	entry, ok := v.Cyrus.Entry(name)
+	if !ok || entry.UniqueID != rec.UniqueID {
+		differ(report.Difference, "not-in-cyrus", "Cyrus does not have the mailbox that was made")
+		return nil
+	}
+	if f != nil && v.Level != LevelContent && (rec.SourceID == nil || !rec.SourceID.Equal(plan.FileID(f.File))) {
+		differ(report.Attention, "source-changed", "the folder changed since it was migrated")
+	}
+	dir := filepath.Join(v.Cyrus.PartitionDir(rec.Partition), rec.Dir)
+	var res Result
+	var err error
+	switch {
+	case v.Level == LevelCount:
+		res, err = Count(rec, dir)
+	default:
+		res, err = Index(v.Ledger, rec, dir)
+	}
+	if err != nil {
+		return err
+	}
+	if v.Level == LevelContent && f != nil {
+		content, err := Content(ctx, v.Source, v.Ledger, rec, u.User, f.File, dir)
+		if err != nil {
+			return err
+		}
+		res.Problems = append(res.Problems, content.Problems...)
+		res.Verified = min(res.Verified, content.Verified)
+	}
+	for _, p := range res.Problems {
+		v.Report.Problem(p)
+	}
+	folder.Found, folder.Verified, folder.Bytes = rec.Messages, res.Verified, rec.Size
+	folder.UIDValidity, folder.UIDNext = rec.UIDValid, rec.UIDNext
+	v.Report.Folder(folder)
+	return nil
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/migrate"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+)
+
+func (p *program) migrateCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "migrate",
+		Usage: "the whole safe job: convert, reconstruct, verify",
+		Flags: append(append(append(sourceFlags(), cyrusFlags()...), boolFlag(flagDryRun, "write nothing: show what would be done")), outputFlags()...),
+		Action: func(c *cli.Context) (err error) {
+			s, err := p.open(c)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, s.close()) }()
+			if c.Bool(flagDryRun) {
+				return p.dryRun(c, s)
+			}
+			return p.migrate(c, s)
+		},
+	}
+}
+
+func (p *program) migrate(c *cli.Context, s *session) (err error) {
+	l, err := ledger.Open(s.state)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	_, running, err := s.cyrus.Programs.Running(c.Context)
+	if err != nil {
+		return err
+	}
+	e := &migrate.Engine{Cyrus: s.cyrus, Ledger: l, Report: s.report, Jobs: s.opts.jobs, Running: running}
+	if err := e.CheckSpace(s.plan); err != nil {
+		return err
+	}
+	if err := l.Begin(ledger.Run{Start: now(), Program: version + " " + commit, SourceRoot: s.opts.host.Root,
+		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version}); err != nil {
+		return err
+	}
+	d := p.progress(c, s)
+	e.Source, e.Progress = s.source(d), d
+	for _, pr := range s.plan.Problems {
+		s.report.Problem(pr)
+	}
+	err = e.Run(c.Context, s.plan)
+	d.Stop(s.report, p.stderr)
+	if err != nil && p.caught.exitCode() == 0 {
+		s.report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "run-failed", Text: err.Error()})
+	}
+	if err := p.finish(s, p.caught.exitCode()); err != nil {
+		return err
+	}
+	return l.End(ledger.End{Time: now(), ExitCode: p.code})
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+)
+
+func (p *program) planCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "plan",
+		Usage: "read only: users, folders, target names, counts, sizes and doubts",
+		Flags: append(append(sourceFlags(), cyrusFlags()...), outputFlags()...),
+		Action: func(c *cli.Context) (err error) {
+			s, err := p.open(c)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, s.close()) }()
+			return p.dryRun(c, s)
+		},
+	}
+}
+
+// dryRun reads everything and writes nothing: the plan.
+func (p *program) dryRun(c *cli.Context, s *session) error {
+	d := p.progress(c, s)
+	for _, pr := range s.plan.Problems {
+		s.report.Problem(pr)
+	}
+	sc := &plan.Scanner{Source: s.source(d), Report: s.report, Progress: d, Jobs: s.opts.jobs}
+	need, err := sc.Run(c.Context, s.plan)
+	d.Stop(s.report, p.stderr)
+	if err == nil {
+		err = sayNeed(s, need)
+	}
+	if err != nil && p.caught.exitCode() == 0 {
+		return err
+	}
+	return p.finish(s, p.caught.exitCode())
+}
+
+// sayNeed compares what the plan needs with what the partition has.
+func sayNeed(s *session, need plan.Need) error {
+	bytes, inodes, err := s.cyrus.Free()
+	if err != nil {
+		return err
+	}
+	s.report.Printf("needs about %d bytes and %d inodes on partition %s, which has %s", need.Bytes, need.Inodes, s.cyrus.Partition, free(bytes, inodes))
+	if need.Bytes > bytes || inodes >= 0 && need.Inodes > inodes {
+		s.report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "no-space",
+			Text: fmt.Sprintf("partition %s is too small: about %d bytes and %d inodes are needed, it has %s free", s.cyrus.Partition, need.Bytes, need.Inodes, free(bytes, inodes))})
+	}
+	return nil
+}
+
+func free(bytes, inodes int64) string {
+	if inodes < 0 {
+		return fmt.Sprintf("%d bytes", bytes)
+	}
+	return fmt.Sprintf("%d bytes and %d inodes", bytes, inodes)
+}
+
+var _ plan.Progress = (*progress.Display)(nil)

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/mbox"
+)
+
+// session is what plan, migrate and verify have in common: an open UW host, an
+// open Cyrus, the plan between them and a reporter.
+type session struct {
+	opts   sourceOptions
+	host   *mbox.Host
+	cyrus  *target.Cyrus
+	plan   *plan.Plan
+	report *report.Reporter
+	state  string
+
+	closeLog func() error
+}
+
+func (p *program) open(c *cli.Context) (s *session, err error) {
+	if c.Args().Present() {
+		return nil, usagef("%s takes no arguments, only flags: %q", c.Command.Name, c.Args().First())
+	}
+	s = &session{}
+	if s.opts, err = parseSource(c); err != nil {
+		return nil, err
+	}
+	if s.report, s.closeLog, err = p.reporter(c); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.state, err = absolute(c.String(flagState)); err != nil {
+		return nil, err
+	}
+	conf, err := absolute(c.String("imapd-conf"))
+	if err != nil {
+		return nil, err
+	}
+	if s.host, err = mbox.OpenHost(s.opts.host); err != nil {
+		return nil, err
+	}
+	s.cyrus, err = target.Open(c.Context, target.Options{IMAPDConf: conf, BinDir: c.String("cyrus-bin"), Partition: c.String("partition")})
+	if err != nil {
+		return nil, err
+	}
+	s.cyrus.Rules.Charset = s.opts.rules.Charset
+	s.plan, err = plan.Build(s.host, s.cyrus.Rules, s.opts.selection)
+	return s, err
+}
+
+func (s *session) close() error {
+	var err error
+	if s.host != nil {
+		err = s.host.Close()
+	}
+	return errors.Join(err, s.closeLog())
+}
+
+// source returns the reader of the host's folders, whose progress d shows.
+func (s *session) source(d *progress.Display) *source.Source {
+	src := &source.Source{Host: s.host, Location: s.opts.location}
+	if d != nil {
+		src.Progress = d.Add
+	}
+	return src
+}
+
+// progress starts to show how far the run over the plan's users has come.
+func (p *program) progress(c *cli.Context, s *session) *progress.Display {
+	var bytes int64
+	for _, u := range s.plan.Users {
+		bytes += u.Bytes
+	}
+	return progress.Start(p.stderr, s.report, c.Bool("json"), c.Bool("quiet"), bytes, int64(len(s.plan.Users)))
+}
+
+// finish writes the summary. stopped is the exit code of a signal, or 0.
+func (p *program) finish(s *session, stopped int) error {
+	code, err := s.report.Finish(stopped)
+	p.code = code
+	return err
+}

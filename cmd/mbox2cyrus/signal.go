@@ -1,0 +1,28 @@
+package main
+
+import (
+	"os"
+	"sync/atomic"
+	"syscall"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+)
+
+// stopSignal remembers which signal asked the program to stop. The first one
+// lets it come to a safe point; a second one ends it at once, which is safe
+// too, only ruder: the next run has more to put right.
+type stopSignal struct{ code atomic.Int32 }
+
+func (s *stopSignal) watch(signals <-chan os.Signal) {
+	for sig := range signals {
+		code := int32(report.ExitInterrupt)
+		if sig == syscall.SIGTERM {
+			code = report.ExitTerminated
+		}
+		if !s.code.CompareAndSwap(0, code) {
+			os.Exit(int(code))
+		}
+	}
+}
+
+func (s *stopSignal) exitCode() int { return int(s.code.Load()) }
