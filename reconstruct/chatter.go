@@ -293,6 +293,10 @@ func readRest(line string) (finding, bool) {
 	if name, _, ok := cutLast(line, ": update acl from header "); ok {
 		return finding{kind: KindHeader, mailbox: name}, true
 	}
+	// 3.4, with -V only.
+	if name, ok := strings.CutSuffix(line, " has no uniqueid, needs real reconstruct"); ok {
+		return finding{kind: KindHeader, mailbox: name}, true
+	}
 	if name, _, ok := cutLast(line, ": bogus flag name "); ok {
 		return finding{kind: KindHeader, mailbox: name}, true
 	}

@@ -15,9 +15,11 @@ type Job struct {
 	// Mailboxes are external names, without what is below them. Either Users
 	// or Mailboxes is given.
 	Mailboxes []string
-	// Expect are the external names of all mailboxes that must come to be
-	// named. Empty, it is Mailboxes, or for each user at least one mailbox.
-	// With it, names are told from other lines beyond doubt.
+	// Expect are the external names of the mailboxes that must be named, each.
+	// Empty, it is Mailboxes, or for each user at least one mailbox. Where
+	// unixhierarchysep is off, give all of a user's mailboxes: "user.joe.Sent"
+	// could be the beginning of any line, and a name that is not expected is
+	// complained of as an unknown line.
 	Expect []string
 	// Version, when not "", converts the index to this minor version, or with
 	// "max" to the newest that the release knows (reconstruct -V, from 2.5).
@@ -121,7 +123,9 @@ func (p *Programs) Reconstruct(ctx context.Context, job Job) (Report, error) {
 		for _, line := range said {
 			r.stderr(line)
 		}
-		r.report.Counts[KindStderr] += more
+		if more > 0 {
+			r.report.Counts[KindStderr] += more
+		}
 		if err != nil {
 			break
 		}
@@ -159,15 +163,12 @@ func newReader(job Job) *reader {
 
 // line takes a line of standard output.
 func (r *reader) line(line string) {
-	if _, ok := r.expected[line]; ok {
+	if _, ok := r.expected[line]; ok || r.ownersMailbox(line) {
 		r.visited(line)
 		return
 	}
 	f := classify(line)
 	switch {
-	case f.kind == KindUnknown && r.ownersMailbox(line):
-		r.visited(line)
-		return
 	case f.kind == KindUnknown && strings.Contains(line, " not found"):
 		// Cyrus ends this line without a line end when a file goes away
 		// while it works, so that the next line hangs on to it (imap/
@@ -187,29 +188,31 @@ func (r *reader) line(line string) {
 }
 
 // ownersMailbox reports whether a line is the external name of a mailbox of
-// one of the job's users. Those of its mailboxes that we do not know, such as
-// a calendar, are named too.
+// one of the job's users, "user/joe" or "user/joe/Sent". Those that we do not
+// know, such as a calendar, are named too. No line but a name begins so: other
+// lines have the internal name, or begin with words of their own. With dots
+// for slashes that cannot be told, but for the INBOX.
 func (r *reader) ownersMailbox(line string) bool {
-	for _, prefix := range []string{"user/", "user."} {
-		rest, ok := strings.CutPrefix(line, prefix)
-		if !ok {
-			continue
+	rest, slash := strings.CutPrefix(line, "user/")
+	if !slash {
+		var ok bool
+		if rest, ok = strings.CutPrefix(line, "user."); !ok {
+			return false
 		}
-		sep := prefix[len(prefix)-1:]
-		for _, user := range r.job.Users {
-			// With virtual domains the domain comes last:
-			// user/joe/Sent@example.org.
-			local, domain, virtual := strings.Cut(user, "@")
-			name := rest
-			if virtual {
-				if name, ok = strings.CutSuffix(rest, "@"+domain); !ok {
-					continue
-				}
+	}
+	for _, user := range r.job.Users {
+		// With virtual domains the domain comes last: user/joe/Sent@example.org.
+		local, domain, virtual := strings.Cut(user, "@")
+		name := rest
+		if virtual {
+			var ok bool
+			if name, ok = strings.CutSuffix(rest, "@"+domain); !ok {
+				continue
 			}
-			if name == local || strings.HasPrefix(name, local+sep) {
-				delete(r.users, user)
-				return true
-			}
+		}
+		if name == local || slash && strings.HasPrefix(name, local+"/") {
+			delete(r.users, user)
+			return true
 		}
 	}
 	return false
