@@ -51,7 +51,7 @@ type File struct {
 
 	Size       int64     // bytes
 	ModTime    time.Time // UW sets it at will: not a sign of change
-	ChangeTime time.Time // changes with every write (spec of UW: flags change in place)
+	ChangeTime time.Time // changes with every write; UW rewrites flags in place, at equal size
 	Dev, Ino   uint64    // identity: equal for two names of one file
 }
 
@@ -108,9 +108,19 @@ func (w *walker) skip(path string, s *Skipped) {
 	w.skipped.add(*s)
 }
 
+// cause returns the text of an error without the path that the os package adds to it:
+// a raw name has no place in a message.
+func cause(err error) string {
+	var pathErr *fs.PathError
+	for errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	return err.Error()
+}
+
 // unreadable reports an error of the system at path.
 func (w *walker) unreadable(path string, err error) {
-	kind, text := SkipUnreadable, fmt.Sprintf("not read: %v", err)
+	kind, text := SkipUnreadable, "not read: " + cause(err)
 	if errors.Is(err, fs.ErrNotExist) {
 		kind, text = SkipChanged, "gone since the directory was listed"
 	}
@@ -151,7 +161,7 @@ func (w *walker) inboxElsewhere(home *os.File, homePath string) {
 			f, s, err := w.look(home, name)
 			switch {
 			case err != nil:
-				text = fmt.Sprintf("not read: %v", err)
+				text = "not read: " + cause(err)
 			case s != nil:
 				text = s.Text
 			default:

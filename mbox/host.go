@@ -226,7 +226,7 @@ func (h *Host) hasHome(home string) bool {
 // Skipped there is no such directory.
 func (h *Host) openHome(home string) (*os.File, *Skipped) {
 	if !strings.HasPrefix(home, "/") {
-		return nil, nil // as for "", login(1) starts such a user in /
+		return nil, nil // "" or relative: no place that passwd(5) knows
 	}
 	dir, err := h.root.open(home)
 	switch {
@@ -234,9 +234,9 @@ func (h *Host) openHome(home string) (*os.File, *Skipped) {
 		return nil, nil
 	case errors.Is(err, errForeignLink):
 		return nil, &Skipped{Kind: SkipSymlink, MayHoldMail: true,
-			Text: fmt.Sprintf("home not read: %v; chown -h the link to root if it is right", err)}
+			Text: fmt.Sprintf("home not read: %s; chown -h the link to root if it is right", cause(err))}
 	case err != nil:
-		return nil, &Skipped{Kind: SkipUnreadable, MayHoldMail: true, Text: fmt.Sprintf("home not read: %v", err)}
+		return nil, &Skipped{Kind: SkipUnreadable, MayHoldMail: true, Text: "home not read: " + cause(err)}
 	}
 	if st, err := fstat(dir); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		dir.Close()

@@ -32,7 +32,7 @@ func notMailbox(head []byte, size int64) (why string, mayHoldMail bool) {
 		return fmt.Sprintf("does not begin with a From_ line, but holds %d further down, the first at byte %d; if that is mail, remove what precedes it", separators, first), true
 	case startsWithHeader(head):
 		return "looks like a single message without a From_ line; import it by hand if it is mail", true
-	case head[0] == '{' && size < 400:
+	case bytes.HasPrefix(head, []byte("{")) && size < 400:
 		// imapd.c, "proxy open": a small text beginning with { names a mailbox elsewhere.
 		return fmt.Sprintf("names a mailbox on another server: %q", clip(string(head))), true
 	case isCompressed(head):

@@ -266,7 +266,7 @@ func lstatAt(dir *os.File, name string) (*unix.Stat_t, error) {
 			continue
 		}
 		if err != nil {
-			return nil, &fs.PathError{Op: "stat", Path: name, Err: err}
+			return nil, err // without the name: it is hostile, and callers know the path
 		}
 		return &st, nil
 	}
@@ -275,7 +275,7 @@ func lstatAt(dir *os.File, name string) (*unix.Stat_t, error) {
 func fstat(f *os.File) (*unix.Stat_t, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return nil, &fs.PathError{Op: "stat", Path: f.Name(), Err: err}
+		return nil, err
 	}
 	return &st, nil
 }

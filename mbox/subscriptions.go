@@ -63,7 +63,7 @@ func (w *walker) subscriptions(home *os.File, homePath string, mailDir *os.File,
 				chosen, c = c, chosen
 			}
 			if c != nil {
-				w.skip(c.path, &Skipped{Kind: SkipSubscriptionFile, Text: "list of subscriptions, not used: " + chosen.path + " is the newer or complete one"})
+				w.skip(c.path, &Skipped{Kind: SkipSubscriptionFile, Text: fmt.Sprintf("list of subscriptions, not used: %q is the newer or complete one", chosen.path)})
 			}
 		}
 	}
