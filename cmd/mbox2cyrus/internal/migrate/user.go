@@ -124,9 +124,8 @@ func (e *Engine) rebuild(ctx context.Context, u *plan.User, work []*mailbox) ([]
 	err := e.Cyrus.Enter(cctx, entries)
 	if err == nil {
 		var rep reconstruct.Report
-		if rep, err = e.Cyrus.Programs.Reconstruct(cctx, u.ID); err == nil {
-			e.complaints(u, rep)
-		}
+		rep, err = e.Cyrus.Reconstruct(cctx, u.ID, entries)
+		e.complaints(u, rep)
 	}
 	if oerr := <-opinion; err == nil {
 		err = oerr

@@ -231,6 +231,16 @@ func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) error {
 	return nil
 }
 
+// Reconstruct has Cyrus rebuild all mailboxes of a user, among them those that
+// were entered since the last Refresh.
+func (c *Cyrus) Reconstruct(ctx context.Context, userid string, entered []reconstruct.Entry) (reconstruct.Report, error) {
+	names := map[string]bool{}
+	for _, e := range append(c.UserEntries(userid), entered...) {
+		names[cyrusspool.Name(e.Name).External(c.Rules.Separator())] = true
+	}
+	return c.Programs.Reconstruct(ctx, reconstruct.Job{Users: []string{userid}, Expect: slices.Sorted(maps.Keys(names))})
+}
+
 // SubscriptionFile returns where Cyrus keeps a user's subscriptions. The
 // user's INBOX must be entered.
 func (c *Cyrus) SubscriptionFile(ctx context.Context, userid string) (string, error) {
