@@ -46,6 +46,7 @@ func (r NameRules) MapFolders(userid string, folders []string) []Mapping {
 type folderNode struct {
 	folder   bool   // a folder of the source, not only a directory
 	path     string // raw name of the folder
+	copies   int    // how often the folder is listed again
 	children map[folderKey]*folderNode
 	taken    map[string]bool // components given to children
 	name     Name            // "" before it has one, and where it would be too long
@@ -76,9 +77,10 @@ func (t *namer) insert(folder string) *folderNode {
 	for i, raw := range components {
 		key := folderKey{raw: raw}
 		child := at.children[key]
-		for i == last && child != nil && child.folder {
-			key.n++
-			child = at.children[key]
+		if i == last && child != nil && child.folder {
+			child.copies++
+			key.n = child.copies
+			child = nil
 		}
 		if child == nil {
 			child = new(folderNode)

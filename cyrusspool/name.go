@@ -65,13 +65,15 @@ func (n Name) Folder() []string {
 func (n Name) External(sep byte) string {
 	domain, rest := n.split()
 	if sep == '/' {
-		rest = strings.NewReplacer(".", "/", "^", ".").Replace(rest)
+		rest = toSlash.Replace(rest)
 	}
 	if domain != "" {
 		rest += "@" + domain
 	}
 	return rest
 }
+
+var toSlash = strings.NewReplacer(".", "/", "^", ".")
 
 // Display returns the external name for people to read: modified UTF-7 decoded, and
 // what could confuse a terminal shown as an escape. It does not lead back to the name.
