@@ -1,0 +1,59 @@
+# make test and make demo do their own set-up on Debian 12 (.ci/setup says what
+# it installs); everything else takes what is there.
+
+GO := .ci/go
+PROGRAM := bin/mbox2cyrus
+
+# What "mbox2cyrus --version" says. The date is the commit's, so that one
+# commit gives one binary whenever it is built.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+DATE := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 2m
+BASE ?= HEAD~1
+
+.PHONY: build test demo bench bench-compare fuzz check setup clean
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(PROGRAM) ./cmd/mbox2cyrus
+
+setup:
+	.ci/setup
+
+# Vet, then every test, among them the ones on a real Cyrus. No cached results:
+# Go does not notice when another Cyrus is installed.
+test: setup
+	$(GO) vet ./...
+	$(GO) test -count=1 ./...
+
+# A small UW host, migrated and read back over IMAP and POP3.
+demo: setup
+	$(GO) run ./cmd/mbox2cyrus/internal/demo
+
+# The libraries by themselves, then the whole job against tar and reconstruct.
+bench: setup
+	$(GO) test -run '^$$' -bench . -benchmem ./mbox/... ./cyrusspool/...
+	$(GO) run ./cmd/mbox2cyrus/internal/bench
+
+# The libraries' benchmarks, this work tree against the commit BASE.
+bench-compare:
+	.ci/bench-compare $(BASE)
+
+# Every fuzz target for FUZZTIME.
+fuzz:
+	.ci/fuzz $(FUZZTIME)
+
+# What must pass before a change is proposed.
+check:
+	.ci/setup check
+	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) test -race -shuffle=on ./...
+	.ci/fuzz 10s
+
+clean:
+	rm -rf bin dist
