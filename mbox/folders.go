@@ -120,7 +120,7 @@ func cause(err error) string {
 
 // unreadable reports an error of the system at path.
 func (w *walker) unreadable(path string, err error) {
-	kind, text := SkipUnreadable, "not read: " + cause(err)
+	kind, text := SkipUnreadable, "not read: "+cause(err)
 	if errors.Is(err, fs.ErrNotExist) {
 		kind, text = SkipChanged, "gone since the directory was listed"
 	}

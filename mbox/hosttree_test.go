@@ -126,8 +126,8 @@ func (h *hostTree) folders(u User) *Tree {
 	return tree
 }
 
-// names returns the names of the folders of a tree.
-func names(tree *Tree) []string {
+// folderNames returns the names of the folders of a tree.
+func folderNames(tree *Tree) []string {
 	var list []string
 	for _, f := range tree.Folders {
 		list = append(list, f.Name)
@@ -135,8 +135,8 @@ func names(tree *Tree) []string {
 	return list
 }
 
-// kinds returns path and kind of all that was skipped, "path: kind".
-func kinds(skipped []Skipped) []string {
+// skippedKinds returns path and kind of all that was skipped, "path: kind".
+func skippedKinds(skipped []Skipped) []string {
 	var list []string
 	for _, s := range skipped {
 		list = append(list, s.Path+": "+string(s.Kind))
@@ -144,8 +144,8 @@ func kinds(skipped []Skipped) []string {
 	return list
 }
 
-// diff fails the test if got is not want.
-func diff(t *testing.T, what string, got, want any) {
+// checkEqual fails the test if got is not want.
+func checkEqual(t *testing.T, what string, got, want any) {
 	t.Helper()
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
@@ -179,8 +179,8 @@ func (h *hostTree) unchanged(f frozen) {
 	for path := range f.sums {
 		meta[path] = h.meta(path)
 	}
-	diff(h.t, "the source's inodes", meta, f.meta)
-	diff(h.t, "the source's bytes", h.sums(), f.sums)
+	checkEqual(h.t, "the source's inodes", meta, f.meta)
+	checkEqual(h.t, "the source's bytes", h.sums(), f.sums)
 }
 
 func (h *hostTree) meta(path string) string {

@@ -9,6 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// TestFoldersDevice: a device is told by its type and never opened; to open a tape would
+// wind it back.
+func TestFoldersDevice(t *testing.T) {
+	h := newHostTree(t)
+	alice := h.user("alice", 1)
+	if err := unix.Mknod(h.path("home/alice/mail/null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil {
+		t.Skipf("no device node can be made here: %v", err)
+	}
+	h.own("home/alice", 1)
+	tree := h.folders(alice)
+	checkEqual(t, "folders", folderNames(tree), []string(nil))
+	checkEqual(t, "skipped", skippedKinds(tree.Skipped), []string{"home/alice/mail/null: device"})
+}
+
 // TestOpenRace swaps a folder and a directory for links to somebody else's mail while
 // they are listed and opened, as a user with a shell can. Nothing but the user's own
 // mail may ever be read.

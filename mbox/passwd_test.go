@@ -49,9 +49,9 @@ func TestParsePasswd(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			diff(t, "entries", got, append(test.want, PasswdEntry{"zoe", 503, 20, "/home/zoe"}))
+			checkEqual(t, "entries", got, append(test.want, PasswdEntry{"zoe", 503, 20, "/home/zoe"}))
 			if test.kind == "" {
-				diff(t, "skipped", skipped, []Skipped(nil))
+				checkEqual(t, "skipped", skipped, []Skipped(nil))
 				return
 			}
 			if len(skipped) != 1 || skipped[0].Kind != test.kind || skipped[0].MayHoldMail != test.mail || skipped[0].Path != "etc/passwd" {

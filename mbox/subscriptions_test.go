@@ -74,7 +74,7 @@ func TestSubscriptionsDropped(t *testing.T) {
 	for _, s := range h.folders(alice).Skipped {
 		got = append(got, fmt.Sprintf("%s %s %q %t", s.Path, s.Kind, s.Subscription, s.MayHoldMail))
 	}
-	diff(t, "dropped", got, []string{
+	checkEqual(t, "dropped", got, []string{
 		`home/alice/.mailboxlist subscription "{imap.x}foo" false`,
 		`home/alice/.mailboxlist subscription "#news.comp.mail" false`,
 		`home/alice/.mailboxlist subscription "mail/sub/" false`,
@@ -114,12 +114,12 @@ func TestSubscriptionsChoice(t *testing.T) {
 			if test.want != "" {
 				want = []Subscription{{Name: test.want + ".d"}}
 			}
-			diff(t, "subscriptions", tree.Subscriptions, want)
+			checkEqual(t, "subscriptions", tree.Subscriptions, want)
 			var skipped []string
 			for _, path := range test.skipped {
 				skipped = append(skipped, path+": subscription-file")
 			}
-			diff(t, "skipped", kinds(tree.Skipped), skipped)
+			checkEqual(t, "skipped", skippedKinds(tree.Skipped), skipped)
 		})
 	}
 }
@@ -135,7 +135,7 @@ func TestSubscriptionsUnprefixed(t *testing.T) {
 	h.file("home/alice/.mailboxlist", "in/x\nout/x\nmail/in\nnowhere/x\n")
 	h.own("home/alice", 1)
 	tree := h.folders(alice)
-	diff(t, "subscriptions", tree.Subscriptions, []Subscription{{Name: "in/x"}, {Name: "nowhere/x"}})
+	checkEqual(t, "subscriptions", tree.Subscriptions, []Subscription{{Name: "in/x"}, {Name: "nowhere/x"}})
 }
 
 func TestSubscriptionsBounded(t *testing.T) {
@@ -154,8 +154,8 @@ func TestSubscriptionsBounded(t *testing.T) {
 			h.file("home/alice/.mailboxlist", test.content)
 			h.own("home/alice", 1)
 			tree := h.folders(alice)
-			diff(t, "number of subscriptions", len(tree.Subscriptions), test.want)
-			diff(t, "skipped", kinds(tree.Skipped), []string{"home/alice/.mailboxlist: limit"})
+			checkEqual(t, "number of subscriptions", len(tree.Subscriptions), test.want)
+			checkEqual(t, "skipped", skippedKinds(tree.Skipped), []string{"home/alice/.mailboxlist: limit"})
 		})
 	}
 }
