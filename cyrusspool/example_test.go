@@ -29,7 +29,7 @@ func Example() {
 	}
 	// Output:
 	// UIDVALIDITY 1067811111, UIDNEXT 8
-	// uid 5: 20 bytes of 2003-11-15T10:01:00Z, seen true, keyword true
+	// uid 5: 21 bytes of 2003-11-15T10:01:00Z, seen true, keyword true
 	// file 5.: "Subject: x\r\n\r\nHello\r\n"
 }
 

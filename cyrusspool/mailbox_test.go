@@ -164,10 +164,10 @@ func TestWriterOrder(t *testing.T) {
 		{[]uint32{1, 2, 3}, 3},
 		{[]uint32{100, 1, 2, 3, 101, 102}, 6},
 		{[]uint32{1, 100, 2, 3, 101}, 5},
-		{[]uint32{1, 9, 3, 2}, 3},        // 9 waits already
-		{[]uint32{9, 9}, 1},              // twice, waiting
-		{[]uint32{9, 5, 5}, 2},           // twice, written
-		{[]uint32{9, 10, 11, 9}, 3},      // twice, long ago
+		{[]uint32{1, 9, 3, 2}, 3},      // 9 waits already
+		{[]uint32{9, 9}, 1},            // twice, waiting
+		{[]uint32{9, 5, 5}, 2},         // twice, written
+		{[]uint32{9, 10, 11, 9}, 3},    // twice, long ago
 		{[]uint32{0}, 0},               // no UID
 		{[]uint32{100, 1, 200, 50}, 3}, // 100 was written when 200 came
 	}

@@ -83,7 +83,8 @@ func ParseSubscriptions(b []byte, owner string) (*Subscriptions, error) {
 func (s *Subscriptions) Append(b []byte) ([]byte, error) {
 	keys := make([]string, 0, len(s.Names))
 	for _, name := range s.Names {
-		if name == "" || strings.ContainsAny(string(name), "\x00\t\r\n\x1d\x1f\xff") {
+		// No internal name holds a control character or 0xff, which the flat format escapes.
+		if name == "" || strings.IndexFunc(string(name), func(c rune) bool { return c < ' ' || c >= 0x7f }) >= 0 {
 			return b, fmt.Errorf("%w: name %q", ErrSubscriptions, name)
 		}
 		key := string(name)
