@@ -16,7 +16,7 @@ type IndexReader struct {
 	header IndexHeader
 	buf    []byte
 	read   uint32
-	uid    uint32
+	last   Record // the one that Next returned
 }
 
 // NewIndexReader reads the header of the index in r. Errors are those of
@@ -55,15 +55,15 @@ func (r *IndexReader) Next() (Record, error) {
 		}
 		return Record{}, fmt.Errorf("cyrus.index: record %d of %d: %w", r.read+1, r.header.NumRecords, err)
 	}
-	rec, err := ParseRecord(r.buf, r.header.Version)
-	if err != nil {
-		return Record{}, fmt.Errorf("cyrus.index: %d of %d: %w", r.read+1, r.header.NumRecords, err)
+	v, before := r.header.Version, r.last.UID
+	r.last = Record{}
+	if err := parseStruct(r.buf, v, len(r.buf), layouts[v].record, &r.last); err != nil {
+		return Record{}, fmt.Errorf("cyrus.index: record %d of %d: %w", r.read+1, r.header.NumRecords, err)
 	}
-	if rec.UID <= r.uid {
+	if r.last.UID <= before {
 		return Record{}, fmt.Errorf("cyrus.index: record %d of %d: uid %d after %d: %w",
-			r.read+1, r.header.NumRecords, rec.UID, r.uid, ErrUIDOrder)
+			r.read+1, r.header.NumRecords, r.last.UID, before, ErrUIDOrder)
 	}
-	r.uid = rec.UID
 	r.read++
-	return rec, nil
+	return r.last, nil
 }
