@@ -1,8 +1,6 @@
 package reconstruct
 
-import (
-	"strings"
-)
+import "strings"
 
 // A Kind says what a line of reconstruct's output is about.
 type Kind string
@@ -130,6 +128,10 @@ var ofTotals = []string{
 	": updating sync_crc_annot ",
 }
 
+// noUniqueID ends the only line besides a name's own that begins with the
+// external name (3.4, with -V or -n).
+const noUniqueID = " has no uniqueid, needs real reconstruct"
+
 // whole are lines that are always the same.
 var whole = map[string]Kind{
 	"run reconstruct with -O to remove odd files":    KindAdvice,
@@ -138,31 +140,32 @@ var whole = map[string]Kind{
 	"XXX - this is a noop right now - needs to update mailboxes.db": KindAdvice,
 }
 
-// ofEntry are lines that begin with fixed words, then name the mailbox.
+// ofEntry are lines that begin with fixed words, then name the mailbox, up to
+// the last of the given marks.
 var ofEntry = []struct {
-	prefix string
-	kind   Kind
+	prefix, end string
+	kind        Kind
 }{
 	// mailboxes.db follows the index: what we want.
-	{"Wrong uidvalidity in mbentry, fixing ", KindEntry},
+	{"Wrong uidvalidity in mbentry, fixing ", " (", KindEntry},
 	// The index follows mailboxes.db: with -M, or when it had 0.
-	{"Wrong uidvalidity in mailbox, fixing ", KindUIDValidity},
-	{"Wrong uniqueid in mbentry, fixing ", KindHeader},
-	{"Wrong uniqueid! ", KindHeader},
-	{"uniqueid clash with ", KindHeader},
-	{"Missing mboxlist entry for uniqueid - will rewrite ", KindEntry},
-	{"mismatched uidvalidity byid ", KindEntry},
-	{"mismatched mbtype byid ", KindHeader},
-	{"mismatched partition byid ", KindHeader},
-	{"mismatched server byid ", KindHeader},
-	{"mismatched acl byid ", KindHeader},
-	{"Wrong acl in mbentry ", KindHeader},
-	{"Converted ", KindVersion},
-	{"Repacked ", KindVersion},
-	{"FAILED TO REPACK ", KindFailed},
-	{"Failed to re-read ", KindFailed},
-	{"Error reading mailboxesdb for ", KindFailed},
-	{"failed to open mailbox ", KindFailed},
+	{"Wrong uidvalidity in mailbox, fixing ", " (", KindUIDValidity},
+	{"Wrong uniqueid in mbentry, fixing ", " (", KindHeader},
+	{"Wrong uniqueid! ", " (", KindHeader},
+	{"uniqueid clash with ", " for ", KindHeader},
+	{"Missing mboxlist entry for uniqueid - will rewrite ", " (", KindEntry},
+	{"mismatched uidvalidity byid ", " (", KindEntry},
+	{"mismatched mbtype byid ", " (", KindHeader},
+	{"mismatched partition byid ", " (", KindHeader},
+	{"mismatched server byid ", " (", KindHeader},
+	{"mismatched acl byid ", " (", KindHeader},
+	{"Wrong acl in mbentry ", " (", KindHeader},
+	{"Converted ", " version ", KindVersion},
+	{"Repacked ", " to version ", KindVersion},
+	{"FAILED TO REPACK ", " with new version ", KindFailed},
+	{"Failed to re-read ", "!", KindFailed},
+	{"Error reading mailboxesdb for ", "", KindFailed},
+	{"failed to open mailbox ", " (", KindFailed},
 }
 
 // A finding is what one line says.
@@ -184,7 +187,7 @@ func classify(line string) finding {
 	}
 	for _, e := range ofEntry {
 		if rest, ok := strings.CutPrefix(line, e.prefix); ok {
-			return finding{kind: e.kind, mailbox: named(rest, e.kind)}
+			return finding{kind: e.kind, mailbox: named(rest, e.end)}
 		}
 	}
 	for _, read := range []func(string) (finding, bool){readMessage, readMailbox, readTotals, readCache, readRest} {
@@ -195,15 +198,9 @@ func classify(line string) finding {
 	return finding{kind: KindUnknown}
 }
 
-// named takes the mailbox's name from what follows the first words of a line:
-// "NAME (old -> new)", "NAME version 12 to 17", "NAME to version 13".
-func named(rest string, kind Kind) string {
-	if kind == KindVersion {
-		if i := strings.LastIndex(rest, " version "); i >= 0 {
-			return strings.TrimSuffix(rest[:i], " to")
-		}
-	}
-	if i := strings.LastIndex(rest, " ("); i >= 0 && strings.HasSuffix(rest, ")") {
+// named cuts a name off what follows it.
+func named(rest, end string) string {
+	if i := strings.LastIndex(rest, end); i >= 0 && end != "" {
 		return rest[:i]
 	}
 	return rest
@@ -293,8 +290,7 @@ func readRest(line string) (finding, bool) {
 	if name, _, ok := cutLast(line, ": update acl from header "); ok {
 		return finding{kind: KindHeader, mailbox: name}, true
 	}
-	// 3.4, with -V only.
-	if name, ok := strings.CutSuffix(line, " has no uniqueid, needs real reconstruct"); ok {
+	if name, ok := strings.CutSuffix(line, noUniqueID); ok {
 		return finding{kind: KindHeader, mailbox: name}, true
 	}
 	if name, _, ok := cutLast(line, ": bogus flag name "); ok {

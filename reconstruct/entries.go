@@ -9,6 +9,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // A ListForm is one of the three shapes in which ctl_mboxlist writes and reads
@@ -145,6 +146,11 @@ func parseJSON(r io.Reader) ([]Entry, error) {
 		name, ok := tok.(string)
 		if !ok || name == "" {
 			return nil, fmt.Errorf("ctl_mboxlist -d: %v where a mailbox name belongs", tok)
+		}
+		// encoding/json puts U+FFFD for what is not UTF-8. Such a name would be
+		// another mailbox's.
+		if strings.ContainsRune(name, utf8.RuneError) {
+			return nil, fmt.Errorf("ctl_mboxlist -d: name %q is not UTF-8", name)
 		}
 		var je jsonEntry
 		if err := dec.Decode(&je); err != nil {

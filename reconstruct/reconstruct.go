@@ -89,6 +89,9 @@ func (p *Programs) Reconstruct(ctx context.Context, job Job) (Report, error) {
 		operands, args = job.Users, []string{"-u"}
 	}
 	if job.Version != "" {
+		if !word(job.Version) {
+			return Report{}, fmt.Errorf("reconstruct: index version %q", job.Version)
+		}
 		args = append(args, "-V", job.Version)
 	}
 	for _, name := range operands {
@@ -199,6 +202,9 @@ func (r *reader) ownersMailbox(line string) bool {
 		if rest, ok = strings.CutPrefix(line, "user."); !ok {
 			return false
 		}
+	}
+	if strings.HasSuffix(line, noUniqueID) {
+		return false
 	}
 	for _, user := range r.job.Users {
 		// With virtual domains the domain comes last: user/joe/Sent@example.org.

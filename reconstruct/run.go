@@ -13,8 +13,8 @@ import (
 )
 
 // termWait is how long a program may go on after SIGTERM, or after its end with
-// a pipe still held open, before it is killed.
-const termWait = 10 * time.Second
+// a pipe still held open, before it is killed. Tests shorten it.
+var termWait = 10 * time.Second
 
 // ErrNoProgram is the cause when a program is asked for that this installation
 // does not have.
