@@ -14,13 +14,20 @@ func (p *program) migrateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "migrate",
 		Usage: "the whole safe job: convert, reconstruct, verify",
-		Flags: append(append(append(sourceFlags(), cyrusFlags()...), boolFlag(flagDryRun, "write nothing: show what would be done")), outputFlags()...),
+		Flags: append(append(append(sourceFlags(), cyrusFlags()...),
+			boolFlag(flagDryRun, "write nothing: show what would be done"),
+			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since")), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			s, err := p.open(c)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.close()) }()
+			if path := c.String("plan"); path != "" {
+				if err := s.plan.Apply(path); err != nil {
+					return err
+				}
+			}
 			if c.Bool(flagDryRun) {
 				return p.dryRun(c, s)
 			}

@@ -15,13 +15,18 @@ func (p *program) planCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "plan",
 		Usage: "read only: users, folders, target names, counts, sizes and doubts",
-		Flags: append(append(sourceFlags(), cyrusFlags()...), outputFlags()...),
+		Flags: append(append(append(sourceFlags(), cyrusFlags()...), stringFlag("out", "", "write the plan to `FILE`, for migrate --plan")), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			s, err := p.open(c)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.close()) }()
+			if path := c.String("out"); path != "" {
+				if err := s.plan.WriteFile(path, s.opts.host.Root); err != nil {
+					return err
+				}
+			}
 			return p.dryRun(c, s)
 		},
 	}

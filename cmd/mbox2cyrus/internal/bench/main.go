@@ -21,7 +21,14 @@ import (
 	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/migrate"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/samplehost"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/mbox"
 )
 
 type bench struct {
@@ -146,7 +153,7 @@ func (b *bench) round(n int, host string) (t timings, err error) {
 	if err := warm(host); err != nil {
 		return t, err
 	}
-	if t.convert, _, err = b.measure(args(convert.Conf, "state-convert"), "MBOX2CYRUS_BENCH_CONVERT_ONLY=1"); err != nil {
+	if t.convert, err = b.convert(host, convert.Conf, filepath.Join(dir, "state-convert")); err != nil {
 		return t, err
 	}
 	if t.migrate, t.peak, err = b.measure(args(tool.Conf, "state")); err != nil {
@@ -172,11 +179,44 @@ func (b *bench) round(n int, host string) (t timings, err error) {
 	return t, nil
 }
 
+// convert does the first half of the job, through the same code as the program:
+// everything until the mailboxes are on the disk, Cyrus not yet told.
+func (b *bench) convert(root, conf, state string) (seconds float64, err error) {
+	ctx := context.Background()
+	cyrus, err := target.Open(ctx, target.Options{IMAPDConf: conf})
+	if err != nil {
+		return 0, err
+	}
+	l, err := ledger.Open(state)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	start := time.Now()
+	host, err := mbox.OpenHost(mbox.HostOptions{Root: root, MailDir: "mail", MinUID: 500})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, host.Close()) }()
+	p, err := plan.Build(host, cyrus.Rules, plan.Selection{})
+	if err != nil {
+		return 0, err
+	}
+	rep := report.New(report.Options{Stdout: io.Discard, Stderr: os.Stderr, Quiet: true, Command: "migrate"})
+	e := &migrate.Engine{Source: &source.Source{Host: host, Location: time.UTC}, Cyrus: cyrus, Ledger: l, Report: rep, Jobs: b.jobs}
+	if err := e.Fill(ctx, p); err != nil {
+		return 0, err
+	}
+	if code := rep.ExitCode(); code != report.ExitOK {
+		return 0, fmt.Errorf("converting: exit code %d", code)
+	}
+	return time.Since(start).Seconds(), nil
+}
+
 // measure runs the program and returns its time and the peak of its resident
 // memory, its own alone.
-func (b *bench) measure(args []string, env ...string) (seconds float64, peak int64, err error) {
+func (b *bench) measure(args []string) (seconds float64, peak int64, err error) {
 	cmd := exec.Command(b.program, args...)
-	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = io.Discard, os.Stderr
 	start := time.Now()
 	if err := cmd.Start(); err != nil {

@@ -37,6 +37,24 @@ func (e *Engine) Run(ctx context.Context, p *plan.Plan) error {
 	return p.Each(ctx, e.Jobs, func(u *plan.User) { e.user(ctx, u) })
 }
 
+// Fill does the first half of the job for the users of a plan: their mailboxes
+// are complete and on the disk, but Cyrus does not know of them. Run goes on
+// from there.
+func (e *Engine) Fill(ctx context.Context, p *plan.Plan) error {
+	return p.Each(ctx, e.Jobs, func(u *plan.User) {
+		if len(u.Folders) == 0 {
+			return
+		}
+		boxes, err := e.triage(u)
+		if err == nil {
+			err = e.fillAll(ctx, u, boxes)
+		}
+		if err != nil {
+			e.fail(u, "", "user-failed", err)
+		}
+	})
+}
+
 // CheckSpace refuses a run that cannot fit on the partition. Folders that an
 // earlier run finished need nothing.
 func (e *Engine) CheckSpace(p *plan.Plan) error {

@@ -64,12 +64,12 @@ func (e *Engine) migrate(ctx context.Context, u *plan.User) error {
 		if err := e.fillAll(ctx, u, work); err != nil {
 			return err
 		}
-		if work, err = e.rebuild(ctx, u, work); err != nil {
+		if err := e.rebuild(ctx, u, work); err != nil {
 			return err
 		}
 	}
 	e.report(u, boxes)
-	return e.subscribe(ctx, u)
+	return nil
 }
 
 // fillAll writes the directories of mailboxes and makes them durable.
@@ -107,9 +107,8 @@ func (e *Engine) fillAll(ctx context.Context, u *plan.User, work []*mailbox) err
 }
 
 // rebuild makes Cyrus know the mailboxes, lets it rebuild what derives from the
-// messages, and compares its index with the manifests. It returns the
-// mailboxes that were proved.
-func (e *Engine) rebuild(ctx context.Context, u *plan.User, work []*mailbox) ([]*mailbox, error) {
+// messages, and compares its index with the manifests.
+func (e *Engine) rebuild(ctx context.Context, u *plan.User, work []*mailbox) error {
 	// A Cyrus program that is killed half-way leaves more to put right than
 	// one that is let finish: a stop waits for it.
 	cctx := context.WithoutCancel(ctx)
@@ -121,7 +120,7 @@ func (e *Engine) rebuild(ctx context.Context, u *plan.User, work []*mailbox) ([]
 		m.entry.UIDValidity = m.rec.UIDValid
 		entries[i] = m.entry
 	}
-	err := e.Cyrus.Enter(cctx, entries)
+	subscriptions, err := e.Cyrus.Enter(cctx, entries)
 	if err == nil {
 		var rep reconstruct.Report
 		rep, err = e.Cyrus.Reconstruct(cctx, u.ID, entries)
@@ -130,15 +129,17 @@ func (e *Engine) rebuild(ctx context.Context, u *plan.User, work []*mailbox) ([]
 	if oerr := <-opinion; err == nil {
 		err = oerr
 	}
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = e.subscribe(u, subscriptions)
 	}
-	var proved []*mailbox
+	if err != nil {
+		return err
+	}
 	var recs []ledger.Mailbox
 	for _, m := range work {
 		res, err := verify.Index(e.Ledger, m.rec, e.dir(m))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		m.verified = res.Verified
 		for _, p := range res.Problems {
@@ -148,10 +149,9 @@ func (e *Engine) rebuild(ctx context.Context, u *plan.User, work []*mailbox) ([]
 			continue
 		}
 		m.rec.State, m.rec.IndexID = ledger.Verified, &res.IndexID
-		proved = append(proved, m)
 		recs = append(recs, m.rec)
 	}
-	return proved, e.Ledger.Set(recs...)
+	return e.Ledger.Set(recs...)
 }
 
 // secondOpinion lets go-mbox, an independent reader, count the folders while
@@ -197,15 +197,12 @@ func (e *Engine) report(u *plan.User, boxes []*mailbox) {
 	}
 }
 
-// subscribe writes the user's subscriptions unless Cyrus has some already:
-// what the user chose there stays.
-func (e *Engine) subscribe(ctx context.Context, u *plan.User) error {
-	if len(u.Subscriptions) == 0 {
+// subscribe writes the user's subscriptions to path, when his INBOX has just
+// been entered (else path is empty: an earlier run did it). Subscriptions that
+// Cyrus has already stay: the user made them there.
+func (e *Engine) subscribe(u *plan.User, path string) error {
+	if path == "" || len(u.Subscriptions) == 0 {
 		return nil
-	}
-	path, err := e.Cyrus.SubscriptionFile(context.WithoutCancel(ctx), u.ID)
-	if err != nil {
-		return err
 	}
 	subs := cyrusspool.Subscriptions{Form: cyrusspool.SubscriptionDBNames, Owner: u.ID, Names: u.Subscriptions}
 	if err := subs.WriteFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner); !errors.Is(err, fs.ErrExist) {

@@ -204,11 +204,12 @@ func (c *Cyrus) Header(e reconstruct.Entry) cyrusspool.Header {
 	return h
 }
 
-// Enter makes Cyrus know mailboxes whose directories are complete, and checks
-// that it does, and that it will look where they are.
-func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) error {
+// Enter makes Cyrus know mailboxes of one user whose directories are complete,
+// and checks that it does, and that it will look where they are. Where the
+// user's INBOX is among them it returns the path of his subscriptions.
+func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) (subscriptions string, err error) {
 	if err := c.Programs.Enter(ctx, c.Fresh.ListForm, entries); err != nil {
-		return err
+		return "", err
 	}
 	names := make([]string, len(entries))
 	for i, e := range entries {
@@ -216,19 +217,25 @@ func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) error {
 	}
 	paths, err := c.Programs.Paths(ctx, names)
 	if err != nil {
-		return err
+		return "", err
 	}
 	for i, e := range entries {
 		want := filepath.Join(c.partitions[e.Partition], c.Dir(e))
 		p, ok := paths[names[i]]
 		if !ok {
-			return fmt.Errorf("%s was entered, but Cyrus does not know it", e.Name)
+			return "", fmt.Errorf("%s was entered, but Cyrus does not know it", e.Name)
 		}
 		if filepath.Clean(p.Data) != want {
-			return fmt.Errorf("%s was written to %s, but Cyrus looks in %s", e.Name, want, p.Data)
+			return "", fmt.Errorf("%s was written to %s, but Cyrus looks in %s", e.Name, want, p.Data)
+		}
+		if len(cyrusspool.Name(e.Name).Folder()) == 0 {
+			if p.Sub == "" {
+				return "", fmt.Errorf("Cyrus does not say where the subscriptions of %s are", e.Name)
+			}
+			subscriptions = p.Sub
 		}
 	}
-	return nil
+	return subscriptions, nil
 }
 
 // Reconstruct has Cyrus rebuild all mailboxes of a user, among them those that
@@ -239,21 +246,6 @@ func (c *Cyrus) Reconstruct(ctx context.Context, userid string, entered []recons
 		names[cyrusspool.Name(e.Name).External(c.Rules.Separator())] = true
 	}
 	return c.Programs.Reconstruct(ctx, reconstruct.Job{Users: []string{userid}, Expect: slices.Sorted(maps.Keys(names))})
-}
-
-// SubscriptionFile returns where Cyrus keeps a user's subscriptions. The
-// user's INBOX must be entered.
-func (c *Cyrus) SubscriptionFile(ctx context.Context, userid string) (string, error) {
-	inbox := cyrusspool.InboxName(userid).External(c.Rules.Separator())
-	paths, err := c.Programs.Paths(ctx, []string{inbox})
-	if err != nil {
-		return "", err
-	}
-	p := paths[inbox]
-	if p.Sub == "" {
-		return "", fmt.Errorf("Cyrus does not say where the subscriptions of %s are", userid)
-	}
-	return p.Sub, nil
 }
 
 // Free returns the free bytes and inodes that the owner of Cyrus may use on

@@ -1,0 +1,143 @@
+package plan
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/google/renameio/v2"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cyrusspool"
+)
+
+// fileVersion is the format of plan files.
+const fileVersion = 1
+
+// file is a plan as it is kept for review: what is decided, and of which state
+// of the source.
+type file struct {
+	Version    int        `json:"mbox2cyrus_plan"`
+	SourceRoot string     `json:"source_root"`
+	Users      []fileUser `json:"users"`
+}
+
+type fileUser struct {
+	User          ledger.RawName    `json:"user"`
+	UserID        string            `json:"cyrus_user"`
+	Folders       []fileFolder      `json:"folders"`
+	Parents       []cyrusspool.Name `json:"parents"`
+	Subscriptions []cyrusspool.Name `json:"subscriptions"`
+}
+
+type fileFolder struct {
+	Folder  ledger.RawName  `json:"folder"`
+	Path    ledger.RawName  `json:"path"`
+	Mailbox cyrusspool.Name `json:"mailbox"`
+	Format  string          `json:"format"`
+	Source  ledger.FileID   `json:"source_id"`
+}
+
+func (u *User) file() fileUser {
+	f := fileUser{User: ledger.RawName(u.Name), UserID: u.ID, Parents: u.Parents, Subscriptions: u.Subscriptions}
+	for _, folder := range u.Folders {
+		f.Folders = append(f.Folders, fileFolder{Folder: ledger.RawName(folder.File.Name), Path: ledger.RawName(folder.File.Path),
+			Mailbox: folder.Mailbox, Format: fmt.Sprint(folder.File.Format), Source: FileID(folder.File)})
+	}
+	return f
+}
+
+// WriteFile writes the plan for review, to be applied by migrate --plan.
+func (p *Plan) WriteFile(path, sourceRoot string) error {
+	f := file{Version: fileVersion, SourceRoot: sourceRoot}
+	for _, u := range p.Users {
+		f.Users = append(f.Users, u.file())
+	}
+	b, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	if err := renameio.WriteFile(path, append(b, '\n'), 0o600); err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	return nil
+}
+
+// Apply holds the plan, which was made just now, to the one that was reviewed:
+// users who are not in it are left out, and a user of whom anything is no
+// longer as it was reviewed is not migrated.
+func (p *Plan) Apply(path string) (err error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("plan: %w", err)
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	var reviewed file
+	dec := json.NewDecoder(r)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&reviewed); err != nil {
+		return fmt.Errorf("plan %s: offset %d: %w", path, dec.InputOffset(), err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return fmt.Errorf("plan %s: something follows the plan at offset %d", path, dec.InputOffset())
+	}
+	if reviewed.Version != fileVersion {
+		return fmt.Errorf("plan %s: version %d, this program knows %d", path, reviewed.Version, fileVersion)
+	}
+	byName := map[string]fileUser{}
+	for _, u := range reviewed.Users {
+		byName[string(u.User)] = u
+	}
+	p.Users = slices.DeleteFunc(p.Users, func(u *User) bool { _, in := byName[u.Name]; return !in })
+	for _, u := range p.Users {
+		was := byName[u.Name]
+		delete(byName, u.Name)
+		if !u.Failed() {
+			if what := changed(was, u.file()); what != "" {
+				u.fail("plan-changed", "not as it was planned: "+what+"; make and review a new plan")
+			}
+		}
+	}
+	for name, u := range byName {
+		if len(u.Folders) > 0 {
+			p.Problems = append(p.Problems, report.Problem{Severity: report.Failure, User: name, Offset: -1, Kind: "plan-changed",
+				Text: "was planned, but has no mail now; make and review a new plan"})
+		}
+	}
+	return nil
+}
+
+// changed says in which way a user is not as reviewed, "" if he is.
+func changed(was, is fileUser) string {
+	if was.UserID != is.UserID {
+		return fmt.Sprintf("becomes Cyrus user %s, not %s", report.Quote(is.UserID), report.Quote(was.UserID))
+	}
+	at := func(all []fileFolder, f fileFolder) int {
+		return slices.IndexFunc(all, func(o fileFolder) bool { return o.Folder == f.Folder && o.Path == f.Path })
+	}
+	for _, f := range was.Folders {
+		name := report.Quote(string(f.Path))
+		i := at(is.Folders, f)
+		switch {
+		case i < 0:
+			return name + " is gone"
+		case is.Folders[i].Mailbox != f.Mailbox:
+			return fmt.Sprintf("%s becomes %s, not %s", name, is.Folders[i].Mailbox, f.Mailbox)
+		case is.Folders[i].Format != f.Format, !is.Folders[i].Source.Equal(f.Source):
+			return name + " has changed"
+		}
+	}
+	for _, f := range is.Folders {
+		if at(was.Folders, f) < 0 {
+			return report.Quote(string(f.Path)) + " is new"
+		}
+	}
+	if !slices.Equal(was.Parents, is.Parents) || !slices.Equal(was.Subscriptions, is.Subscriptions) {
+		return "parents or subscriptions have changed"
+	}
+	return ""
+}
