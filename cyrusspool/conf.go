@@ -25,6 +25,17 @@ type Setting struct {
 	Line  int    // counted from 1; of a continued line the last one
 }
 
+// String returns the setting as a line of imapd.conf, without the line end. One with an
+// empty value, which only "cyr_info conf-all" prints, has no such line: it must be left
+// out.
+func (s Setting) String() string {
+	line := s.Key + ": " + s.Value
+	if strings.HasSuffix(line, `\`) {
+		line += " " // else it would be continued; white space at the end is not read
+	}
+	return line
+}
+
 // Conf is a parsed imapd.conf.
 type Conf struct {
 	settings []Setting
@@ -109,6 +120,9 @@ func (p *confParser) parse(r io.Reader, name string) error {
 		if ended && bytes.HasSuffix(piece, []byte(`\`)) {
 			text = append(text, piece[:len(piece)-1]...)
 			continue
+		}
+		if last && len(piece) == 0 {
+			return nil // Cyrus, too, drops a line that was to be continued here
 		}
 		text = append(text, piece...)
 		if err := p.line(string(text), name, line); err != nil {
@@ -218,7 +232,7 @@ func (c *Conf) Bool(key string, def bool) (bool, error) {
 }
 
 // All returns every setting in the order of the files, so that a caller can write a
-// modified copy.
+// modified copy (see [Setting.String]).
 func (c *Conf) All() []Setting { return append([]Setting(nil), c.settings...) }
 
 // Keys returns every key that is set, lower case, in the order of the files.
