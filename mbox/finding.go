@@ -1,0 +1,82 @@
+package mbox
+
+import "fmt"
+
+// Kind names what a Finding is about.
+type Kind string
+
+// Doubts about where messages begin and end.
+const (
+	KindLeadingBlank      Kind = "leading-blank"       // white space before the first From_ line
+	KindFromLookalike     Kind = "from-lookalike"      // a line begins "From " but is no From_ line to UW
+	KindFromInHeader      Kind = "from-in-header"      // a From_ line inside a header: two messages glued together
+	KindSuspiciousSplit   Kind = "suspicious-split"    // a From_ line that may be prose
+	KindContentLength     Kind = "content-length"      // Content-Length reaches past the next From_ line
+	KindHeaderCut         Kind = "header-cut"          // the header ends without a blank line, which was added
+	KindNoFinalNewline    Kind = "no-final-newline"    // the last line has no LF; a CRLF was added
+	KindTruncatedFromLine Kind = "truncated-from-line" // the last line begins "From " and has no LF: part of the message before
+	KindNULTail           Kind = "nul-tail"            // NULs at the end of the file, removed
+	KindNULHole           Kind = "nul-hole"            // NULs before a From_ line or an internal header, removed
+	KindDoubleCR          Kind = "double-cr"           // every line ends with several CRs and a LF; they count as one line end
+)
+
+// Repairs of bytes.
+const (
+	KindNUL    Kind = "nul"     // NULs in a message, replaced by 0x80 or, in a header name, by a space
+	KindLoneCR Kind = "lone-cr" // CRs that are not before a LF, removed
+)
+
+// UIDs, keywords and UW's own data.
+const (
+	KindPseudoMessage  Kind = "pseudo-message"     // UW's data message was found and is no mail
+	KindPseudoKept     Kind = "pseudo-kept"        // UW would hide this message as its own data, but it looks like mail
+	KindPseudoStray    Kind = "pseudo-stray"       // a data message that is not the first, dropped
+	KindUIDEpochLost   Kind = "uid-epoch-lost"     // UIDVALIDITY cannot be kept
+	KindUIDIgnored     Kind = "uid-ignored"        // an X-UID that is not believed; the message got a new UID
+	KindForeignBase    Kind = "foreign-base"       // a later message has X-IMAPbase or X-IMAP: files were joined
+	KindSenderInternal Kind = "sender-internal"    // internal headers that probably came with the mail
+	KindInternalCut    Kind = "internal-cut"       // an internal header line of more than 1 MiB, read in part
+	KindKeywordHole    Kind = "keyword-hole"       // a keyword too long for UW, which hides all after it
+	KindKeywordsLost   Kind = "too-many-keywords"  // keywords beyond the 30 that UW knows
+	KindKeywordUnknown Kind = "keyword-not-listed" // X-Keywords names a keyword that is not in the list
+)
+
+// Dates.
+const (
+	KindDateZone       Kind = "date-zone"       // the zone in a From_ line is unknown or wrong
+	KindDateUnparsable Kind = "date-unparsable" // the date in a From_ line is none; another source was taken
+)
+
+// Finding is a doubt or a repair.
+type Finding struct {
+	Kind    Kind
+	Offset  int64  // in the file, in bytes
+	Message int    // Message.Number of the message concerned; 0: none
+	Text    string // for people
+}
+
+// maxLookalikes is how many findings of KindFromLookalike a file can have; the last
+// one says how many more there were.
+const maxLookalikes = 100
+
+// find reports a finding about the message being read.
+func (r *Reader) find(kind Kind, offset int64, format string, args ...any) {
+	if r.opts.Findings != nil {
+		r.opts.Findings(Finding{Kind: kind, Offset: offset, Message: r.current, Text: fmt.Sprintf(format, args...)})
+	}
+}
+
+// lookalike reports a line that begins "From " and separates nothing.
+func (r *Reader) lookalike(offset int64) {
+	r.lookalikes++
+	if r.lookalikes <= maxLookalikes {
+		r.find(KindFromLookalike, offset, "a line begins \"From \" but is no From_ line to UW: part of this message")
+	}
+}
+
+// lookalikeSum closes the list that lookalike cut short.
+func (r *Reader) lookalikeSum() {
+	if more := r.lookalikes - maxLookalikes; more > 0 {
+		r.find(KindFromLookalike, r.size, "%d more lines begin \"From \" but are no From_ lines to UW", more)
+	}
+}

@@ -1,0 +1,111 @@
+package mbox
+
+import "bytes"
+
+var fromPrefix = []byte("From ")
+
+// fromLine is what the columns of a From_ line say: where its parts are, counted
+// backwards from the end of the date.
+type fromLine struct {
+	end  int // one past the date: before CR, LF and " remote from HOST"
+	time int // of the space before hh:mm, relative to end
+	zone int // of the space before the zone, relative to end; 0: no zone
+	year int // of the first digit of the year, relative to end
+}
+
+// parseFromLine applies UW's test for a separator (unix.h, macro VALID) to a line that
+// ends with its LF. Only columns count: no digit, month or day is looked at, so
+// "From what I see the car was at 10:30 here" separates messages and a line with the
+// zone CEST does not. Of the CRs before the LF at most crs are taken off: one in UW.
+func parseFromLine(line []byte, crs int) (f fromLine, ok bool) {
+	x := len(line) - 1
+	if x < len(fromPrefix) || line[x] != '\n' || !bytes.HasPrefix(line, fromPrefix) || bytes.IndexByte(line, 0) >= 0 {
+		return f, false
+	}
+	for ; crs > 0 && line[x-1] == '\r'; crs-- {
+		x--
+	}
+	if x >= 41 {
+		const remote = " remote from"
+		if p := bytes.LastIndexByte(line[:x], ' '); p >= len(remote) && string(line[p-len(remote):p]) == remote {
+			x = p - len(remote)
+		}
+	}
+	if x < 27 {
+		return f, false
+	}
+	at := func(i int) byte {
+		if x+i < 0 {
+			return 0
+		}
+		return line[x+i]
+	}
+	signed := func(i int) bool { return at(i) == '+' || at(i) == '-' }
+	f.end = x
+	switch {
+	case at(-5) == ' ': // the year comes last
+		f.year = -4
+		switch {
+		case at(-8) == ':': // hh:mm[:ss] yyyy
+			f.time = -5
+		case at(-9) == ' ': // hh:mm[:ss] zzz yyyy
+			f.zone, f.time = -9, -9
+		case at(-11) == ' ' && signed(-10): // hh:mm[:ss] +hhmm yyyy
+			f.zone, f.time = -11, -11
+		}
+	case at(-4) == ' ' && at(-9) == ' ': // hh:mm[:ss] yyyy zzz
+		f.year, f.zone, f.time = -8, -4, -9
+	case at(-6) == ' ' && at(-11) == ' ' && signed(-5): // hh:mm[:ss] yyyy +hhmm
+		f.year, f.zone, f.time = -10, -6, -11
+	}
+	if f.time == 0 || at(f.time-3) != ':' {
+		return f, false
+	}
+	if at(f.time-6) == ':' {
+		f.time -= 9
+	} else {
+		f.time -= 6 // no seconds
+	}
+	return f, at(f.time) == ' ' && at(f.time-3) == ' ' && at(f.time-7) == ' ' && at(f.time-11) == ' '
+}
+
+// fromTail keeps what parseFromLine looks at of a line that is too long to be held: its
+// end, and what precedes its last word, which may be the host of " remote from HOST".
+type fromTail struct {
+	end    []byte // at most tailSize bytes
+	before []byte // at most tailSize bytes, up to and with the last space
+}
+
+// tailSize covers the longest date that parseFromLine accepts, 31 columns, and
+// " remote from ".
+const tailSize = 64
+
+// add takes the next piece of the line.
+func (t *fromTail) add(piece []byte) {
+	if i := bytes.LastIndexByte(piece, ' '); i >= 0 {
+		t.before = lastBytes(append(t.before[:0], t.end...), piece[:i+1])
+	}
+	t.end = lastBytes(t.end, piece)
+}
+
+// lastBytes appends b to a and keeps the last tailSize bytes, in a's memory.
+func lastBytes(a, b []byte) []byte {
+	if len(b) >= tailSize {
+		return append(a[:0], b[len(b)-tailSize:]...)
+	}
+	a = append(a, b...)
+	if n := len(a) - tailSize; n > 0 {
+		a = append(a[:0], a[n:]...)
+	}
+	return a
+}
+
+// line returns a short line that parseFromLine judges, and parseStamp reads, as it would
+// the long one whose pieces were added; the last of them ends with the LF.
+func (t *fromTail) line() []byte {
+	short := append([]byte(nil), fromPrefix...)
+	if bytes.HasSuffix(t.before, []byte(" remote from ")) {
+		return append(append(short, t.before...), "h\n"...)
+	}
+	return append(short, t.end...)
+}

@@ -1,0 +1,304 @@
+package mbox
+
+import "bytes"
+
+type pieceKind uint8
+
+const (
+	visiblePiece  pieceKind = iota
+	internalPiece           // of an internal header or its continuation
+	blankPiece              // the blank line that ends the header
+	holePiece               // NULs that end a line
+	noPiece                 // the header is cut off: the file ends, or NULs and a From_ line follow
+)
+
+// headerPiece is a line of a header, or a part of one that is longer than the window.
+type headerPiece struct {
+	kind   pieceKind
+	offset int64
+	data   []byte // nil for holePiece
+	size   int64
+	starts bool // it begins a line
+	ends   bool // it ends its line, with a LF unless the line is cut off
+	nul    int  // index of the NUL that ends the field's name, -1 if none does
+}
+
+// cutOff reports whether the line ends here without a LF.
+func (p *headerPiece) cutOff() bool { return p.ends && !bytes.HasSuffix(p.data, []byte("\n")) }
+
+// headerWalk goes through a header. It is done twice, to parse the header and to write
+// it, so that no header is too long.
+type headerWalk struct {
+	r      *Reader
+	pos    int64
+	stop   int64
+	inLine bool
+	inName bool
+	hidden bool      // the line is internal
+	solid  int64     // NULs before this offset are known not to be a hole
+	next   separator // after noPiece: the From_ line that cut the header off
+	cut    bool      // next is set
+}
+
+func (h *headerWalk) piece() (p headerPiece, err error) {
+	p = headerPiece{kind: noPiece, offset: h.pos, starts: !h.inLine, nul: -1}
+	b, err := h.view(minWindowSize)
+	if err != nil || len(b) == 0 {
+		return p, err
+	}
+	if n := h.r.blank(b); n > 0 && p.starts {
+		return h.take(p, blankPiece, b[:n], true), nil
+	}
+	n := bytes.IndexByte(b, '\n') + 1
+	if n == 0 && !h.r.win.full(b) {
+		if b, err = h.view(len(h.r.win.buf)); err != nil {
+			return p, err
+		}
+		n = bytes.IndexByte(b, '\n') + 1
+	}
+	ends := n > 0
+	if ends {
+		b = b[:n]
+	}
+	if h.r.win.nul {
+		hole, size, err := h.hole(b)
+		switch {
+		case err != nil:
+			return p, err
+		case hole == 0 && size > 0 && h.inLine: // first the line, of which all was returned, ends
+			return h.take(p, h.kind(), b[:0], true), nil
+		case hole == 0 && h.cut:
+			return p, nil
+		case hole == 0 && size > 0:
+			p.kind, p.size, p.ends = holePiece, size, true
+			h.pos, h.inLine = h.pos+size, false
+			return p, nil
+		case hole > 0:
+			b, ends = b[:hole], true
+		}
+	}
+	ends = ends || h.pos+int64(len(b)) == h.stop
+	if p.starts {
+		h.hidden = h.hidden && isBlank(b[0]) || isInternal(b)
+		h.inName = true
+	}
+	if h.inName {
+		if i := nameEnd(b); i < len(b) {
+			h.inName = false
+			if b[i] == 0 {
+				p.nul = i
+			}
+		}
+	}
+	return h.take(p, h.kind(), b, ends), nil
+}
+
+// kind is that of the line at pos.
+func (h *headerWalk) kind() pieceKind {
+	if h.hidden {
+		return internalPiece
+	}
+	return visiblePiece
+}
+
+// view returns what is in memory of the header from pos on.
+func (h *headerWalk) view(need int) ([]byte, error) {
+	b, err := h.r.win.from(h.pos, need)
+	return b[:min(int64(len(b)), h.stop-h.pos)], err
+}
+
+func (h *headerWalk) take(p headerPiece, kind pieceKind, b []byte, ends bool) headerPiece {
+	p.kind, p.data, p.size, p.ends = kind, b, int64(len(b)), ends
+	h.pos += p.size
+	h.inLine = !ends
+	return p
+}
+
+// hole finds the first NULs in b, which is at pos, that UW left behind when it died
+// while it rewrote a header without an end: an internal header or a From_ line follows
+// them. It returns their index and number, len(b) and 0 if there are none. When a From_
+// line follows and index is 0, cut is set.
+func (h *headerWalk) hole(b []byte) (index int, size int64, err error) {
+	i := int(min(max(h.solid-h.pos, 0), int64(len(b))))
+	for {
+		n := bytes.IndexByte(b[i:], 0)
+		if n < 0 {
+			return len(b), 0, nil
+		}
+		i += n
+		start := h.pos + int64(i)
+		end, err := h.r.nulsEnd(start)
+		if err != nil {
+			return 0, 0, err
+		}
+		v, err := h.r.afterNULs(end)
+		if err != nil {
+			return 0, 0, err
+		}
+		if v.valid {
+			if i == 0 {
+				v.hole = end - start
+				h.next, h.cut = v.separator, true
+			}
+			return i, end - start, nil
+		}
+		after, err := h.r.ahead(end, len("X-Keywords:"))
+		if err != nil {
+			return 0, 0, err
+		}
+		if isParsed(after) {
+			return i, end - start, nil
+		}
+		h.solid = end
+		if i = int(min(end-h.pos, int64(len(b)))); i == len(b) {
+			return len(b), 0, nil
+		}
+	}
+}
+
+// nameEnd is the length of the field name at the beginning of b.
+func nameEnd(b []byte) int {
+	for i, c := range b {
+		switch c {
+		case ':', ' ', '\t', '\r', '\n', 0:
+			return i
+		}
+	}
+	return len(b)
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// blank returns the length of the blank line at the beginning of b, 0 if there is none.
+func (r *Reader) blank(b []byte) int {
+	for i, c := range b[:min(len(b), r.maxCRs+1)] {
+		switch c {
+		case '\n':
+			return i + 1
+		case '\r':
+		default:
+			return 0
+		}
+	}
+	return 0
+}
+
+// maxHeader is how much of a header Message.Header returns.
+const maxHeader = 256 << 10
+
+// maxInternalLine is how much of an internal header line is parsed.
+const maxInternalLine = 1 << 20
+
+// readHeader parses the header of the message that begins at r.msg.HeaderOffset.
+func (r *Reader) readHeader() error {
+	r.walk = headerWalk{r: r, pos: r.msg.HeaderOffset, stop: r.win.end}
+	h := &r.walk
+	r.head = r.head[:0]
+	for {
+		p, err := h.piece()
+		if err != nil {
+			return err
+		}
+		switch p.kind {
+		case noPiece:
+			r.headerCut = true
+			r.find(KindHeaderCut, h.pos, "the header ends without a blank line; one was added")
+			r.msg.BodyOffset, r.headerEnd = h.pos, h.pos
+			return nil
+		case holePiece:
+			r.account[ReasonNULHole] += p.size
+			r.find(KindNULHole, p.offset, "%d NULs inside the header, left by a rewrite that was cut short, removed", p.size)
+			continue
+		}
+		r.keepHeader(&p)
+		if p.kind == internalPiece {
+			r.bytes.internal += p.size
+			if err := r.internalPiece(&p); err != nil {
+				return err
+			}
+		} else {
+			r.bytes.visible += p.size
+			r.weigh(p.data)
+		}
+		if p.kind == blankPiece {
+			r.msg.BodyOffset, r.headerEnd = h.pos, h.pos
+			return nil
+		}
+		if p.starts {
+			if err := r.headerLine(&p); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// keepHeader adds a piece to what Message.Header returns.
+func (r *Reader) keepHeader(p *headerPiece) {
+	r.head = append(r.head, p.data[:min(len(p.data), maxHeader-len(r.head))]...)
+	if p.cutOff() && len(r.head) < maxHeader {
+		r.head = append(r.head, '\n')
+	}
+}
+
+// headerLine looks at the beginning of a header line for what is worth a finding.
+func (r *Reader) headerLine(p *headerPiece) error {
+	if p.offset == r.msg.HeaderOffset && r.separators > 1 &&
+		bytes.IndexByte(p.data, ':') < 0 {
+		r.find(KindSuspiciousSplit, r.msg.Offset, "no header field follows the From_ line: it may be part of the message before")
+	}
+	switch p.data[0] {
+	case 'F':
+		if !bytes.HasPrefix(p.data, fromPrefix) {
+			return nil
+		}
+		v, err := r.fromLineAt(p.offset, true)
+		if err != nil {
+			return err
+		}
+		r.fromLines++
+		r.gombox.line(v)
+		if v.valid {
+			r.find(KindFromInHeader, p.offset, "a From_ line inside the header: the blank line that ends the header is missing, the next message was swallowed")
+		} else {
+			r.lookalike(p.offset)
+		}
+	case 'C', 'c':
+		const name = "content-length:"
+		if len(p.data) > len(name) && bytes.EqualFold(p.data[:len(name)], []byte(name)) {
+			if n, rest := number(bytes.TrimLeft(p.data[len(name):], " \t")); len(rest) < len(p.data) {
+				r.contentLength = n
+			}
+		}
+	}
+	return nil
+}
+
+// writeHeader writes the header without internal lines and with a blank line at its end.
+func (r *Reader) writeHeader() error {
+	h := headerWalk{r: r, pos: r.msg.HeaderOffset, stop: r.headerEnd}
+	for {
+		p, err := h.piece()
+		if err != nil {
+			return err
+		}
+		switch p.kind {
+		case noPiece:
+			r.out.raw("\r\n")
+			return nil
+		case blankPiece:
+			r.out.text(p.data, false)
+			return nil
+		case visiblePiece:
+			if plain := !r.win.nul && !r.win.cr; p.nul < 0 {
+				r.out.text(p.data, plain)
+			} else {
+				r.out.text(p.data[:p.nul], plain)
+				r.out.raw(" ")
+				r.out.text(p.data[p.nul+1:], plain)
+			}
+			if p.cutOff() {
+				r.out.raw("\r\n")
+			}
+		}
+	}
+}

@@ -1,0 +1,290 @@
+package mbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Options say what the file itself does not.
+type Options struct {
+	// Location is the zone of the host that the mail was delivered on: most From_ lines
+	// name none. nil means time.Local.
+	Location *time.Location
+	// ModTime is when the file was last modified: the last resort for a message's date.
+	ModTime time.Time
+	// Findings, if not nil, is called for every doubt and every repair, in the order in
+	// which they are met.
+	Findings func(Finding)
+}
+
+// Reader reads a mailbox in UW's unix format, message by message. It holds at most a few
+// megabytes, whatever the file.
+type Reader struct {
+	opts Options
+	size int64
+	win  window
+	side []byte // for looking ahead of the window
+	out  converter
+	err  error // what Next has returned
+
+	started    bool
+	maxCRs     int       // that a line may end with, before its LF: 1, or more in a file of KindDoubleCR
+	sep        separator // the From_ line of the message, or of the next one
+	more       bool      // sep is set
+	inMessage  bool
+	number     int // of messages so far
+	separators int64
+	fromLines  int64
+	lookalikes int64
+	gombox     goMbox
+	account    Account
+
+	// The message being read.
+	msg           Message
+	current       int    // its number in findings
+	drop          bool   // it is a pseudo-message
+	head          []byte // its header, up to maxHeader bytes
+	headerEnd     int64
+	headerCut     bool
+	walk          headerWalk
+	line          []byte // an internal header line that does not fit the window
+	lineOffset    int64
+	internals     int // internal header lines
+	contentLength uint64
+	bytes         messageBytes
+	nuls, loneCRs int
+	endsInCR      bool
+
+	// The mailbox's own data.
+	keywords     []string
+	reachable    int // keywords that messages can have
+	unlisted     bool
+	uids         uids
+	before       uids   // before this message
+	pseudo       bool   // it gave UIDVALIDITY with X-IMAP
+	ximap        uint64 // UIDVALIDITY in its X-IMAP field
+	foreignBase  int64
+	orphan       bool
+	lossReported bool
+	total        uint64 // messages in the file, if counted
+	surveying    bool
+	surveyLimit  uint64
+	surveyed     uint64
+}
+
+// NewReader returns a Reader of the first size bytes of r. The file must not change
+// while it is read: a source that ends early is an error.
+func NewReader(r io.ReaderAt, size int64, opts Options) *Reader {
+	return newReader(r, size, opts, windowSize)
+}
+
+func newReader(src io.ReaderAt, size int64, opts Options, window int) *Reader {
+	if opts.Location == nil {
+		opts.Location = time.Local
+	}
+	r := &Reader{opts: opts, size: size, maxCRs: 1, account: Account{}}
+	r.win.src, r.win.end = src, size
+	r.win.buf = make([]byte, max(minWindowSize, int(min(int64(window), size))))
+	r.msg.r = r
+	return r
+}
+
+// NotMailboxError says that the file is no mailbox in unix format: what follows leading
+// white space is no From_ line.
+type NotMailboxError struct {
+	Offset int64 // of the line that should be one
+	Reason string
+}
+
+func (e *NotMailboxError) Error() string {
+	return fmt.Sprintf("not a mailbox: %s at offset %d", e.Reason, e.Offset)
+}
+
+// Message is one message. It is valid until the next call of Next.
+type Message struct {
+	// Number counts from 1; pseudo-messages have none.
+	Number int
+	// Offsets in the file of the From_ line, the header and the body, and one past the
+	// last byte, which is that of the dropped blank line if there is one. EndOffset is set
+	// by WriteTo. After a repaired hole of NULs, Offset may be greater than the EndOffset
+	// before.
+	Offset, HeaderOffset, BodyOffset, EndOffset int64
+	// UID is unique in the mailbox, at least 1 and at most 2^32-2. UIDs ascend, but for
+	// one case: a first message that UW would have hidden (KindPseudoKept) has a UID above
+	// all that the file had at that time.
+	UID uint32
+	// Flags, with Recent.
+	Flags Flags
+	// Keywords has bit j set for Reader.Keywords()[j].
+	Keywords uint32
+	// Date is the internal date, in whole seconds from 1 to 2^32-1 since 1970.
+	Date       time.Time
+	DateSource DateSource
+
+	r       *Reader
+	written bool
+}
+
+// Header returns the header as it is in the file, with internal lines, at most 256 KiB of
+// it. It is valid until the next call of Next.
+func (m *Message) Header() []byte { return m.r.head }
+
+// Keywords returns the mailbox's keyword list, at most 30 names, as UW 2007f has it. It
+// is complete when Next has returned the first message. Names may have bytes that no
+// IMAP keyword can have, and differ in case only.
+func (r *Reader) Keywords() []string { return r.keywords }
+
+// Next reads up to the body of the next message. It returns io.EOF when there is none,
+// and a *NotMailboxError if the file is no mailbox. Any other error is one of reading,
+// and final.
+func (r *Reader) Next() (*Message, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	m, err := r.next()
+	if err != nil {
+		if err != io.EOF {
+			r.err = err
+			return nil, err
+		}
+		r.err = io.EOF
+	}
+	return m, err
+}
+
+func (r *Reader) next() (*Message, error) {
+	if r.inMessage {
+		if err := r.readBody(false); err != nil {
+			return nil, err
+		}
+	}
+	if !r.started {
+		r.started = true
+		if err := r.start(); err != nil {
+			return nil, err
+		}
+	}
+	for r.more {
+		if err := r.readMessage(); err != nil {
+			return nil, err
+		}
+		if !r.drop {
+			return &r.msg, nil
+		}
+		if err := r.readBody(false); err != nil {
+			return nil, err
+		}
+	}
+	if tail := r.size - r.win.end; tail > 0 {
+		r.account[ReasonNULTail] = tail
+		r.find(KindNULTail, r.win.end, "%d NULs at the end of the file, left by a rewrite that was cut short, removed", tail)
+	}
+	r.lookalikeSum()
+	return nil, io.EOF
+}
+
+// readMessage reads the From_ line, which sep has, and the header.
+func (r *Reader) readMessage() error {
+	r.separators++
+	r.inMessage, r.drop, r.current = true, false, r.number+1
+	r.number++ // UW counts the message before it knows it
+	r.msg = Message{r: r, Number: r.number, Offset: r.sep.offset, HeaderOffset: r.sep.end, Flags: Recent}
+	r.bytes.fromLine = r.sep.end - r.sep.offset
+	r.headerCut, r.internals, r.contentLength = false, 0, 0
+	r.nuls, r.loneCRs, r.endsInCR = 0, 0, false
+	r.before, r.uids.uid, r.pseudo, r.ximap = r.uids, 0, false, 0
+	if err := r.readHeader(); err != nil {
+		return err
+	}
+	pseudo, err := r.isPseudo()
+	if err != nil {
+		return err
+	}
+	if pseudo {
+		r.dropMessage()
+		return nil
+	}
+	if r.pseudo {
+		r.find(KindPseudoKept, r.msg.Offset, "UW takes this message for its own data because of its X-IMAP field and hides it; it looks like mail and was kept")
+	}
+	r.assign()
+	r.reportUIDs()
+	r.setDate()
+	return nil
+}
+
+// dropMessage makes the message one that is no mail.
+func (r *Reader) dropMessage() {
+	r.drop, r.current = true, 0
+	r.number--
+	if r.pseudo {
+		r.find(KindPseudoMessage, r.msg.Offset, "UW's data message: not mail")
+	} else {
+		r.find(KindPseudoStray, r.msg.Offset, "a data message of UW in the middle of the file: dropped; UW shows it as mail")
+		r.dropStray()
+	}
+	r.reportUIDs()
+}
+
+// setDate gives the message its internal date.
+func (r *Reader) setDate() {
+	m, s := &r.msg, &r.sep.stamp
+	if s.valid {
+		t, source, doubt := s.time(r.opts.Location)
+		if doubt {
+			r.find(KindDateZone, m.Offset, "the From_ line has a zone that is unknown or wrong: %q", bytes.TrimRight(s.zone[:], "\x00"))
+		}
+		if representable(t) {
+			m.Date, m.DateSource = t, source
+			return
+		}
+	}
+	if r.separators > 1 {
+		r.find(KindSuspiciousSplit, m.Offset, "the From_ line has no possible date: it may be part of the message before")
+	}
+	var ok bool
+	if m.Date, m.DateSource, ok = headerDate(r.head); !ok {
+		m.Date, m.DateSource = r.opts.ModTime.Truncate(time.Second), FileTime
+		if !representable(m.Date) {
+			m.Date = time.Unix(1, 0)
+		}
+	}
+	r.find(KindDateUnparsable, m.Offset, "the From_ line has no possible date; taken from: %v", m.DateSource)
+}
+
+// WriteTo writes the message as UW IMAP 2007f sends it, with two repairs: the header
+// without its internal lines, a blank line also where the file ends before one, the body
+// without the blank line that belongs to the separator, CRLF at the end. LF becomes CRLF,
+// other CRs are removed, a NUL becomes 0x80 or, right after a field name, a space.
+//
+// It can be called once, before the next call of Next. A message of up to 1 MiB is
+// written with one call of w.Write.
+func (m *Message) WriteTo(w io.Writer) (int64, error) {
+	r := m.r
+	if m.written || !r.inMessage {
+		return 0, errors.New("message was written or passed already")
+	}
+	m.written = true
+	if r.err != nil {
+		return 0, r.err
+	}
+	if r.out.buf == nil {
+		r.out.buf = make([]byte, 0, min(outputSize, 2*len(r.win.buf)+2048))
+	}
+	r.out.w, r.out.n, r.out.err, r.out.buf = w, 0, nil, r.out.buf[:0]
+	err := r.writeHeader()
+	if err == nil {
+		err = r.readBody(true)
+	}
+	if err != nil {
+		r.err = err
+		return r.out.n, err
+	}
+	r.out.flush()
+	n, err := r.out.n, r.out.err
+	r.out.w = nil
+	return n, err
+}
