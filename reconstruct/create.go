@@ -11,10 +11,10 @@ import (
 var ErrExists = errors.New("the mailbox exists already")
 
 // Create makes one empty mailbox on a partition, with its entry in
-// mailboxes.db and, from 3.6 on, with the parents that it lacks
-// (reconstruct -x -p). The name is external. Releases 2.4 and 2.5 want the
-// mailbox's directory to be there, with a file cyrus.header, which may be
-// empty.
+// mailboxes.db (reconstruct -x -p). The name is external. A user's INBOX must
+// come first; other parents that are lacking are made too from 3.6 on.
+// Releases 2.4 and 2.5 want the mailbox's directory to be there, with a file
+// cyrus.header, which may be empty.
 //
 // A mailbox that exists is left alone; the error wraps [ErrExists].
 func (p *Programs) Create(ctx context.Context, partition, name string) error {
