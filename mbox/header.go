@@ -79,7 +79,7 @@ func (h *headerWalk) piece() (p headerPiece, err error) {
 	}
 	ends = ends || h.pos+int64(len(b)) == h.stop
 	if p.starts {
-		h.hidden = h.hidden && isBlank(b[0]) || isInternal(b)
+		h.hidden = h.hidden && isBlank(b[0]) || IsInternal(b)
 		h.inName = true
 	}
 	if h.inName {

@@ -25,16 +25,21 @@ const (
 // (unix.c, unix_hlines); it reads only these exact ones, with the colon.
 var internalNames = [...]string{"Status:", "X-Status:", "X-Keywords:", "X-UID:", "X-IMAP:", "X-IMAPbase:"}
 
-// isInternal reports whether a header line that begins with b is hidden: its name up to
-// a colon, blank, line end or NUL is one of the six, in any case.
-func isInternal(b []byte) bool {
-	switch b[0] {
+// IsInternal reports whether UW hides a header line because of its name: what precedes
+// the first colon, blank, line end or NUL is, in any case, one of Status, X-Status,
+// X-Keywords, X-UID, X-IMAP and X-IMAPbase (c-client mail.c, mail_filter). The beginning
+// of the line is enough.
+func IsInternal(line []byte) bool {
+	if len(line) == 0 {
+		return false
+	}
+	switch line[0] {
 	case 'S', 's', 'X', 'x':
 	default:
 		return false
 	}
 	const longest = len("X-IMAPbase")
-	name := b[:nameEnd(b[:min(len(b), longest+1)])]
+	name := line[:nameEnd(line[:min(len(line), longest+1)])]
 	for _, s := range internalNames {
 		if len(name) == len(s)-1 && bytes.EqualFold(name, []byte(s[:len(s)-1])) {
 			return true
