@@ -1,0 +1,160 @@
+package main
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/samplehost"
+)
+
+// TestKilledAndRunAgain kills the program at random points and runs it again:
+// in the end everything is there once, as if nothing had happened.
+func TestKilledAndRunAgain(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+	truth, err := samplehost.Write(root, samplehost.Options{Seed: 11, Users: 8, Messages: 800, Location: newYork(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, root)
+	args := append([]string{"migrate", "--quiet"}, flagsFor(srv, root, state)...)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	killed := 0
+	for range 12 {
+		cmd := exec.Command("mbox2cyrus", args...)
+		// The Cyrus programs that it started die with it, as in a power cut.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(rnd.Int64N(int64(1500 * time.Millisecond))))
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err == nil {
+			killed++
+		}
+		_ = cmd.Wait() // killed, or done before
+	}
+	t.Logf("killed %d times", killed)
+	last := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)
+	if last.code != 0 && last.code != 2 {
+		t.Fatalf("last run: exit code %d\n%s", last.code, last.stderr)
+	}
+	verify := runJSON(t, append([]string{"verify", "--level", "content"}, flagsFor(srv, root, state)...)...)
+	if n := verify.summary(t); n["messages_found"] != n["messages_verified"] || verify.code != last.code {
+		t.Errorf("verify: exit code %d, %v\n%s", verify.code, n, strings.Join(verify.severe(), "\n"))
+	}
+	if diff := diffSnapshots(before, snapshot(t, root)); diff != "" {
+		t.Errorf("the source was changed: %s", diff)
+	}
+	compareWithTruth(t, srv, cyrustest.Options{}, truth)
+}
+
+// TestStoppedBySignal stops the program with SIGTERM: it comes to a safe point,
+// says so with its exit code, and the next run goes on.
+func TestStoppedBySignal(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 12, Users: 40, Messages: 4000, Plain: true, OmitMessages: true}); err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"migrate", "--json", "--jobs", "1"}, flagsFor(srv, root, state)...)
+	cmd := exec.Command("mbox2cyrus", args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// As soon as it has begun to write.
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(srv.Spool, "uuid")); err == nil {
+			break
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	err := cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 143 {
+		t.Fatalf("exit code %d (%v), want 143\n%s", code, err, stderr.String())
+	}
+	if !strings.Contains(stdout.String(), `"exit_code":143`) || !strings.Contains(stdout.String(), `"message_type":"summary"`) {
+		t.Errorf("no summary with the exit code:\n%s", stdout.String())
+	}
+	again := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)
+	if s := again.summary(t); again.code != 0 || s["messages_verified"] != s["messages_found"] || s["users"] != 40.0 {
+		t.Errorf("the next run: exit code %d, %v\n%s", again.code, s, again.stderr)
+	}
+}
+
+// TestFullDisk lets the partition run full. The run fails and says why, the
+// source is as before, and with more room the next run brings everything.
+func TestFullDisk(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	if err := unix.Mount("tmpfs", srv.Spool, "tmpfs", 0, "size=700k,mode=0755"); err != nil {
+		t.Skipf("no small file system can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(srv.Spool, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chown(srv.Spool, srv.UID, srv.GID); err != nil {
+		t.Fatal(err)
+	}
+	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+	// Small messages: they fit by their bytes, which the check beforehand
+	// counts, but not by their blocks.
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 13, Users: 4, Messages: 250, Bytes: 300 << 10, Plain: true, OmitMessages: true}); err != nil {
+		t.Fatal(err)
+	}
+	before := snapshot(t, root)
+	full := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)
+	if full.code != 1 || !strings.Contains(full.stderr, "no space left on device") {
+		t.Fatalf("exit code %d\n%s", full.code, full.stderr)
+	}
+	if err := unix.Mount("tmpfs", srv.Spool, "tmpfs", unix.MS_REMOUNT, "size=64m"); err != nil {
+		t.Fatal(err)
+	}
+	again := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)
+	if s := again.summary(t); again.code != 0 || s["messages_verified"] != s["messages_found"] || s["users"] != 4.0 {
+		t.Errorf("with more room: exit code %d, %v\n%s", again.code, s, again.stderr)
+	}
+	if diff := diffSnapshots(before, snapshot(t, root)); diff != "" {
+		t.Errorf("the source was changed: %s", diff)
+	}
+}
+
+// TestTooSmallPartition refuses a run that cannot fit before it writes anything.
+func TestTooSmallPartition(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	if err := unix.Mount("tmpfs", srv.Spool, "tmpfs", 0, "size=100k,mode=0755"); err != nil {
+		t.Skipf("no small file system can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(srv.Spool, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 13, Users: 2, Messages: 100, Bytes: 400 << 10, Plain: true, OmitMessages: true}); err != nil {
+		t.Fatal(err)
+	}
+	o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)
+	if o.code != 1 || !strings.Contains(o.stderr, "nothing was written") {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if entries, err := os.ReadDir(srv.Spool); err != nil || len(entries) > 0 {
+		t.Errorf("the spool holds %v, %v", entries, err)
+	}
+}
