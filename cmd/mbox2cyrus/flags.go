@@ -13,11 +13,11 @@ import (
 	_ "time/tzdata" // a migration host may lack the zone files of the old host's zone
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/ianaindex"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
-	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
 
@@ -85,7 +85,7 @@ type sourceOptions struct {
 	host      mbox.HostOptions
 	selection plan.Selection
 	location  *time.Location
-	rules     cyrusspool.NameRules // what the command line says of names
+	charset   encoding.Encoding // of folder names
 	jobs      int
 }
 
@@ -112,7 +112,7 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	if err != nil || charset == nil {
 		return o, usagef("--filename-charset %s: no such charset is known", c.String("filename-charset"))
 	}
-	o.rules.Charset = charset
+	o.charset = charset
 	if o.jobs = c.Int("jobs"); o.jobs < 1 {
 		return o, usagef("--jobs must be at least 1")
 	}

@@ -26,39 +26,42 @@ type session struct {
 	closeLog func() error
 }
 
-func (p *program) open(c *cli.Context) (s *session, err error) {
+func (p *program) open(c *cli.Context) (*session, error) {
 	if c.Args().Present() {
 		return nil, usagef("%s takes no arguments, only flags: %q", c.Command.Name, c.Args().First())
 	}
-	s = &session{}
-	if s.opts, err = parseSource(c); err != nil {
+	opts, err := parseSource(c)
+	if err != nil {
 		return nil, err
 	}
+	s := &session{opts: opts}
 	if s.report, s.closeLog, err = p.reporter(c); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.close())
-		}
-	}()
+	if err := s.open(c); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *session) open(c *cli.Context) (err error) {
 	if s.state, err = absolute(c.String(flagState)); err != nil {
-		return nil, err
+		return err
 	}
 	conf, err := absolute(c.String("imapd-conf"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if s.host, err = mbox.OpenHost(s.opts.host); err != nil {
-		return nil, err
+		return err
 	}
 	s.cyrus, err = target.Open(c.Context, target.Options{IMAPDConf: conf, BinDir: c.String("cyrus-bin"), Partition: c.String("partition")})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s.cyrus.Rules.Charset = s.opts.rules.Charset
+	s.cyrus.Rules.Charset = s.opts.charset
 	s.plan, err = plan.Build(s.host, s.cyrus.Rules, s.opts.selection)
-	return s, err
+	return err
 }
 
 func (s *session) close() error {

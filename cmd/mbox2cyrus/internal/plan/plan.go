@@ -79,7 +79,7 @@ func Build(host *mbox.Host, rules cyrusspool.NameRules, sel Selection) (*Plan, e
 		anyMailDir = anyMailDir || u.hasMailDir
 	}
 	if len(p.Users) > 0 && !anyMailDir {
-		p.Problems = append(p.Problems, report.Problem{Severity: report.Attention, Offset: -1, Kind: "no-mail-dir",
+		p.Problems = append(p.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "no-mail-dir",
 			Text: "no user has a folder directory of the name given by --mail-dir: if they have folders, it has another name"})
 	}
 	return p, nil

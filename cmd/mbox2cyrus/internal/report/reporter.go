@@ -181,18 +181,15 @@ func (r *Reporter) Folder(f Folder) {
 	if r.opts.Quiet {
 		return
 	}
-	what := "messages"
-	if f.Found == 1 {
-		what = "message"
-	}
-	state := fmt.Sprintf("%d %s, %d written, %d verified", f.Found, what, f.Written, f.Verified)
+	found := count(f.Found, "message")
+	state := fmt.Sprintf("%s, %d written, %d verified", found, f.Written, f.Verified)
 	switch {
 	case f.Unchanged:
-		state = fmt.Sprintf("%d %s, unchanged since an earlier run, %d verified", f.Found, what, f.Verified)
+		state = fmt.Sprintf("%s, unchanged since an earlier run, %d verified", found, f.Verified)
 	case r.opts.Command == "verify":
-		state = fmt.Sprintf("%d %s, %d verified", f.Found, what, f.Verified)
+		state = fmt.Sprintf("%s, %d verified", found, f.Verified)
 	case r.opts.Command == "plan" || r.opts.DryRun:
-		state = fmt.Sprintf("%d %s, %d bytes", f.Found, what, f.Bytes)
+		state = fmt.Sprintf("%s, %d bytes", found, f.Bytes)
 		if f.Doubts > 0 {
 			state += fmt.Sprintf(", %d doubts", f.Doubts)
 		}
@@ -273,15 +270,17 @@ func (s Summary) text() string {
 	var b strings.Builder
 	switch {
 	case s.Command == "migrate" && !s.DryRun:
-		fmt.Fprintf(&b, "%d users, %d folders: %d messages found, %d written, %d verified in Cyrus's index, %d held; %d bytes",
-			s.Users, s.Folders, s.Found, s.Written, s.Verified, s.Held, s.Bytes)
+		fmt.Fprintf(&b, "%s, %s: %s found, %d written, %d verified in Cyrus's index, %d held; %d bytes",
+			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Written, s.Verified, s.Held, s.Bytes)
 		if s.Folders > 0 && s.UnchangedFolders == s.Folders {
 			b.WriteString("\nnothing to do: every folder was migrated by an earlier run and has not changed since")
 		}
 	case s.Command == "verify":
-		fmt.Fprintf(&b, "%d users, %d folders: %d messages found, %d verified; %d bytes", s.Users, s.Folders, s.Found, s.Verified, s.Bytes)
+		fmt.Fprintf(&b, "%s, %s: %s found, %d verified; %d bytes",
+			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Verified, s.Bytes)
 	default:
-		fmt.Fprintf(&b, "%d users, %d folders: %d messages, %d bytes; nothing was written", s.Users, s.Folders, s.Found, s.Bytes)
+		fmt.Fprintf(&b, "%s, %s: %s, %d bytes; nothing was written",
+			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes)
 	}
 	if len(s.ByKind) > 0 {
 		b.WriteString("\nproblems by kind:")
@@ -294,6 +293,13 @@ func (s Summary) text() string {
 	}
 	fmt.Fprintf(&b, "\n%s in %.1f s (exit code %d)", verdict(s.ExitCode, s.Command, s.DryRun), s.Elapsed.Seconds(), s.ExitCode)
 	return b.String()
+}
+
+func count(n int64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func verdict(code int, command string, dryRun bool) string {
