@@ -229,6 +229,26 @@ func TestReconstructReports(t *testing.T) {
 	}
 }
 
+// With dots for slashes, names are known by what is expected only.
+func TestReconstructDots(t *testing.T) {
+	s := ForTest(t, Options{DotSeparator: true})
+	p := programs(t, s)
+	names := []string{"user.joe", "user.joe.Sent"}
+	for _, name := range names {
+		if err := p.Create(t.Context(), "default", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := p.Reconstruct(t.Context(), reconstruct.Job{Users: []string{"joe"}, Expect: names})
+	if err != nil || !r.Clean() || !slices.Equal(r.Mailboxes, names) {
+		t.Errorf("%+v, %v", r, err)
+	}
+	r, err = p.Reconstruct(t.Context(), reconstruct.Job{Users: []string{"joe"}})
+	if err != nil || r.Counts[reconstruct.KindUnknown] != 1 {
+		t.Errorf("without Expect: %+v, %v", r, err)
+	}
+}
+
 // mailbox makes user/joe with messages in it and returns its directory.
 func mailbox(t *testing.T, s *Server, messages int) string {
 	t.Helper()
