@@ -73,7 +73,7 @@ func (h *headerWalk) piece() (p headerPiece, err error) {
 			p.kind, p.size, p.ends = holePiece, size, true
 			h.pos, h.inLine = h.pos+size, false
 			return p, nil
-		case hole > 0:
+		case size > 0:
 			b, ends = b[:hole], true
 		}
 	}

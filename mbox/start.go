@@ -95,7 +95,7 @@ func (r *Reader) firstFromLine(offset int64) (v fromVerdict, reason string, err 
 			return v, "white space in the line of the first From_ line", nil
 		}
 	}
-	b, err := r.win.from(offset, len(r.win.buf))
+	b, err := r.ahead(offset, goMboxPiece)
 	if err != nil {
 		return v, "", err
 	}
@@ -115,16 +115,17 @@ const maxDoubleCRs = 4
 // detectDoubleCR finds out whether every line of the file, but perhaps the first, ends
 // with the same number, more than one, of CRs and a LF: line ends that were converted
 // once too often. UW sees no end of the header in such a file. Only if the first or the
-// second line looks so is the whole file read for it.
+// second line looks so is the whole file read for it. b is its beginning.
 func (r *Reader) detectDoubleCR(b []byte, offset int64) error {
 	first, rest := cutLine(b)
 	second, _ := cutLine(rest)
-	crs := max(crsAtEnd(first), crsAtEnd(second))
-	if crs < 2 || crs > maxDoubleCRs {
+	start, one := offset+int64(len(first)), crsAtEnd(first)
+	crs := max(one, crsAtEnd(second))
+	if one < 1 || crs < 2 || crs > maxDoubleCRs {
 		return nil
 	}
 	run := 0
-	for pos := offset + int64(len(first)); pos < r.win.end; {
+	for pos := start; pos < r.win.end; {
 		b, err := r.ahead(pos, goMboxPiece)
 		if err != nil {
 			return err
@@ -141,7 +142,7 @@ func (r *Reader) detectDoubleCR(b []byte, offset int64) error {
 		}
 		pos += int64(len(b))
 	}
-	if n := crsAtEnd(first); n == 1 || n == crs {
+	if one == 1 || one == crs {
 		r.maxCRs = crs
 		r.find(KindDoubleCR, offset, "every line ends with %d CRs and a LF; read as one line end each", crs)
 	}
