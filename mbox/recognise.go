@@ -69,7 +69,7 @@ func foldCRs(head []byte) []byte {
 	if !bytes.HasSuffix(line, []byte("\r\r\n")) {
 		return nil
 	}
-	return append(bytes.TrimRight(line, "\r\n"), '\n')
+	return append(bytes.Clone(bytes.TrimRight(line, "\r\n")), '\n') // head is the caller's
 }
 
 // isMBX is mbx.c mbx_isvalid: a header of 2048 bytes that begins with a magic word and
