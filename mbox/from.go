@@ -53,10 +53,14 @@ func parseFromLine(line []byte, crs int) (f fromLine, ok bool) {
 		case at(-11) == ' ' && signed(-10): // hh:mm[:ss] +hhmm yyyy
 			f.zone, f.time = -11, -11
 		}
-	case at(-4) == ' ' && at(-9) == ' ': // hh:mm[:ss] yyyy zzz
-		f.year, f.zone, f.time = -8, -4, -9
-	case at(-6) == ' ' && at(-11) == ' ' && signed(-5): // hh:mm[:ss] yyyy +hhmm
-		f.year, f.zone, f.time = -10, -6, -11
+	case at(-4) == ' ':
+		if at(-9) == ' ' { // hh:mm[:ss] yyyy zzz
+			f.year, f.zone, f.time = -8, -4, -9
+		}
+	case at(-6) == ' ':
+		if at(-11) == ' ' && signed(-5) { // hh:mm[:ss] yyyy +hhmm
+			f.year, f.zone, f.time = -10, -6, -11
+		}
 	}
 	if f.time == 0 || at(f.time-3) != ':' {
 		return f, false

@@ -138,14 +138,15 @@ func (r *Reader) plausible(n uint64) (bool, error) {
 // bytes.
 func (r *Reader) messageBound() uint64 { return uint64(r.size)/28 + 1 }
 
-// messages counts the messages of the file, once, by a second look at all of it.
+// messages counts the messages of the file, UW's own included, once, by a second look at
+// all of it.
 func (r *Reader) messages() (uint64, error) {
 	if r.total == 0 {
 		s, err := r.survey(0)
 		if err != nil {
 			return 0, err
 		}
-		r.total = uint64(s.number)
+		r.total = uint64(s.separators)
 	}
 	return r.total, nil
 }
@@ -217,8 +218,9 @@ const (
 // dropStray takes back what a data message out of place said about UIDs; only that it
 // came from another mailbox is kept in mind.
 func (r *Reader) dropStray() {
+	foreign := r.uids.foreign
 	r.uids = r.before
-	r.uids.foreign = r.uids.foreign || r.uids.known && r.ximap != r.uids.validity
+	r.uids.foreign = foreign || r.uids.known && r.ximap != r.uids.validity
 }
 
 // isPseudo decides, at the end of the header, whether the message is UW's own data and
