@@ -76,8 +76,10 @@ func parseFromLine(line []byte, crs int) (f fromLine, ok bool) {
 // fromTail keeps what parseFromLine looks at of a line that is too long to be held: its
 // end, and what precedes its last word, which may be the host of " remote from HOST".
 type fromTail struct {
-	end    []byte // at most tailSize bytes
-	before []byte // at most tailSize bytes, up to and with the last space
+	n       int64  // bytes added
+	end     []byte // the last of them, at most tailSize
+	beforeN int64  // bytes up to and with the last space
+	before  []byte // the last of them, at most tailSize
 }
 
 // tailSize covers the longest date that parseFromLine accepts, 31 columns, and
@@ -88,8 +90,10 @@ const tailSize = 64
 func (t *fromTail) add(piece []byte) {
 	if i := bytes.LastIndexByte(piece, ' '); i >= 0 {
 		t.before = lastBytes(append(t.before[:0], t.end...), piece[:i+1])
+		t.beforeN = t.n + int64(i) + 1
 	}
 	t.end = lastBytes(t.end, piece)
+	t.n += int64(len(piece))
 }
 
 // lastBytes appends b to a and keeps the last tailSize bytes, in a's memory.
@@ -107,9 +111,13 @@ func lastBytes(a, b []byte) []byte {
 // line returns a short line that parseFromLine judges, and parseStamp reads, as it would
 // the long one whose pieces were added; the last of them ends with the LF.
 func (t *fromTail) line() []byte {
-	short := append([]byte(nil), fromPrefix...)
+	kept, n, host := t.end, t.n, ""
 	if bytes.HasSuffix(t.before, []byte(" remote from ")) {
-		return append(append(short, t.before...), "h\n"...)
+		kept, n, host = t.before, t.beforeN, "h\n"
 	}
-	return append(short, t.end...)
+	var short []byte
+	if n > int64(len(kept)) {
+		short = append(short, fromPrefix...)
+	}
+	return append(append(short, kept...), host...)
 }

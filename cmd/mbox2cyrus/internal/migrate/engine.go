@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -34,25 +35,96 @@ type Engine struct {
 // when the run as a whole cannot go on (the context's error when it was
 // stopped); whatever concerns one user is reported and goes into the exit code.
 func (e *Engine) Run(ctx context.Context, p *plan.Plan) error {
-	return p.Each(ctx, e.Jobs, func(u *plan.User) { e.user(ctx, u) })
+	return e.run(ctx, p, e.complete)
 }
 
 // Fill does the first half of the job for the users of a plan: their mailboxes
 // are complete and on the disk, but Cyrus does not know of them. Run goes on
 // from there.
 func (e *Engine) Fill(ctx context.Context, p *plan.Plan) error {
-	return p.Each(ctx, e.Jobs, func(u *plan.User) {
-		if len(u.Folders) == 0 {
-			return
-		}
-		boxes, err := e.triage(u)
-		if err == nil {
-			err = e.fillAll(ctx, u, boxes)
-		}
-		if err != nil {
-			e.fail(u, "", "user-failed", err)
+	return e.run(ctx, p, e.settle)
+}
+
+// run fills users, Jobs at a time, and hands them on to as many finishers. The
+// two take turns on the machine: filling is bound by making files, finishing by
+// waiting for the disk and for Cyrus.
+func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Context, []*job) error) error {
+	filled := make(chan *job, maxBatchUsers)
+	var finishers sync.WaitGroup
+	for range max(1, e.Jobs) {
+		finishers.Go(func() {
+			for batch := nextBatch(filled); len(batch) > 0; batch = nextBatch(filled) {
+				e.finish(ctx, batch, finish)
+			}
+		})
+	}
+	err := p.Each(ctx, e.Jobs, func(u *plan.User) {
+		if j := e.begin(ctx, u); j != nil {
+			filled <- j
 		}
 	})
+	close(filled)
+	finishers.Wait()
+	return err
+}
+
+// Bounds of a batch. Starting Cyrus's programs costs as much as reconstructing
+// a hundred messages, so small users go together; a large one keeps no other
+// waiting.
+const (
+	maxBatchUsers    = 16
+	maxBatchMessages = 2000
+)
+
+// nextBatch takes what is there, at least one job; none when there will be no
+// more.
+func nextBatch(filled <-chan *job) (batch []*job) {
+	first, ok := <-filled
+	if !ok {
+		return nil
+	}
+	batch = append(batch, first)
+	for messages := first.messages(); len(batch) < maxBatchUsers && messages < maxBatchMessages; {
+		select {
+		case j, ok := <-filled:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, j)
+			messages += j.messages()
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// finish ends the jobs of a batch. When something goes wrong for all of them,
+// each is tried alone: one user's failure never stops another.
+func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Context, []*job) error) {
+	if ctx.Err() == nil {
+		err := do(ctx, batch)
+		switch {
+		case err == nil:
+		case len(batch) > 1:
+			for _, j := range batch {
+				if err := do(ctx, []*job{j}); err != nil {
+					e.fail(j.user, "user-failed", err)
+					j.boxes = nil
+				}
+			}
+		default:
+			e.fail(batch[0].user, "user-failed", err)
+			batch[0].boxes = nil
+		}
+		for _, j := range batch {
+			e.report(j)
+			e.Report.User()
+		}
+	} // else stopped: the next run goes on from the ledger
+	for _, j := range batch {
+		e.Progress.UserDone(j.user.Name)
+	}
 }
 
 // CheckSpace refuses a run that cannot fit on the partition. Folders that an
@@ -78,27 +150,36 @@ func (e *Engine) CheckSpace(p *plan.Plan) error {
 	return nil
 }
 
-// user migrates one user from beginning to end.
-func (e *Engine) user(ctx context.Context, u *plan.User) {
+// begin fills the mailboxes of one user. It returns nil when there is nothing to
+// finish.
+func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 	e.Progress.UserStarted(u.Name, u.Bytes)
-	defer e.Progress.UserDone(u.Name)
 	for _, p := range u.Problems {
 		e.Report.Problem(p)
 	}
-	defer e.Report.User()
-	if len(u.Folders) == 0 {
-		return
-	}
-	if err := e.migrate(ctx, u); err != nil {
-		if errors.Is(err, context.Canceled) {
-			return // stopped at a safe point: the next run goes on from the ledger
+	j := &job{user: u}
+	var err error
+	if len(u.Folders) > 0 {
+		if j.boxes, err = e.triage(u); err == nil {
+			err = e.fillAll(ctx, j)
 		}
-		e.fail(u, "", "user-failed", err)
 	}
+	if err == nil && len(j.work()) > 0 {
+		return j
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		e.fail(u, "user-failed", err)
+	}
+	if err == nil {
+		e.report(j)
+	}
+	e.Report.User()
+	e.Progress.UserDone(u.Name)
+	return nil
 }
 
-func (e *Engine) fail(u *plan.User, folder, kind string, err error) {
-	e.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Folder: folder, Offset: -1, Kind: kind, Text: err.Error()})
+func (e *Engine) fail(u *plan.User, kind string, err error) {
+	e.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: kind, Text: err.Error()})
 }
 
 func now() time.Time { return time.Now().UTC() }

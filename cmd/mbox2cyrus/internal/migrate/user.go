@@ -46,36 +46,35 @@ const (
 	leave                 // not to be touched; reported
 )
 
-// migrate takes one user all the way. Each step is durable before the next one
-// relies on it, and each can be repeated: what a cut-off run left is either
-// done again or carried on, by what the ledger says.
-func (e *Engine) migrate(ctx context.Context, u *plan.User) error {
-	boxes, err := e.triage(u)
-	if err != nil {
-		return err
-	}
-	var work []*mailbox // to be entered, rebuilt and verified
-	for _, m := range boxes {
+// job is the work on one user.
+type job struct {
+	user  *plan.User
+	boxes []*mailbox
+}
+
+// work are the mailboxes to be entered, rebuilt and verified.
+func (j *job) work() (work []*mailbox) {
+	for _, m := range j.boxes {
 		if m.todo == fill || m.todo == enter {
 			work = append(work, m)
 		}
 	}
-	if len(work) > 0 {
-		if err := e.fillAll(ctx, u, work); err != nil {
-			return err
-		}
-		if err := e.rebuild(ctx, u, work); err != nil {
-			return err
-		}
-	}
-	e.report(u, boxes)
-	return nil
+	return work
 }
 
-// fillAll writes the directories of mailboxes and makes them durable.
-func (e *Engine) fillAll(ctx context.Context, u *plan.User, work []*mailbox) error {
+func (j *job) messages() (n int64) {
+	for _, m := range j.work() {
+		n += m.rec.Messages
+	}
+	return n
+}
+
+// fillAll writes the directories of the mailboxes that need it. That they are
+// begun is durable before anything is written, so that a cut-off run leaves
+// nothing that the next one does not know for its own.
+func (e *Engine) fillAll(ctx context.Context, j *job) error {
 	var begun []ledger.Mailbox
-	for _, m := range work {
+	for _, m := range j.boxes {
 		if m.todo == fill {
 			m.rec.State = ledger.Begun
 			begun = append(begun, m.rec)
@@ -87,18 +86,32 @@ func (e *Engine) fillAll(ctx context.Context, u *plan.User, work []*mailbox) err
 	if err := e.Ledger.Set(begun...); err != nil {
 		return err
 	}
-	var filled []ledger.Mailbox
-	dirs := []string{e.Ledger.ManifestDir()}
-	for _, m := range work {
+	for _, m := range j.boxes {
 		if m.todo != fill {
 			continue
 		}
-		if err := e.fill(ctx, u, m); err != nil {
+		if err := e.fill(ctx, j.user, m); err != nil {
 			return fmt.Errorf("%s: %w", report.Quote(m.folderName()), err)
 		}
-		m.rec.State = ledger.Filled
-		filled = append(filled, m.rec)
-		dirs = append(dirs, e.dir(m))
+		if err := e.secondOpinion(ctx, j.user, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle makes filled mailboxes durable, and then their state.
+func (e *Engine) settle(_ context.Context, batch []*job) error {
+	dirs := []string{e.Ledger.ManifestDir()}
+	var filled []ledger.Mailbox
+	for _, j := range batch {
+		for _, m := range j.boxes {
+			if m.todo == fill {
+				m.rec.State = ledger.Filled
+				filled = append(filled, m.rec)
+				dirs = append(dirs, e.dir(m))
+			}
+		}
 	}
 	if err := cyrusspool.SyncFS(dirs...); err != nil {
 		return err
@@ -106,37 +119,47 @@ func (e *Engine) fillAll(ctx context.Context, u *plan.User, work []*mailbox) err
 	return e.Ledger.Set(filled...)
 }
 
-// rebuild makes Cyrus know the mailboxes, lets it rebuild what derives from the
-// messages, and compares its index with the manifests.
-func (e *Engine) rebuild(ctx context.Context, u *plan.User, work []*mailbox) error {
+// complete makes Cyrus know the mailboxes, lets it rebuild what derives from
+// the messages, and compares its index with the manifests. Each step is durable
+// before the next one relies on it, and each can be repeated.
+func (e *Engine) complete(ctx context.Context, batch []*job) error {
+	if err := e.settle(ctx, batch); err != nil {
+		return err
+	}
+	var entries []reconstruct.Entry
+	var ids []string
+	for _, j := range batch {
+		ids = append(ids, j.user.ID)
+		for _, m := range j.work() {
+			m.entry.UIDValidity = m.rec.UIDValid
+			entries = append(entries, m.entry)
+		}
+	}
 	// A Cyrus program that is killed half-way leaves more to put right than
 	// one that is let finish: a stop waits for it.
-	cctx := context.WithoutCancel(ctx)
-	opinion := make(chan error, 1)
-	go func() { opinion <- e.secondOpinion(ctx, u, work) }()
-
-	entries := make([]reconstruct.Entry, len(work))
-	for i, m := range work {
-		m.entry.UIDValidity = m.rec.UIDValid
-		entries[i] = m.entry
-	}
-	subscriptions, err := e.Cyrus.Enter(cctx, entries)
-	if err == nil {
-		var rep reconstruct.Report
-		rep, err = e.Cyrus.Reconstruct(cctx, u.ID, entries)
-		e.complaints(u, rep)
-	}
-	if oerr := <-opinion; err == nil {
-		err = oerr
-	}
-	if err == nil {
-		err = e.subscribe(u, subscriptions)
-	}
+	ctx = context.WithoutCancel(ctx)
+	subscriptions, err := e.Cyrus.Enter(ctx, entries)
 	if err != nil {
 		return err
 	}
-	var recs []ledger.Mailbox
-	for _, m := range work {
+	rep, err := e.Cyrus.Reconstruct(ctx, ids, entries)
+	e.complaints(batch, rep)
+	if err != nil {
+		return err
+	}
+	for _, j := range batch {
+		if err := e.prove(j, subscriptions[j.user.ID]); err != nil {
+			e.fail(j.user, "user-failed", err)
+		}
+	}
+	return nil
+}
+
+// prove compares what Cyrus's index now says of a user's mailboxes with the
+// manifests, and gives him his subscriptions.
+func (e *Engine) prove(j *job, subscriptions string) error {
+	var proved []ledger.Mailbox
+	for _, m := range j.work() {
 		res, err := verify.Index(e.Ledger, m.rec, e.dir(m))
 		if err != nil {
 			return err
@@ -145,38 +168,44 @@ func (e *Engine) rebuild(ctx context.Context, u *plan.User, work []*mailbox) err
 		for _, p := range res.Problems {
 			e.Report.Problem(p)
 		}
-		if len(res.Problems) > 0 {
-			continue
-		}
-		m.rec.State, m.rec.IndexID = ledger.Verified, &res.IndexID
-		recs = append(recs, m.rec)
-	}
-	return e.Ledger.Set(recs...)
-}
-
-// secondOpinion lets go-mbox, an independent reader, count the folders while
-// Cyrus is at work.
-func (e *Engine) secondOpinion(ctx context.Context, u *plan.User, work []*mailbox) error {
-	for _, m := range work {
-		if m.folder == nil || m.todo != fill || m.rec.SourceID == nil {
-			continue
-		}
-		p, err := verify.SecondOpinion(ctx, e.Source.Host, u.User, m.folder.File, m.goMbox)
-		if err != nil {
-			return err
-		}
-		if p != nil {
-			e.Report.Problem(*p)
+		if len(res.Problems) == 0 {
+			m.rec.State, m.rec.IndexID = ledger.Verified, &res.IndexID
+			proved = append(proved, m.rec)
 		}
 	}
-	return nil
+	if err := e.subscribe(j.user, subscriptions); err != nil {
+		return err
+	}
+	return e.Ledger.Set(proved...)
 }
 
-// complaints turns what reconstruct said beyond the ordinary into problems.
-func (e *Engine) complaints(u *plan.User, rep reconstruct.Report) {
+// secondOpinion lets go-mbox, an independent reader, count the folder that was
+// just read, while it is in the page cache.
+func (e *Engine) secondOpinion(ctx context.Context, u *plan.User, m *mailbox) error {
+	if m.folder == nil {
+		return nil
+	}
+	p, err := verify.SecondOpinion(ctx, e.Source.Host, u.User, m.folder.File, m.goMbox)
+	if p != nil {
+		e.Report.Problem(*p)
+	}
+	return err
+}
+
+// complaints turns what reconstruct said beyond the ordinary into problems of
+// the user whose mailbox it names.
+func (e *Engine) complaints(batch []*job, rep reconstruct.Report) {
+	owner := map[string]string{} // of a mailbox, by both spellings of its name
+	for _, j := range batch {
+		owner[j.user.ID] = j.user.Name
+		for _, m := range j.boxes {
+			name := cyrusspool.Name(m.rec.Name)
+			owner[m.rec.Name], owner[name.External(e.Cyrus.Rules.Separator())] = j.user.Name, j.user.Name
+		}
+	}
 	for _, c := range rep.Complaints {
-		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Offset: -1,
-			Kind: "reconstruct-complaint", Text: fmt.Sprintf("reconstruct said: %s", c.Text)})
+		e.Report.Problem(report.Problem{Severity: report.Attention, User: owner[c.Mailbox], Offset: -1,
+			Kind: "reconstruct-complaint", Text: fmt.Sprintf("reconstruct said: %s", c)})
 	}
 }
 
@@ -184,13 +213,13 @@ func (e *Engine) dir(m *mailbox) string {
 	return filepath.Join(e.Cyrus.PartitionDir(m.rec.Partition), m.rec.Dir)
 }
 
-func (e *Engine) report(u *plan.User, boxes []*mailbox) {
-	for _, m := range boxes {
+func (e *Engine) report(j *job) {
+	for _, m := range j.boxes {
 		if m.todo == leave {
 			continue
 		}
 		e.Report.Folder(report.Folder{
-			User: u.Name, Folder: m.folderName(), Mailbox: string(m.rec.Name),
+			User: j.user.Name, Folder: m.folderName(), Mailbox: m.rec.Name,
 			Found: m.rec.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: int64(m.doubts),
 			Unchanged: m.todo == nothing, UIDValidity: m.rec.UIDValid, UIDNext: m.rec.UIDNext,
 		})

@@ -204,12 +204,12 @@ func (c *Cyrus) Header(e reconstruct.Entry) cyrusspool.Header {
 	return h
 }
 
-// Enter makes Cyrus know mailboxes of one user whose directories are complete,
-// and checks that it does, and that it will look where they are. Where the
-// user's INBOX is among them it returns the path of his subscriptions.
-func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) (subscriptions string, err error) {
+// Enter makes Cyrus know mailboxes whose directories are complete, and checks
+// that it does, and that it will look where they are. For each user whose INBOX
+// is among them it returns the path of his subscriptions.
+func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) (subscriptions map[string]string, err error) {
 	if err := c.Programs.Enter(ctx, c.Fresh.ListForm, entries); err != nil {
-		return "", err
+		return nil, err
 	}
 	names := make([]string, len(entries))
 	for i, e := range entries {
@@ -217,35 +217,42 @@ func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) (subscri
 	}
 	paths, err := c.Programs.Paths(ctx, names)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
+	subscriptions = map[string]string{}
 	for i, e := range entries {
 		want := filepath.Join(c.partitions[e.Partition], c.Dir(e))
 		p, ok := paths[names[i]]
 		if !ok {
-			return "", fmt.Errorf("%s was entered, but Cyrus does not know it", e.Name)
+			return nil, fmt.Errorf("%s was entered, but Cyrus does not know it", e.Name)
 		}
 		if filepath.Clean(p.Data) != want {
-			return "", fmt.Errorf("%s was written to %s, but Cyrus looks in %s", e.Name, want, p.Data)
+			return nil, fmt.Errorf("%s was written to %s, but Cyrus looks in %s", e.Name, want, p.Data)
 		}
-		if len(cyrusspool.Name(e.Name).Folder()) == 0 {
+		if name := cyrusspool.Name(e.Name); len(name.Folder()) == 0 {
 			if p.Sub == "" {
-				return "", fmt.Errorf("Cyrus does not say where the subscriptions of %s are", e.Name)
+				return nil, fmt.Errorf("Cyrus does not say where the subscriptions of %s are", e.Name)
 			}
-			subscriptions = p.Sub
+			subscriptions[name.User()] = p.Sub
 		}
 	}
 	return subscriptions, nil
 }
 
-// Reconstruct has Cyrus rebuild all mailboxes of a user, among them those that
+// Reconstruct has Cyrus rebuild all mailboxes of users, among them those that
 // were entered since the last Refresh.
-func (c *Cyrus) Reconstruct(ctx context.Context, userid string, entered []reconstruct.Entry) (reconstruct.Report, error) {
+func (c *Cyrus) Reconstruct(ctx context.Context, userids []string, entered []reconstruct.Entry) (reconstruct.Report, error) {
 	names := map[string]bool{}
-	for _, e := range append(c.UserEntries(userid), entered...) {
-		names[cyrusspool.Name(e.Name).External(c.Rules.Separator())] = true
+	add := func(entries []reconstruct.Entry) {
+		for _, e := range entries {
+			names[cyrusspool.Name(e.Name).External(c.Rules.Separator())] = true
+		}
 	}
-	return c.Programs.Reconstruct(ctx, reconstruct.Job{Users: []string{userid}, Expect: slices.Sorted(maps.Keys(names))})
+	add(entered)
+	for _, id := range userids {
+		add(c.UserEntries(id))
+	}
+	return c.Programs.Reconstruct(ctx, reconstruct.Job{Users: userids, Expect: slices.Sorted(maps.Keys(names))})
 }
 
 // Free returns the free bytes and inodes that the owner of Cyrus may use on
