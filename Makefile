@@ -30,11 +30,11 @@ test: setup
 	$(GO) test -count=1 ./...
 
 # A small UW host, migrated and read back over IMAP and POP3.
-demo: setup
+demo: setup build
 	$(GO) run ./cmd/mbox2cyrus/internal/demo
 
 # The libraries by themselves, then the whole job against tar and reconstruct.
-bench: setup
+bench: setup build
 	$(GO) test -run '^$$' -bench . -benchmem ./mbox/... ./cyrusspool/...
 	$(GO) run ./cmd/mbox2cyrus/internal/bench
 
