@@ -203,7 +203,7 @@ func (b *bench) convert(root, conf, state string) (seconds float64, err error) {
 		return 0, err
 	}
 	rep := report.New(report.Options{Stdout: io.Discard, Stderr: os.Stderr, Quiet: true, Command: "migrate"})
-	e := &migrate.Engine{Source: &source.Source{Host: host, Location: time.UTC}, Cyrus: cyrus, Ledger: l, Report: rep, Jobs: b.jobs}
+	e := &migrate.Engine{Source: &source.Source{Host: host, Location: time.UTC}, Cyrus: cyrus, Ledger: l, Report: rep, Progress: silent{}, Jobs: b.jobs}
 	if err := e.Fill(ctx, p); err != nil {
 		return 0, err
 	}
@@ -212,6 +212,12 @@ func (b *bench) convert(root, conf, state string) (seconds float64, err error) {
 	}
 	return time.Since(start).Seconds(), nil
 }
+
+// silent shows no progress.
+type silent struct{}
+
+func (silent) UserStarted(string, int64) {}
+func (silent) UserDone(string)           {}
 
 // measure runs the program and returns its time and the peak of its resident
 // memory, its own alone.

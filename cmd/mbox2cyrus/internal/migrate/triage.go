@@ -151,20 +151,20 @@ func (e *Engine) newRecord(u *plan.User, m *mailbox) ledger.Mailbox {
 // message: an administrator often makes the accounts beforehand.
 func (e *Engine) mayAdopt(entry reconstruct.Entry) error {
 	if entry.Partition != e.Cyrus.Partition {
-		return fmt.Errorf("Cyrus has %s already, on partition %s; nothing of this user was touched", report.Quote(entry.Name), entry.Partition)
+		return fmt.Errorf("%s is in Cyrus already, on partition %s; nothing of this user was touched", report.Quote(entry.Name), entry.Partition)
 	}
 	if err := e.mustBeEmpty(entry); err != nil {
 		return err
 	}
 	if e.Running {
-		return fmt.Errorf("Cyrus has an empty %s already and is running: stop Cyrus, so that the mailbox can be filled", report.Quote(entry.Name))
+		return fmt.Errorf("an empty %s is in Cyrus already, which is running: stop Cyrus, so that the mailbox can be filled", report.Quote(entry.Name))
 	}
 	return nil
 }
 
 func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {
 	refuse := func(err error) error {
-		return fmt.Errorf("Cyrus has %s already, and this program did not make it: %w; nothing of this user was touched", report.Quote(entry.Name), err)
+		return fmt.Errorf("%s is in Cyrus already, and this program did not make it: %w; nothing of this user was touched", report.Quote(entry.Name), err)
 	}
 	partition := e.Cyrus.PartitionDir(entry.Partition)
 	if partition == "" {
