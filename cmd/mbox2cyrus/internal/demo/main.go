@@ -117,7 +117,7 @@ func compare(srv *cyrustest.Server, truth *samplehost.Truth) (err error) {
 	fmt.Printf("imapd %s, pop3d %s\n", srv.IMAPAddr(), srv.POP3Addr())
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "USER\tMAILBOX\tMESSAGES\tSAME BYTES, FLAGS, DATES, UIDS\tUIDVALIDITY\tUIDNEXT\tSUBSCRIBED")
-	wrong := 0
+	wrong, right, all := 0, 0, 0
 	for _, u := range truth.Users {
 		if len(u.Folders) == 0 {
 			continue
@@ -128,6 +128,7 @@ func compare(srv *cyrustest.Server, truth *samplehost.Truth) (err error) {
 		}
 		truthOf := map[string]samplehost.Message{}
 		for _, f := range u.Folders {
+			all += len(f.Messages)
 			for _, m := range f.Messages {
 				truthOf[key(m.SHA256[:], m.UID, m.InternalDate.Unix(), append(append([]string{}, m.Flags...), m.Keywords...))] = m
 			}
@@ -140,6 +141,7 @@ func compare(srv *cyrustest.Server, truth *samplehost.Truth) (err error) {
 				}
 			}
 			wrong += len(v.Messages) - same
+			right += same
 			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%v\n", u.Name, v.Name, len(v.Messages), same, v.UIDValidity, v.UIDNext, v.Subscribed)
 		}
 	}
@@ -153,10 +155,10 @@ func compare(srv *cyrustest.Server, truth *samplehost.Truth) (err error) {
 	if len(pop) > 0 {
 		fmt.Printf("POP3 UIDL of %s's first message: %s (UIDVALIDITY.UID, both kept)\n", truth.Users[0].Name, pop[0].UIDL)
 	}
-	if wrong > 0 {
-		return fmt.Errorf("%d messages are not as UW served them", wrong)
+	if wrong > 0 || right != all {
+		return fmt.Errorf("UW served %d messages; of these %d are the same in Cyrus, which has %d others", all, right, wrong)
 	}
-	fmt.Println("every message is as UW served it")
+	fmt.Printf("all %d messages are there, each as UW served it\n", all)
 	return nil
 }
 

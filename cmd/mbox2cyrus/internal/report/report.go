@@ -52,6 +52,7 @@ type Problem struct {
 	Offset   int64 // byte offset in the folder's file; negative: of no place
 	Kind     string
 	Text     string
+	Routine  bool // what nearly every folder has: in JSON and in the counts, not shown to people
 }
 
 // Folder is one finished folder.

@@ -128,7 +128,7 @@ func (r *Reporter) Problem(p Problem) {
 		r.sum.Differences++
 	}
 	r.emit(p.level(), p.object())
-	if p.Severity == Note && (r.opts.Quiet || r.opts.JSON) {
+	if p.Routine || p.Severity == Note && (r.opts.Quiet || r.opts.JSON) {
 		return
 	}
 	r.text(r.people, p.String())

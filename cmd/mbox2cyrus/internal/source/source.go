@@ -145,5 +145,6 @@ func (s *Source) read(ctx context.Context, file *os.File, each Each) (res Result
 }
 
 func problem(f mbox.Finding) report.Problem {
-	return report.Problem{Severity: report.Note, Offset: f.Offset, Kind: string(f.Kind), Text: f.Text}
+	return report.Problem{Severity: report.Note, Offset: f.Offset, Kind: string(f.Kind), Text: f.Text,
+		Routine: f.Kind == mbox.KindPseudoMessage}
 }
