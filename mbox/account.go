@@ -15,6 +15,13 @@ const (
 	ReasonLeadingBlank   Reason = "leading-blank"   // white space before the first From_ line
 	ReasonNULHole        Reason = "nul-hole"        // NULs between messages, left by a rewrite that was cut short
 	ReasonNULTail        Reason = "nul-tail"        // NULs up to the end of the file, left likewise
+	ReasonFileHeader     Reason = "file-header"     // the header of an mbx file
+	ReasonRecordHeader   Reason = "record-header"   // the line before each message of mbx, mix, mtx and tenex
+	ReasonIndex          Reason = "index"           // the files of a mix, mx or mh mailbox that hold no message
+	ReasonExpunged       Reason = "expunged"        // messages that a client expunged
+	ReasonDuplicate      Reason = "duplicate"       // messages that another place of the INBOX has too
+	ReasonDamage         Reason = "damage"          // what makes no message
+	ReasonNotMessage     Reason = "not-message"     // other files in a mailbox's directory
 	ReasonNotMailbox     Reason = "not-mailbox"     // a file that does not begin with a From_ line
 )
 

@@ -26,6 +26,16 @@ const (
 	KindLoneCR Kind = "lone-cr" // CRs that are not before a LF, removed
 )
 
+// Damage, and files of a mailbox that are no part of it.
+const (
+	KindDamage     Kind = "damage"      // bytes that make no message, put aside: mail may be missing
+	KindTruncated  Kind = "truncated"   // a message whose end is missing
+	KindNotMessage Kind = "not-message" // a file in a mailbox's directory that is no message
+	KindDuplicate  Kind = "duplicate"   // a message that another place of the INBOX has too, left out
+	KindExpunged   Kind = "expunged"    // messages that a client expunged and UW had not yet removed
+	KindBareLF     Kind = "bare-lf"     // LFs without CR, which got one
+)
+
 // UIDs, keywords and UW's own data.
 const (
 	KindPseudoMessage  Kind = "pseudo-message"     // UW's data message was found and is no mail
@@ -50,6 +60,7 @@ const (
 // Finding is a doubt or a repair.
 type Finding struct {
 	Kind    Kind
+	File    string // as Message.File
 	Offset  int64  // in the file, in bytes
 	Message int    // Message.Number of the message concerned; 0: none
 	Text    string // for people

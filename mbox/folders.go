@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,18 +40,22 @@ type Tree struct {
 	Subscriptions []Subscription
 }
 
-// File is one mailbox file.
+// File is one folder as it was found.
 type File struct {
 	Name    string // raw bytes; "INBOX" for the inbox, else the path below the mail directory
 	Inbox   bool   // the user's INBOX, not a folder that happens to be called so
-	Path    string // raw, below the source root
-	Format  Format // one that a Reader reads, or FormatEmpty
+	Path    string // raw, below the source root; of the first place of several
+	Format  Format // one that is read, or FormatEmpty
 	Warning string // a doubt whether it is a folder, for an administrator; "" if there is none
+	Identity
+	// Parts are the places of an INBOX that is in several, in the order in which their
+	// messages follow one another; else nil.
+	Parts []File
 
-	Size       int64     // bytes
-	ModTime    time.Time // UW sets it at will: not a sign of change
-	ChangeTime time.Time // changes with every write; UW rewrites flags in place, at equal size
-	Dev, Ino   uint64    // identity: equal for two names of one file
+	// How to get there, where it is not the usual place: a path below the inbox directory
+	// (of an INBOX) or below the home.
+	inHome bool
+	rel    string
 }
 
 // Folders returns the inbox, the folders and the subscriptions of u. A directory or
@@ -188,7 +191,7 @@ func (w *walker) directoryFormatOf(parent *os.File, name string) string {
 		return ""
 	}
 	defer dir.Close()
-	return directoryFormat(dir)
+	return string(recogniseDirectory(&directory{file: dir, uid: w.user.UID}))
 }
 
 // mailDir opens the folder directory for listing; nil if there is none or it was
@@ -224,13 +227,19 @@ func (w *walker) mailDir(home *os.File, homePath, name string) *os.File {
 // directory takes up everything in dir. path is its path below the source root, name
 // its name as a folder, "" for the mail directory itself.
 func (w *walker) directory(dir *os.File, path, name string, depth int) {
-	if format := directoryFormat(dir); format != "" {
-		w.skip(path, &Skipped{Kind: SkipFormat, MayHoldMail: true,
-			Text: fmt.Sprintf("mailbox directory in %s format: it and what is below it was not converted; copy its messages into a unix folder on the source host", format)})
-		if depth > 0 {
-			return
+	onlyDirectories := false
+	if format := recogniseDirectory(&directory{file: dir, uid: w.user.UID}); format != "" {
+		if format.isRead() && depth > 0 {
+			w.directoryMailbox(dir, format, path, name)
+			onlyDirectories = true // the files are its own
+		} else {
+			w.skip(path, &Skipped{Kind: SkipFormat, MayHoldMail: true,
+				Text: fmt.Sprintf("mailbox directory in %s format: it and what is below it was not converted; copy its messages into a unix folder on the source host", format)})
+			if depth > 0 {
+				return
+			}
+			// The mail directory itself holds the user's other folders too.
 		}
-		// The mail directory itself holds the user's other folders too.
 	}
 	err := eachName(dir, func(entry string) error {
 		if w.full {
@@ -240,12 +249,32 @@ func (w *walker) directory(dir *os.File, path, name string, depth int) {
 			w.limit(path, fmt.Sprintf("more than %d files", maxEntries))
 			return nil
 		}
+		if onlyDirectories {
+			if st, err := lstatAt(dir, entry); err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+				return nil
+			}
+		}
 		w.entry(dir, entry, join(path, entry), join(name, entry), depth)
 		return nil
 	})
 	if err != nil {
 		w.unreadable(path, err)
 	}
+}
+
+// directoryMailbox takes up a directory that is a mailbox.
+func (w *walker) directoryMailbox(dir *os.File, format Format, path, name string) {
+	d := &directory{file: dir, uid: w.user.UID}
+	id, err := d.identity()
+	if err != nil {
+		w.unreadable(path, err)
+		return
+	}
+	if len(w.tree.Folders) == maxFolders {
+		w.limit(path, fmt.Sprintf("more than %d folders", maxFolders))
+		return
+	}
+	w.tree.Folders = append(w.tree.Folders, File{Name: name, Path: path, Format: format, Identity: id})
 }
 
 // limit reports once that the rest of a hostile tree is left out.
@@ -311,21 +340,20 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 		return nil, s, err
 	}
 	defer file.Close()
-	f := &File{
-		Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim),
-		Dev: uint64(st.Dev), Ino: st.Ino,
-	}
+	f := &File{Identity: Identity{Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim),
+		Dev: uint64(st.Dev), Ino: st.Ino}}
 	head, err := readHead(file, headSize)
 	if err != nil {
 		return nil, nil, err
 	}
 	f.Format = Recognise(head, f.Size)
 
-	lock := strings.HasSuffix(entry, ".lock")
-	switch f.Format {
-	case FormatMBX, FormatTenex, FormatMTX, FormatMMDF:
+	if f.Format != FormatNone && !f.Format.isRead() {
 		return nil, &Skipped{Kind: SkipFormat, MayHoldMail: true,
 			Text: fmt.Sprintf("%d bytes of mail in %v format, not converted; copy it into a unix folder on the source host (mailutil copy)", f.Size, f.Format)}, nil
+	}
+	lock := strings.HasSuffix(entry, ".lock")
+	switch f.Format {
 	case FormatNone:
 		if len(head) == headSize {
 			if head, err = readHead(file, longHeadSize); err != nil {

@@ -183,9 +183,6 @@ func (r *Reader) blank(b []byte) int {
 	return 0
 }
 
-// maxHeader is how much of a header Message.Header returns.
-const maxHeader = 256 << 10
-
 // maxInternalLine is how much of an internal header line is parsed.
 const maxInternalLine = 1 << 20
 

@@ -3,9 +3,7 @@ package mbox
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,72 +20,6 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("mbox %q: %s: %s", e.Path, e.Kind, e.Text)
-}
-
-// Open opens a folder of u for reading. Every check that the listing made is made
-// again on the way, from the source root down, and the file must still be the one
-// that was listed: the same device and inode. It may have grown or changed; compare
-// its times and size with those of f to know.
-//
-// What is refused is a [*RefusedError]; what is gone wraps [fs.ErrNotExist]. No lock
-// is taken. The file's access time is left alone where the system allows it
-// (O_NOATIME).
-func (h *Host) Open(u User, f File) (*os.File, error) {
-	file, st, skipped, err := h.openFolder(u, f)
-	if err != nil {
-		return nil, fmt.Errorf("mbox %q: %w", f.Path, err)
-	}
-	if skipped == nil && (uint64(st.Dev) != f.Dev || st.Ino != f.Ino) {
-		file.Close()
-		skipped = &Skipped{Kind: SkipChanged, MayHoldMail: true,
-			Text: "another file has this name since it was listed; run again"}
-	}
-	if skipped != nil {
-		if skipped.Path == "" {
-			skipped.Path = f.Path
-		}
-		skipped.User = u.Name
-		return nil, &RefusedError{*skipped}
-	}
-	return file, nil
-}
-
-// openFolder walks to f and opens it.
-func (h *Host) openFolder(u User, f File) (*os.File, *unix.Stat_t, *Skipped, error) {
-	if f.Inbox {
-		if why := unsafeName(u.Name); why != "" {
-			return nil, nil, nil, fmt.Errorf("user name %s: %w", why, fs.ErrInvalid)
-		}
-		return openUserFile(h.inboxDir, u.Name, u.UID)
-	}
-	dir, skipped := h.openHome(u.Home)
-	if skipped != nil {
-		skipped.Path = cleanPath(u.Home)
-		return nil, nil, skipped, nil
-	}
-	if dir == nil {
-		return nil, nil, nil, fmt.Errorf("home %s: %w", u.Home, fs.ErrNotExist)
-	}
-	path := h.mailDir + "/" + f.Name
-	names := strings.Split(path, "/")
-	for _, name := range names {
-		// Names come from a listing and cannot be these, but a caller may make one up.
-		if name == "" || name == "." || name == ".." {
-			dir.Close()
-			return nil, nil, nil, fmt.Errorf("folder name %q: %w", f.Name, fs.ErrInvalid)
-		}
-	}
-	last := len(names) - 1
-	for _, name := range names[:last] {
-		next, skipped, err := openUserDir(dir, name, u.UID, pathOnly)
-		dir.Close()
-		if err != nil || skipped != nil {
-			return nil, nil, skipped, err
-		}
-		dir = next
-	}
-	defer dir.Close()
-	return openUserFile(dir, names[last], u.UID)
 }
 
 // openUserDir opens one directory of the users' part of a path, below its parent and

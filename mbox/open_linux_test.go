@@ -71,7 +71,7 @@ func TestOpenRace(t *testing.T) {
 			if err != nil {
 				continue
 			}
-			data, err := io.ReadAll(file)
+			data, err := io.ReadAll(file.File())
 			h.must(err)
 			h.must(file.Close())
 			if string(data) != own {

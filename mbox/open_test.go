@@ -27,7 +27,7 @@ func TestOpen(t *testing.T) {
 	for _, f := range []File{*tree.Inbox, tree.Folders[0]} {
 		file, err := host.Open(alice, f)
 		h.must(err)
-		data, err := io.ReadAll(file)
+		data, err := io.ReadAll(file.File())
 		h.must(err)
 		h.must(file.Close())
 		got = append(got, string(data[len(oneMessage):]))

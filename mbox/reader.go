@@ -8,18 +8,6 @@ import (
 	"time"
 )
 
-// Options say what the file itself does not.
-type Options struct {
-	// Location is the zone of the host that the mail was delivered on: most From_ lines
-	// name none. nil means time.Local.
-	Location *time.Location
-	// ModTime is when the file was last modified: the last resort for a message's date.
-	ModTime time.Time
-	// Findings, if not nil, is called for every doubt and every repair, in the order in
-	// which they are met.
-	Findings func(Finding)
-}
-
 // Reader reads a mailbox in UW's unix format, message by message. It holds at most a few
 // megabytes, whatever the file.
 type Reader struct {
@@ -88,7 +76,7 @@ func newReader(src io.ReaderAt, size int64, opts Options, window int) *Reader {
 	r := &Reader{opts: opts, size: size, maxCRs: 1, account: Account{}}
 	r.win.src, r.win.end = src, size
 	r.win.buf = make([]byte, max(minWindowSize, int(min(int64(window), size))))
-	r.msg.r = r
+	r.msg.text = r
 	return r
 }
 
@@ -103,34 +91,9 @@ func (e *NotMailboxError) Error() string {
 	return fmt.Sprintf("not a mailbox: %s at offset %d", e.Reason, e.Offset)
 }
 
-// Message is one message. It is valid until the next call of Next.
-type Message struct {
-	// Number counts from 1; pseudo-messages have none.
-	Number int
-	// Offsets in the file of the From_ line, the header and the body, and one past the
-	// last byte, which is that of the dropped blank line if there is one. EndOffset is set
-	// by WriteTo. After a repaired hole of NULs, Offset may be greater than the EndOffset
-	// before.
-	Offset, HeaderOffset, BodyOffset, EndOffset int64
-	// UID is unique in the mailbox, at least 1 and at most 2^32-2. UIDs ascend, but for
-	// one case: a first message that UW would have hidden (KindPseudoKept) has a UID above
-	// all that the file had at that time.
-	UID uint32
-	// Flags, with Recent.
-	Flags Flags
-	// Keywords has bit j set for Reader.Keywords()[j].
-	Keywords uint32
-	// Date is the internal date, in whole seconds from 1 to 2^32-1 since 1970.
-	Date       time.Time
-	DateSource DateSource
-
-	r       *Reader
-	written bool
-}
-
-// Header returns the header as it is in the file, with internal lines, at most 256 KiB of
-// it. It is valid until the next call of Next.
-func (m *Message) Header() []byte { return m.r.head }
+// header, hidesInternal and writeTo make a Reader the text of its messages.
+func (r *Reader) header() []byte      { return r.head }
+func (r *Reader) hidesInternal() bool { return true }
 
 // Keywords returns the mailbox's keyword list, at most 30 names, as UW 2007f has it. It
 // is complete when Next has returned the first message. Names may have bytes that no
@@ -191,7 +154,7 @@ func (r *Reader) readMessage() error {
 	r.separators++
 	r.inMessage, r.drop, r.current = true, false, r.number+1
 	r.number++ // UW counts the message before it knows it
-	r.msg = Message{r: r, Number: r.number, Offset: r.sep.offset, HeaderOffset: r.sep.end, Flags: Recent}
+	r.msg = Message{text: r, Number: r.number, Offset: r.sep.offset, HeaderOffset: r.sep.end, Flags: Recent}
 	r.bytes.fromLine = r.sep.end - r.sep.offset
 	r.headerCut, r.internals, r.contentLength = false, 0, 0
 	r.nuls, r.loneCRs, r.endsInCR = 0, 0, false
@@ -255,19 +218,11 @@ func (r *Reader) setDate() {
 	r.find(KindDateUnparsable, m.Offset, "the From_ line has no possible date; taken from: %v", m.DateSource)
 }
 
-// WriteTo writes the message as UW IMAP 2007f sends it, with two repairs: the header
-// without its internal lines, a blank line also where the file ends before one, the body
-// without the blank line that belongs to the separator, CRLF at the end. LF becomes CRLF,
-// other CRs are removed, a NUL becomes 0x80 or, right after a field name, a space.
-//
-// It can be called once, before the next call of Next. A message of up to 1 MiB is
-// written with one call of w.Write.
-func (m *Message) WriteTo(w io.Writer) (int64, error) {
-	r := m.r
-	if m.written || !r.inMessage {
-		return 0, errors.New("message was written or passed already")
+// writeTo writes the message that Next returned.
+func (r *Reader) writeTo(w io.Writer) (int64, error) {
+	if !r.inMessage {
+		return 0, errors.New("message was passed already")
 	}
-	m.written = true
 	if r.err != nil {
 		return 0, r.err
 	}

@@ -44,7 +44,7 @@ func (p *program) inspectCommand() *cli.Command {
 			src := &source.Source{Location: loc}
 			for _, path := range c.Args().Slice() {
 				in := &inspection{out: p.stdout, json: c.Bool("json"), file: path}
-				res, err := src.ReadFile(c.Context, path, in.message)
+				res, err := src.ReadFolder(c.Context, path, in.message)
 				if err != nil {
 					rep.Problem(report.Problem{Severity: report.Failure, Folder: path, Offset: -1, Kind: "unreadable", Text: err.Error()})
 					continue

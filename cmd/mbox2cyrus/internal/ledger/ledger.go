@@ -28,6 +28,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/mbox"
 )
 
 // Version of the journal's format, in its first line. docs/ledger.md describes it.
@@ -82,16 +84,22 @@ func (n *RawName) UnmarshalJSON(b []byte) error {
 // the mtime by hand and keeps the size when only flags change, so the ctime
 // counts (uw-mbox 8.3).
 type FileID struct {
-	Dev   uint64    `json:"dev"`
-	Ino   uint64    `json:"ino"`
-	Size  int64     `json:"size"`
-	MTime time.Time `json:"mtime"`
-	CTime time.Time `json:"ctime"`
+	Dev    uint64    `json:"dev"`
+	Ino    uint64    `json:"ino"`
+	Size   int64     `json:"size"`
+	MTime  time.Time `json:"mtime"`
+	CTime  time.Time `json:"ctime"`
+	Digest string    `json:"digest,omitempty"` // of all files of a folder that has several
 }
 
 // Equal reports whether both describe the same unchanged file.
 func (a FileID) Equal(b FileID) bool {
-	return a.Dev == b.Dev && a.Ino == b.Ino && a.Size == b.Size && a.MTime.Equal(b.MTime) && a.CTime.Equal(b.CTime)
+	return a.Dev == b.Dev && a.Ino == b.Ino && a.Size == b.Size && a.Digest == b.Digest && a.MTime.Equal(b.MTime) && a.CTime.Equal(b.CTime)
+}
+
+// NewFileID is the ledger's form of a folder's identity.
+func NewFileID(id mbox.Identity) FileID {
+	return FileID{Dev: id.Dev, Ino: id.Ino, Size: id.Size, MTime: id.ModTime.UTC(), CTime: id.ChangeTime.UTC(), Digest: id.Digest}
 }
 
 // Stat returns the identity of an open file.

@@ -129,7 +129,7 @@ func TestManifestRoundTrip(t *testing.T) {
 	want := []Message{
 		{UID: 1, Offset: 0, End: 100, Size: 90, GUID: [20]byte{1, 2, 3}, Date: 1054563072, Flags: Seen | Draft, Keywords: 5},
 		{UID: 4294967294, Offset: 1 << 40, End: 1<<40 + 5, Size: 2, Date: 1},
-		{UID: 4294967295, Flags: Seen | Answered | Flagged | Deleted | Draft, Keywords: 1 << 29},
+		{UID: 4294967295, Flags: Seen | Answered | Flagged | Deleted | Draft, Keywords: 1 << 60, File: "a\tb \xff"},
 	}
 	w, err := l.CreateManifest("x.tsv")
 	if err != nil {
@@ -163,10 +163,11 @@ func TestManifestRoundTrip(t *testing.T) {
 }
 
 func FuzzParseMessage(f *testing.F) {
-	f.Add("1\t0\t100\t90\t0102030000000000000000000000000000000000\t1054563072\tRT\t5")
-	f.Add("1\t0\t100\t90\tzz\t1\t-\t0")
-	f.Fuzz(func(t *testing.T, s string) {
-		m, err := parseMessage(s)
+	f.Add("1\t0\t100\t90\t0102030000000000000000000000000000000000\t1054563072\tRT\t5", true)
+	f.Add("1\t0\t100\t90\t0102030000000000000000000000000000000000\t1054563072\tRT\t5\t\"a\\tb\"", false)
+	f.Add("1\t0\t100\t90\tzz\t1\t-\t0", true)
+	f.Fuzz(func(t *testing.T, s string, v1 bool) {
+		m, err := parseMessage(s, v1)
 		if err == nil && (m.Flags > 31) {
 			t.Errorf("%q: flags %d", s, m.Flags)
 		}

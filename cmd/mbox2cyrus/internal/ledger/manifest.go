@@ -16,7 +16,9 @@ import (
 
 const (
 	manifestDir    = "manifests"
-	manifestHeader = "# mbox2cyrus manifest 1: uid offset end size sha1 date flags keywords"
+	manifestHeader = "# mbox2cyrus manifest 2: uid offset end size sha1 date flags keywords file"
+	// The first version had no file: all offsets were in one.
+	manifestHeader1 = "# mbox2cyrus manifest 1: uid offset end size sha1 date flags keywords"
 )
 
 // Flags are the five system flags of IMAP that UW and Cyrus share (RFC 9051 2.3.2).
@@ -71,7 +73,8 @@ type Message struct {
 	GUID        [20]byte
 	Date        int64 // internal date, seconds since 1970
 	Flags       Flags
-	Keywords    uint32 // bit n: keyword n of the mailbox's list
+	Keywords    uint64 // bit n: keyword n of the mailbox's list
+	File        string // raw; which file the byte range is in, of a folder that has several
 }
 
 // ManifestWriter writes a manifest. Messages come in the order of their UIDs.
@@ -107,7 +110,13 @@ func (w *ManifestWriter) Add(m Message) {
 	b = append(b, '\t')
 	b = append(b, m.Flags.String()...)
 	b = append(b, '\t')
-	b = strconv.AppendUint(b, uint64(m.Keywords), 16)
+	b = strconv.AppendUint(b, m.Keywords, 16)
+	b = append(b, '\t')
+	if m.File == "" {
+		b = append(b, '-')
+	} else {
+		b = strconv.AppendQuote(b, m.File)
+	}
 	b = append(b, '\n')
 	w.buf = b
 	w.bw.Write(b) // bufio keeps its first error for Close
@@ -127,6 +136,7 @@ type ManifestReader struct {
 	f  *os.File
 	sc *bufio.Scanner
 	n  int
+	v1 bool
 }
 
 // OpenManifest opens a mailbox's manifest.
@@ -136,7 +146,10 @@ func (l *Ledger) OpenManifest(name string) (*ManifestReader, error) {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
 	r := &ManifestReader{f: f, sc: bufio.NewScanner(f)}
-	if !r.sc.Scan() || r.sc.Text() != manifestHeader {
+	if r.sc.Scan() {
+		r.v1 = r.sc.Text() == manifestHeader1
+	}
+	if !r.v1 && r.sc.Text() != manifestHeader {
 		return nil, errors.Join(fmt.Errorf("manifest %s: not a manifest that this program knows", f.Name()), r.sc.Err(), f.Close())
 	}
 	return r, nil
@@ -151,7 +164,7 @@ func (r *ManifestReader) Next() (Message, error) {
 		return Message{}, io.EOF
 	}
 	r.n++
-	m, err := parseMessage(r.sc.Text())
+	m, err := parseMessage(r.sc.Text(), r.v1)
 	if err != nil {
 		return Message{}, fmt.Errorf("manifest %s: line %d: %w", r.f.Name(), r.n+1, err)
 	}
@@ -161,10 +174,18 @@ func (r *ManifestReader) Next() (Message, error) {
 // Close closes the manifest.
 func (r *ManifestReader) Close() error { return r.f.Close() }
 
-func parseMessage(s string) (m Message, err error) {
+func parseMessage(s string, v1 bool) (m Message, err error) {
 	f := strings.Split(s, "\t")
-	if len(f) != 8 {
-		return m, fmt.Errorf("%d fields instead of 8", len(f))
+	if v1 {
+		f = append(f, "-")
+	}
+	if len(f) != 9 {
+		return m, fmt.Errorf("%d fields, which are too few or too many", len(f))
+	}
+	if f[8] != "-" {
+		if m.File, err = strconv.Unquote(f[8]); err != nil {
+			return m, fmt.Errorf("file %s: %w", f[8], err)
+		}
 	}
 	var uid, kw uint64
 	var e [7]error
@@ -177,11 +198,11 @@ func parseMessage(s string) (m Message, err error) {
 	}
 	_, e[4] = hex.Decode(m.GUID[:], []byte(f[4]))
 	m.Date, e[5] = strconv.ParseInt(f[5], 10, 64)
-	kw, e[6] = strconv.ParseUint(f[7], 16, 32)
+	kw, e[6] = strconv.ParseUint(f[7], 16, 64)
 	flags, ok := parseFlags(f[6])
 	if !ok {
 		return m, fmt.Errorf("flags %q", f[6])
 	}
-	m.UID, m.Keywords, m.Flags = uint32(uid), uint32(kw), flags
+	m.UID, m.Keywords, m.Flags = uint32(uid), kw, flags
 	return m, errors.Join(e[:]...)
 }

@@ -158,7 +158,7 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 		f.recent = max(f.recent, m.UID)
 	}
 	return f.order.Add(ledger.Message{UID: m.UID, Offset: m.Offset, End: m.EndOffset, Size: size, GUID: guid,
-		Date: m.Date.Unix(), Flags: verify.LedgerFlags(m.Flags), Keywords: m.Keywords})
+		Date: m.Date.Unix(), Flags: verify.LedgerFlags(m.Flags), Keywords: m.Keywords, File: m.File})
 }
 
 func (f *filler) add(m ledger.Message) error {

@@ -56,7 +56,7 @@ func placeKeywords(names, existing []string) *keywords {
 }
 
 // userFlags turns UW's keyword bits into those of a Cyrus index record.
-func (k *keywords) userFlags(bits uint32) (flags [4]uint32) {
+func (k *keywords) userFlags(bits uint64) (flags [4]uint32) {
 	for n, bit := range k.bits {
 		if bits&(1<<n) != 0 && bit >= 0 {
 			flags[bit/32] |= 1 << (bit % 32)

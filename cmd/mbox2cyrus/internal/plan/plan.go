@@ -253,9 +253,7 @@ func (u *User) fail(kind, text string) {
 }
 
 // FileID is the identity of a folder's file as it was found.
-func FileID(f mbox.File) ledger.FileID {
-	return ledger.FileID{Dev: f.Dev, Ino: f.Ino, Size: f.Size, MTime: f.ModTime.UTC(), CTime: f.ChangeTime.UTC()}
-}
+func FileID(f mbox.File) ledger.FileID { return ledger.NewFileID(f.Identity) }
 
 // Failed reports whether the user cannot be migrated as planned.
 func (u *User) Failed() bool {

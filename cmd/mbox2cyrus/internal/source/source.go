@@ -8,10 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -52,56 +49,52 @@ var ErrChanged = errors.New("changed while it was read")
 
 // Read reads a folder once, calling each for every message (nil: only count).
 func (s *Source) Read(ctx context.Context, u mbox.User, f mbox.File, each Each) (Result, error) {
-	file, err := s.Host.Open(u, f)
+	folder, err := s.Host.Open(u, f)
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := s.read(ctx, file, each)
+	res, err := s.read(ctx, folder, each)
 	for i := range res.Problems {
 		res.Problems[i].User, res.Problems[i].Folder = u.Name, f.Name
 	}
-	if cerr := file.Close(); err == nil && cerr != nil {
-		err = cerr
-	}
-	if err != nil {
+	if err := errors.Join(err, folder.Close()); err != nil {
 		return res, fmt.Errorf("%s: %w", report.Quote(f.Path), err)
 	}
 	return res, nil
 }
 
-// ReadFile reads a folder that the administrator named by path.
-func (s *Source) ReadFile(ctx context.Context, path string, each Each) (res Result, err error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+// ReadFolder reads a folder that the administrator named by path.
+func (s *Source) ReadFolder(ctx context.Context, path string, each Each) (Result, error) {
+	folder, err := mbox.OpenFolder(path)
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if st, err := file.Stat(); err != nil || !st.Mode().IsRegular() {
-		return Result{}, errors.Join(err, fmt.Errorf("%s: not a regular file", report.Quote(path)))
-	}
-	if res, err = s.read(ctx, file, each); err != nil {
+	res, err := s.read(ctx, folder, each)
+	if err := errors.Join(err, folder.Close()); err != nil {
 		return res, fmt.Errorf("%s: %w", report.Quote(path), err)
 	}
 	return res, nil
 }
 
-func (s *Source) read(ctx context.Context, file *os.File, each Each) (res Result, err error) {
-	if res.ID, err = ledger.Stat(file); err != nil {
+func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res Result, err error) {
+	id, err := folder.Identity()
+	if err != nil {
 		return res, err
 	}
-	// The kernel reads ahead further; a failure costs speed only.
-	_ = unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_SEQUENTIAL)
-	r := mbox.NewReader(file, res.ID.Size, mbox.Options{
+	res.ID = ledger.NewFileID(id)
+	mailbox, err := folder.Mailbox(mbox.Options{
 		Location: s.Location,
-		ModTime:  res.ID.MTime,
 		Findings: func(f mbox.Finding) { res.Problems = append(res.Problems, problem(f)) },
 	})
-	var done int64
+	if err != nil {
+		return res, err
+	}
+	var read int64
 	for {
 		if err := ctx.Err(); err != nil {
 			return res, err
 		}
-		m, err := r.Next()
+		m, err := mailbox.Next()
 		if err == io.EOF {
 			break
 		}
@@ -110,38 +103,48 @@ func (s *Source) read(ctx context.Context, file *os.File, each Each) (res Result
 		}
 		res.Messages++
 		if each != nil {
-			if err := each(m, r.Keywords()); err != nil {
-				return res, fmt.Errorf("message at offset %d: %w", m.Offset, err)
+			if err := each(m, mailbox.Keywords()); err != nil {
+				return res, fmt.Errorf("message at %soffset %d: %w", fileOf(m.File), m.Offset, err)
 			}
 		}
-		if s.Progress != nil {
-			s.Progress(m.Offset-done, 1)
-			done = m.Offset
+		if s.Progress != nil && m.EndOffset > m.Offset {
+			s.Progress(m.EndOffset-m.Offset, 1)
+			read += m.EndOffset - m.Offset
 		}
 	}
 	if s.Progress != nil {
-		s.Progress(res.ID.Size-done, 0)
+		s.Progress(res.ID.Size-read, 0)
 	}
-	res.UIDValidity, res.UIDNext, res.Keywords = r.UIDValidity(), r.LastUID()+1, r.Keywords()
+	res.UIDValidity, res.UIDNext, res.Keywords = mailbox.UIDValidity(), mailbox.LastUID()+1, mailbox.Keywords()
+	now, err := folder.Identity()
+	if err != nil {
+		return res, err
+	}
+	if !now.Equal(id) {
+		return res, ErrChanged
+	}
 	res.Bytes = map[string]int64{}
-	account := r.Account()
+	account := mailbox.Account()
 	for reason, n := range account {
 		if n != 0 {
 			res.Bytes[string(reason)] = n
 		}
 	}
 	if total := account.Total(); total != res.ID.Size {
-		return res, fmt.Errorf("%d bytes are accounted for, the file has %d", total, res.ID.Size)
+		return res, fmt.Errorf("%d bytes are accounted for, the folder has %d", total, res.ID.Size)
 	}
-	res.GoMbox.Count, res.GoMbox.Certain = r.PredictGoMbox()
-	now, err := ledger.Stat(file)
-	if err != nil {
-		return res, err
-	}
-	if !now.Equal(res.ID) {
-		return res, ErrChanged
+	if r, ok := mailbox.(*mbox.Reader); ok {
+		res.GoMbox.Count, res.GoMbox.Certain = r.PredictGoMbox()
 	}
 	return res, nil
+}
+
+// fileOf names the file of a folder that has several.
+func fileOf(name string) string {
+	if name == "" {
+		return ""
+	}
+	return report.Quote(name) + " "
 }
 
 func problem(f mbox.Finding) report.Problem {

@@ -79,10 +79,10 @@ func (s *contentCheck) message(m *mbox.Message, _ []string) error {
 		return err
 	}
 	msg := ledger.Message{UID: m.UID, Offset: m.Offset, End: m.EndOffset, Size: size,
-		Date: m.Date.Unix(), Flags: LedgerFlags(m.Flags), Keywords: m.Keywords}
+		Date: m.Date.Unix(), Flags: LedgerFlags(m.Flags), Keywords: m.Keywords, File: m.File}
 	s.sum.Sum(msg.GUID[:0])
 	before := s.n
-	if err := s.file(msg, m.Header()); err != nil {
+	if err := s.file(msg, m); err != nil {
 		return err
 	}
 	if s.n > before {
@@ -92,7 +92,7 @@ func (s *contentCheck) message(m *mbox.Message, _ []string) error {
 }
 
 // file compares the message file with what the source gave just now.
-func (s *contentCheck) file(want ledger.Message, sourceHeader []byte) error {
+func (s *contentCheck) file(want ledger.Message, source *mbox.Message) error {
 	f, err := os.OpenFile(filepath.Join(s.dir, strconv.FormatUint(uint64(want.UID), 10)+"."), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		s.differ(report.Difference, "file-missing", want.Offset, "UID %d: its message file is missing", want.UID)
@@ -108,7 +108,7 @@ func (s *contentCheck) file(want ledger.Message, sourceHeader []byte) error {
 	}
 	head := s.buf[:n]
 	s.sum.Write(head)
-	if reason := headerDiffers(sourceHeader, head); err == nil && reason != "" {
+	if reason := headerDiffers(source.Header(), head, source.HidesInternal()); err == nil && reason != "" {
 		s.differ(report.Difference, "header", want.Offset, "UID %d: %s", want.UID, reason)
 	}
 	var more int64
@@ -162,7 +162,7 @@ func (s *contentCheck) rest() error {
 // headerDiffers parses both headers with go-message and says what differs
 // besides UW's internal fields, "" if nothing. A header that go-message cannot
 // read is no evidence either way: the SHA-1 of the whole message has the word.
-func headerDiffers(source, spool []byte) string {
+func headerDiffers(source, spool []byte, hidesInternal bool) string {
 	if len(source) >= headerLimit || len(spool) >= headerLimit && !bytes.Contains(spool, []byte("\r\n\r\n")) {
 		return ""
 	}
@@ -173,7 +173,7 @@ func headerDiffers(source, spool []byte) string {
 	}
 	kept := a[:0]
 	for _, field := range a {
-		if !mbox.IsInternal(field) {
+		if !hidesInternal || !mbox.IsInternal(field) {
 			kept = append(kept, asServed(field))
 		}
 	}

@@ -221,7 +221,7 @@ func (c *comparison) keywordFlags(flags []string) []int {
 	return at
 }
 
-func (c *comparison) keywordNames(bits uint32) (names []string) {
+func (c *comparison) keywordNames(bits uint64) (names []string) {
 	for i, name := range c.rec.Keywords {
 		if bits&(1<<i) != 0 {
 			names = append(names, name)
@@ -230,8 +230,8 @@ func (c *comparison) keywordNames(bits uint32) (names []string) {
 	return names
 }
 
-func userFlags(bits uint32, at []int) (flags [4]uint32, ok bool) {
-	for i := range 32 {
+func userFlags(bits uint64, at []int) (flags [4]uint32, ok bool) {
+	for i := range 64 {
 		if bits&(1<<i) == 0 {
 			continue
 		}

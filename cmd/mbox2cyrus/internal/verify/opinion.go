@@ -22,12 +22,12 @@ func SecondOpinion(ctx context.Context, host *mbox.Host, u mbox.User, f mbox.Fil
 	if f.Format == mbox.FormatEmpty || !want.Certain {
 		return nil, nil
 	}
-	file, err := host.Open(u, f)
+	folder, err := host.Open(u, f)
 	if err != nil {
 		return nil, err
 	}
-	have, err := countByGoMbox(ctx, file)
-	if err := errors.Join(err, file.Close()); err != nil {
+	have, err := countByGoMbox(ctx, folder.File())
+	if err := errors.Join(err, folder.Close()); err != nil {
 		return nil, fmt.Errorf("%s: second opinion: %w", report.Quote(f.Path), err)
 	}
 	if have == want.Count {

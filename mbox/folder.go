@@ -1,0 +1,254 @@
+package mbox
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Folder is an open folder: its file, its directory, or, for an INBOX that is in several
+// places, all of them. It is used by one goroutine.
+type Folder struct {
+	parts []part
+}
+
+// part is one place that a folder's mail is in.
+type part struct {
+	path   string // raw, as in messages
+	format Format
+	file   *os.File
+	dir    *directory // for a format that is a directory; its file is file
+}
+
+// OpenFolder opens a mailbox file or directory that an administrator named. Other than
+// in [Host.Open], links are followed and its owner does not matter. It is an error that
+// wraps [ErrNotFolder] if it is no mailbox.
+func OpenFolder(path string) (*Folder, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	p := part{path: path, file: file}
+	if err := p.recognise(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%q: %w", path, err), file.Close())
+	}
+	return &Folder{parts: []part{p}}, nil
+}
+
+// ErrNotFolder is wrapped by the error of [OpenFolder] for what is no mailbox.
+var ErrNotFolder = errors.New("not a mailbox")
+
+// recognise finds the format of a file that an administrator named.
+func (p *part) recognise() error {
+	st, err := fstat(p.file)
+	if err != nil {
+		return err
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		head, err := readHead(p.file, headSize)
+		if err != nil {
+			return err
+		}
+		if p.format = Recognise(head, st.Size); p.format == FormatNone {
+			p.format = FormatUnix // its reader says what is wrong, and where
+		}
+	case unix.S_IFDIR:
+		p.dir = &directory{file: p.file, trusted: true}
+		if p.format = recogniseDirectory(p.dir); p.format == "" {
+			return fmt.Errorf("%w: an ordinary directory", ErrNotFolder)
+		}
+	default:
+		return fmt.Errorf("%w: %s", ErrNotFolder, fileType(st))
+	}
+	if !p.format.isRead() {
+		return fmt.Errorf("%w that is read: %s format; copy its messages into a unix folder", ErrNotFolder, p.format)
+	}
+	return nil
+}
+
+// Identity looks at the folder's files anew.
+func (f *Folder) Identity() (Identity, error) {
+	ids := make([]Identity, len(f.parts))
+	for i, p := range f.parts {
+		var err error
+		if ids[i], err = p.identity(); err != nil {
+			return Identity{}, fmt.Errorf("mbox %q: %w", p.path, err)
+		}
+	}
+	return joinIdentities(ids), nil
+}
+
+func (p *part) identity() (Identity, error) {
+	if p.dir != nil {
+		return p.dir.identity()
+	}
+	return fileIdentity(p.file)
+}
+
+// Mailbox returns a reader of the folder as it is now: what is appended later is not
+// read. It must not be used after Close.
+func (f *Folder) Mailbox(opts Options) (Mailbox, error) {
+	if len(f.parts) > 1 {
+		return newUnion(f.parts, opts), nil
+	}
+	return f.parts[0].open(opts)
+}
+
+func (p *part) open(opts Options) (Mailbox, error) {
+	for _, d := range directoryFormats {
+		if d.name == p.format && p.dir != nil {
+			return d.open(p.dir, opts), nil
+		}
+	}
+	id, err := fileIdentity(p.file)
+	if err != nil {
+		return nil, fmt.Errorf("mbox %q: %w", p.path, err)
+	}
+	opts.ModTime = id.ModTime
+	// The kernel reads ahead further; a failure costs speed only.
+	_ = unix.Fadvise(int(p.file.Fd()), 0, 0, unix.FADV_SEQUENTIAL)
+	for _, d := range fileFormats {
+		if d.name == p.format {
+			return d.open(p.file, id.Size, opts), nil
+		}
+	}
+	// An empty file: mail that came since it was listed is in unix format.
+	return NewReader(p.file, id.Size, opts), nil
+}
+
+// File returns the file of a folder that is one file, else nil. It belongs to the folder.
+func (f *Folder) File() *os.File {
+	if len(f.parts) > 1 || f.parts[0].dir != nil {
+		return nil
+	}
+	return f.parts[0].file
+}
+
+// Close closes all files.
+func (f *Folder) Close() error {
+	var errs []error
+	for _, p := range f.parts {
+		errs = append(errs, p.file.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Open opens a folder of u for reading. Every check that the listing made is made
+// again on the way, from the source root down, and the file must still be the one
+// that was listed: the same device and inode. It may have grown or changed; compare
+// its identity with that of f to know.
+//
+// What is refused is a [*RefusedError]; what is gone wraps [fs.ErrNotExist]. No lock
+// is taken. The file's access time is left alone where the system allows it
+// (O_NOATIME).
+func (h *Host) Open(u User, f File) (*Folder, error) {
+	folder := &Folder{}
+	places := f.Parts
+	if len(places) == 0 {
+		places = []File{f}
+	}
+	for _, place := range places {
+		p, err := h.openPart(u, place)
+		if err != nil {
+			return nil, errors.Join(err, folder.Close())
+		}
+		folder.parts = append(folder.parts, p)
+	}
+	return folder, nil
+}
+
+func (h *Host) openPart(u User, f File) (part, error) {
+	p := part{path: f.Path, format: f.Format}
+	file, st, skipped, err := h.openPlace(u, f)
+	if err != nil {
+		return p, fmt.Errorf("mbox %q: %w", f.Path, err)
+	}
+	if skipped == nil && (uint64(st.Dev) != f.Dev || st.Ino != f.Ino) {
+		file.Close()
+		skipped = &Skipped{Kind: SkipChanged, MayHoldMail: true,
+			Text: "another file has this name since it was listed; run again"}
+	}
+	if skipped != nil {
+		if skipped.Path == "" {
+			skipped.Path = f.Path
+		}
+		skipped.User = u.Name
+		return p, &RefusedError{*skipped}
+	}
+	p.file = file
+	if f.Format.isDirectory() {
+		p.dir = &directory{file: file, uid: u.UID}
+	}
+	return p, nil
+}
+
+// openPlace walks to f and opens it.
+func (h *Host) openPlace(u User, f File) (*os.File, *unix.Stat_t, *Skipped, error) {
+	top, names, skipped, err := h.place(u, f)
+	if err != nil || skipped != nil {
+		return nil, nil, skipped, err
+	}
+	for _, name := range names {
+		// Names come from a listing and cannot be these, but a caller may make one up.
+		if name == "" || name == "." || name == ".." {
+			top.Close()
+			return nil, nil, nil, fmt.Errorf("folder name %q: %w", f.Name, fs.ErrInvalid)
+		}
+	}
+	dir, last := top, len(names)-1
+	for _, name := range names[:last] {
+		next, skipped, err := openUserDir(dir, name, u.UID, pathOnly)
+		dir.Close()
+		if err != nil || skipped != nil {
+			return nil, nil, skipped, err
+		}
+		dir = next
+	}
+	defer dir.Close()
+	if f.Format.isDirectory() {
+		file, skipped, err := openUserDir(dir, names[last], u.UID, unix.O_RDONLY)
+		if err != nil || skipped != nil {
+			return nil, nil, skipped, err
+		}
+		st, err := fstat(file)
+		if err != nil {
+			return nil, nil, nil, errors.Join(err, file.Close())
+		}
+		return file, st, nil, nil
+	}
+	return openUserFile(dir, names[last], u.UID)
+}
+
+// place returns the directory that the path to f starts from, and the names below it.
+func (h *Host) place(u User, f File) (top *os.File, names []string, skipped *Skipped, err error) {
+	if f.Inbox {
+		if why := unsafeName(u.Name); why != "" {
+			return nil, nil, nil, fmt.Errorf("user name %s: %w", why, fs.ErrInvalid)
+		}
+	}
+	if f.Inbox && !f.inHome {
+		top, err := reopen(h.inboxDir, pathOnly)
+		return top, strings.Split(cmp.Or(f.rel, u.Name), "/"), nil, err
+	}
+	home, skipped := h.openHome(u.Home)
+	if skipped != nil {
+		skipped.Path = cleanPath(u.Home)
+		return nil, nil, skipped, nil
+	}
+	if home == nil {
+		return nil, nil, nil, fmt.Errorf("home %s: %w", u.Home, fs.ErrNotExist)
+	}
+	return home, strings.Split(cmp.Or(f.rel, h.mailDir+"/"+f.Name), "/"), nil, nil
+}
+
+// isDirectory reports whether mailboxes of the format are directories.
+func (f Format) isDirectory() bool {
+	return slices.ContainsFunc(directoryFormats, func(d directoryFormat) bool { return d.name == f })
+}

@@ -1,0 +1,62 @@
+package mbox
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// Identity tells whether a folder is still the one that was seen, unchanged. UW sets the
+// modification time at will and rewrites flags in place at equal size, so the change time
+// is what counts (unix.c unix_rewrite).
+type Identity struct {
+	Dev, Ino   uint64 // of the file or directory; of the first, where an INBOX is in several places
+	Size       int64  // bytes, of all its files
+	ModTime    time.Time
+	ChangeTime time.Time // the latest, of several files
+	// Digest is, for a folder of several files, over the names and identities of all of
+	// them, in hexadecimal; else "".
+	Digest string
+}
+
+// Equal reports whether both are of one unchanged folder.
+func (a Identity) Equal(b Identity) bool {
+	return a.Dev == b.Dev && a.Ino == b.Ino && a.Size == b.Size && a.Digest == b.Digest &&
+		a.ModTime.Equal(b.ModTime) && a.ChangeTime.Equal(b.ChangeTime)
+}
+
+// include adds what another file has to size and times.
+func (a *Identity) include(b Identity) {
+	a.Size += b.Size
+	if b.ModTime.After(a.ModTime) {
+		a.ModTime = b.ModTime
+	}
+	if b.ChangeTime.After(a.ChangeTime) {
+		a.ChangeTime = b.ChangeTime
+	}
+}
+
+func fileIdentity(f *os.File) (Identity, error) {
+	st, err := fstat(f)
+	if err != nil {
+		return Identity{}, err
+	}
+	return Identity{Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim)}, nil
+}
+
+// joinIdentities is the identity of an INBOX that is in several places.
+func joinIdentities(ids []Identity) Identity {
+	id := ids[0]
+	if len(ids) == 1 {
+		return id
+	}
+	var lines []string
+	for i, part := range ids {
+		if i > 0 {
+			id.include(part)
+		}
+		lines = append(lines, fmt.Sprintf("%d %d %d %d %d %s", part.Dev, part.Ino, part.Size, part.ModTime.UnixNano(), part.ChangeTime.UnixNano(), part.Digest))
+	}
+	id.Digest = digest(lines)
+	return id
+}
