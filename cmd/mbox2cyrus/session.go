@@ -48,20 +48,24 @@ func (s *session) open(c *cli.Context) (err error) {
 	if s.state, err = absolute(c.String(flagState)); err != nil {
 		return err
 	}
-	conf, err := absolute(c.String("imapd-conf"))
-	if err != nil {
-		return err
-	}
 	if s.host, err = mbox.OpenHost(s.opts.host); err != nil {
 		return err
 	}
-	s.cyrus, err = target.Open(c.Context, target.Options{IMAPDConf: conf, BinDir: c.String("cyrus-bin"), Partition: c.String("partition")})
-	if err != nil {
+	if s.cyrus, err = openCyrus(c); err != nil {
 		return err
 	}
 	s.cyrus.Rules.Charset = s.opts.charset
 	s.plan, err = plan.Build(s.host, s.cyrus.Rules, s.opts.selection)
 	return err
+}
+
+// openCyrus opens the Cyrus that the flags name.
+func openCyrus(c *cli.Context) (*target.Cyrus, error) {
+	conf, err := absolute(c.String("imapd-conf"))
+	if err != nil {
+		return nil, err
+	}
+	return target.Open(c.Context, target.Options{IMAPDConf: conf, BinDir: c.String("cyrus-bin"), Partition: c.String("partition")})
 }
 
 func (s *session) close() error {

@@ -6,6 +6,7 @@
 //	lock                 held (fcntl) by the one run that may write
 //	ledger.jsonl         the journal: one JSON object a line, only ever appended
 //	manifests/ID.tsv     one line a message of the mailbox with that unique id
+//	originals/ID/…       what was there of an adopted mailbox before it was filled
 //
 // The last line about a mailbox in the journal is its state. A line is synced
 // to disk before anything relies on it. A torn last line, as a crash leaves it,
@@ -15,14 +16,18 @@ package ledger
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -33,7 +38,11 @@ import (
 )
 
 // Version of the journal's format, in its first line. docs/ledger.md describes it.
-const Version = 1
+// Version 1, which is read too, had no undo: it lacks the states of one, and of
+// its mailboxes it is not known what was there before.
+const Version = 2
+
+const oldestVersion = 1
 
 const journalName = "ledger.jsonl"
 
@@ -49,6 +58,10 @@ const (
 	Filled State = "filled"
 	// Verified: Cyrus rebuilt its index and the index says what the source said.
 	Verified State = "verified"
+	// Undoing: the mailbox is being taken out of Cyrus again and may be half gone.
+	Undoing State = "undoing"
+	// Undone: Cyrus is as it was before the mailbox was begun. It is forgotten.
+	Undone State = "undone"
 )
 
 // RawName is a name from the UW host, any bytes. In JSON it is a string where
@@ -135,6 +148,11 @@ type Mailbox struct {
 	IndexID    *FileID          `json:"index_id,omitempty"` // cyrus.index as verified
 	IndexSHA1  string           `json:"index_sha1,omitempty"`
 	NewUIDVald bool             `json:"new_uidvalidity,omitempty"` // the source had none that could be kept
+
+	// What undo must know of the time before.
+	MadeDirs  []string    `json:"made_dirs,omitempty"`  // below the partition: those above Dir that were not there
+	Original  *Original   `json:"original,omitempty"`   // of an adopted mailbox
+	UserFiles []UserFiles `json:"user_files,omitempty"` // of an INBOX: what its user had besides mailboxes; the first has the subscriptions
 }
 
 // Run marks where a run began and with what.
@@ -161,13 +179,15 @@ type line struct {
 
 // Ledger is an open state directory.
 type Ledger struct {
-	dir  string
-	lock *os.File
+	dir     string
+	lock    *os.File
+	version int // of the journal's last part
 
 	mu    sync.Mutex
 	f     *os.File // nil: read only
 	boxes map[string]Mailbox
 	order []string
+	made  map[string]map[string]bool // partition -> directories that this program made, once
 }
 
 // ErrBusy is returned by Open when another run holds the state directory.
@@ -230,6 +250,9 @@ func (l *Ledger) open() error {
 	if err := l.f.Truncate(good); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
+	if l.version < Version {
+		return l.append(true, line{Ledger: Version})
+	}
 	return nil
 }
 
@@ -243,7 +266,7 @@ func Read(dir string) (*Ledger, error) {
 
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
-	l.boxes = map[string]Mailbox{}
+	l.boxes, l.made = map[string]Mailbox{}, map[string]map[string]bool{}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -268,8 +291,11 @@ func (l *Ledger) read(path string) (good int64, err error) {
 			}
 			return 0, fmt.Errorf("ledger %s: line %d at offset %d is damaged: %w", path, n, good, err)
 		}
-		if n == 1 && ln.Ledger != Version {
-			return 0, fmt.Errorf("ledger %s: version %d, this program writes and reads %d", path, ln.Ledger, Version)
+		if n == 1 || ln.Ledger != 0 { // a later one: a newer program went on with the journal
+			if ln.Ledger < oldestVersion || ln.Ledger > Version {
+				return 0, fmt.Errorf("ledger %s: line %d: version %d, this program reads %d to %d and writes %d", path, n, ln.Ledger, oldestVersion, Version, Version)
+			}
+			l.version = ln.Ledger
 		}
 		if ln.Mailbox != nil {
 			l.put(*ln.Mailbox)
@@ -279,10 +305,44 @@ func (l *Ledger) read(path string) (good int64, err error) {
 }
 
 func (l *Ledger) put(m Mailbox) {
-	if _, known := l.boxes[m.Name]; !known {
+	for _, dir := range m.MadeDirs {
+		l.putDir(m.Partition, dir)
+	}
+	for _, u := range m.UserFiles {
+		for _, dir := range u.MadeDirs {
+			l.putDir("", dir)
+		}
+	}
+	_, known := l.boxes[m.Name]
+	switch {
+	case m.State == Undone:
+		delete(l.boxes, m.Name)
+		l.order = slices.DeleteFunc(l.order, func(name string) bool { return name == m.Name })
+		return
+	case !known:
 		l.order = append(l.order, m.Name)
 	}
 	l.boxes[m.Name] = m
+}
+
+func (l *Ledger) putDir(partition, dir string) {
+	if l.made[partition] == nil {
+		l.made[partition] = map[string]bool{}
+	}
+	l.made[partition][dir] = true
+}
+
+// MadeDirs returns the directories above mailboxes that were not there before
+// this program, mailboxes that were undone included, the deepest first. They
+// are below the partition; with "", below Cyrus's configdirectory.
+func (l *Ledger) MadeDirs(partition string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	dirs := slices.Collect(maps.Keys(l.made[partition]))
+	slices.SortFunc(dirs, func(a, b string) int {
+		return cmp.Or(strings.Count(b, "/")-strings.Count(a, "/"), strings.Compare(a, b))
+	})
+	return dirs
 }
 
 // Mailbox returns what is known of a mailbox by Cyrus's internal name.

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/undo"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -19,10 +21,10 @@ import (
 // triage decides what each mailbox of a user needs, from what the ledger, Cyrus
 // and the source say now. An error means that nothing of the user may be
 // touched.
-func (e *Engine) triage(u *plan.User) ([]*mailbox, error) {
+func (e *Engine) triage(ctx context.Context, u *plan.User) ([]*mailbox, error) {
 	var boxes []*mailbox
 	add := func(name cyrusspool.Name, folder *plan.Folder) error {
-		m, err := e.triageOne(u, name, folder)
+		m, err := e.triageOne(ctx, u, name, folder)
 		if err != nil {
 			return err
 		}
@@ -66,7 +68,7 @@ func (e *Engine) checkStrangers(u *plan.User, boxes []*mailbox) error {
 	return nil
 }
 
-func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Folder) (*mailbox, error) {
+func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Name, folder *plan.Folder) (*mailbox, error) {
 	m := &mailbox{folder: folder}
 	rec, known := e.Ledger.Mailbox(string(name))
 	entry, inCyrus := e.Cyrus.Entry(name)
@@ -75,7 +77,7 @@ func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Fold
 		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID())
 		m.rec = e.newRecord(u, m)
 		m.todo = fill
-		return m, nil
+		return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 	case !known:
 		if err := e.mayAdopt(entry); err != nil {
 			return nil, err
@@ -84,7 +86,9 @@ func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Fold
 		m.rec = e.newRecord(u, m)
 		m.rec.Adopted = true
 		m.todo = fill
-		return m, nil
+		return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
+	case rec.State == ledger.Undoing:
+		return nil, fmt.Errorf("%s: an undo was cut off here; run undo again to end it", report.Quote(rec.Name))
 	}
 	m.rec = rec
 	if inCyrus && entry.UniqueID != rec.UniqueID {

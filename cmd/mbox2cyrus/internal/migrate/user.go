@@ -2,9 +2,11 @@ package migrate
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -76,7 +78,7 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 	var begun []ledger.Mailbox
 	for _, m := range j.boxes {
 		if m.todo == fill {
-			m.rec.State = ledger.Begun
+			m.rec.State, m.rec.IndexID = ledger.Begun, nil
 			begun = append(begun, m.rec)
 		}
 	}
@@ -168,12 +170,13 @@ func (e *Engine) prove(j *job, subscriptions string) error {
 		for _, p := range res.Problems {
 			e.Report.Problem(p)
 		}
+		m.rec.IndexID = &res.IndexID // as it was left, for undo, even if it is not what it must be
 		if len(res.Problems) == 0 {
-			m.rec.State, m.rec.IndexID = ledger.Verified, &res.IndexID
-			proved = append(proved, m.rec)
+			m.rec.State = ledger.Verified
 		}
+		proved = append(proved, m.rec)
 	}
-	if err := e.subscribe(j.user, subscriptions); err != nil {
+	if err := e.subscribe(j, subscriptions); err != nil {
 		return err
 	}
 	return e.Ledger.Set(proved...)
@@ -228,12 +231,31 @@ func (e *Engine) report(j *job) {
 
 // subscribe writes the user's subscriptions to path, when his INBOX has just
 // been entered (else path is empty: an earlier run did it). Subscriptions that
-// Cyrus has already stay: the user made them there.
-func (e *Engine) subscribe(u *plan.User, path string) error {
-	if path == "" || len(u.Subscriptions) == 0 {
+// Cyrus has already stay: the user made them there. The ledger knows of the file
+// before it is there, so that undo can tell it from one that the user made.
+func (e *Engine) subscribe(j *job, path string) error {
+	if path == "" || len(j.user.Subscriptions) == 0 {
 		return nil
 	}
-	subs := cyrusspool.Subscriptions{Form: cyrusspool.SubscriptionDBNames, Owner: u.ID, Names: u.Subscriptions}
+	subs := cyrusspool.Subscriptions{Form: cyrusspool.SubscriptionDBNames, Owner: j.user.ID, Names: j.user.Subscriptions}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	content, err := subs.Append(nil)
+	if err != nil {
+		return err
+	}
+	for _, m := range j.work() {
+		if m.rec.UserFiles == nil {
+			continue
+		}
+		m.rec.UserFiles[0].Subscriptions = fmt.Sprintf("%x", sha256.Sum256(content))
+		intent := m.rec
+		intent.State = ledger.Filled // a run that is cut off here comes back to this
+		if err := e.Ledger.Set(intent); err != nil {
+			return err
+		}
+	}
 	if err := subs.WriteFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner); !errors.Is(err, fs.ErrExist) {
 		return err
 	}

@@ -67,6 +67,7 @@ type Folder struct {
 	Bytes     int64  // of the messages as stored in Cyrus
 	Doubts    int64  // findings of the reader
 	Unchanged bool   // nothing to do: done by an earlier run
+	Outcome   string // what became of it, where counters do not say it: "removed", "archived in …"
 
 	UIDValidity uint32
 	UIDNext     uint32
@@ -118,6 +119,9 @@ func (f Folder) object() map[string]any {
 		"message_type": "folder", "mailbox": f.Mailbox,
 		"messages_found": f.Found, "messages_written": f.Written, "messages_verified": f.Verified, "messages_held": f.Held,
 		"bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.Doubts,
+	}
+	if f.Outcome != "" {
+		nameFields(m, "outcome", f.Outcome)
 	}
 	nameFields(m, "user", f.User)
 	nameFields(m, "folder", f.Folder)

@@ -1,0 +1,196 @@
+package undo
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cyrusspool"
+)
+
+// removeFiles removes what is on the disk of a user of whom Cyrus knows no more.
+func (u *Undoer) removeFiles(one *user) error {
+	for _, rec := range one.boxes {
+		if err := u.removeMailbox(rec); err != nil {
+			return fmt.Errorf("%s: %w", rec.Name, err)
+		}
+		for n, files := range rec.UserFiles {
+			if err := u.removeUserFiles(rec.UniqueID, n, files); err != nil {
+				return fmt.Errorf("files of the user of %s: %w", rec.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (u *Undoer) removeMailbox(rec ledger.Mailbox) (err error) {
+	partition := u.Cyrus.PartitionDir(rec.Partition)
+	d, err := cyrusspool.OpenDir(partition, rec.Dir)
+	if errors.Is(err, fs.ErrNotExist) && !rec.Adopted {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(u.empty(rec, d), d.Close()); err != nil {
+		return err
+	}
+	if rec.Adopted {
+		return nil
+	}
+	removed, err := cyrusspool.RemoveDir(partition, rec.Dir)
+	if err == nil && !removed {
+		err = fmt.Errorf("%s: %w", rec.Dir, unix.ENOTEMPTY)
+	}
+	return err
+}
+
+// empty takes the files out of a mailbox's directory: messages first and the index
+// last, so that what a kill leaves is a mailbox whose index can be recognised.
+func (u *Undoer) empty(rec ledger.Mailbox, d *os.File) error {
+	var keep []ledger.KeptFile
+	if rec.Adopted {
+		keep = rec.Original.Files
+		if err := u.putBack(rec.UniqueID, "", keep, d); err != nil {
+			return err
+		}
+	}
+	var own []string
+	err := unlinkEach(d, func(name string) bool {
+		if isMailboxFile(name) {
+			if _, was := keptSum(keep, name); !was {
+				own = append(own, name)
+			}
+			return false
+		}
+		return messageUID(name) > 0
+	})
+	if err != nil {
+		return err
+	}
+	slices.Sort(own) // cyrus.index behind cache and header
+	for _, name := range own {
+		if err := unlink(d, name); err != nil {
+			return err
+		}
+	}
+	return d.Sync()
+}
+
+// unlinkEach unlinks the regular files of a directory that are meant. Names are
+// collected a piece at a time, since a directory that changes while it is listed
+// may show an entry twice or not at all.
+func unlinkEach(d *os.File, meant func(name string) bool) error {
+	var names []string
+	err := eachEntry(d, func(e fs.DirEntry) error {
+		if e.Type().IsRegular() && meant(e.Name()) {
+			names = append(names, e.Name())
+		}
+		return nil
+	})
+	for _, name := range names {
+		if err == nil {
+			err = unlink(d, name)
+		}
+	}
+	return err
+}
+
+func unlink(d *os.File, name string) error {
+	err := unix.Unlinkat(int(d.Fd()), name, 0)
+	if err != nil && err != unix.ENOENT {
+		return &fs.PathError{Op: "unlink", Path: filepath.Join(d.Name(), name), Err: err}
+	}
+	return nil
+}
+
+// putBack writes kept files that are no longer as they were, each under another
+// name first.
+func (u *Undoer) putBack(id, mark string, files []ledger.KeptFile, d *os.File) error {
+	for _, k := range files {
+		sum, err := sumAt(d, k.Name)
+		if err == nil && sum != k.SHA256 {
+			err = u.putBackOne(id, mark+k.Name, k, d)
+		}
+		if err != nil {
+			return fmt.Errorf("putting back %s: %w", k.Name, err)
+		}
+	}
+	return nil
+}
+
+func (u *Undoer) putBackOne(id, kept string, k ledger.KeptFile, d *os.File) (err error) {
+	from, err := u.Ledger.OpenKept(id, kept)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	temporary := k.Name + ".NEW"
+	if err := unlink(d, temporary); err != nil {
+		return err
+	}
+	owner := u.Cyrus.Fresh.Owner
+	fd, err := unix.Openat(int(d.Fd()), temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return &fs.PathError{Op: "create", Path: temporary, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), filepath.Join(d.Name(), temporary))
+	_, err = io.Copy(f, from)
+	if err == nil {
+		err = f.Chmod(owner.FileMode.Perm())
+	}
+	if err == nil && owner.UID >= 0 {
+		err = f.Chown(owner.UID, owner.GID)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	sum, err := sumAt(d, temporary)
+	if err != nil {
+		return err
+	}
+	if sum != k.SHA256 {
+		return errors.New("the copy in the state directory is not what was kept")
+	}
+	if err := unix.Renameat(int(d.Fd()), temporary, int(d.Fd()), k.Name); err != nil {
+		return &fs.PathError{Op: "rename", Path: temporary, Err: err}
+	}
+	return nil
+}
+
+// removeUserFiles removes what was put beside a user's mailboxes, and puts back
+// what Cyrus derived from them: check found that nothing else is there.
+func (u *Undoer) removeUserFiles(id string, n int, files ledger.UserFiles) (err error) {
+	d, err := cyrusspool.OpenDir(u.Cyrus.ConfigDir, files.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	var back []ledger.KeptFile
+	for _, k := range files.Files {
+		if fileKind(files, k.Name) == derived {
+			back = append(back, k)
+		}
+	}
+	if err := u.putBack(id, keptUserFile(n), back, d); err != nil {
+		return err
+	}
+	err = unlinkEach(d, func(name string) bool {
+		_, was := keptSum(files.Files, name)
+		return belongs(files, name) && !was && fileKind(files, name) != other
+	})
+	return errors.Join(err, d.Sync())
+}
