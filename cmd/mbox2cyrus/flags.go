@@ -28,6 +28,9 @@ const (
 	flagLevel  = "level"
 )
 
+// inspectName is the command that shows every doubt of a file.
+const inspectName = "inspect"
+
 func env(name string) []string {
 	return []string{"MBOX2CYRUS_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
 }
@@ -152,7 +155,8 @@ func readNames(path string) (names []string, err error) {
 // reporter makes the reporter of a command, and what closes its log.
 func (p *program) reporter(c *cli.Context) (*report.Reporter, func() error, error) {
 	opts := report.Options{Stdout: p.stdout, Stderr: p.stderr, JSON: c.Bool("json"), Quiet: c.Bool("quiet"),
-		Command: c.Command.Name, SourceRoot: c.String("source-root"), DryRun: c.Bool(flagDryRun)}
+		Command: c.Command.Name, SourceRoot: c.String("source-root"), DryRun: c.Bool(flagDryRun),
+		Everything: c.Command.Name == inspectName}
 	level, ok := report.ParseLevel(c.String("log-level"))
 	if !ok && c.IsSet("log-level") {
 		return nil, nil, usagef("--log-level %s: debug, info, warn or error", c.String("log-level"))

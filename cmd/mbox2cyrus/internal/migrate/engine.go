@@ -119,7 +119,7 @@ func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Conte
 		}
 		for _, j := range batch {
 			e.report(j)
-			e.Report.User()
+			e.Report.User(j.user.Name)
 		}
 	} // else stopped: the next run goes on from the ledger
 	for _, j := range batch {
@@ -173,7 +173,7 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 	if err == nil {
 		e.report(j)
 	}
-	e.Report.User()
+	e.Report.User(u.Name)
 	e.Progress.UserDone(u.Name)
 	return nil
 }

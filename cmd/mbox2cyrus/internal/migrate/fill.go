@@ -87,7 +87,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		return err
 	}
 	// Only now, so that a folder that had to be read anew is reported once.
-	m.doubts = len(res.Problems)
+	m.doubts = res.Doubts
 	for _, p := range res.Problems {
 		e.Report.Problem(p)
 	}

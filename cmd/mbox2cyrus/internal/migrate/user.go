@@ -25,7 +25,7 @@ type mailbox struct {
 
 	written  int64
 	verified int64
-	doubts   int
+	doubts   map[string]int64
 	goMbox   source.Prediction
 }
 
@@ -220,7 +220,7 @@ func (e *Engine) report(j *job) {
 		}
 		e.Report.Folder(report.Folder{
 			User: j.user.Name, Folder: m.folderName(), Mailbox: m.rec.Name,
-			Found: m.rec.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: int64(m.doubts),
+			Found: m.rec.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
 			Unchanged: m.todo == nothing, UIDValidity: m.rec.UIDValid, UIDNext: m.rec.UIDNext,
 		})
 	}

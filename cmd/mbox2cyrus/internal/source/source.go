@@ -31,7 +31,8 @@ type Result struct {
 	Keywords    []string
 	Bytes       map[string]int64 // of the file, by reason; they add up to its size
 	GoMbox      Prediction
-	Problems    []report.Problem // the reader's findings
+	Problems    []report.Problem // the reader's findings, not more than some of a kind
+	Doubts      map[string]int64 // the number of findings by kind
 }
 
 // Each is called for every message, with the folder's keyword list: the list is
@@ -82,10 +83,14 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 		return res, err
 	}
 	res.ID = ledger.NewFileID(id)
-	mailbox, err := folder.Mailbox(mbox.Options{
-		Location: s.Location,
-		Findings: func(f mbox.Finding) { res.Problems = append(res.Problems, problem(f)) },
-	})
+	var found findings
+	defer func() {
+		if err == nil {
+			err = found.locate(folder.TextFile)
+		}
+		res.Problems, res.Doubts = found.result(), found.kinds
+	}()
+	mailbox, err := folder.Mailbox(mbox.Options{Location: s.Location, Findings: found.add})
 	if err != nil {
 		return res, err
 	}
@@ -145,9 +150,4 @@ func fileOf(name string) string {
 		return ""
 	}
 	return report.Quote(name) + " "
-}
-
-func problem(f mbox.Finding) report.Problem {
-	return report.Problem{Severity: report.Note, Offset: f.Offset, Kind: string(f.Kind), Text: f.Text,
-		Routine: f.Kind == mbox.KindPseudoMessage}
 }
