@@ -102,6 +102,11 @@ func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Fold
 	case rec.State == ledger.Begun, rec.State == ledger.Filled && !same:
 		m.rec.User, m.rec.Folder = ledger.RawName(u.Name), ledger.RawName(m.folderName())
 		m.todo = fill
+		if rec.Previous != "" { // a later pass was cut off
+			prev := rec
+			prev.Manifest = rec.Previous
+			m.prev = &prev
+		}
 	case rec.State == ledger.Filled:
 		m.todo = enter
 	case !inCyrus:
@@ -128,7 +133,8 @@ func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error
 	case e.Running:
 		e.leave(u, m, "source-changed", "the folder changed since it was migrated; stop Cyrus and run again to bring the changes")
 	default:
-		m.todo = fill // Cyrus has not touched it: it is written anew
+		prev := m.rec
+		m.todo, m.prev, m.update = fill, &prev, true // Cyrus has not touched it
 	}
 	return nil
 }

@@ -22,6 +22,8 @@ type mailbox struct {
 	entry  reconstruct.Entry
 	rec    ledger.Mailbox
 	todo   action
+	prev   *ledger.Mailbox // what an earlier pass made of it, to be changed into what the source is now
+	update bool            // and Cyrus's files are as that pass left them
 
 	written  int64
 	verified int64
@@ -77,6 +79,10 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 	for _, m := range j.boxes {
 		if m.todo == fill {
 			m.rec.State = ledger.Begun
+			if m.prev != nil {
+				m.rec.Previous = m.prev.Manifest
+				m.rec.Manifest = otherManifest(m.rec)
+			}
 			begun = append(begun, m.rec)
 		}
 	}
@@ -98,6 +104,15 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 		}
 	}
 	return nil
+}
+
+// otherManifest is the name of a manifest that takes turns with the one of the pass
+// before, which is needed until the new one is verified.
+func otherManifest(rec ledger.Mailbox) string {
+	if first := rec.UniqueID + ".tsv"; rec.Previous != first {
+		return first
+	}
+	return rec.UniqueID + ".1.tsv"
 }
 
 // settle makes filled mailboxes durable, and then their state.
@@ -159,6 +174,7 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 // manifests, and gives him his subscriptions.
 func (e *Engine) prove(j *job, subscriptions string) error {
 	var proved []ledger.Mailbox
+	var old []string // manifests
 	for _, m := range j.work() {
 		res, err := verify.Index(e.Ledger, m.rec, e.dir(m))
 		if err != nil {
@@ -170,13 +186,25 @@ func (e *Engine) prove(j *job, subscriptions string) error {
 		}
 		if len(res.Problems) == 0 {
 			m.rec.State, m.rec.IndexID = ledger.Verified, &res.IndexID
+			if m.rec.Previous != "" {
+				old = append(old, m.rec.Previous)
+				m.rec.Previous = ""
+			}
 			proved = append(proved, m.rec)
 		}
 	}
 	if err := e.subscribe(j.user, subscriptions); err != nil {
 		return err
 	}
-	return e.Ledger.Set(proved...)
+	if err := e.Ledger.Set(proved...); err != nil {
+		return err
+	}
+	for _, name := range old {
+		if err := e.Ledger.RemoveManifest(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // secondOpinion lets go-mbox, an independent reader, count the folder that was

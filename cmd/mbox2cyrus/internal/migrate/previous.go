@@ -1,0 +1,164 @@
+package migrate
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/mbox"
+)
+
+// previous is what an earlier pass made of a folder that has changed since. Messages
+// that are as they were keep their UIDs and their files.
+type previous struct {
+	rec      ledger.Mailbox // as the earlier pass left it
+	manifest *ledger.ManifestReader
+	next     ledger.Message
+	err      error // of next
+
+	// uids are those of the messages in the order of the source, where it does not keep
+	// any: those of the earlier pass, and new ones above them. nil: the source's own
+	// UIDs are taken.
+	uids []uint32
+	id   ledger.FileID // of the source, when uids were given
+}
+
+// openPrevious reads what the earlier pass left, and, where the source has no UIDs of
+// its own, the source too, to give it those that it had.
+func (e *Engine) openPrevious(ctx context.Context, u *plan.User, m *mailbox) (p *previous, err error) {
+	p = &previous{rec: *m.prev}
+	if m.folder != nil {
+		if err := p.giveUIDs(ctx, e, u, m.folder.File); err != nil {
+			return nil, err
+		}
+	}
+	if p.manifest, err = e.Ledger.OpenManifest(p.rec.Manifest); err != nil {
+		return nil, err
+	}
+	p.advance()
+	return p, nil
+}
+
+func (p *previous) close() error {
+	if p == nil || p.manifest == nil {
+		return nil
+	}
+	return p.manifest.Close()
+}
+
+func (p *previous) advance() { p.next, p.err = p.manifest.Next() }
+
+// lookup returns what the earlier pass had under uid, which must rise from call to call.
+func (p *previous) lookup(uid uint32) (m ledger.Message, ok bool, err error) {
+	for p.err == nil && p.next.UID < uid {
+		p.advance()
+	}
+	if p.err != nil {
+		if p.err == io.EOF {
+			return m, false, nil
+		}
+		return m, false, p.err
+	}
+	return p.next, p.next.UID == uid, nil
+}
+
+// known is one message of the earlier pass.
+type known struct {
+	guid [20]byte
+	uid  uint32
+}
+
+func compareKnown(a, b known) int {
+	if c := bytes.Compare(a.guid[:], b.guid[:]); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.uid, b.uid)
+}
+
+// giveUIDs finds out whether the source has a UIDVALIDITY. If not, every message with
+// the bytes of one that the earlier pass had, and after it in the folder, has its UID,
+// and the others are new.
+func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox.File) error {
+	src := *e.Source
+	src.Progress = nil // these bytes are counted when they are converted
+	if !p.rec.NewUIDVald {
+		res, err := src.Read(ctx, u.User, f, nil)
+		if err != nil || res.UIDValidity != 0 {
+			return err
+		}
+	}
+	all, err := knownMessages(e.Ledger, p.rec.Manifest)
+	if err != nil {
+		return err
+	}
+	uids := []uint32{}
+	last, next := uint32(0), p.rec.UIDNext
+	sum := sha1.New()
+	res, err := src.Read(ctx, u.User, f, func(m *mbox.Message, _ []string) error {
+		sum.Reset()
+		if _, err := m.WriteTo(sum); err != nil {
+			return err
+		}
+		k := known{uid: last + 1}
+		sum.Sum(k.guid[:0])
+		i, _ := slices.BinarySearchFunc(all, k, compareKnown)
+		if i < len(all) && all[i].guid == k.guid {
+			last = all[i].uid
+			uids = append(uids, last)
+			return nil
+		}
+		if next == 0 || next > maxUID {
+			return errors.New("no UIDs are left")
+		}
+		uids = append(uids, next)
+		next++
+		return nil
+	})
+	if err != nil || res.UIDValidity != 0 {
+		return err
+	}
+	p.uids, p.id = uids, res.ID
+	return nil
+}
+
+// maxUID leaves room for UIDNEXT in 32 bits.
+const maxUID = 1<<32 - 2
+
+// knownMessages are the messages of a manifest, sorted.
+func knownMessages(l *ledger.Ledger, name string) (all []known, err error) {
+	manifest, err := l.OpenManifest(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, manifest.Close()) }()
+	for {
+		m, err := manifest.Next()
+		if err == io.EOF {
+			slices.SortFunc(all, compareKnown)
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, known{m.GUID, m.UID})
+	}
+}
+
+// uid returns the UID that the nth message of the source (from 0) gets.
+func (p *previous) uid(n int64, m *mbox.Message) (uint32, error) {
+	if p == nil || p.uids == nil {
+		return m.UID, nil
+	}
+	if n >= int64(len(p.uids)) {
+		return 0, fmt.Errorf("more messages than a moment ago: %w", source.ErrChanged)
+	}
+	return p.uids[n], nil
+}
