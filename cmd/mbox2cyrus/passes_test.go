@@ -138,6 +138,12 @@ func TestLaterPass(t *testing.T) {
 	h.write("home/joe/mail/fresh", letter(1))
 	migrate(4) // INBOX 2, work 1, fresh 1
 
+	spool := snapshot(t, srv.Spool)
+	migrate(0)
+	if diff := diffSnapshots(spool, snapshot(t, srv.Spool)); diff != "" {
+		t.Errorf("a pass without changes touched the spool: %s", diff)
+	}
+
 	after := messageFiles(t, srv)
 	kept := 0
 	for path, ino := range before {

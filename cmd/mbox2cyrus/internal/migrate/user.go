@@ -142,12 +142,12 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 		return err
 	}
 	var entries []reconstruct.Entry
-	var ids []string
+	byUser := map[string][]reconstruct.Entry{}
 	for _, j := range batch {
-		ids = append(ids, j.user.ID)
 		for _, m := range j.work() {
 			m.entry.UIDValidity = m.rec.UIDValid
 			entries = append(entries, m.entry)
+			byUser[j.user.ID] = append(byUser[j.user.ID], m.entry)
 		}
 	}
 	// A Cyrus program that is killed half-way leaves more to put right than
@@ -157,7 +157,7 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 	if err != nil {
 		return err
 	}
-	rep, err := e.Cyrus.Reconstruct(ctx, ids, entries)
+	rep, err := e.Cyrus.Reconstruct(ctx, byUser)
 	e.complaints(batch, rep)
 	if err != nil {
 		return err
