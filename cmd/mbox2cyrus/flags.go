@@ -26,6 +26,8 @@ const (
 	flagDryRun = "dry-run"
 	flagState  = "state"
 	flagLevel  = "level"
+
+	flagFromDates = "from-dates"
 )
 
 // inspectName is the command that shows every doubt of a file.
@@ -55,6 +57,7 @@ func sourceFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "exclude-user", Usage: "not this `NAME` (may be repeated)", EnvVars: env("exclude-user")},
 		&cli.IntFlag{Name: "min-uid", Value: 500, Usage: "users from this uid `N` on", EnvVars: env("min-uid")},
 		timezoneFlag(),
+		fromDatesFlag(),
 		stringFlag("filename-charset", "ISO-8859-1", "`CHARSET` of 8-bit folder names that are not UTF-8"),
 		&cli.IntFlag{Name: "jobs", Value: runtime.NumCPU(), Usage: "users at a time `N`", EnvVars: env("jobs")},
 	}
@@ -62,6 +65,10 @@ func sourceFlags() []cli.Flag {
 
 func timezoneFlag() cli.Flag {
 	return stringFlag("source-timezone", "", "`ZONE` of the UW host, as in Europe/Vienna, for dates that name none (default: this machine's)")
+}
+
+func fromDatesFlag() cli.Flag {
+	return stringFlag(flagFromDates, "local", "From_ dates that name no zone are `WHAT`: local (to the UW host) or utc; plan measures it")
 }
 
 // cyrusFlags say which Cyrus is meant and where the record of the work lies.
@@ -87,7 +94,8 @@ func outputFlags() []cli.Flag {
 type sourceOptions struct {
 	host      mbox.HostOptions
 	selection plan.Selection
-	location  *time.Location
+	zone      *time.Location    // of the host
+	location  *time.Location    // that From_ dates are read in: zone, or UTC
 	charset   encoding.Encoding // of folder names
 	jobs      int
 }
@@ -108,7 +116,7 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	}
 	slices.Sort(o.selection.Users)
 	o.selection.Users = slices.Compact(o.selection.Users)
-	if o.location, err = parseZone(c); err != nil {
+	if o.zone, o.location, err = parseZone(c); err != nil {
 		return o, err
 	}
 	charset, err := ianaindex.IANA.Encoding(c.String("filename-charset"))
@@ -122,16 +130,22 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	return o, nil
 }
 
-func parseZone(c *cli.Context) (*time.Location, error) {
-	zone := c.String("source-timezone")
-	if zone == "" {
-		return time.Local, nil
+// parseZone returns the zone of the host and the one that its From_ dates are in.
+func parseZone(c *cli.Context) (zone, location *time.Location, err error) {
+	zone = time.Local
+	if name := c.String("source-timezone"); name != "" {
+		if zone, err = time.LoadLocation(name); err != nil {
+			return nil, nil, usagef("--source-timezone %s: %v", name, err)
+		}
 	}
-	loc, err := time.LoadLocation(zone)
-	if err != nil {
-		return nil, usagef("--source-timezone %s: %v", zone, err)
+	switch what := c.String(flagFromDates); what {
+	case "local":
+		return zone, zone, nil
+	case "utc":
+		return zone, time.UTC, nil
+	default:
+		return nil, nil, usagef("--%s %s: local or utc", flagFromDates, what)
 	}
-	return loc, nil
 }
 
 func readNames(path string) (names []string, err error) {

@@ -26,12 +26,12 @@ func (p *program) inspectCommand() *cli.Command {
 		Name:      inspectName,
 		Usage:     "what one mailbox file holds, message by message, with every doubt",
 		ArgsUsage: "FILE...",
-		Flags:     append([]cli.Flag{timezoneFlag()}, outputFlags()...),
+		Flags:     append([]cli.Flag{timezoneFlag(), fromDatesFlag()}, outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			if !c.Args().Present() {
 				return usagef("inspect wants at least one mailbox file")
 			}
-			loc, err := parseZone(c)
+			_, loc, err := parseZone(c)
 			if err != nil {
 				return err
 			}

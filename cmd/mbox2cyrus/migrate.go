@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/migrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -55,12 +56,14 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		return err
 	}
 	d := p.progress(c, s)
+	s.dates = calibrate.New(s.opts.location, s.opts.zone)
 	e.Source, e.Progress = s.source(d), d
 	for _, pr := range s.plan.Problems {
 		s.report.Problem(pr)
 	}
 	err = e.Run(c.Context, s.plan)
 	d.Stop(s.report, p.stderr)
+	s.sayDates(false)
 	if err != nil && p.caught.exitCode() == 0 {
 		s.report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "run-failed", Text: err.Error()})
 	}

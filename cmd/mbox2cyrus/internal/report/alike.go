@@ -21,6 +21,7 @@ type alike struct {
 	explained map[string]bool             // kinds
 	users     map[string]map[string]tally // by user who is being worked on, by kind
 	notes     map[string]tally            // of all users, by kind
+	hid       bool                        // something was not shown, and said so
 }
 
 // tally counts problems that were shown, and others that were not.
@@ -88,6 +89,7 @@ func (a *alike) endUser(name string) string {
 	if hidden == "" {
 		return ""
 	}
+	a.hid = true
 	return fmt.Sprintf("mbox2cyrus: user %s: more of the same, not shown:%s", Quote(name), hidden)
 }
 
@@ -99,7 +101,11 @@ func (a *alike) end() (lines []string) {
 		}
 	}
 	if hidden := hiddenOf(a.notes); hidden != "" {
-		lines = append(lines, fmt.Sprintf("mbox2cyrus: notes beyond the first %d of a kind, not shown:%s (--json and --log-file have all)", notesOfHost, hidden))
+		lines = append(lines, fmt.Sprintf("mbox2cyrus: notes beyond the first %d of a kind, not shown:%s", notesOfHost, hidden))
+		a.hid = true
+	}
+	if a.hid {
+		lines = append(lines, "mbox2cyrus: --json and --log-file have every problem")
 	}
 	return lines
 }

@@ -64,7 +64,7 @@ func TestNothingIsHiddenAndForgotten(t *testing.T) {
 	var hidden int64
 	for _, line := range a.end() {
 		_, list, _ := strings.Cut(line, "not shown:")
-		fields := strings.Fields(strings.Split(list, " (")[0])
+		fields := strings.Fields(list)
 		for i := 1; i < len(fields); i += 2 {
 			var n int64
 			if _, err := fmt.Sscan(fields[i], &n); err != nil {

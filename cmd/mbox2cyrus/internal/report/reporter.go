@@ -194,7 +194,7 @@ func (r *Reporter) Folder(f Folder) {
 		r.sum.UnchangedFolders++
 	}
 	r.emit(Info, f.object())
-	if r.opts.Quiet {
+	if r.opts.Quiet || r.opts.Command == "inspect" { // which shows it in its own way
 		return
 	}
 	found := count(f.Found, "message")
@@ -300,6 +300,8 @@ func (s Summary) text() string {
 	case s.Command == "verify":
 		fmt.Fprintf(&b, "%s, %s: %s found, %d verified; %d bytes",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Verified, s.Bytes)
+	case s.Command == "inspect":
+		fmt.Fprintf(&b, "%s: %s, %d bytes", count(s.Folders, "mailbox file"), count(s.Found, "message"), s.Bytes)
 	default:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes; nothing was written",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes)
@@ -329,6 +331,9 @@ func verdict(code int, command string, dryRun bool) string {
 	case ExitOK:
 		if command == "plan" || dryRun {
 			return "planned"
+		}
+		if command == "inspect" {
+			return "read"
 		}
 		return "everything arrived and was proved"
 	case ExitAttention:

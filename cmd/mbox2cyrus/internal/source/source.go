@@ -10,6 +10,7 @@ import (
 	"io"
 	"time"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/mbox"
@@ -20,6 +21,7 @@ type Source struct {
 	Host     *mbox.Host
 	Location *time.Location // zone of From_ dates that name none
 	Progress func(bytes, messages int64)
+	Dates    *calibrate.Sample // gets messages of every folder; may be nil
 }
 
 // Result is what one folder held.
@@ -95,6 +97,7 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 		return res, err
 	}
 	var read int64
+	dates := s.Dates.Folder()
 	for {
 		if err := ctx.Err(); err != nil {
 			return res, err
@@ -107,6 +110,7 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 			return res, err
 		}
 		res.Messages++
+		dates.Add(m)
 		if each != nil {
 			if err := each(m, mailbox.Keywords()); err != nil {
 				return res, fmt.Errorf("message at %soffset %d: %w", fileOf(m.File), m.Offset, err)
