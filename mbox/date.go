@@ -17,6 +17,7 @@ const (
 	Received                        // the top Received field
 	DateHeader                      // the Date field
 	FileTime                        // the time the file was last modified
+	RecordLine                      // best again: what mbx, tenex and mtx write before a message
 )
 
 func (s DateSource) String() string {
@@ -29,6 +30,8 @@ func (s DateSource) String() string {
 		return "received"
 	case DateHeader:
 		return "date-header"
+	case RecordLine:
+		return "record-line"
 	}
 	return "file-time"
 }
@@ -75,10 +78,14 @@ func parseStamp(line []byte, f fromLine) (s stamp) {
 		}
 		copy(s.zone[:], at(f.zone+1, n))
 	}
-	s.valid = ok == [6]bool{true, true, true, true, true, true} &&
-		s.year >= 1970 && s.year <= 2097 && s.hour < 24 && s.min < 60 && s.sec <= 60 &&
-		s.day >= 1 && s.day <= time.Date(s.year, s.month+1, 0, 0, 0, 0, 0, time.UTC).Day()
+	s.valid = ok == [6]bool{true, true, true, true, true, true} && s.possible()
 	return s
+}
+
+// possible reports whether there is such a date and time, between 1970 and 2097.
+func (s *stamp) possible() bool {
+	return s.year >= 1970 && s.year <= 2097 && s.hour < 24 && s.min < 60 && s.sec <= 60 &&
+		s.day >= 1 && s.day <= time.Date(s.year, s.month+1, 0, 0, 0, 0, 0, time.UTC).Day()
 }
 
 // parseMonth knows the English abbreviations in any case.
