@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 )
 
@@ -267,5 +270,140 @@ func TestLaterPassKilled(t *testing.T) {
 		if have != want || len(v.Messages) != len(all[i]) {
 			t.Errorf("%s: %d messages, %d with a UID of the first pass; want %d and %d", name, len(v.Messages), have, len(all[i]), want)
 		}
+	}
+}
+
+// useCyrus serves while a client of joe does something.
+func useCyrus(t *testing.T, srv *cyrustest.Server, do func(c *imapclient.Client) error) {
+	t.Helper()
+	if err := srv.AddUser("joe", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := srv.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	c, err := imapclient.DialInsecure(srv.IMAPAddr(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Login("joe", "secret").Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := do(c); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Logout().Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// appendAndFlag is what a user does in his INBOX: he gets a message and flags the first.
+func appendAndFlag(c *imapclient.Client) error {
+	const text = "Subject: came to Cyrus\r\n\r\nhello\r\n"
+	cmd := c.Append("INBOX", int64(len(text)), nil)
+	if _, err := cmd.Write([]byte(text)); err != nil {
+		return err
+	}
+	if err := cmd.Close(); err != nil {
+		return err
+	}
+	if _, err := cmd.Wait(); err != nil {
+		return err
+	}
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		return err
+	}
+	return c.Store(imap.UIDSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagFlagged}}, nil).Close()
+}
+
+// TestConflict: both the folder and the mailbox changed since the first pass.
+func TestConflict(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h.write("var/mail/joe", letter(1)+letter(2))
+	if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	useCyrus(t, srv, appendAndFlag)
+	h.write("var/mail/joe", letter(2)+letter(3)+letter(3))
+
+	spool := snapshot(t, srv.Spool)
+	if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 2 || len(o.problems("source-changed")) != 1 {
+		t.Fatalf("exit code %d, want 2\n%s", o.code, o.stderr)
+	}
+	if diff := diffSnapshots(spool, snapshot(t, srv.Spool)); diff != "" {
+		t.Errorf("the mailbox was not left alone: %s", diff)
+	}
+	for range 2 { // the second time there is nothing to do
+		if o := runJSON(t, append([]string{"migrate", "--on-conflict", "append"}, args...)...); o.code != 0 {
+			t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+		}
+		if o := runJSON(t, append([]string{"verify", "--level", "content"}, args...)...); o.code != 0 {
+			t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
+		}
+	}
+	// Message 1 was expunged on the UW host, and is Cyrus's to keep now.
+	want := []string{`1 \Flagged 22`, "2  22", "3  33", "4  22", "5  22"}
+	if got := describe(serve(t, srv)["INBOX"]); !slices.Equal(got, want) {
+		t.Errorf("INBOX: %q, want %q", got, want)
+	}
+	h.write("var/mail/joe", letter(2)+letter(3)+letter(3)+letter(4))
+	if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if got := describe(serve(t, srv)["INBOX"]); !slices.Equal(got, append(want, "6  22")) {
+		t.Errorf("INBOX: %q", got)
+	}
+}
+
+// TestMerge: the user has mail in Cyrus already, in use there.
+func TestMerge(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	old := newPassHost(t)
+	old.write("var/mail/joe", letter(1)+letter(2))
+	old.write("home/joe/mail/work", letter(1))
+	if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, old.root, filepath.Join(t.TempDir(), "old"))...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	useCyrus(t, srv, appendAndFlag)
+
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1)+letter(7, "Status: RO"))
+	h.write("home/joe/mail/play", letter(1))
+	args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	before := snapshot(t, srv.Spool)
+	if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 1 {
+		t.Fatalf("without --merge: exit code %d\n%s", o.code, o.stderr)
+	}
+	if diff := diffSnapshots(before, snapshot(t, srv.Spool)); diff != "" {
+		t.Errorf("a refused user was touched: %s", diff)
+	}
+	for range 2 { // the second time there is nothing to do
+		if o := runJSON(t, append([]string{"migrate", "--merge"}, args...)...); o.code != 0 {
+			t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+		}
+	}
+	if o := runJSON(t, append([]string{"verify", "--level", "content"}, args...)...); o.code != 0 {
+		t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
+	}
+	after := snapshot(t, srv.Spool)
+	for path, s := range before {
+		if strings.HasSuffix(path, ".") && after[path] != s {
+			t.Errorf("%s, a message that was there, is not as it was", path)
+		}
+	}
+	views := serve(t, srv)
+	if got, want := describe(views["INBOX"]), []string{`1 \Flagged 22`, "2  22", "3  33", "4  22", `5 \Seen 22`}; !slices.Equal(got, want) {
+		t.Errorf("INBOX: %q, want %q", got, want)
+	}
+	if len(views["work"].Messages) != 1 || len(views["play"].Messages) != 1 {
+		t.Errorf("work %q, play %q", describe(views["work"]), describe(views["play"]))
 	}
 }

@@ -136,6 +136,7 @@ type Mailbox struct {
 	IndexSHA1  string           `json:"index_sha1,omitempty"`
 	NewUIDVald bool             `json:"new_uidvalidity,omitempty"` // the source had none that could be kept
 	Assigned   bool             `json:"assigned,omitempty"`        // UIDs are not the source's: those of an earlier pass were kept
+	FirstUID   uint32           `json:"first_uid,omitempty"`       // of our messages, in a mailbox to which they were appended
 	Previous   string           `json:"previous,omitempty"`        // manifest of the pass before, until this one is verified
 }
 

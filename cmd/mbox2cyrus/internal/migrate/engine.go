@@ -29,6 +29,12 @@ type Engine struct {
 	// Running says that a Cyrus master serves this configuration now, so that
 	// nothing which it could have open may be touched.
 	Running bool
+	// Merge allows users who have mail in Cyrus already: what they have on the UW host
+	// is appended to it.
+	Merge bool
+	// AppendOnConflict says what to do where both the folder and the mailbox in Cyrus
+	// changed since an earlier pass: append what is new in the folder, or leave both.
+	AppendOnConflict bool
 }
 
 // Run migrates the users of a plan, the largest first. It returns an error only

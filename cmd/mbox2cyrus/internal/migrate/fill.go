@@ -1,12 +1,15 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha1"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -39,16 +42,21 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		return err
 	}
 	f.header = &header
-	if m.prev != nil {
+	if m.prev != nil && !m.append {
 		if f.prev, err = e.openPrevious(ctx, u, m); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, f.prev.close()) }()
 	}
+	defer func() { err = errors.Join(err, f.prev.close()) }()
 	if err := f.open(e); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.w.Close()) }()
+	if m.append {
+		if f.prev, err = e.openAppend(ctx, u, m, f.w.Old()); err != nil {
+			return err
+		}
+	}
 	if f.manifest, err = e.Ledger.CreateManifest(m.rec.Manifest); err != nil {
 		return err
 	}
@@ -81,11 +89,18 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	}
 	m.written, m.goMbox = f.written, res.GoMbox
 
-	if err := f.w.Commit(f.indexHeader(), header); err != nil {
-		return err
-	}
 	closed = true
 	if err := f.manifest.Close(); err != nil {
+		return err
+	}
+	if m.prev != nil {
+		// Cyrus knows the mailbox: after a power cut, the next run must find either the
+		// old index or the manifest that tells the new one.
+		if err := cyrusspool.SyncFS(e.Ledger.ManifestDir()); err != nil {
+			return err
+		}
+	}
+	if err := f.w.Commit(f.indexHeader(), header); err != nil {
 		return err
 	}
 	// Only now, so that a folder that had to be read anew is reported once.
@@ -103,7 +118,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 // open opens the mailbox in Cyrus's partition for writing.
 func (f *filler) open(e *Engine) (err error) {
 	partition := e.Cyrus.PartitionDir(f.rec.Partition)
-	if f.update {
+	if f.update || f.append {
 		if f.w, err = cyrusspool.UpdateMailbox(partition, f.rec.Dir, e.Cyrus.Fresh.Owner); err != nil {
 			return err
 		}
@@ -125,6 +140,11 @@ func (f *filler) identity(res *source.Result) error {
 		if !f.prev.id.Equal(res.ID) {
 			return source.ErrChanged
 		}
+		if f.append {
+			old := f.old.index.Header()
+			rec.Assigned, rec.NewUIDVald, rec.UIDValid, rec.UIDNext = true, false, old.UIDValidity, max(old.LastUID+1, f.next)
+			return nil
+		}
 		rec.Assigned, rec.UIDValid, rec.UIDNext = true, f.prev.rec.UIDValid, max(f.prev.rec.UIDNext, f.next)
 	case rec.NewUIDVald:
 		rec.UIDValid, rec.UIDNext = uint32(now().Unix()), res.UIDNext
@@ -142,7 +162,10 @@ func (f *filler) indexHeader() (h cyrusspool.IndexHeader) {
 		h = f.old.index.Header()
 		h.HighestModSeq = f.modseq
 	}
-	h.UIDValidity, h.LastUID, h.RecentUID = f.rec.UIDValid, f.rec.UIDNext-1, f.recent
+	h.UIDValidity, h.LastUID = f.rec.UIDValid, f.rec.UIDNext-1
+	if !f.append { // else what is \Recent is Cyrus's affair
+		h.RecentUID = f.recent
+	}
 	if f.written > 0 {
 		h.LastAppend = now().Unix()
 	}
@@ -152,7 +175,7 @@ func (f *filler) indexHeader() (h cyrusspool.IndexHeader) {
 // header is the cyrus.header to start from: of a mailbox that Cyrus or an earlier
 // pass made, its own, so that its quota root and access rights stay.
 func (e *Engine) header(m *mailbox) (cyrusspool.Header, error) {
-	if !m.rec.Adopted && !m.update {
+	if !m.rec.Adopted && !m.update && !m.append {
 		return e.Cyrus.Header(m.entry), nil
 	}
 	raw, err := os.ReadFile(filepath.Join(e.dir(m), "cyrus.header"))
@@ -244,7 +267,7 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 		f.recent = max(f.recent, uid)
 	}
 	if f.prev != nil && f.prev.uids != nil {
-		if uid >= f.prev.rec.UIDNext { // may come before an old one in the folder
+		if uid >= f.prev.from || f.append { // may come before an old one in the folder
 			f.new = append(f.new, msg)
 			return nil
 		}
@@ -255,6 +278,12 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 
 // write makes sure that the message file is there.
 func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
+	if f.append && msg.UID < f.prev.from {
+		sum := sha1.New()
+		msg.Size, err = m.WriteTo(sum)
+		sum.Sum(msg.GUID[:0])
+		return err
+	}
 	var had ledger.Message
 	expected := false
 	if f.update && msg.UID < f.prev.rec.UIDNext && !(f.read == 1 && msg.UID > f.prev.next.UID) {
@@ -279,12 +308,39 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 
 // flush adds what had to wait for messages with lower UIDs.
 func (f *filler) flush() error {
+	if f.append {
+		return f.appendNew()
+	}
 	for _, m := range f.new {
 		if err := f.add(m); err != nil {
 			return err
 		}
 	}
 	return f.order.Flush()
+}
+
+// appendNew keeps every record that the mailbox has and adds those that are new. The
+// manifest gets all messages of the source.
+func (f *filler) appendNew() error {
+	for !f.old.end {
+		if err := f.w.Add(f.old.next); err != nil {
+			return err
+		}
+		if err := f.old.advance(); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(f.new, func(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) })
+	for _, m := range f.new {
+		if m.UID < f.prev.from {
+			f.manifest.Add(m)
+			continue
+		}
+		if err := f.add(m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *filler) add(m ledger.Message) error {

@@ -8,11 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
 
@@ -29,12 +34,13 @@ type previous struct {
 	// UIDs are taken.
 	uids []uint32
 	id   ledger.FileID // of the source, when uids were given
+	from uint32        // UIDs from here on are new
 }
 
 // openPrevious reads what the earlier pass left, and, where the source has no UIDs of
 // its own, the source too, to give it those that it had.
 func (e *Engine) openPrevious(ctx context.Context, u *plan.User, m *mailbox) (p *previous, err error) {
-	p = &previous{rec: *m.prev}
+	p = &previous{rec: *m.prev, from: m.prev.UIDNext}
 	if m.folder != nil {
 		if err := p.giveUIDs(ctx, e, u, m.folder.File); err != nil {
 			return nil, err
@@ -127,6 +133,88 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 	}
 	p.uids, p.id = uids, res.ID
 	return nil
+}
+
+// openAppend gives UIDs to the messages that are to be appended to a mailbox which
+// Cyrus has changed, or had before: those that an earlier pass brought have theirs, the
+// others follow the last UID in header.
+func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *cyrusspool.IndexReader) (*previous, error) {
+	p := &previous{from: old.Header().LastUID + 1}
+	var all []known
+	if m.prev != nil {
+		p.rec = *m.prev
+		var err error
+		if all, err = knownMessages(e.Ledger, m.prev.Manifest); err != nil {
+			return nil, err
+		}
+	}
+	if m.rec.FirstUID < p.from {
+		// A run that was cut off may have appended some already. (What came from
+		// elsewhere since and has the very same bytes need not come again.)
+		ours, err := e.appended(m)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ours...)
+	}
+	slices.SortFunc(all, compareKnown)
+	all = slices.CompactFunc(all, func(a, b known) bool { return a == b })
+	src := *e.Source
+	src.Progress = nil
+	used := map[[20]byte]int{} // where to look for the next of several equal messages
+	next := p.from
+	sum := sha1.New()
+	p.uids = []uint32{}
+	res, err := src.Read(ctx, u.User, m.folder.File, func(msg *mbox.Message, _ []string) error {
+		sum.Reset()
+		if _, err := msg.WriteTo(sum); err != nil {
+			return err
+		}
+		var k known
+		sum.Sum(k.guid[:0])
+		i, again := used[k.guid]
+		if !again {
+			i, _ = slices.BinarySearchFunc(all, k, compareKnown)
+		}
+		if i < len(all) && all[i].guid == k.guid {
+			used[k.guid] = i + 1
+			p.uids = append(p.uids, all[i].uid)
+			return nil
+		}
+		if next == 0 || next > maxUID {
+			return errors.New("no UIDs are left")
+		}
+		p.uids = append(p.uids, next)
+		next++
+		return nil
+	})
+	p.id = res.ID
+	return p, err
+}
+
+// appended are the messages of the mailbox from FirstUID on.
+func (e *Engine) appended(m *mailbox) (all []known, err error) {
+	f, err := os.OpenFile(filepath.Join(e.dir(m), "cyrus.index"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	index, err := cyrusspool.NewIndexReader(f)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		r, err := index.Next()
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if r.UID >= m.rec.FirstUID {
+			all = append(all, known{r.GUID, r.UID})
+		}
+	}
 }
 
 // maxUID leaves room for UIDNEXT in 32 bits.

@@ -24,6 +24,7 @@ type mailbox struct {
 	todo   action
 	prev   *ledger.Mailbox // what an earlier pass made of it, to be changed into what the source is now
 	update bool            // and Cyrus's files are as that pass left them
+	append bool            // Cyrus has messages of its own there: ours are added behind them
 
 	written  int64
 	verified int64
