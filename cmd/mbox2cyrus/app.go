@@ -126,7 +126,7 @@ func exitCode(err error) int {
 		return report.ExitUsage
 	case errors.Is(err, target.ErrPermission), errors.Is(err, fs.ErrPermission):
 		return report.ExitPermission
-	case errors.Is(err, target.ErrConfig):
+	case errors.Is(err, target.ErrConfig), errors.Is(err, plan.ErrNames):
 		return report.ExitConfig
 	}
 	return report.ExitFailed

@@ -26,7 +26,14 @@ const (
 	flagDryRun = "dry-run"
 	flagState  = "state"
 	flagLevel  = "level"
+
+	flagFromDates = "from-dates"
+	flagMap       = "map"
+	flagHelpDesk  = "help-desk"
 )
+
+// inspectName is the command that shows every doubt of a file.
+const inspectName = "inspect"
 
 func env(name string) []string {
 	return []string{"MBOX2CYRUS_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
@@ -44,21 +51,38 @@ func boolFlag(name, usage string) cli.Flag {
 func sourceFlags() []cli.Flag {
 	return []cli.Flag{
 		stringFlag("source-root", "/", "the UW host's `DIR`: /, or a mounted or copied host"),
-		stringFlag("passwd", "", "passwd `FILE` of the UW host (default: etc/passwd below the source root)"),
+		stringFlag("passwd", "", "passwd `FILE` of the UW host, or getent to ask this machine (default: etc/passwd below the source root)"),
 		stringFlag("inbox-dir", "", "`DIR` of the INBOXes below the source root (default: var/mail)"),
-		stringFlag("mail-dir", "mail", "`NAME` of the folder directory below each home"),
+		stringFlag("inbox-template", "", "`PATH` of each INBOX: /var/mail/%1u/%2u/%u (name, its first byte, second), ~/Mailbox"),
+		&cli.StringSliceFlag{Name: "inbox-extra", Usage: "mail of `PATH` below each home is in the INBOX too: INBOX, say, which UW hides if it is mbox", EnvVars: env("inbox-extra")},
+		stringFlag("mail-dir", "", "`NAME` of the folder directory below each home, . for the home itself (default: mail)"),
+		boolFlag("ignore-c-client-cf", "the UW host's UW IMAP did not obey its etc/c-client.cf"),
 		&cli.StringSliceFlag{Name: "user", Usage: "only this `NAME` (may be repeated)", EnvVars: env("user")},
 		stringFlag("users-from", "", "only the users named in `FILE`, one a line"),
 		&cli.StringSliceFlag{Name: "exclude-user", Usage: "not this `NAME` (may be repeated)", EnvVars: env("exclude-user")},
 		&cli.IntFlag{Name: "min-uid", Value: 500, Usage: "users from this uid `N` on", EnvVars: env("min-uid")},
 		timezoneFlag(),
+		fromDatesFlag(),
 		stringFlag("filename-charset", "ISO-8859-1", "`CHARSET` of 8-bit folder names that are not UTF-8"),
+		stringFlag("names", "", "give folders the names that `FILE` says: a file written by --map and edited"),
 		&cli.IntFlag{Name: "jobs", Value: runtime.NumCPU(), Usage: "users at a time `N`", EnvVars: env("jobs")},
 	}
 }
 
 func timezoneFlag() cli.Flag {
 	return stringFlag("source-timezone", "", "`ZONE` of the UW host, as in Europe/Vienna, for dates that name none (default: this machine's)")
+}
+
+func fromDatesFlag() cli.Flag {
+	return stringFlag(flagFromDates, "local", "From_ dates that name no zone are `WHAT`: local (to the UW host) or utc; plan measures it")
+}
+
+func mapFlag() cli.Flag {
+	return stringFlag(flagMap, "", "write every folder's old name, new name and why to `FILE`: CSV, or JSON if it ends in .json")
+}
+
+func helpDeskFlag() cli.Flag {
+	return stringFlag(flagHelpDesk, "", "write what changes for which user to `FILE`: text, or CSV if it ends in .csv")
 }
 
 // cyrusFlags say which Cyrus is meant and where the record of the work lies.
@@ -84,14 +108,19 @@ func outputFlags() []cli.Flag {
 type sourceOptions struct {
 	host      mbox.HostOptions
 	selection plan.Selection
-	location  *time.Location
+	zone      *time.Location    // of the host
+	location  *time.Location    // that From_ dates are read in: zone, or UTC
 	charset   encoding.Encoding // of folder names
 	jobs      int
 }
 
 func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	o.host = mbox.HostOptions{Root: c.String("source-root"), Passwd: c.String("passwd"),
-		InboxDir: c.String("inbox-dir"), MailDir: c.String("mail-dir"), MinUID: c.Int("min-uid")}
+		InboxDir: c.String("inbox-dir"), InboxTemplate: c.String("inbox-template"), InboxExtra: c.StringSlice("inbox-extra"),
+		MailDir: c.String("mail-dir"), MinUID: c.Int("min-uid"), IgnoreConfig: c.Bool("ignore-c-client-cf")}
+	if o.host.Passwd == "getent" { // a file of that name is ./getent
+		o.host.Passwd, o.host.Getent = "", true
+	}
 	o.selection = plan.Selection{Users: c.StringSlice("user"), Exclude: c.StringSlice("exclude-user")}
 	if file := c.String("users-from"); file != "" {
 		names, err := readNames(file)
@@ -105,7 +134,7 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	}
 	slices.Sort(o.selection.Users)
 	o.selection.Users = slices.Compact(o.selection.Users)
-	if o.location, err = parseZone(c); err != nil {
+	if o.zone, o.location, err = parseZone(c); err != nil {
 		return o, err
 	}
 	charset, err := ianaindex.IANA.Encoding(c.String("filename-charset"))
@@ -119,16 +148,22 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	return o, nil
 }
 
-func parseZone(c *cli.Context) (*time.Location, error) {
-	zone := c.String("source-timezone")
-	if zone == "" {
-		return time.Local, nil
+// parseZone returns the zone of the host and the one that its From_ dates are in.
+func parseZone(c *cli.Context) (zone, location *time.Location, err error) {
+	zone = time.Local
+	if name := c.String("source-timezone"); name != "" {
+		if zone, err = time.LoadLocation(name); err != nil {
+			return nil, nil, usagef("--source-timezone %s: %v", name, err)
+		}
 	}
-	loc, err := time.LoadLocation(zone)
-	if err != nil {
-		return nil, usagef("--source-timezone %s: %v", zone, err)
+	switch what := c.String(flagFromDates); what {
+	case "local":
+		return zone, zone, nil
+	case "utc":
+		return zone, time.UTC, nil
+	default:
+		return nil, nil, usagef("--%s %s: local or utc", flagFromDates, what)
 	}
-	return loc, nil
 }
 
 func readNames(path string) (names []string, err error) {
@@ -152,7 +187,8 @@ func readNames(path string) (names []string, err error) {
 // reporter makes the reporter of a command, and what closes its log.
 func (p *program) reporter(c *cli.Context) (*report.Reporter, func() error, error) {
 	opts := report.Options{Stdout: p.stdout, Stderr: p.stderr, JSON: c.Bool("json"), Quiet: c.Bool("quiet"),
-		Command: c.Command.Name, SourceRoot: c.String("source-root"), DryRun: c.Bool(flagDryRun)}
+		Command: c.Command.Name, SourceRoot: c.String("source-root"), DryRun: c.Bool(flagDryRun),
+		Everything: c.Command.Name == inspectName}
 	level, ok := report.ParseLevel(c.String("log-level"))
 	if !ok && c.IsSet("log-level") {
 		return nil, nil, usagef("--log-level %s: debug, info, warn or error", c.String("log-level"))

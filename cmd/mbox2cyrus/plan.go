@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -15,7 +16,7 @@ func (p *program) planCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "plan",
 		Usage: "read only: users, folders, target names, counts, sizes and doubts",
-		Flags: append(append(append(sourceFlags(), cyrusFlags()...), stringFlag("out", "", "write the plan to `FILE`, for migrate --plan")), outputFlags()...),
+		Flags: append(append(append(sourceFlags(), cyrusFlags()...), stringFlag("out", "", "write the plan to `FILE`, for migrate --plan"), mapFlag(), helpDeskFlag()), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			s, err := p.open(c)
 			if err != nil {
@@ -27,6 +28,9 @@ func (p *program) planCommand() *cli.Command {
 					return err
 				}
 			}
+			if err := s.writeMap(c); err != nil {
+				return err
+			}
 			return p.dryRun(c, s)
 		},
 	}
@@ -35,14 +39,23 @@ func (p *program) planCommand() *cli.Command {
 // dryRun reads everything and writes nothing: the plan.
 func (p *program) dryRun(c *cli.Context, s *session) error {
 	d := p.progress(c, s)
+	s.dates = calibrate.New(s.opts.location, s.opts.zone)
 	for _, pr := range s.plan.Problems {
 		s.report.Problem(pr)
 	}
 	sc := &plan.Scanner{Source: s.source(d), Report: s.report, Progress: d, Jobs: s.opts.jobs}
+	list := c.String(flagHelpDesk)
+	if list != "" {
+		sc.HelpDesk = plan.NewHelpDesk(s.cyrus.Rules)
+	}
 	need, err := sc.Run(c.Context, s.plan)
 	d.Stop(s.report, p.stderr)
+	s.sayDates(true)
 	if err == nil {
 		err = sayNeed(s, need)
+	}
+	if err == nil && list != "" {
+		err = sc.HelpDesk.WriteFile(list)
 	}
 	if err != nil && p.caught.exitCode() == 0 {
 		return err

@@ -17,6 +17,9 @@
  *   message UID FLAGS KEYWORDS BYTES DATE                 then BYTES bytes and a LF
  *   end
  *
+ * $HOME/.mminit is read as UW reads it where /etc/c-client.cf allows that: its line
+ * "set keywords" names the keywords of tenex and mtx.
+ *
  * FLAGS are the letters R A F D T and r of the tests, or "-"; KEYWORDS are the bits in
  * hexadecimal; the bytes are those that imapd sends for BODY[]. What c-client has to say
  * goes to standard error. */
@@ -24,6 +27,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <c-client/c-client.h>
+
+extern void dorc(char *file, long mminit); /* osdep/unix/env_unix.c */
 
 static int failed;
 
@@ -138,10 +143,12 @@ static void append(char *name, char *flags, char *date)
 int main(int argc, char *argv[])
 {
 	MAILSTREAM *s = NIL;
-	char *verb = argc > 2 ? argv[1] : "";
+	char *verb = argc > 2 ? argv[1] : "", configuration[MAILTMPLEN];
 	int i;
 
 #include <c-client/linkage.c>
+	snprintf(configuration, sizeof configuration, "%s/.mminit", myhomedir());
+	dorc(configuration, T);
 	if (!strcmp(verb, "read")) {
 		for (i = 2; i < argc; i++)
 			read_mailbox(argv[i]);

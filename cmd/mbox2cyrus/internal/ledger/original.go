@@ -76,12 +76,15 @@ func (l *Ledger) OpenKept(id, name string) (*os.File, error) {
 	return f, nil
 }
 
-// Forget removes what is kept of a mailbox that is undone: its manifest and the
+// Forget removes what is kept of a mailbox that is undone: its manifests and the
 // copies that Keep made.
 func (l *Ledger) Forget(m Mailbox) error {
-	if m.Manifest != "" {
-		if err := os.Remove(filepath.Join(l.dir, manifestDir, m.Manifest)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("manifest: %w", err)
+	for _, name := range []string{m.Manifest, m.Previous} {
+		if name == "" {
+			continue
+		}
+		if err := l.RemoveManifest(name); err != nil {
+			return err
 		}
 	}
 	if err := os.RemoveAll(filepath.Join(l.dir, originalDir, m.UniqueID)); err != nil {

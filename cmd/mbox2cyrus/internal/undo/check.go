@@ -77,6 +77,9 @@ func (c *checker) strangers() {
 func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 	entry, in := c.u.Cyrus.Entry(cyrusspool.Name(rec.Name))
 	switch {
+	case rec.FirstUID > 0:
+		c.found(rec, "messages were appended, from UID %d on, to mail that Cyrus had there; undo cannot tell what became of the two since", rec.FirstUID)
+		return nil
 	case in && entry.UniqueID != rec.UniqueID:
 		c.found(rec, "is another mailbox in Cyrus now (unique id %s, was %s)", report.Quote(entry.UniqueID), rec.UniqueID)
 		return nil
@@ -134,12 +137,11 @@ func (c *checker) index(rec ledger.Mailbox, d *os.File, in bool) error {
 		}
 	case !in && rec.State != ledger.Undoing:
 		// Cyrus does not know of it, so nobody else writes there.
-	case rec.IndexID != nil:
-		if !id.Equal(*rec.IndexID) {
-			c.found(rec, "Cyrus changed it since it was migrated (mail, flags or a session)")
-		}
+	case rec.IndexID != nil && id.Equal(*rec.IndexID):
 	case rec.State == ledger.Begun:
 		c.found(rec, "a migrate was cut off while it wrote into it; run migrate to its end first")
+	case rec.IndexID != nil:
+		c.found(rec, "Cyrus changed it since it was migrated (mail, flags or a session)")
 	case rec.State == ledger.Filled:
 		return c.contents(rec, d)
 	}

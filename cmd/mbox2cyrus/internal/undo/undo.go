@@ -108,7 +108,7 @@ func (u *Undoer) tell(one *user) {
 		u.Report.Folder(report.Folder{User: one.login, Folder: string(rec.Folder), Mailbox: rec.Name, Found: rec.Messages,
 			Bytes: rec.Size, UIDValidity: rec.UIDValid, UIDNext: rec.UIDNext, Outcome: outcome})
 	}
-	u.Report.User()
+	u.Report.User(one.login)
 }
 
 // undo undoes users whose mailboxes were found untouched.
