@@ -15,7 +15,7 @@ func (p *program) migrateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "migrate",
 		Usage: "the whole safe job: convert, reconstruct, verify",
-		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...),
+		Flags: append(append(append(sourceFlags(), cyrusFlags()...),
 			boolFlag(flagDryRun, "write nothing: show what would be done"),
 			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since"),
 			boolFlag("merge", "append to users who have mail in Cyrus already, with new UIDs; without it they are refused"),
@@ -52,6 +52,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	s.plan.HoldTo(l)
 	_, running, err := s.cyrus.Programs.Running(c.Context)
 	if err != nil {
 		return err
@@ -67,9 +68,6 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	}
 	d := p.progress(c, s)
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
-	if err := p.takeLocks(c, s); err != nil {
-		return err
-	}
 	e.Source, e.Progress = s.source(d), d
 	for _, pr := range s.plan.Problems {
 		s.report.Problem(pr)
