@@ -48,7 +48,7 @@ fuzz:
 
 # What must pass before a change is proposed.
 check:
-	.ci/setup check
+	.ci/setup
 	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...

@@ -64,6 +64,10 @@ type Writer struct {
 
 	sum   hash.Hash
 	index *indexFile
+
+	// Of a mailbox that is updated.
+	old     *IndexReader
+	oldFile *os.File
 }
 
 // CreateMailbox opens the directory dir below partition for filling with an index of
@@ -165,32 +169,41 @@ func retry(f func() error) error {
 //
 // The file is not a message of the mailbox before its record is added and committed.
 func (w *Writer) WriteMessage(uid uint32, date time.Time, m io.WriterTo) (size int64, guid [20]byte, err error) {
+	f := messageFile{fd: -1, sum: w.sum, max: w.maxSize, w: w, name: messageName(uid)}
+	if uid != 0 {
+		if f.fd, err = w.create(f.name); err != nil {
+			return 0, guid, fmt.Errorf("mailbox %s: %w", w.path, err)
+		}
+	}
+	return w.writeMessage(uid, date, m, &f)
+}
+
+// writeMessage writes a message into f, which may be there already.
+func (w *Writer) writeMessage(uid uint32, date time.Time, m io.WriterTo, f *messageFile) (size int64, guid [20]byte, err error) {
 	if uid == 0 {
 		return 0, guid, fmt.Errorf("mailbox %s: uid 0: %w", w.path, ErrRecord)
 	}
-	name := messageName(uid)
-	fd, err := w.create(name)
-	if err != nil {
-		return 0, guid, fmt.Errorf("mailbox %s: %w", w.path, err)
-	}
 	w.sum.Reset()
-	f := messageFile{fd: fd, sum: w.sum, max: w.maxSize}
-	err = w.fill(&f, name, date, m)
-	if closeErr := unix.Close(fd); err == nil {
-		err = closeErr
+	err = w.fill(f, date, m)
+	if f.fd >= 0 {
+		if closeErr := unix.Close(f.fd); err == nil {
+			err = closeErr
+		}
 	}
 	if err != nil {
-		if unlinkErr := w.unlink(name); unlinkErr != nil {
-			err = errors.Join(err, fmt.Errorf("unlink: %w", unlinkErr))
+		if f.fd >= 0 {
+			if unlinkErr := w.unlink(f.name); unlinkErr != nil {
+				err = errors.Join(err, fmt.Errorf("unlink: %w", unlinkErr))
+			}
 		}
-		return 0, guid, fmt.Errorf("mailbox %s: %s: %w", w.path, name, err)
+		return 0, guid, fmt.Errorf("mailbox %s: %s: %w", w.path, f.name, err)
 	}
 	w.sum.Sum(guid[:0])
 	return f.size, guid, nil
 }
 
 // fill writes m into f and sets what is to be set.
-func (w *Writer) fill(f *messageFile, name string, date time.Time, m io.WriterTo) error {
+func (w *Writer) fill(f *messageFile, date time.Time, m io.WriterTo) error {
 	if _, err := m.WriteTo(f); err != nil {
 		return err
 	}
@@ -200,6 +213,9 @@ func (w *Writer) fill(f *messageFile, name string, date time.Time, m io.WriterTo
 	if f.size == 0 {
 		return ErrEmptyMessage
 	}
+	if f.kept {
+		return nil
+	}
 	if err := w.own(f.fd); err != nil {
 		return err
 	}
@@ -208,7 +224,7 @@ func (w *Writer) fill(f *messageFile, name string, date time.Time, m io.WriterTo
 		return fmt.Errorf("time %v: %w", date, err)
 	}
 	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, mtime}
-	if err := unix.UtimesNanoAt(int(w.dir.Fd()), name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.UtimesNanoAt(int(w.dir.Fd()), f.name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return fmt.Errorf("set time: %w", err)
 	}
 	return nil
@@ -219,18 +235,36 @@ func messageName(uid uint32) string {
 	return string(append(strconv.AppendUint(make([]byte, 0, 12), uint64(uid), 10), '.'))
 }
 
-// messageFile writes and hashes in one pass. Its first error stays.
+// messageFile writes and hashes in one pass. Its first error stays. One whose fd is -1
+// is made with the first Write, unless that shows that it is there already.
 type messageFile struct {
 	fd   int
 	sum  hash.Hash
 	size int64
 	max  int64
 	err  error
+
+	w       *Writer
+	name    string
+	oldSize int64
+	oldSum  [20]byte
+	kept    bool
 }
 
 func (f *messageFile) Write(p []byte) (int, error) {
 	if f.err == nil && int64(len(p)) > f.max-f.size {
 		f.err = ErrMessageTooLarge
+	}
+	if f.kept {
+		f.err = ErrLonger
+	}
+	if f.err == nil && f.fd < 0 && f.w != nil {
+		if f.kept = f.isKept(p); f.kept {
+			f.sum.Write(p) // a hash never fails
+			f.size = int64(len(p))
+			return len(p), nil
+		}
+		f.fd, f.err = f.w.create(f.name)
 	}
 	done := 0
 	for f.err == nil && done < len(p) {
@@ -301,9 +335,14 @@ func (w *Writer) commit(h IndexHeader, hdr Header) error {
 	if err := w.index.finish(&h); err != nil {
 		return err
 	}
+	if w.old != nil && h.Generation != w.old.Header().Generation {
+		return fmt.Errorf("generation %d, the cache has %d", h.Generation, w.old.Header().Generation)
+	}
 	cache := []byte{byte(h.Generation >> 24), byte(h.Generation >> 16), byte(h.Generation >> 8), byte(h.Generation)}
-	if err := w.replace(fileCache, cache); err != nil {
-		return err
+	if w.old == nil { // else the records refer to what is in it
+		if err := w.replace(fileCache, cache); err != nil {
+			return err
+		}
 	}
 	if err := w.replace(fileHeader, header); err != nil {
 		return err
@@ -391,6 +430,9 @@ func (w *Writer) Close() error {
 	if w.index != nil {
 		err = errors.Join(w.index.file.Close(), w.unlink(fileIndex+newSuffix))
 		w.index = nil
+	}
+	if w.oldFile != nil {
+		err = errors.Join(err, w.oldFile.Close())
 	}
 	err = errors.Join(err, w.dir.Close())
 	w.dir = nil

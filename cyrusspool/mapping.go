@@ -2,9 +2,12 @@ package cyrusspool
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // A Mapping is where a folder of the source goes.
@@ -101,10 +104,12 @@ func (t *namer) nameChildren(node *folderNode) {
 	type candidate struct {
 		folderKey
 		component
+		given    string // name among its siblings
+		collided bool   // which is not the one that it should have
 	}
 	var candidates []candidate
 	for key := range node.children {
-		candidates = append(candidates, candidate{key, t.rules.component(key.raw, node == t.root)})
+		candidates = append(candidates, candidate{folderKey: key, component: t.rules.component(key.raw, node == t.root)})
 	}
 	slices.SortFunc(candidates, func(a, b candidate) int {
 		return cmp.Or(
@@ -113,17 +118,24 @@ func (t *namer) nameChildren(node *folderNode) {
 			cmp.Compare(a.folderKey.raw, b.folderKey.raw))
 	})
 	node.taken = make(map[string]bool, len(candidates))
-	next := make(map[string]int) // number to try next behind a name
+	next := make(map[string]int)  // number to try next behind a name
+	alike := make(map[string]int) // how many names are the same but for capitals
+	for i, c := range candidates {
+		candidates[i].given, candidates[i].collided = node.give(c.text, c.name, next)
+		alike[foldCase(candidates[i].given)]++
+	}
+	sep := t.rules.Separator()
 	for _, c := range candidates {
 		child := node.children[c.folderKey]
-		child.changes = append(slices.Clip(node.changes), c.changes(t.rules.Separator())...)
-		name, collided := node.give(c.text, c.name, next)
-		if collided {
-			sep := t.rules.Separator()
-			child.changes = append(child.changes,
-				Change{KindCollision, Name(c.name).External(sep), Name(name).External(sep)})
+		child.changes = append(slices.Clip(node.changes), c.changes(sep)...)
+		visible := Name(c.given).External(sep)
+		if c.collided {
+			child.changes = append(child.changes, Change{KindCollision, Name(c.name).External(sep), visible})
 		}
-		if full := node.name + "." + Name(name); len(full) <= MaxName {
+		if alike[foldCase(c.given)] > 1 {
+			child.changes = append(child.changes, Change{KindCase, c.folderKey.raw, visible})
+		}
+		if full := node.name + "." + Name(c.given); len(full) <= MaxName {
 			child.name = full
 			t.nameChildren(child)
 		}
@@ -165,6 +177,82 @@ func (f *folderNode) give(text []rune, name string, next map[string]int) (given 
 	}
 	f.taken[given] = true
 	return given, collided
+}
+
+// foldCase returns what two names have in common that differ in capitals alone.
+func foldCase(name string) string {
+	if text, err := DecodeUTF7(name); err == nil {
+		name = text
+	}
+	return strings.ToLower(name)
+}
+
+// Text returns the name of a user's folder as the user sees it, in UTF-8, with "/"
+// between its components whatever the separator is, and "INBOX" for the INBOX itself.
+// [NameRules.FolderName] leads back to the name.
+func (r NameRules) Text(n Name) string {
+	components := n.Folder()
+	if len(components) == 0 {
+		return "INBOX"
+	}
+	for i, c := range components {
+		if text, err := DecodeUTF7(c); err == nil {
+			c = text
+		}
+		if r.UnixHierarchySep {
+			c = strings.ReplaceAll(c, "^", ".")
+		}
+		components[i] = c
+	}
+	return strings.Join(components, "/")
+}
+
+// ErrName is wrapped by the error of a name that Cyrus would not have.
+var ErrName = errors.New("not a name for a folder")
+
+// FolderName returns the mailbox of a folder whose name was chosen for Cyrus: text in
+// UTF-8, with "/" between its components whatever the separator is. Other than
+// [NameRules.MapFolders] it changes nothing: a name that Cyrus cannot have as it stands
+// is an error that wraps [ErrName] and says why. The INBOX is no such folder.
+func (r NameRules) FolderName(userid, text string) (Name, error) {
+	refuse := func(format string, args ...any) (Name, error) {
+		return "", fmt.Errorf("%q is %w: %s", text, ErrName, fmt.Sprintf(format, args...))
+	}
+	if !utf8.ValidString(text) {
+		return refuse("it is not UTF-8")
+	}
+	name := InboxName(userid)
+	for i, raw := range strings.Split(text, "/") {
+		switch raw {
+		case "", ".", "..":
+			return refuse("a level of it is %q", raw)
+		}
+		c := component{raw: raw, text: []rune(raw)}
+		// As for a name that a client made: what is not ASCII is nobody's business.
+		r.replace(&c)
+		for at, char := range []rune(raw) {
+			if c.text[at] != char {
+				return refuse("Cyrus refuses %q in it", char)
+			}
+		}
+		if c.changed() {
+			return refuse("it has a dot, which separates levels (unixhierarchysep is off)")
+		}
+		if i == 0 {
+			if c.reserve(); c.changed() {
+				return refuse("Cyrus keeps %q for itself", raw)
+			}
+		}
+		component := internal(c.text)
+		if len(component) > MaxComponent {
+			return refuse("a level of it takes %d bytes, %d are possible", len(component), MaxComponent)
+		}
+		name += "." + Name(component)
+	}
+	if len(name) > MaxName {
+		return refuse("the mailbox's name takes %d bytes, %d are possible", len(name), MaxName)
+	}
+	return name, nil
 }
 
 // compareBool orders false before true.

@@ -1,6 +1,7 @@
 package cyrusspool
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -81,6 +82,9 @@ func TestMapFolders(t *testing.T) {
 				"user.joe.a._.b reserved", "user.joe._-2._ reserved collision reserved", "user.joe._"}},
 		{"folders that Cyrus keeps for itself", slashRules, []string{"#calendars", "#Jmapsubmission", "#hash", "x/#sieve"},
 			[]string{"user.joe._calendars reserved", "user.joe._Jmapsubmission reserved", "user.joe.#hash", "user.joe.x.#sieve"}},
+		{"capitals are only warned of", slashRules, []string{"Foo", "foo", "a/X", "a/x", "&AMQ-", "&AOQ-", "foo2"},
+			[]string{"user.joe.Foo case", "user.joe.foo case", "user.joe.a.X case", "user.joe.a.x case",
+				"user.joe.&AMQ- case", "user.joe.&AOQ- case", "user.joe.foo2"}},
 		{"tilde and dollar", slashRules, []string{"~tilde", "$x"}, []string{"user.joe.~tilde", "user.joe.$x"}},
 		{"directories stay apart", slashRules, []string{"a%/x", "a_/x", "a_", "a%/y", "a*"},
 			[]string{"user.joe.a_-2.x refused collision", "user.joe.a_.x", "user.joe.a_", "user.joe.a_-2.y refused collision",
@@ -106,6 +110,138 @@ func TestMapFolders(t *testing.T) {
 			checkMappings(t, test.rules, "joe", test.folders)
 		})
 	}
+}
+
+// TestNamesSeenOnHosts has the names of a mail directory that holds one of each that
+// file systems, shells and clients make, as UW lists it, and what becomes of them.
+func TestNamesSeenOnHosts(t *testing.T) {
+	long := strings.Repeat("L", 240)
+	tests := []struct {
+		from       string
+		slash, dot string // kinds of the change behind the name, if any
+	}{
+		{"a", "a", "a"},
+		{"with space", "with space", "with space"},
+		{"trail ", "trail  space", "trail  space"},
+		{" lead", " lead space", " lead space"},
+		{"dot.name", "dot^name", "dot^name dot"},
+		{"v1.2/v3.4", "v1^2.v3^4", "v1^2.v3^4 dot dot"},
+		{"a.", "a^", "a^ dot"},
+		{"star*x", "star_x refused", "star_x refused"},
+		{"pct%x", "pct_x refused", "pct_x refused"},
+		{"qu\"ote", "qu_ote refused", "qu_ote refused"},
+		{"back\\slash", "back_slash refused", "back_slash refused"},
+		{"a!b", "a_b refused", "a_b refused"},
+		{"c;d<e>f{g|h}i`j", "c_d_e_f_g_h_i_j refused", "c_d_e_f_g_h_i_j refused"},
+		{"car^et", "car_et refused", "car^et"},
+		{"caf\xc3\xa9", "caf&AOk- encoded-utf8", "caf&AOk- encoded-utf8"},
+		{"nfd\x65\xcc\x81", "nfd&AOk- encoded-utf8", "nfd&AOk- encoded-utf8"},
+		{"latin\xe9", "latin&AOk- encoded-charset", "latin&AOk- encoded-charset"},
+		{"Entw&APw-rfe", "Entw&APw-rfe", "Entw&APw-rfe"},
+		{"am&p", "am&-p ampersand", "am&-p ampersand"},
+		{".hidden", "^hidden", "^hidden dot"},
+		{"sub/deep/x", "sub.deep.x", "sub.deep.x"},
+		{"sub/INBOX", "sub.INBOX", "sub.INBOX"},
+		{"INBOX", "INBOX^saved inbox", "INBOX^saved inbox"},
+		{"inbox", "INBOX^saved-2 inbox collision", "INBOX^saved-2 inbox collision"},
+		{"nl\nx", "nl_x control", "nl_x control"},
+		{"tab\tx", "tab_x control", "tab_x control"},
+		{"cr\rx", "cr_x control", "cr_x control"},
+		{"at@x", "at@x", "at@x"},
+		{"a.lock", "a^lock", "a^lock dot"},
+		{long, long, long},
+		{"tilde~x", "tilde~x", "tilde~x"},
+		{"~tilde", "~tilde", "~tilde"}, // below "user.joe.", so it begins no internal name
+		{"#hash", "#hash", "#hash"},
+		{"123/x", "123.x", "123.x"},
+		{"UPPER", "UPPER case", "UPPER case"},
+		{"upper", "upper case", "upper case"},
+		{"emptyfile", "emptyfile", "emptyfile"},
+	}
+	folders := []string{"INBOX"}
+	for _, test := range tests {
+		folders = append(folders, test.from)
+	}
+	for _, rules := range []NameRules{slashRules, dotRules} {
+		got := mapped(rules.MapFolders("joe", folders))
+		for i, test := range tests {
+			want := test.slash
+			if !rules.UnixHierarchySep {
+				want = test.dot
+			}
+			if want = "user.joe." + want; got[i+1] != want {
+				t.Errorf("unixhierarchysep %v: %q became %q, want %q", rules.UnixHierarchySep, test.from, got[i+1], want)
+			}
+		}
+		checkMappings(t, rules, "joe", folders)
+	}
+	mac := NameRules{UnixHierarchySep: true, Charset: charmap.Macintosh}
+	if got := mac.MapFolders("joe", []string{"Entw\x9frfe"})[0].To; got != "user.joe.Entw&APw-rfe" {
+		t.Errorf("a name of an old Mac became %q", got)
+	}
+}
+
+func TestFolderName(t *testing.T) {
+	long := strings.Repeat("x", 200)
+	tests := []struct {
+		rules      NameRules
+		text, want string // want begins with "!": the error says that
+	}{
+		{slashRules, "Sent", "user.joe.Sent"},
+		{slashRules, "a/v1.2 notes", "user.joe.a.v1^2 notes"},
+		{slashRules, "Entwürfe", "user.joe.Entw&APw-rfe"},
+		{slashRules, "this & that", "user.joe.this &- that"},
+		{slashRules, "=1+1", "user.joe.=1+1"},
+		{slashRules, "sub/INBOX", "user.joe.sub.INBOX"},
+		{dotRules, "v1^2/x", "user.joe.v1^2.x"},
+		{dotRules, "v1.2", "!a dot"},
+		{slashRules, "v1^2", "!refuses '^'"},
+		{slashRules, "50%", "!refuses '%'"},
+		{slashRules, "tab\tx", `!refuses '\t'`},
+		{slashRules, "del\x7f", `!refuses '\x7f'`},
+		{slashRules, "caf\xe9", "!not UTF-8"},
+		{slashRules, "", `!is ""`},
+		{slashRules, "a//b", `!is ""`},
+		{slashRules, "a/../b", `!is ".."`},
+		{slashRules, "/a", `!is ""`},
+		{slashRules, "inbox", `!keeps "inbox"`},
+		{slashRules, "InBox/x", `!keeps "InBox"`},
+		{slashRules, "#calendars", `!keeps "#calendars"`},
+		{slashRules, strings.Repeat("é", 140), "!takes"},
+		{slashRules, long + "/" + long + "/" + long, "!takes"},
+	}
+	for _, test := range tests {
+		got, err := test.rules.FolderName("joe", test.text)
+		says, refused := strings.CutPrefix(test.want, "!")
+		switch {
+		case refused && (!errors.Is(err, ErrName) || !strings.Contains(err.Error(), says)):
+			t.Errorf("%q: %q, %v, want an error that says %q", test.text, got, err, says)
+		case !refused && (err != nil || string(got) != test.want || test.rules.Text(got) != test.text):
+			t.Errorf("%q: %q, %v, shown as %q", test.text, got, err, test.rules.Text(got))
+		}
+	}
+}
+
+// FuzzFolderName: a name that is taken is one that Cyrus takes, and shown as it was
+// written.
+func FuzzFolderName(f *testing.F) {
+	for _, text := range []string{"Sent", "a/b.c", "caf\xc3\xa9 & co", "%", "INBOX", "a//", "&", "\xe2\x80\xae^", strings.Repeat("\xc3\xa9/", 90) + "x"} {
+		f.Add(text, true)
+		f.Add(text, false)
+	}
+	f.Fuzz(func(t *testing.T, text string, unixSep bool) {
+		rules := NameRules{UnixHierarchySep: unixSep}
+		name, err := rules.FolderName("joe", text)
+		if err != nil {
+			return
+		}
+		if err := policyCheck(string(name), unixSep); err != nil {
+			t.Errorf("%q became %q: %v", text, name, err)
+		}
+		if got := rules.Text(name); got != text {
+			t.Errorf("%q became %q, shown as %q", text, name, got)
+		}
+	})
 }
 
 func TestChangePairs(t *testing.T) {
@@ -176,6 +312,19 @@ func checkMappings(t *testing.T, rules NameRules, userid string, folders []strin
 	for _, parent := range Parents(names) {
 		if err := policyCheck(string(parent), rules.UnixHierarchySep); err != nil {
 			t.Errorf("parent %q: %v", parent, err)
+		}
+	}
+	// What people see leads back to the name.
+	for _, m := range mappings {
+		text := rules.Text(m.To)
+		if m.To == inbox {
+			if text != "INBOX" {
+				t.Errorf("the INBOX is %q", text)
+			}
+			continue
+		}
+		if back, err := rules.FolderName(userid, text); err != nil || back != m.To {
+			t.Errorf("%q is shown as %q, which is %q, %v", m.To, text, back, err)
 		}
 	}
 	// The order of folders does not matter.

@@ -47,6 +47,7 @@ const (
 	KindLong           ChangeKind = "long"            // too long, cut, or moved to the first level
 	KindCollision      ChangeKind = "collision"       // another folder has that name: numbered
 	KindSpace          ChangeKind = "space"           // a warning, nothing is changed: space at an end, which some clients cannot handle
+	KindCase           ChangeKind = "case"            // a warning: another folder differs in capitals alone, which some clients cannot handle
 )
 
 // A Change is one change of a name: Old became New, by reason of Kind. Of a folder they
@@ -58,7 +59,7 @@ type Change struct {
 }
 
 // Warning tells whether nothing was changed, and the name only deserves a look.
-func (c Change) Warning() bool { return c.Kind == KindSpace }
+func (c Change) Warning() bool { return c.Kind == KindSpace || c.Kind == KindCase }
 
 // Separator returns the hierarchy separator of external names.
 func (r NameRules) Separator() byte {

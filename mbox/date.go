@@ -17,6 +17,7 @@ const (
 	Received                        // the top Received field
 	DateHeader                      // the Date field
 	FileTime                        // the time the file was last modified
+	RecordLine                      // best again: what mbx, tenex and mtx write before a message
 )
 
 func (s DateSource) String() string {
@@ -29,6 +30,8 @@ func (s DateSource) String() string {
 		return "received"
 	case DateHeader:
 		return "date-header"
+	case RecordLine:
+		return "record-line"
 	}
 	return "file-time"
 }
@@ -42,6 +45,10 @@ var zones = map[string]int{
 
 	"CET": 1, "WET": 0, "MSK": 3, "KST": 9, "HKT": 8,
 }
+
+// looseZones are names of four letters, which only RepairLoose accepts, and which mean one
+// zone only.
+var looseZones = map[string]int{"CEST": 2, "MEST": 2, "MESZ": 2, "EEST": 3, "WEST": 1, "AEST": 10, "AEDT": 11}
 
 // stamp is the date of a From_ line as it stands there.
 type stamp struct {
@@ -75,10 +82,14 @@ func parseStamp(line []byte, f fromLine) (s stamp) {
 		}
 		copy(s.zone[:], at(f.zone+1, n))
 	}
-	s.valid = ok == [6]bool{true, true, true, true, true, true} &&
-		s.year >= 1970 && s.year <= 2097 && s.hour < 24 && s.min < 60 && s.sec <= 60 &&
-		s.day >= 1 && s.day <= time.Date(s.year, s.month+1, 0, 0, 0, 0, 0, time.UTC).Day()
+	s.valid = ok == [6]bool{true, true, true, true, true, true} && s.possible()
 	return s
+}
+
+// possible reports whether there is such a date and time, between 1970 and 2097.
+func (s *stamp) possible() bool {
+	return s.year >= 1970 && s.year <= 2097 && s.hour < 24 && s.min < 60 && s.sec <= 60 &&
+		s.day >= 1 && s.day <= time.Date(s.year, s.month+1, 0, 0, 0, 0, 0, time.UTC).Day()
 }
 
 // parseMonth knows the English abbreviations in any case.
@@ -114,7 +125,12 @@ func (s *stamp) time(loc *time.Location) (t time.Time, source DateSource, zoneDo
 		offset, ok := numericZone(s.zone)
 		return s.at(offset), FromLine, !ok
 	case s.zone[0] != 0:
-		if hours, ok := zones[string(bytes.ToUpper(s.zone[:3]))]; ok {
+		name := string(bytes.ToUpper(bytes.TrimRight(s.zone[:], "\x00")))
+		hours, ok := zones[name]
+		if !ok {
+			hours, ok = looseZones[name]
+		}
+		if ok {
 			return s.at(hours * 3600), FromLine, false
 		}
 		zoneDoubt = true

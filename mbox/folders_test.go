@@ -93,7 +93,7 @@ func TestFoldersInbox(t *testing.T) {
 		{"unix", oneMessage, FormatUnix, ""},
 		{"empty", "", FormatEmpty, ""},
 		{"junk", "no mail\n", FormatNone, SkipNotFolder}, // SELECT fails on UW
-		{"mmdf", "\x01\x01\x01\x01\nSubject: x\n\nx\n\x01\x01\x01\x01\n", FormatNone, SkipFormat},
+		{"mmdf", "\x01\x01\x01\x01\nSubject: x\n\nx\n\x01\x01\x01\x01\n", FormatMMDF, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -26,7 +26,12 @@ const (
 	flagDryRun = "dry-run"
 	flagState  = "state"
 	flagLevel  = "level"
+
+	flagFromDates = "from-dates"
 )
+
+// inspectName is the command that shows every doubt of a file.
+const inspectName = "inspect"
 
 func env(name string) []string {
 	return []string{"MBOX2CYRUS_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
@@ -52,6 +57,7 @@ func sourceFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "exclude-user", Usage: "not this `NAME` (may be repeated)", EnvVars: env("exclude-user")},
 		&cli.IntFlag{Name: "min-uid", Value: 500, Usage: "users from this uid `N` on", EnvVars: env("min-uid")},
 		timezoneFlag(),
+		fromDatesFlag(),
 		stringFlag("filename-charset", "ISO-8859-1", "`CHARSET` of 8-bit folder names that are not UTF-8"),
 		&cli.IntFlag{Name: "jobs", Value: runtime.NumCPU(), Usage: "users at a time `N`", EnvVars: env("jobs")},
 	}
@@ -59,6 +65,10 @@ func sourceFlags() []cli.Flag {
 
 func timezoneFlag() cli.Flag {
 	return stringFlag("source-timezone", "", "`ZONE` of the UW host, as in Europe/Vienna, for dates that name none (default: this machine's)")
+}
+
+func fromDatesFlag() cli.Flag {
+	return stringFlag(flagFromDates, "local", "From_ dates that name no zone are `WHAT`: local (to the UW host) or utc; plan measures it")
 }
 
 // cyrusFlags say which Cyrus is meant and where the record of the work lies.
@@ -84,7 +94,8 @@ func outputFlags() []cli.Flag {
 type sourceOptions struct {
 	host      mbox.HostOptions
 	selection plan.Selection
-	location  *time.Location
+	zone      *time.Location    // of the host
+	location  *time.Location    // that From_ dates are read in: zone, or UTC
 	charset   encoding.Encoding // of folder names
 	jobs      int
 }
@@ -105,7 +116,7 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	}
 	slices.Sort(o.selection.Users)
 	o.selection.Users = slices.Compact(o.selection.Users)
-	if o.location, err = parseZone(c); err != nil {
+	if o.zone, o.location, err = parseZone(c); err != nil {
 		return o, err
 	}
 	charset, err := ianaindex.IANA.Encoding(c.String("filename-charset"))
@@ -119,16 +130,22 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	return o, nil
 }
 
-func parseZone(c *cli.Context) (*time.Location, error) {
-	zone := c.String("source-timezone")
-	if zone == "" {
-		return time.Local, nil
+// parseZone returns the zone of the host and the one that its From_ dates are in.
+func parseZone(c *cli.Context) (zone, location *time.Location, err error) {
+	zone = time.Local
+	if name := c.String("source-timezone"); name != "" {
+		if zone, err = time.LoadLocation(name); err != nil {
+			return nil, nil, usagef("--source-timezone %s: %v", name, err)
+		}
 	}
-	loc, err := time.LoadLocation(zone)
-	if err != nil {
-		return nil, usagef("--source-timezone %s: %v", zone, err)
+	switch what := c.String(flagFromDates); what {
+	case "local":
+		return zone, zone, nil
+	case "utc":
+		return zone, time.UTC, nil
+	default:
+		return nil, nil, usagef("--%s %s: local or utc", flagFromDates, what)
 	}
-	return loc, nil
 }
 
 func readNames(path string) (names []string, err error) {
@@ -152,7 +169,8 @@ func readNames(path string) (names []string, err error) {
 // reporter makes the reporter of a command, and what closes its log.
 func (p *program) reporter(c *cli.Context) (*report.Reporter, func() error, error) {
 	opts := report.Options{Stdout: p.stdout, Stderr: p.stderr, JSON: c.Bool("json"), Quiet: c.Bool("quiet"),
-		Command: c.Command.Name, SourceRoot: c.String("source-root"), DryRun: c.Bool(flagDryRun)}
+		Command: c.Command.Name, SourceRoot: c.String("source-root"), DryRun: c.Bool(flagDryRun),
+		Everything: c.Command.Name == inspectName}
 	level, ok := report.ParseLevel(c.String("log-level"))
 	if !ok && c.IsSet("log-level") {
 		return nil, nil, usagef("--log-level %s: debug, info, warn or error", c.String("log-level"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -14,8 +15,6 @@ import (
 	"github.com/emersion/go-message/textproto"
 	"github.com/urfave/cli/v2"
 
-	"bufio"
-
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
@@ -24,15 +23,15 @@ import (
 
 func (p *program) inspectCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "inspect",
+		Name:      inspectName,
 		Usage:     "what one mailbox file holds, message by message, with every doubt",
 		ArgsUsage: "FILE...",
-		Flags:     append([]cli.Flag{timezoneFlag()}, outputFlags()...),
+		Flags:     append([]cli.Flag{timezoneFlag(), fromDatesFlag()}, outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			if !c.Args().Present() {
 				return usagef("inspect wants at least one mailbox file")
 			}
-			loc, err := parseZone(c)
+			_, loc, err := parseZone(c)
 			if err != nil {
 				return err
 			}
@@ -56,7 +55,7 @@ func (p *program) inspectCommand() *cli.Command {
 					pr.Folder = path
 					rep.Problem(pr)
 				}
-				rep.Folder(report.Folder{Folder: path, Found: res.Messages, Bytes: in.bytes, Doubts: int64(len(res.Problems)),
+				rep.Folder(report.Folder{Folder: path, Found: res.Messages, Bytes: in.bytes, Doubts: res.Doubts,
 					UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
 			}
 			p.code, err = rep.Finish(p.caught.exitCode())

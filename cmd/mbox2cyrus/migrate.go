@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/migrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -16,13 +17,18 @@ func (p *program) migrateCommand() *cli.Command {
 		Usage: "the whole safe job: convert, reconstruct, verify",
 		Flags: append(append(append(sourceFlags(), cyrusFlags()...),
 			boolFlag(flagDryRun, "write nothing: show what would be done"),
-			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since")), outputFlags()...),
+			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since"),
+			boolFlag("merge", "append to users who have mail in Cyrus already, with new UIDs; without it they are refused"),
+			stringFlag("on-conflict", "skip", "a folder and its mailbox both changed since an earlier pass: `DO` skip, or append what is new")), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			s, err := p.open(c)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.close()) }()
+			if do := c.String("on-conflict"); do != "skip" && do != "append" {
+				return usagef("--on-conflict %s: skip or append", do)
+			}
 			if path := c.String("plan"); path != "" {
 				if err := s.plan.Apply(path); err != nil {
 					return err
@@ -46,7 +52,8 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	if err != nil {
 		return err
 	}
-	e := &migrate.Engine{Cyrus: s.cyrus, Ledger: l, Report: s.report, Jobs: s.opts.jobs, Running: running}
+	e := &migrate.Engine{Cyrus: s.cyrus, Ledger: l, Report: s.report, Jobs: s.opts.jobs, Running: running,
+		Merge: c.Bool("merge"), AppendOnConflict: c.String("on-conflict") == "append"}
 	if err := e.CheckSpace(s.plan); err != nil {
 		return err
 	}
@@ -55,12 +62,14 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		return err
 	}
 	d := p.progress(c, s)
+	s.dates = calibrate.New(s.opts.location, s.opts.zone)
 	e.Source, e.Progress = s.source(d), d
 	for _, pr := range s.plan.Problems {
 		s.report.Problem(pr)
 	}
 	err = e.Run(c.Context, s.plan)
 	d.Stop(s.report, p.stderr)
+	s.sayDates(false)
 	if err != nil && p.caught.exitCode() == 0 {
 		s.report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "run-failed", Text: err.Error()})
 	}

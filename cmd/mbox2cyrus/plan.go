@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -35,12 +36,14 @@ func (p *program) planCommand() *cli.Command {
 // dryRun reads everything and writes nothing: the plan.
 func (p *program) dryRun(c *cli.Context, s *session) error {
 	d := p.progress(c, s)
+	s.dates = calibrate.New(s.opts.location, s.opts.zone)
 	for _, pr := range s.plan.Problems {
 		s.report.Problem(pr)
 	}
 	sc := &plan.Scanner{Source: s.source(d), Report: s.report, Progress: d, Jobs: s.opts.jobs}
 	need, err := sc.Run(c.Context, s.plan)
 	d.Stop(s.report, p.stderr)
+	s.sayDates(true)
 	if err == nil {
 		err = sayNeed(s, need)
 	}

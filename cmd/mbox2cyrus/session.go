@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -22,6 +23,7 @@ type session struct {
 	plan   *plan.Plan
 	report *report.Reporter
 	state  string
+	dates  *calibrate.Sample // of the folders that are read; nil: not wanted
 
 	closeLog func() error
 }
@@ -74,11 +76,25 @@ func (s *session) close() error {
 
 // source returns the reader of the host's folders, whose progress d shows.
 func (s *session) source(d *progress.Display) *source.Source {
-	src := &source.Source{Host: s.host, Location: s.opts.location}
+	src := &source.Source{Host: s.host, Location: s.opts.location, Dates: s.dates}
 	if d != nil {
 		src.Progress = d.Add
 	}
 	return src
+}
+
+// sayDates reports what the sample of dates says: always, or only if it
+// contradicts how they are read.
+func (s *session) sayDates(always bool) {
+	v := s.dates.Verdict()
+	if v.Text == "" || !always && !v.Contradicts {
+		return
+	}
+	p := report.Problem{Severity: report.Note, Offset: -1, Kind: "from-dates", Text: v.Text}
+	if v.Contradicts {
+		p.Severity = report.Attention
+	}
+	s.report.Problem(p)
 }
 
 // progress starts to show how far the run over the plan's users has come.

@@ -243,7 +243,15 @@ func TestReconstructReports(t *testing.T) {
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("complaints %q, want %q\n%v\n%v", got, tt.want, r.Complaints, r.Counts)
 			}
+			_, form, err := p.List(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
 			for kind, n := range tt.counts {
+				// Up to 3.4 the list has no UIDVALIDITY to be brought in line.
+				if kind == reconstruct.KindEntry && form != reconstruct.FormJSON {
+					n = 0
+				}
 				if r.Counts[kind] != n {
 					t.Errorf("%d of kind %s, want %d: %v", r.Counts[kind], kind, n, r.Counts)
 				}

@@ -135,6 +135,9 @@ type Mailbox struct {
 	IndexID    *FileID          `json:"index_id,omitempty"` // cyrus.index as verified
 	IndexSHA1  string           `json:"index_sha1,omitempty"`
 	NewUIDVald bool             `json:"new_uidvalidity,omitempty"` // the source had none that could be kept
+	Assigned   bool             `json:"assigned,omitempty"`        // UIDs are not the source's: those of an earlier pass were kept
+	FirstUID   uint32           `json:"first_uid,omitempty"`       // of our messages, in a mailbox to which they were appended
+	Previous   string           `json:"previous,omitempty"`        // manifest of the pass before, until this one is verified
 }
 
 // Run marks where a run began and with what.
@@ -345,6 +348,14 @@ func (l *Ledger) append(sync bool, lines ...line) error {
 		if err := unix.Fdatasync(int(l.f.Fd())); err != nil {
 			return fmt.Errorf("ledger: sync: %w", err)
 		}
+	}
+	return nil
+}
+
+// RemoveManifest removes a manifest that no mailbox refers to any more.
+func (l *Ledger) RemoveManifest(name string) error {
+	if err := os.Remove(filepath.Join(l.dir, manifestDir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("manifest: %w", err)
 	}
 	return nil
 }

@@ -29,6 +29,12 @@ type Engine struct {
 	// Running says that a Cyrus master serves this configuration now, so that
 	// nothing which it could have open may be touched.
 	Running bool
+	// Merge allows users who have mail in Cyrus already: what they have on the UW host
+	// is appended to it.
+	Merge bool
+	// AppendOnConflict says what to do where both the folder and the mailbox in Cyrus
+	// changed since an earlier pass: append what is new in the folder, or leave both.
+	AppendOnConflict bool
 }
 
 // Run migrates the users of a plan, the largest first. It returns an error only
@@ -119,7 +125,7 @@ func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Conte
 		}
 		for _, j := range batch {
 			e.report(j)
-			e.Report.User()
+			e.Report.User(j.user.Name)
 		}
 	} // else stopped: the next run goes on from the ledger
 	for _, j := range batch {
@@ -173,7 +179,7 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 	if err == nil {
 		e.report(j)
 	}
-	e.Report.User()
+	e.Report.User(u.Name)
 	e.Progress.UserDone(u.Name)
 	return nil
 }

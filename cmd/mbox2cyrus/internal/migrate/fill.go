@@ -1,11 +1,15 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha1"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -38,11 +42,21 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		return err
 	}
 	f.header = &header
-	f.w, err = cyrusspool.CreateMailbox(e.Cyrus.PartitionDir(m.rec.Partition), m.rec.Dir, e.Cyrus.Fresh.IndexVersion, e.Cyrus.Fresh.Owner)
-	if err != nil {
+	if m.prev != nil && !m.append {
+		if f.prev, err = e.openPrevious(ctx, u, m); err != nil {
+			return err
+		}
+	}
+	defer func() { err = errors.Join(err, f.prev.close()) }()
+	if err := f.open(e); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.w.Close()) }()
+	if m.append {
+		if f.prev, err = e.openAppend(ctx, u, m, f.w.Old()); err != nil {
+			return err
+		}
+	}
 	if f.manifest, err = e.Ledger.CreateManifest(m.rec.Manifest); err != nil {
 		return err
 	}
@@ -59,35 +73,38 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 			return err
 		}
 	}
-	if err := f.order.Flush(); err != nil {
+	if err := f.flush(); err != nil {
 		return err
 	}
 	f.learnKeywords(res.Keywords) // of a folder that has keywords but no message
 	m.rec.Keywords = f.keywords.names
 
-	m.rec.UIDValid, m.rec.NewUIDVald = res.UIDValidity, res.UIDValidity == 0
-	if m.rec.NewUIDVald {
-		m.rec.UIDValid = uint32(now().Unix())
+	if err := f.identity(&res); err != nil {
+		return err
 	}
-	m.rec.UIDNext, m.rec.Messages, m.rec.Size = res.UIDNext, f.written, f.bytes
+	m.rec.Messages, m.rec.Size = f.messages, f.bytes
 	m.rec.Bytes, m.rec.SourceID, m.rec.Source = res.Bytes, nil, ""
 	if m.folder != nil {
 		m.rec.SourceID, m.rec.Source = &res.ID, ledger.RawName(m.folder.File.Path)
 	}
 	m.written, m.goMbox = f.written, res.GoMbox
 
-	if err := f.w.Commit(cyrusspool.IndexHeader{
-		UIDValidity: m.rec.UIDValid, LastUID: res.UIDNext - 1, RecentUID: f.recent,
-		LastAppend: lastAppend(f.written),
-	}, header); err != nil {
-		return err
-	}
 	closed = true
 	if err := f.manifest.Close(); err != nil {
 		return err
 	}
+	if m.prev != nil {
+		// Cyrus knows the mailbox: after a power cut, the next run must find either the
+		// old index or the manifest that tells the new one.
+		if err := cyrusspool.SyncFS(e.Ledger.ManifestDir()); err != nil {
+			return err
+		}
+	}
+	if err := f.w.Commit(f.indexHeader(), header); err != nil {
+		return err
+	}
 	// Only now, so that a folder that had to be read anew is reported once.
-	m.doubts = len(res.Problems)
+	m.doubts = res.Doubts
 	for _, p := range res.Problems {
 		e.Report.Problem(p)
 	}
@@ -98,10 +115,67 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	return nil
 }
 
-// header is the cyrus.header to start from: of a mailbox that Cyrus made, its
-// own, so that its quota root and access rights stay.
+// open opens the mailbox in Cyrus's partition for writing.
+func (f *filler) open(e *Engine) (err error) {
+	partition := e.Cyrus.PartitionDir(f.rec.Partition)
+	if f.update || f.append {
+		if f.w, err = cyrusspool.UpdateMailbox(partition, f.rec.Dir, e.Cyrus.Fresh.Owner); err != nil {
+			return err
+		}
+		f.old.index = f.w.Old()
+		f.modseq = f.old.index.Header().HighestModSeq + 1
+		return f.old.advance()
+	}
+	f.modseq = 1
+	f.w, err = cyrusspool.CreateMailbox(partition, f.rec.Dir, e.Cyrus.Fresh.IndexVersion, e.Cyrus.Fresh.Owner)
+	return err
+}
+
+// identity decides UIDVALIDITY and UIDNEXT of the mailbox.
+func (f *filler) identity(res *source.Result) error {
+	rec := &f.rec
+	rec.Assigned, rec.NewUIDVald = false, res.UIDValidity == 0
+	switch {
+	case f.prev != nil && f.prev.uids != nil:
+		if !f.prev.id.Equal(res.ID) {
+			return source.ErrChanged
+		}
+		if f.append {
+			old := f.old.index.Header()
+			rec.Assigned, rec.NewUIDVald, rec.UIDValid, rec.UIDNext = true, false, old.UIDValidity, max(old.LastUID+1, f.next)
+			return nil
+		}
+		rec.Assigned, rec.UIDValid, rec.UIDNext = true, f.prev.rec.UIDValid, max(f.prev.rec.UIDNext, f.next)
+	case rec.NewUIDVald:
+		rec.UIDValid, rec.UIDNext = uint32(now().Unix()), res.UIDNext
+	case f.prev != nil && f.prev.rec.UIDValid == res.UIDValidity:
+		rec.UIDValid, rec.UIDNext = res.UIDValidity, max(f.prev.rec.UIDNext, res.UIDNext)
+	default:
+		rec.UIDValid, rec.UIDNext = res.UIDValidity, res.UIDNext
+	}
+	return nil
+}
+
+// indexHeader is what Commit needs to know of the mailbox.
+func (f *filler) indexHeader() (h cyrusspool.IndexHeader) {
+	if f.old.index != nil {
+		h = f.old.index.Header()
+		h.HighestModSeq = f.modseq
+	}
+	h.UIDValidity, h.LastUID = f.rec.UIDValid, f.rec.UIDNext-1
+	if !f.append { // else what is \Recent is Cyrus's affair
+		h.RecentUID = f.recent
+	}
+	if f.written > 0 {
+		h.LastAppend = now().Unix()
+	}
+	return h
+}
+
+// header is the cyrus.header to start from: of a mailbox that Cyrus or an earlier
+// pass made, its own, so that its quota root and access rights stay.
 func (e *Engine) header(m *mailbox) (cyrusspool.Header, error) {
-	if !m.rec.Adopted {
+	if !m.rec.Adopted && !m.update && !m.append {
 		return e.Cyrus.Header(m.entry), nil
 	}
 	raw, err := os.ReadFile(filepath.Join(e.dir(m), "cyrus.header"))
@@ -115,13 +189,6 @@ func (e *Engine) header(m *mailbox) (cyrusspool.Header, error) {
 	return *h, nil
 }
 
-func lastAppend(messages int64) int64 {
-	if messages == 0 {
-		return 0
-	}
-	return now().Unix()
-}
-
 // filler takes the messages of one folder into one mailbox.
 type filler struct {
 	*mailbox
@@ -129,11 +196,46 @@ type filler struct {
 	manifest *ledger.ManifestWriter
 	header   *cyrusspool.Header
 	keywords *keywords // nil until the first message
+	prev     *previous // nil in the first pass
+	old      oldRecords
+	modseq   uint64 // of what is new or changed
 
-	order   ledger.Order
-	written int64
-	bytes   int64
-	recent  uint32 // highest UID that is not \Recent (uw-mbox 11.4)
+	order    ledger.Order
+	new      []ledger.Message // in a later pass that gives UIDs: those above the old ones
+	read     int64            // messages of the source
+	messages int64
+	written  int64 // of these, files written
+	bytes    int64
+	next     uint32 // UID above all that were given
+	recent   uint32 // highest UID that is not \Recent (uw-mbox 11.4)
+}
+
+// oldRecords are the records of the index as it is, in the order of their UIDs.
+type oldRecords struct {
+	index *cyrusspool.IndexReader // nil: there are none
+	next  cyrusspool.Record
+	end   bool
+}
+
+func (o *oldRecords) advance() (err error) {
+	o.next, err = o.index.Next()
+	if err == io.EOF {
+		o.end, err = true, nil
+	}
+	return err
+}
+
+// find returns the record of uid, which must rise from call to call.
+func (o *oldRecords) find(uid uint32) (r cyrusspool.Record, ok bool, err error) {
+	if o.index == nil {
+		return r, false, nil
+	}
+	for !o.end && o.next.UID < uid {
+		if err := o.advance(); err != nil {
+			return r, false, err
+		}
+	}
+	return o.next, !o.end && o.next.UID == uid, nil
 }
 
 // learnKeywords gives the folder's keywords their places among the header's
@@ -145,26 +247,115 @@ func (f *filler) learnKeywords(names []string) {
 	}
 }
 
-// message writes one message file.
+// message writes one message file, unless an earlier pass did.
 func (f *filler) message(m *mbox.Message, keywords []string) error {
 	f.learnKeywords(keywords)
-	size, guid, err := f.w.WriteMessage(m.UID, m.Date, m)
+	uid, err := f.prev.uid(f.read, m)
 	if err != nil {
 		return err
 	}
-	f.written++
-	f.bytes += size
-	if m.Flags&mbox.Recent == 0 {
-		f.recent = max(f.recent, m.UID)
+	f.read++
+	msg := ledger.Message{UID: uid, Date: m.Date.Unix(), Flags: verify.LedgerFlags(m.Flags), Keywords: m.Keywords, File: m.File}
+	if err := f.write(&msg, m); err != nil {
+		return err
 	}
-	return f.order.Add(ledger.Message{UID: m.UID, Offset: m.Offset, End: m.EndOffset, Size: size, GUID: guid,
-		Date: m.Date.Unix(), Flags: verify.LedgerFlags(m.Flags), Keywords: m.Keywords, File: m.File})
+	msg.Offset, msg.End = m.Offset, m.EndOffset
+	f.messages++
+	f.bytes += msg.Size
+	f.next = max(f.next, uid+1)
+	if m.Flags&mbox.Recent == 0 {
+		f.recent = max(f.recent, uid)
+	}
+	if f.prev != nil && f.prev.uids != nil {
+		if uid >= f.prev.from || f.append { // may come before an old one in the folder
+			f.new = append(f.new, msg)
+			return nil
+		}
+		return f.add(msg)
+	}
+	return f.order.Add(msg)
+}
+
+// write makes sure that the message file is there.
+func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
+	if f.append && msg.UID < f.prev.from {
+		sum := sha1.New()
+		msg.Size, err = m.WriteTo(sum)
+		sum.Sum(msg.GUID[:0])
+		return err
+	}
+	var had ledger.Message
+	expected := false
+	if f.update && msg.UID < f.prev.rec.UIDNext && !(f.read == 1 && msg.UID > f.prev.next.UID) {
+		// The first message of a folder can have a UID above all others (uw-mbox 4 b):
+		// to look for it would pass over them.
+		if had, expected, err = f.prev.lookup(msg.UID); err != nil {
+			return err
+		}
+	}
+	if !expected || had.Date != msg.Date {
+		f.written++
+		msg.Size, msg.GUID, err = f.w.WriteMessage(msg.UID, m.Date, m)
+		return err
+	}
+	var kept bool
+	msg.Size, msg.GUID, kept, err = f.w.UpdateMessage(msg.UID, m.Date, m, had.Size, had.GUID)
+	if !kept {
+		f.written++
+	}
+	return err
+}
+
+// flush adds what had to wait for messages with lower UIDs.
+func (f *filler) flush() error {
+	if f.append {
+		return f.appendNew()
+	}
+	for _, m := range f.new {
+		if err := f.add(m); err != nil {
+			return err
+		}
+	}
+	return f.order.Flush()
+}
+
+// appendNew keeps every record that the mailbox has and adds those that are new. The
+// manifest gets all messages of the source.
+func (f *filler) appendNew() error {
+	for !f.old.end {
+		if err := f.w.Add(f.old.next); err != nil {
+			return err
+		}
+		if err := f.old.advance(); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(f.new, func(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) })
+	for _, m := range f.new {
+		if m.UID < f.prev.from {
+			f.manifest.Add(m)
+			continue
+		}
+		if err := f.add(m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *filler) add(m ledger.Message) error {
-	rec := cyrusspool.Record{UID: m.UID, InternalDate: m.Date, Size: uint64(m.Size), GUID: m.GUID,
-		SystemFlags: verify.SystemFlags(m.Flags), ModSeq: 1, CreatedModSeq: 1}
-	rec.UserFlags = f.keywords.userFlags(m.Keywords)
+	userFlags, systemFlags := f.keywords.userFlags(m.Keywords), verify.SystemFlags(m.Flags)
+	rec, have, err := f.old.find(m.UID)
+	if err != nil {
+		return err
+	}
+	if !have || rec.GUID != m.GUID || rec.Size != uint64(m.Size) {
+		rec = cyrusspool.Record{UID: m.UID, Size: uint64(m.Size), GUID: m.GUID, InternalDate: m.Date,
+			SystemFlags: systemFlags, UserFlags: userFlags, ModSeq: f.modseq, CreatedModSeq: f.modseq}
+	} else if rec.SystemFlags != systemFlags || rec.UserFlags != userFlags || rec.InternalDate != m.Date {
+		// What Cyrus computed from the text stays right.
+		rec.SystemFlags, rec.UserFlags, rec.InternalDate, rec.ModSeq = systemFlags, userFlags, m.Date, f.modseq
+	}
 	f.manifest.Add(m)
 	return f.w.Add(rec)
 }

@@ -3,6 +3,7 @@ package migrate
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -56,7 +58,7 @@ func (e *Engine) checkStrangers(u *plan.User, boxes []*mailbox) error {
 		}
 	}
 	for _, entry := range e.Cyrus.UserEntries(u.ID) {
-		if planned[entry.Name] {
+		if planned[entry.Name] || e.Merge {
 			continue
 		}
 		if err := e.mustBeEmpty(entry); err != nil {
@@ -80,14 +82,18 @@ func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Fold
 		m.todo = fill
 		return m, nil
 	case !known:
-		if err := e.mayAdopt(entry); err != nil {
-			return nil, err
-		}
 		m.entry = entry
 		m.rec = e.newRecord(u, m)
 		m.rec.Adopted = true
 		m.todo = fill
-		return m, nil
+		err := e.mayAdopt(entry)
+		if err != nil && e.Merge {
+			err = e.mayAppend(m)
+			if folder == nil {
+				m.todo = nothing // a mailbox above others, and it is there
+			}
+		}
+		return m, err
 	}
 	m.rec = rec
 	if inCyrus && entry.UniqueID != rec.UniqueID {
@@ -103,8 +109,7 @@ func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Fold
 	same := folder == nil && rec.SourceID == nil || folder != nil && rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(folder.File))
 	switch {
 	case rec.State == ledger.Begun, rec.State == ledger.Filled && !same:
-		m.rec.User, m.rec.Folder = ledger.RawName(u.Name), ledger.RawName(m.folderName())
-		m.todo = fill
+		return m, e.triageCutOff(u, m, inCyrus)
 	case rec.State == ledger.Filled:
 		m.todo = enter
 	case !inCyrus:
@@ -115,6 +120,89 @@ func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Fold
 	return m, nil
 }
 
+// triageCutOff looks after a mailbox that an earlier run began to fill. If Cyrus knows
+// it, it may have been used since: then what the index says is neither what was there
+// before nor what that run wrote.
+func (e *Engine) triageCutOff(u *plan.User, m *mailbox, inCyrus bool) error {
+	m.rec.User, m.rec.Folder = ledger.RawName(u.Name), ledger.RawName(m.folderName())
+	m.todo = fill
+	if m.rec.Previous != "" { // a later pass was cut off
+		prev := m.rec
+		prev.Manifest = m.rec.Previous
+		m.prev = &prev
+	}
+	if m.rec.FirstUID > 0 {
+		return e.mayAppend(m)
+	}
+	if !inCyrus {
+		return nil
+	}
+	if holds, _, err := e.indexHolds(m, m.rec.Previous); err != nil || holds {
+		return err
+	}
+	holds, h, err := e.indexHolds(m, m.rec.Manifest)
+	if err != nil {
+		return err
+	}
+	if holds {
+		// That run came as far as to write the index: what it gave is what was given.
+		if m.prev != nil && h.LastUID > 0 {
+			m.rec.UIDValid, m.rec.UIDNext = h.UIDValidity, h.LastUID+1
+			prev := m.rec
+			m.prev = &prev
+		}
+		return nil
+	}
+	switch {
+	case m.prev == nil && e.mustBeEmpty(m.entry) == nil:
+	case m.prev != nil && e.AppendOnConflict:
+		return e.mayAppend(m)
+	default:
+		e.leave(u, m, "cyrus-changed", "a run was cut off while it wrote this mailbox, and Cyrus has changed it since; it is left alone (--on-conflict append brings what is new)")
+	}
+	return nil
+}
+
+// indexHolds reports whether the index has the messages of a manifest, with their flags,
+// and no others, and returns its header. A manifest that is not there, or not complete,
+// is no such one. A mailbox without an index holds what any manifest says: Cyrus cannot
+// use it.
+func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.IndexHeader, err error) {
+	if name == "" {
+		return false, h, nil
+	}
+	manifest, err := e.Ledger.OpenManifest(name)
+	if err != nil {
+		return false, h, nil
+	}
+	defer manifest.Close() // read only: nothing can be lost
+	f, err := os.OpenFile(filepath.Join(e.dir(m), "cyrus.index"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, h, nil
+	}
+	if err != nil {
+		return false, h, fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	defer f.Close()
+	index, err := cyrusspool.NewIndexReader(f)
+	if err != nil {
+		return false, h, fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	for {
+		r, rerr := index.Next()
+		w, werr := manifest.Next()
+		if rerr == io.EOF && werr == io.EOF {
+			return true, index.Header(), nil
+		}
+		if rerr != nil && rerr != io.EOF {
+			return false, h, fmt.Errorf("%s: %w", m.rec.Name, rerr)
+		}
+		if rerr != nil || werr != nil || r.UID != w.UID || r.GUID != w.GUID || r.SystemFlags != verify.SystemFlags(w.Flags) {
+			return false, h, nil
+		}
+	}
+}
+
 // triageVerified looks after a mailbox that an earlier run finished.
 func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error {
 	untouched, err := e.indexUntouched(m)
@@ -122,16 +210,21 @@ func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error
 		return err
 	}
 	switch {
-	case sourceSame && untouched:
+	case sourceSame && (untouched || m.rec.FirstUID > 0):
 		m.todo, m.verified = nothing, m.rec.Messages
 	case sourceSame:
 		e.leave(u, m, "cyrus-changed", "the mailbox was changed in Cyrus since it was migrated; it is left alone (verify tells what differs)")
-	case !untouched:
-		e.leave(u, m, "source-changed", "the folder changed since it was migrated, and so did the mailbox in Cyrus; both are left alone")
 	case e.Running:
 		e.leave(u, m, "source-changed", "the folder changed since it was migrated; stop Cyrus and run again to bring the changes")
+	case m.rec.FirstUID > 0, !untouched && e.AppendOnConflict:
+		prev := m.rec
+		m.todo, m.prev = fill, &prev
+		return e.mayAppend(m)
+	case !untouched:
+		e.leave(u, m, "source-changed", "the folder changed since it was migrated, and so did the mailbox in Cyrus; both are left alone (--on-conflict append brings what is new)")
 	default:
-		m.todo = fill // Cyrus has not touched it: it is written anew
+		prev := m.rec
+		m.todo, m.prev, m.update = fill, &prev, true // Cyrus has not touched it
 	}
 	return nil
 }
@@ -161,6 +254,27 @@ func (e *Engine) mayAdopt(entry reconstruct.Entry) error {
 	}
 	if e.Running {
 		return fmt.Errorf("an empty %s is in Cyrus already, which is running: stop Cyrus, so that the mailbox can be filled", report.Quote(entry.Name))
+	}
+	return nil
+}
+
+// mayAppend makes a mailbox one that messages are appended to, if Cyrus cannot have it
+// open. From which UID on they are ours is known before anything is written.
+func (e *Engine) mayAppend(m *mailbox) error {
+	if e.Running {
+		return fmt.Errorf("%s is in Cyrus already, which is running: stop Cyrus, so that messages can be appended", report.Quote(m.rec.Name))
+	}
+	raw, err := readHead(filepath.Join(e.dir(m), "cyrus.index"))
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	h, err := cyrusspool.ParseIndexHeader(raw)
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	m.append = true
+	if m.rec.FirstUID == 0 {
+		m.rec.FirstUID = h.LastUID + 1
 	}
 	return nil
 }

@@ -22,10 +22,13 @@ type mailbox struct {
 	entry  reconstruct.Entry
 	rec    ledger.Mailbox
 	todo   action
+	prev   *ledger.Mailbox // what an earlier pass made of it, to be changed into what the source is now
+	update bool            // and Cyrus's files are as that pass left them
+	append bool            // Cyrus has messages of its own there: ours are added behind them
 
 	written  int64
 	verified int64
-	doubts   int
+	doubts   map[string]int64
 	goMbox   source.Prediction
 }
 
@@ -77,6 +80,10 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 	for _, m := range j.boxes {
 		if m.todo == fill {
 			m.rec.State = ledger.Begun
+			if m.prev != nil {
+				m.rec.Previous = m.prev.Manifest
+				m.rec.Manifest = otherManifest(m.rec)
+			}
 			begun = append(begun, m.rec)
 		}
 	}
@@ -98,6 +105,15 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 		}
 	}
 	return nil
+}
+
+// otherManifest is the name of a manifest that takes turns with the one of the pass
+// before, which is needed until the new one is verified.
+func otherManifest(rec ledger.Mailbox) string {
+	if first := rec.UniqueID + ".tsv"; rec.Previous != first {
+		return first
+	}
+	return rec.UniqueID + ".1.tsv"
 }
 
 // settle makes filled mailboxes durable, and then their state.
@@ -127,12 +143,12 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 		return err
 	}
 	var entries []reconstruct.Entry
-	var ids []string
+	byUser := map[string][]reconstruct.Entry{}
 	for _, j := range batch {
-		ids = append(ids, j.user.ID)
 		for _, m := range j.work() {
 			m.entry.UIDValidity = m.rec.UIDValid
 			entries = append(entries, m.entry)
+			byUser[j.user.ID] = append(byUser[j.user.ID], m.entry)
 		}
 	}
 	// A Cyrus program that is killed half-way leaves more to put right than
@@ -142,7 +158,7 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 	if err != nil {
 		return err
 	}
-	rep, err := e.Cyrus.Reconstruct(ctx, ids, entries)
+	rep, err := e.Cyrus.Reconstruct(ctx, byUser)
 	e.complaints(batch, rep)
 	if err != nil {
 		return err
@@ -159,6 +175,7 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 // manifests, and gives him his subscriptions.
 func (e *Engine) prove(j *job, subscriptions string) error {
 	var proved []ledger.Mailbox
+	var old []string // manifests
 	for _, m := range j.work() {
 		res, err := verify.Index(e.Ledger, m.rec, e.dir(m))
 		if err != nil {
@@ -170,13 +187,25 @@ func (e *Engine) prove(j *job, subscriptions string) error {
 		}
 		if len(res.Problems) == 0 {
 			m.rec.State, m.rec.IndexID = ledger.Verified, &res.IndexID
+			if m.rec.Previous != "" {
+				old = append(old, m.rec.Previous)
+				m.rec.Previous = ""
+			}
 			proved = append(proved, m.rec)
 		}
 	}
 	if err := e.subscribe(j.user, subscriptions); err != nil {
 		return err
 	}
-	return e.Ledger.Set(proved...)
+	if err := e.Ledger.Set(proved...); err != nil {
+		return err
+	}
+	for _, name := range old {
+		if err := e.Ledger.RemoveManifest(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // secondOpinion lets go-mbox, an independent reader, count the folder that was
@@ -220,7 +249,7 @@ func (e *Engine) report(j *job) {
 		}
 		e.Report.Folder(report.Folder{
 			User: j.user.Name, Folder: m.folderName(), Mailbox: m.rec.Name,
-			Found: m.rec.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: int64(m.doubts),
+			Found: m.rec.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
 			Unchanged: m.todo == nothing, UIDValidity: m.rec.UIDValid, UIDNext: m.rec.UIDNext,
 		})
 	}

@@ -59,7 +59,7 @@ func (s *Scanner) user(ctx context.Context, u *User) {
 		}
 		s.folder(ctx, u, f)
 	}
-	s.Report.User()
+	s.Report.User(u.Name)
 }
 
 func (s *Scanner) folder(ctx context.Context, u *User, f Folder) {
@@ -84,5 +84,5 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder) {
 	s.bytes.Add(disk)
 	s.inodes.Add(count + mailboxFiles)
 	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), Found: res.Messages, Bytes: bytes,
-		Doubts: int64(len(res.Problems)), UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
+		Doubts: res.Doubts, UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
 }

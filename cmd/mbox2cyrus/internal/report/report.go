@@ -49,11 +49,19 @@ type Problem struct {
 	Severity Severity
 	User     string
 	Folder   string
-	Offset   int64 // byte offset in the folder's file; negative: of no place
+	File     string // raw, which file of a folder that has several
+	Offset   int64  // byte offset in the folder's file; negative: of no place
+	Line     int64  // line of that offset, the first is 1; 0: not known, or the file is no text
 	Kind     string
 	Text     string
-	Routine  bool // what nearly every folder has: in JSON and in the counts, not shown to people
+	UW       string // what UW does there, and
+	Others   string // what other readers do; both "" where the kind says it all
+	Count    int64  // how many findings this one stands for; 0 is 1
+	Routine  bool   // what nearly every folder has: in JSON and in the counts, not shown to people
 }
+
+// count is how many findings p stands for.
+func (p Problem) count() int64 { return max(1, p.Count) }
 
 // Folder is one finished folder.
 type Folder struct {
@@ -65,8 +73,10 @@ type Folder struct {
 	Verified  int64  // messages that Cyrus's index confirms
 	Held      int64  // messages set aside
 	Bytes     int64  // of the messages as stored in Cyrus
-	Doubts    int64  // findings of the reader
 	Unchanged bool   // nothing to do: done by an earlier run
+
+	// Doubts has the number of the reader's findings by kind.
+	Doubts map[string]int64
 
 	UIDValidity uint32
 	UIDNext     uint32
@@ -107,17 +117,40 @@ func (p Problem) object() map[string]any {
 	m := map[string]any{"message_type": "problem", "kind": p.Kind, "text": toValidUTF8(p.Text), "severity": p.Severity.String()}
 	nameFields(m, "user", p.User)
 	nameFields(m, "folder", p.Folder)
+	if p.File != "" {
+		nameFields(m, "file", p.File)
+	}
 	if p.Offset >= 0 {
 		m["offset"] = p.Offset
 	}
+	if p.Line > 0 {
+		m["line"] = p.Line
+	}
+	if p.Count > 1 {
+		m["count"] = p.Count
+	}
+	if p.UW != "" {
+		m["uw"], m["other_readers"] = p.UW, p.Others
+	}
 	return m
+}
+
+// doubts is how many findings the reader had.
+func (f Folder) doubts() (n int64) {
+	for _, of := range f.Doubts {
+		n += of
+	}
+	return n
 }
 
 func (f Folder) object() map[string]any {
 	m := map[string]any{
 		"message_type": "folder", "mailbox": f.Mailbox,
 		"messages_found": f.Found, "messages_written": f.Written, "messages_verified": f.Verified, "messages_held": f.Held,
-		"bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.Doubts,
+		"bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.doubts(), "doubts_by_kind": f.Doubts,
+	}
+	if f.Doubts == nil {
+		m["doubts_by_kind"] = map[string]int64{}
 	}
 	nameFields(m, "user", f.User)
 	nameFields(m, "folder", f.Folder)

@@ -21,6 +21,7 @@ type Options struct {
 	Command        string
 	SourceRoot     string
 	DryRun         bool
+	Everything     bool      // show people every problem, however many are alike
 	Log            io.Writer // a copy of the JSON Lines (the --log-file); may be nil
 	LogLevel       Level     // what goes there
 }
@@ -56,12 +57,13 @@ type Reporter struct {
 	werr    error // first error of writing the report itself
 	people  io.Writer
 	results io.Writer
+	alike   alike
 }
 
 // New returns a Reporter. Problems always go to Stderr as text; folders and
 // the summary go to Stdout, as JSON Lines or as text.
 func New(o Options) *Reporter {
-	r := &Reporter{opts: o, start: time.Now(), failed: map[string]bool{}, people: o.Stderr, results: o.Stdout}
+	r := &Reporter{opts: o, start: time.Now(), failed: map[string]bool{}, people: o.Stderr, results: o.Stdout, alike: newAlike()}
 	if o.JSON {
 		r.results = o.Stderr
 	}
@@ -112,26 +114,33 @@ func (r *Reporter) emit(level Level, m map[string]any) {
 func (r *Reporter) Problem(p Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sum.ByKind[p.Kind]++
+	n := p.count()
+	r.sum.ByKind[p.Kind] += n
 	switch p.Severity {
 	case Note:
-		r.sum.Notes++
+		r.sum.Notes += n
 	case Attention:
-		r.sum.Attentions++
+		r.sum.Attentions += n
 	case Failure:
-		r.sum.Failures++
+		r.sum.Failures += n
 		if p.User != "" && !r.failed[p.User] {
 			r.failed[p.User] = true
 			r.sum.FailedUsers = append(r.sum.FailedUsers, p.User)
 		}
 	case Difference:
-		r.sum.Differences++
+		r.sum.Differences += n
 	}
 	r.emit(p.level(), p.object())
 	if p.Routine || p.Severity == Note && (r.opts.Quiet || r.opts.JSON) {
 		return
 	}
+	if !r.opts.Everything && !r.alike.show(p) {
+		return
+	}
 	r.text(r.people, p.String())
+	if p.UW != "" && r.alike.first(p.Kind) {
+		r.text(r.people, fmt.Sprintf("    [%s] UW %s.\n    Other readers: %s.", p.Kind, p.UW, p.Others))
+	}
 }
 
 func (p Problem) level() Level {
@@ -157,8 +166,15 @@ func (p Problem) String() string {
 	if p.Folder != "" {
 		b.WriteString(Quote(p.Folder) + ": ")
 	}
+	if p.File != "" {
+		b.WriteString(Quote(p.File) + ": ")
+	}
 	if p.Offset >= 0 {
-		b.WriteString("offset " + strconv.FormatInt(p.Offset, 10) + ": ")
+		b.WriteString("offset " + strconv.FormatInt(p.Offset, 10))
+		if p.Line > 0 {
+			b.WriteString(", line " + strconv.FormatInt(p.Line, 10))
+		}
+		b.WriteString(": ")
 	}
 	b.WriteString(Printable(p.Text) + " [" + p.Kind + "]")
 	return b.String()
@@ -178,7 +194,7 @@ func (r *Reporter) Folder(f Folder) {
 		r.sum.UnchangedFolders++
 	}
 	r.emit(Info, f.object())
-	if r.opts.Quiet {
+	if r.opts.Quiet || r.opts.Command == "inspect" { // which shows it in its own way
 		return
 	}
 	found := count(f.Found, "message")
@@ -190,8 +206,8 @@ func (r *Reporter) Folder(f Folder) {
 		state = fmt.Sprintf("%s, %d verified", found, f.Verified)
 	case r.opts.Command == "plan" || r.opts.DryRun:
 		state = fmt.Sprintf("%s, %d bytes", found, f.Bytes)
-		if f.Doubts > 0 {
-			state += fmt.Sprintf(", %d doubts", f.Doubts)
+		if n := f.doubts(); n > 0 {
+			state += ", " + count(n, "doubt")
 		}
 	}
 	name := Quote(f.Folder)
@@ -201,11 +217,14 @@ func (r *Reporter) Folder(f Folder) {
 	r.text(r.results, fmt.Sprintf("%s: %s -> %s: %s", Quote(f.User), name, f.Mailbox, state))
 }
 
-// User counts one finished user.
-func (r *Reporter) User() {
+// User counts one finished user, of whom nothing more will be said.
+func (r *Reporter) User(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sum.Users++
+	if line := r.alike.endUser(name); line != "" {
+		r.text(r.people, line)
+	}
 }
 
 // Status reports progress: JSON only, people see the progress display.
@@ -247,6 +266,9 @@ func (r *Reporter) Finish(override int) (int, error) {
 		r.sum.ExitCode = override
 	}
 	slices.Sort(r.sum.FailedUsers)
+	for _, line := range r.alike.end() {
+		r.text(r.people, line)
+	}
 	r.emit(Error, r.sum.object())
 	if !r.opts.Quiet || r.sum.ExitCode != ExitOK {
 		r.text(r.results, r.sum.text())
@@ -278,6 +300,8 @@ func (s Summary) text() string {
 	case s.Command == "verify":
 		fmt.Fprintf(&b, "%s, %s: %s found, %d verified; %d bytes",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Verified, s.Bytes)
+	case s.Command == "inspect":
+		fmt.Fprintf(&b, "%s: %s, %d bytes", count(s.Folders, "mailbox file"), count(s.Found, "message"), s.Bytes)
 	default:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes; nothing was written",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes)
@@ -307,6 +331,9 @@ func verdict(code int, command string, dryRun bool) string {
 	case ExitOK:
 		if command == "plan" || dryRun {
 			return "planned"
+		}
+		if command == "inspect" {
+			return "read"
 		}
 		return "everything arrived and was proved"
 	case ExitAttention:

@@ -37,7 +37,7 @@ func TestJSONLinesAndNothingElseOnStdout(t *testing.T) {
 	r.Printf("for people")
 	r.Problem(Problem{Severity: Attention, User: "joe", Folder: "caf\xe9", Offset: 40112, Kind: "nul-tail", Text: "bytes\x1b[31m"})
 	r.Folder(Folder{User: "joe", Folder: "INBOX", Mailbox: "user.joe", Found: 3, Written: 3, Verified: 3, Bytes: 99, UIDValidity: 7, UIDNext: 9})
-	r.User()
+	r.User("joe")
 	if _, err := r.Finish(0); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"time"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/mbox"
@@ -20,6 +21,7 @@ type Source struct {
 	Host     *mbox.Host
 	Location *time.Location // zone of From_ dates that name none
 	Progress func(bytes, messages int64)
+	Dates    *calibrate.Sample // gets messages of every folder; may be nil
 }
 
 // Result is what one folder held.
@@ -31,7 +33,8 @@ type Result struct {
 	Keywords    []string
 	Bytes       map[string]int64 // of the file, by reason; they add up to its size
 	GoMbox      Prediction
-	Problems    []report.Problem // the reader's findings
+	Problems    []report.Problem // the reader's findings, not more than some of a kind
+	Doubts      map[string]int64 // the number of findings by kind
 }
 
 // Each is called for every message, with the folder's keyword list: the list is
@@ -82,14 +85,19 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 		return res, err
 	}
 	res.ID = ledger.NewFileID(id)
-	mailbox, err := folder.Mailbox(mbox.Options{
-		Location: s.Location,
-		Findings: func(f mbox.Finding) { res.Problems = append(res.Problems, problem(f)) },
-	})
+	var found findings
+	defer func() {
+		if err == nil {
+			err = found.locate(folder.TextFile)
+		}
+		res.Problems, res.Doubts = found.result(), found.kinds
+	}()
+	mailbox, err := folder.Mailbox(mbox.Options{Location: s.Location, Findings: found.add})
 	if err != nil {
 		return res, err
 	}
 	var read int64
+	dates := s.Dates.Folder()
 	for {
 		if err := ctx.Err(); err != nil {
 			return res, err
@@ -102,6 +110,7 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 			return res, err
 		}
 		res.Messages++
+		dates.Add(m)
 		if each != nil {
 			if err := each(m, mailbox.Keywords()); err != nil {
 				return res, fmt.Errorf("message at %soffset %d: %w", fileOf(m.File), m.Offset, err)
@@ -145,9 +154,4 @@ func fileOf(name string) string {
 		return ""
 	}
 	return report.Quote(name) + " "
-}
-
-func problem(f mbox.Finding) report.Problem {
-	return report.Problem{Severity: report.Note, Offset: f.Offset, Kind: string(f.Kind), Text: f.Text,
-		Routine: f.Kind == mbox.KindPseudoMessage}
 }

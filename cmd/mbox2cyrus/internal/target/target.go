@@ -286,20 +286,39 @@ func (c *Cyrus) subscriptions(inbox cyrusspool.Name, p reconstruct.Path) (string
 	return path, nil
 }
 
-// Reconstruct has Cyrus rebuild all mailboxes of users, among them those that
-// were entered since the last Refresh.
-func (c *Cyrus) Reconstruct(ctx context.Context, userids []string, entered []reconstruct.Entry) (reconstruct.Report, error) {
-	names := map[string]bool{}
-	add := func(entries []reconstruct.Entry) {
-		for _, e := range entries {
+// Reconstruct has Cyrus rebuild the mailboxes of entries, which it knows. All of a user's
+// are done at once, but where he has others too only those: even one that needs nothing
+// gets a new index file.
+func (c *Cyrus) Reconstruct(ctx context.Context, entries map[string][]reconstruct.Entry) (reconstruct.Report, error) {
+	var whole, some reconstruct.Job
+	for _, id := range slices.Sorted(maps.Keys(entries)) {
+		names := map[string]bool{}
+		for _, e := range entries[id] {
 			names[cyrusspool.Name(e.Name).External(c.Rules.Separator())] = true
 		}
+		all := true
+		for _, e := range c.UserEntries(id) {
+			all = all && names[cyrusspool.Name(e.Name).External(c.Rules.Separator())]
+		}
+		if all {
+			whole.Users = append(whole.Users, id)
+			whole.Expect = append(whole.Expect, slices.Sorted(maps.Keys(names))...)
+		} else {
+			some.Mailboxes = append(some.Mailboxes, slices.Sorted(maps.Keys(names))...)
+		}
 	}
-	add(entered)
-	for _, id := range userids {
-		add(c.UserEntries(id))
+	var rep reconstruct.Report
+	for _, job := range []reconstruct.Job{whole, some} {
+		if len(job.Users) == 0 && len(job.Mailboxes) == 0 {
+			continue
+		}
+		r, err := c.Programs.Reconstruct(ctx, job)
+		rep.Complaints = append(rep.Complaints, r.Complaints...)
+		if err != nil {
+			return rep, err
+		}
 	}
-	return c.Programs.Reconstruct(ctx, reconstruct.Job{Users: userids, Expect: slices.Sorted(maps.Keys(names))})
+	return rep, nil
 }
 
 // Free returns the free bytes and inodes that the owner of Cyrus may use on

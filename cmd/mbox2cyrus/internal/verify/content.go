@@ -3,6 +3,7 @@ package verify
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/emersion/go-message/textproto"
@@ -38,9 +40,14 @@ func Content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledg
 	}
 	s := &contentCheck{comparison: c, manifest: manifest, dir: dir, sum: sha1.New(), buf: make([]byte, headerLimit), bad: map[uint32]bool{}}
 	s.order.Emit = s.compare
+	if rec.Assigned {
+		if s.assigned, err = assignedUIDs(l, rec.Manifest); err != nil {
+			return Result{}, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), manifest.Close())
+		}
+	}
 	res, err := src.Read(ctx, u, f, s.message)
 	if err == nil {
-		err = s.order.Flush()
+		err = s.flush()
 	}
 	if err == nil {
 		err = s.rest()
@@ -69,6 +76,47 @@ type contentCheck struct {
 	sum      hash.Hash
 	buf      []byte
 	bad      map[uint32]bool // UIDs whose message file is not what it must be
+
+	// Of a folder whose UIDs were not taken from the source.
+	assigned map[place]uint32
+	waiting  []ledger.Message // until all are known, for their order may be another one
+}
+
+// place is where a message lies in the source.
+type place struct {
+	file   string
+	offset int64
+}
+
+// assignedUIDs are the UIDs that the messages of a manifest were given.
+func assignedUIDs(l *ledger.Ledger, name string) (uids map[place]uint32, err error) {
+	manifest, err := l.OpenManifest(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, manifest.Close()) }()
+	uids = map[place]uint32{}
+	for {
+		m, err := manifest.Next()
+		if err == io.EOF {
+			return uids, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		uids[place{m.File, m.Offset}] = m.UID
+	}
+}
+
+// flush compares what had to wait.
+func (s *contentCheck) flush() error {
+	slices.SortFunc(s.waiting, func(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) })
+	for _, m := range s.waiting {
+		if err := s.compare(m); err != nil {
+			return err
+		}
+	}
+	return s.order.Flush()
 }
 
 // message reads one message of the source and its file in the spool.
@@ -81,12 +129,24 @@ func (s *contentCheck) message(m *mbox.Message, _ []string) error {
 	msg := ledger.Message{UID: m.UID, Offset: m.Offset, End: m.EndOffset, Size: size,
 		Date: m.Date.Unix(), Flags: LedgerFlags(m.Flags), Keywords: m.Keywords, File: m.File}
 	s.sum.Sum(msg.GUID[:0])
+	if s.assigned != nil {
+		uid, ok := s.assigned[place{m.File, m.Offset}]
+		if !ok {
+			s.differ(report.Difference, "source-extra", m.Offset, "the source has a message there that was not migrated")
+			return nil
+		}
+		msg.UID = uid
+	}
 	before := s.n
 	if err := s.file(msg, m); err != nil {
 		return err
 	}
 	if s.n > before {
-		s.bad[m.UID] = true
+		s.bad[msg.UID] = true
+	}
+	if s.assigned != nil {
+		s.waiting = append(s.waiting, msg)
+		return nil
 	}
 	return s.order.Add(msg)
 }
@@ -94,6 +154,9 @@ func (s *contentCheck) message(m *mbox.Message, _ []string) error {
 // file compares the message file with what the source gave just now.
 func (s *contentCheck) file(want ledger.Message, source *mbox.Message) error {
 	f, err := os.OpenFile(filepath.Join(s.dir, strconv.FormatUint(uint64(want.UID), 10)+"."), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, os.ErrNotExist) && want.UID < s.rec.FirstUID {
+		return nil // removed in Cyrus since an earlier pass: Index tells
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		s.differ(report.Difference, "file-missing", want.Offset, "UID %d: its message file is missing", want.UID)
 		return nil

@@ -54,7 +54,7 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 	for _, pr := range u.Problems {
 		v.Report.Problem(pr)
 	}
-	defer v.Report.User()
+	defer v.Report.User(u.Name)
 	seen := map[string]bool{}
 	one := func(name cyrusspool.Name, f *plan.Folder) {
 		seen[string(name)] = true

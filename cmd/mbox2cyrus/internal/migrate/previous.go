@@ -1,0 +1,252 @@
+package migrate
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/mbox"
+)
+
+// previous is what an earlier pass made of a folder that has changed since. Messages
+// that are as they were keep their UIDs and their files.
+type previous struct {
+	rec      ledger.Mailbox // as the earlier pass left it
+	manifest *ledger.ManifestReader
+	next     ledger.Message
+	err      error // of next
+
+	// uids are those of the messages in the order of the source, where it does not keep
+	// any: those of the earlier pass, and new ones above them. nil: the source's own
+	// UIDs are taken.
+	uids []uint32
+	id   ledger.FileID // of the source, when uids were given
+	from uint32        // UIDs from here on are new
+}
+
+// openPrevious reads what the earlier pass left, and, where the source has no UIDs of
+// its own, the source too, to give it those that it had.
+func (e *Engine) openPrevious(ctx context.Context, u *plan.User, m *mailbox) (p *previous, err error) {
+	p = &previous{rec: *m.prev, from: m.prev.UIDNext}
+	if m.folder != nil {
+		if err := p.giveUIDs(ctx, e, u, m.folder.File); err != nil {
+			return nil, err
+		}
+	}
+	if p.manifest, err = e.Ledger.OpenManifest(p.rec.Manifest); err != nil {
+		return nil, err
+	}
+	p.advance()
+	return p, nil
+}
+
+func (p *previous) close() error {
+	if p == nil || p.manifest == nil {
+		return nil
+	}
+	return p.manifest.Close()
+}
+
+func (p *previous) advance() { p.next, p.err = p.manifest.Next() }
+
+// lookup returns what the earlier pass had under uid, which must rise from call to call.
+func (p *previous) lookup(uid uint32) (m ledger.Message, ok bool, err error) {
+	for p.err == nil && p.next.UID < uid {
+		p.advance()
+	}
+	if p.err != nil {
+		if p.err == io.EOF {
+			return m, false, nil
+		}
+		return m, false, p.err
+	}
+	return p.next, p.next.UID == uid, nil
+}
+
+// known is one message of the earlier pass.
+type known struct {
+	guid [20]byte
+	uid  uint32
+}
+
+func compareKnown(a, b known) int {
+	if c := bytes.Compare(a.guid[:], b.guid[:]); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.uid, b.uid)
+}
+
+// giveUIDs finds out whether the source has a UIDVALIDITY. If not, every message with
+// the bytes of one that the earlier pass had, and after it in the folder, has its UID,
+// and the others are new.
+func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox.File) error {
+	src := *e.Source
+	src.Progress = nil // these bytes are counted when they are converted
+	if !p.rec.NewUIDVald {
+		res, err := src.Read(ctx, u.User, f, nil)
+		if err != nil || res.UIDValidity != 0 {
+			return err
+		}
+	}
+	all, err := knownMessages(e.Ledger, p.rec.Manifest)
+	if err != nil {
+		return err
+	}
+	uids := []uint32{}
+	last, next := uint32(0), p.rec.UIDNext
+	sum := sha1.New()
+	res, err := src.Read(ctx, u.User, f, func(m *mbox.Message, _ []string) error {
+		sum.Reset()
+		if _, err := m.WriteTo(sum); err != nil {
+			return err
+		}
+		k := known{uid: last + 1}
+		sum.Sum(k.guid[:0])
+		i, _ := slices.BinarySearchFunc(all, k, compareKnown)
+		if i < len(all) && all[i].guid == k.guid {
+			last = all[i].uid
+			uids = append(uids, last)
+			return nil
+		}
+		if next == 0 || next > maxUID {
+			return errors.New("no UIDs are left")
+		}
+		uids = append(uids, next)
+		next++
+		return nil
+	})
+	if err != nil || res.UIDValidity != 0 {
+		return err
+	}
+	p.uids, p.id = uids, res.ID
+	return nil
+}
+
+// openAppend gives UIDs to the messages that are to be appended to a mailbox which
+// Cyrus has changed, or had before: those that an earlier pass brought have theirs, the
+// others follow the last UID in header.
+func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *cyrusspool.IndexReader) (*previous, error) {
+	p := &previous{from: old.Header().LastUID + 1}
+	var all []known
+	if m.prev != nil {
+		p.rec = *m.prev
+		var err error
+		if all, err = knownMessages(e.Ledger, m.prev.Manifest); err != nil {
+			return nil, err
+		}
+	}
+	if m.rec.FirstUID < p.from {
+		// A run that was cut off may have appended some already. (What came from
+		// elsewhere since and has the very same bytes need not come again.)
+		ours, err := e.appended(m)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ours...)
+	}
+	slices.SortFunc(all, compareKnown)
+	all = slices.CompactFunc(all, func(a, b known) bool { return a == b })
+	src := *e.Source
+	src.Progress = nil
+	used := map[[20]byte]int{} // where to look for the next of several equal messages
+	next := p.from
+	sum := sha1.New()
+	p.uids = []uint32{}
+	res, err := src.Read(ctx, u.User, m.folder.File, func(msg *mbox.Message, _ []string) error {
+		sum.Reset()
+		if _, err := msg.WriteTo(sum); err != nil {
+			return err
+		}
+		var k known
+		sum.Sum(k.guid[:0])
+		i, again := used[k.guid]
+		if !again {
+			i, _ = slices.BinarySearchFunc(all, k, compareKnown)
+		}
+		if i < len(all) && all[i].guid == k.guid {
+			used[k.guid] = i + 1
+			p.uids = append(p.uids, all[i].uid)
+			return nil
+		}
+		if next == 0 || next > maxUID {
+			return errors.New("no UIDs are left")
+		}
+		p.uids = append(p.uids, next)
+		next++
+		return nil
+	})
+	p.id = res.ID
+	return p, err
+}
+
+// appended are the messages of the mailbox from FirstUID on.
+func (e *Engine) appended(m *mailbox) (all []known, err error) {
+	f, err := os.OpenFile(filepath.Join(e.dir(m), "cyrus.index"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	index, err := cyrusspool.NewIndexReader(f)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		r, err := index.Next()
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if r.UID >= m.rec.FirstUID {
+			all = append(all, known{r.GUID, r.UID})
+		}
+	}
+}
+
+// maxUID leaves room for UIDNEXT in 32 bits.
+const maxUID = 1<<32 - 2
+
+// knownMessages are the messages of a manifest, sorted.
+func knownMessages(l *ledger.Ledger, name string) (all []known, err error) {
+	manifest, err := l.OpenManifest(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, manifest.Close()) }()
+	for {
+		m, err := manifest.Next()
+		if err == io.EOF {
+			slices.SortFunc(all, compareKnown)
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, known{m.GUID, m.UID})
+	}
+}
+
+// uid returns the UID that the nth message of the source (from 0) gets.
+func (p *previous) uid(n int64, m *mbox.Message) (uint32, error) {
+	if p == nil || p.uids == nil {
+		return m.UID, nil
+	}
+	if n >= int64(len(p.uids)) {
+		return 0, fmt.Errorf("more messages than a moment ago: %w", source.ErrChanged)
+	}
+	return p.uids[n], nil
+}

@@ -1,0 +1,409 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+)
+
+// passHost is a host of one user whose folders a test changes between passes.
+type passHost struct {
+	t    *testing.T
+	root string
+}
+
+func newPassHost(t *testing.T) *passHost {
+	t.Helper()
+	h := &passHost{t: t, root: filepath.Join(t.TempDir(), "host")}
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\n")
+	return h
+}
+
+// write replaces a file of the host, as UW's own rewriting does: in place.
+func (h *passHost) write(path, text string) {
+	h.t.Helper()
+	path = filepath.Join(h.root, path)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	if os.Geteuid() == 0 && !strings.HasPrefix(path, filepath.Join(h.root, "etc")) {
+		for p := path; p != h.root; p = filepath.Dir(p) {
+			if err := os.Chown(p, 1001, 1001); err != nil {
+				h.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// letter is one message as it is in a folder, with UW's own header lines.
+func letter(n int, internal ...string) string {
+	return fmt.Sprintf("From joe@example.com Mon Jun  2 10:11:%02d 2003\nSubject: %d\n%s\nbody %d\n\n", n, n, strings.Join(append(internal, ""), "\n"), n)
+}
+
+// describe shows messages as a client sees them.
+func describe(v cyrustest.MailboxView) (out []string) {
+	for _, m := range v.Messages {
+		out = append(out, fmt.Sprintf("%d %s %d", m.UID, strings.Join(m.Flags, ","), m.Size))
+	}
+	return out
+}
+
+// serve reads all mailboxes of joe over IMAP.
+func serve(t *testing.T, srv *cyrustest.Server) map[string]cyrustest.MailboxView {
+	t.Helper()
+	if err := srv.AddUser("joe", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := srv.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	views, err := cyrustest.ReadAll(srv.IMAPAddr(), "joe", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	byName := map[string]cyrustest.MailboxView{}
+	for _, v := range views {
+		byName[v.Name] = v
+	}
+	return byName
+}
+
+// messageFiles are the inodes of the message files in the spool, by path.
+func messageFiles(t *testing.T, srv *cyrustest.Server) map[string]uint64 {
+	t.Helper()
+	inodes := map[string]uint64{}
+	for path, s := range snapshot(t, srv.Spool) {
+		if strings.HasSuffix(path, ".") {
+			inodes[path] = s.ino
+		}
+	}
+	return inodes
+}
+
+// TestLaterPass changes folders in every way between two passes. The second
+// brings the changes, keeps every UID that was given and writes only what is new.
+func TestLaterPass(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	const base = "X-IMAPbase: 1054563072 0000000007 Work"
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(3)+letter(4))
+	h.write("home/joe/mail/work", letter(1, base, "Status: RO", "X-UID: 2")+letter(2, "Status: RO", "X-UID: 3")+
+		letter(3, "Status: RO", "X-UID: 5")+letter(4, "Status: O", "X-UID: 7"))
+	h.write("home/joe/mail/still", letter(1)+letter(2))
+	h.write("home/joe/mail/opened", letter(1)+letter(2))
+
+	migrate := func(wantWritten float64) outcome {
+		t.Helper()
+		o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, state)...)...)
+		s := o.summary(t)
+		if o.code != 0 || s["messages_found"] != s["messages_verified"] || s["messages_written"] != wantWritten {
+			t.Fatalf("exit code %d, %v\n%s", o.code, s, o.stderr)
+		}
+		v := runJSON(t, append([]string{"verify", "--level", "content"}, flagsFor(srv, h.root, state)...)...)
+		if vs := v.summary(t); v.code != 0 || vs["messages_verified"] != s["messages_found"] {
+			t.Fatalf("verify: exit code %d, %v\n%s", v.code, vs, v.stderr)
+		}
+		return o
+	}
+	migrate(12)
+	before := messageFiles(t, srv)
+
+	// The INBOX has no UIDs of its own: one message goes, two come, one of them
+	// in the middle.
+	h.write("var/mail/joe", letter(1)+letter(5)+letter(3)+letter(4)+letter(6))
+	// UW rewrote this one: a keyword and a flag, an expunge, a delivery.
+	h.write("home/joe/mail/work", letter(1, base+" Play", "Status: RO", "X-UID: 2")+letter(2, "Status: RO", "X-Status: F", "X-Keywords: Work Play", "X-UID: 3")+
+		letter(4, "Status: RO", "X-UID: 7")+letter(8))
+	// UW opened this one for the first time, and chose its UIDVALIDITY.
+	h.write("home/joe/mail/opened", letter(1, "X-IMAPbase: 1060000000 0000000002", "Status: RO", "X-UID: 1")+letter(2, "Status: O", "X-UID: 2"))
+	h.write("home/joe/mail/fresh", letter(1))
+	migrate(4) // INBOX 2, work 1, fresh 1
+
+	spool := snapshot(t, srv.Spool)
+	migrate(0)
+	if diff := diffSnapshots(spool, snapshot(t, srv.Spool)); diff != "" {
+		t.Errorf("a pass without changes touched the spool: %s", diff)
+	}
+
+	after := messageFiles(t, srv)
+	kept := 0
+	for path, ino := range before {
+		if after[path] == ino {
+			kept++
+		}
+	}
+	if kept != 10 {
+		t.Errorf("%d message files of 12 were kept, want the 10 that are still mail", kept)
+	}
+
+	second := serve(t, srv)
+	inbox := second["INBOX"]
+	if got, want := describe(inbox), []string{"1  22", "3  22", "4  22", "5  22", "6  22"}; !slices.Equal(got, want) {
+		t.Errorf("INBOX: %q, want %q", got, want)
+	}
+	if got, want := describe(second["work"]), []string{`2 \Seen 22`, `3 Play,Work,\Flagged,\Seen 22`, `7 \Seen 22`, "8  22"}; !slices.Equal(got, want) {
+		t.Errorf("work: %q, want %q", got, want)
+	}
+	if v := second["work"]; v.UIDValidity != 1054563072 || v.UIDNext != 9 {
+		t.Errorf("work: UIDVALIDITY %d, UIDNEXT %d", v.UIDValidity, v.UIDNext)
+	}
+	if v := second["opened"]; v.UIDValidity != 1060000000 || v.UIDNext != 3 {
+		t.Errorf("opened: UIDVALIDITY %d, UIDNEXT %d", v.UIDValidity, v.UIDNext)
+	}
+	if got, want := describe(second["opened"]), []string{`1 \Seen 22`, "2  22"}; !slices.Equal(got, want) {
+		t.Errorf("opened: %q, want %q", got, want)
+	}
+	if len(second["fresh"].Messages) != 1 || len(second["still"].Messages) != 2 {
+		t.Errorf("fresh %q, still %q", describe(second["fresh"]), describe(second["still"]))
+	}
+}
+
+// TestLaterPassKilled kills later passes at random points. Every UID that the first
+// pass gave stays, whatever was cut off.
+func TestLaterPassKilled(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+
+	const folders = 20
+	all := make([][]int, folders)
+	path := func(i int) string { return fmt.Sprintf("home/joe/mail/f%02d", i) }
+	put := func(i int) {
+		var text strings.Builder
+		for _, n := range all[i] {
+			text.WriteString(letter(n))
+		}
+		h.write(path(i), text.String())
+	}
+	for i := range all {
+		for n := range 30 {
+			all[i] = append(all[i], n)
+		}
+		put(i)
+	}
+	h.write("var/mail/joe", letter(1))
+	args := append([]string{"migrate"}, flagsFor(srv, h.root, state)...)
+	first := runJSON(t, args...)
+	if first.code != 0 {
+		t.Fatalf("exit code %d\n%s", first.code, first.stderr)
+	}
+	validity := map[string]uint32{}
+	for name, v := range serve(t, srv) {
+		validity[name] = v.UIDValidity
+	}
+
+	next := 30
+	killed := 0
+	for range 8 {
+		for i := range all {
+			drop := rnd.IntN(len(all[i]) - 1)
+			all[i] = append(slices.Delete(slices.Clone(all[i]), drop, drop+1), next)
+			put(i)
+		}
+		next++
+		cmd := exec.Command("mbox2cyrus", append(args, "--quiet")...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(rnd.Int64N(int64(1200 * time.Millisecond))))
+		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err == nil {
+			killed++
+		}
+		_ = cmd.Wait() // killed, or done before
+	}
+	t.Logf("killed %d times", killed)
+	last := runJSON(t, args...)
+	if last.code != 0 {
+		t.Fatalf("last run: exit code %d\n%s", last.code, last.stderr)
+	}
+	verify := runJSON(t, append([]string{"verify", "--level", "content"}, flagsFor(srv, h.root, state)...)...)
+	if verify.code != 0 {
+		t.Errorf("verify: exit code %d\n%s", verify.code, verify.stderr)
+	}
+	for name, v := range serve(t, srv) {
+		if v.UIDValidity != validity[name] {
+			t.Errorf("%s: UIDVALIDITY %d, was %d", name, v.UIDValidity, validity[name])
+		}
+		var i int
+		if _, err := fmt.Sscanf(name, "f%d", &i); err != nil {
+			continue // INBOX
+		}
+		// A message of the first pass has its UID: number n had UID n+1.
+		want := 0
+		for _, n := range all[i] {
+			if n < 30 {
+				want++
+			}
+		}
+		have := 0
+		for _, m := range v.Messages {
+			if m.UID <= 30 {
+				have++
+			}
+		}
+		if have != want || len(v.Messages) != len(all[i]) {
+			t.Errorf("%s: %d messages, %d with a UID of the first pass; want %d and %d", name, len(v.Messages), have, len(all[i]), want)
+		}
+	}
+}
+
+// useCyrus serves while a client of joe does something.
+func useCyrus(t *testing.T, srv *cyrustest.Server, do func(c *imapclient.Client) error) {
+	t.Helper()
+	if err := srv.AddUser("joe", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := srv.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	c, err := imapclient.DialInsecure(srv.IMAPAddr(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Login("joe", "secret").Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := do(c); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Logout().Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// appendAndFlag is what a user does in his INBOX: he gets a message and flags the first.
+func appendAndFlag(c *imapclient.Client) error {
+	const text = "Subject: came to Cyrus\r\n\r\nhello\r\n"
+	cmd := c.Append("INBOX", int64(len(text)), nil)
+	if _, err := cmd.Write([]byte(text)); err != nil {
+		return err
+	}
+	if err := cmd.Close(); err != nil {
+		return err
+	}
+	if _, err := cmd.Wait(); err != nil {
+		return err
+	}
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		return err
+	}
+	return c.Store(imap.UIDSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagFlagged}}, nil).Close()
+}
+
+// TestConflict: both the folder and the mailbox changed since the first pass.
+func TestConflict(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h.write("var/mail/joe", letter(1)+letter(2))
+	if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	useCyrus(t, srv, appendAndFlag)
+	h.write("var/mail/joe", letter(2)+letter(3)+letter(3))
+
+	spool := snapshot(t, srv.Spool)
+	if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 2 || len(o.problems("source-changed")) != 1 {
+		t.Fatalf("exit code %d, want 2\n%s", o.code, o.stderr)
+	}
+	if diff := diffSnapshots(spool, snapshot(t, srv.Spool)); diff != "" {
+		t.Errorf("the mailbox was not left alone: %s", diff)
+	}
+	for range 2 { // the second time there is nothing to do
+		if o := runJSON(t, append([]string{"migrate", "--on-conflict", "append"}, args...)...); o.code != 0 {
+			t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+		}
+		if o := runJSON(t, append([]string{"verify", "--level", "content"}, args...)...); o.code != 0 {
+			t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
+		}
+	}
+	// Message 1 was expunged on the UW host, and is Cyrus's to keep now.
+	want := []string{`1 \Flagged 22`, "2  22", "3  33", "4  22", "5  22"}
+	if got := describe(serve(t, srv)["INBOX"]); !slices.Equal(got, want) {
+		t.Errorf("INBOX: %q, want %q", got, want)
+	}
+	h.write("var/mail/joe", letter(2)+letter(3)+letter(3)+letter(4))
+	if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if got := describe(serve(t, srv)["INBOX"]); !slices.Equal(got, append(want, "6  22")) {
+		t.Errorf("INBOX: %q", got)
+	}
+}
+
+// TestMerge: the user has mail in Cyrus already, in use there.
+func TestMerge(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	old := newPassHost(t)
+	old.write("var/mail/joe", letter(1)+letter(2))
+	old.write("home/joe/mail/work", letter(1))
+	if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, old.root, filepath.Join(t.TempDir(), "old"))...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	useCyrus(t, srv, appendAndFlag)
+
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1)+letter(7, "Status: RO"))
+	h.write("home/joe/mail/play", letter(1))
+	args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	before := snapshot(t, srv.Spool)
+	if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 1 {
+		t.Fatalf("without --merge: exit code %d\n%s", o.code, o.stderr)
+	}
+	if diff := diffSnapshots(before, snapshot(t, srv.Spool)); diff != "" {
+		t.Errorf("a refused user was touched: %s", diff)
+	}
+	for range 2 { // the second time there is nothing to do
+		if o := runJSON(t, append([]string{"migrate", "--merge"}, args...)...); o.code != 0 {
+			t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+		}
+	}
+	if o := runJSON(t, append([]string{"verify", "--level", "content"}, args...)...); o.code != 0 {
+		t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
+	}
+	after := snapshot(t, srv.Spool)
+	for path, s := range before {
+		if strings.HasSuffix(path, ".") && after[path] != s {
+			t.Errorf("%s, a message that was there, is not as it was", path)
+		}
+	}
+	views := serve(t, srv)
+	if got, want := describe(views["INBOX"]), []string{`1 \Flagged 22`, "2  22", "3  33", "4  22", `5 \Seen 22`}; !slices.Equal(got, want) {
+		t.Errorf("INBOX: %q, want %q", got, want)
+	}
+	if len(views["work"].Messages) != 1 || len(views["play"].Messages) != 1 {
+		t.Errorf("work %q, play %q", describe(views["work"]), describe(views["play"]))
+	}
+}

@@ -1,0 +1,99 @@
+package cyrusspool
+
+import (
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// UpdateMailbox opens a mailbox that has an index, to be changed by a later run. Its
+// [Writer.Old] are the messages that it has; a message that stays is added with its old
+// record, changed where it must be, and keeps what Cyrus computed of it. Whatever is not
+// added again is no message of the mailbox after [Writer.Commit], and its file is
+// removed. The index keeps its version.
+//
+// Cyrus must not have the mailbox open. The error wraps [fs.ErrNotExist] if there is no
+// index, or is one of [NewIndexReader].
+func UpdateMailbox(partition, dir string, o Owner) (*Writer, error) {
+	w, err := updateMailbox(partition, dir, o)
+	if err != nil {
+		return nil, fmt.Errorf("mailbox %s: %w", dir, err)
+	}
+	return w, nil
+}
+
+func updateMailbox(partition, dir string, o Owner) (*Writer, error) {
+	d, err := openDir(partition, dir)
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{dir: d, path: dir, owner: o, maxSize: MaxMessageSize, sum: sha1.New()}
+	fd, err := unix.Openat(int(d.Fd()), fileIndex, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, errors.Join(&fs.PathError{Op: "open", Path: fileIndex, Err: err}, d.Close())
+	}
+	w.oldFile = os.NewFile(uintptr(fd), fileIndex)
+	if w.old, err = NewIndexReader(w.oldFile); err == nil {
+		w.version = w.old.Header().Version
+		err = w.begin()
+	}
+	if err != nil {
+		return nil, errors.Join(err, w.oldFile.Close(), d.Close())
+	}
+	return w, nil
+}
+
+// openDir opens an existing directory below root, through no link below it.
+func openDir(root, dir string) (*os.File, error) {
+	if !filepath.IsLocal(dir) || dir != filepath.Clean(dir) || dir == "." {
+		return nil, fmt.Errorf("directory %q: not a clean path below the partition", dir)
+	}
+	at, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: root, Err: err}
+	}
+	for name := range strings.SplitSeq(dir, "/") {
+		next, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		unix.Close(at) // opened for reading: nothing can be lost
+		if err != nil {
+			return nil, &fs.PathError{Op: "open", Path: filepath.Join(root, dir) + ", at " + name, Err: err}
+		}
+		at = next
+	}
+	return os.NewFile(uintptr(at), filepath.Join(root, dir)), nil
+}
+
+// Old returns the records of the mailbox that [UpdateMailbox] opened, as they are on the
+// disk; nil for a Writer of [CreateMailbox].
+func (w *Writer) Old() *IndexReader { return w.old }
+
+// ErrLonger is the error of [Writer.UpdateMessage] for a message that begins with all
+// that its file should hold already, and goes on after it.
+var ErrLonger = errors.New("message begins with all of the one that it replaces")
+
+// UpdateMessage is [Writer.WriteMessage] for a message that should have its file
+// already, with that size and SHA-1. If it has, nothing is written and kept is true. That
+// is seen only of a message that comes with one Write; a longer one is written anew.
+func (w *Writer) UpdateMessage(uid uint32, date time.Time, m io.WriterTo, size int64, sum [20]byte) (newSize int64, guid [20]byte, kept bool, err error) {
+	f := messageFile{fd: -1, sum: w.sum, max: w.maxSize, w: w, name: messageName(uid), oldSize: size, oldSum: sum}
+	newSize, guid, err = w.writeMessage(uid, date, m, &f)
+	return newSize, guid, f.kept, err
+}
+
+// isKept reports whether p, the first piece of a message, is all of it, and in its file.
+func (f *messageFile) isKept(p []byte) bool {
+	if int64(len(p)) != f.oldSize || sha1.Sum(p) != f.oldSum {
+		return false
+	}
+	var st unix.Stat_t
+	err := unix.Fstatat(int(f.w.dir.Fd()), f.name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == f.oldSize
+}

@@ -1,0 +1,175 @@
+package mbox
+
+import (
+	"bytes"
+	"math"
+)
+
+// minRecordWindow is enough for a written record line with what is kept of the window
+// before it.
+const minRecordWindow = 192
+
+// maxChain is how many records in a row are beyond doubt, wherever they lead.
+const maxChain = 8
+
+// recordAt parses the record line at pos, which need not be in memory. The window stays
+// where it is.
+func (r *recordReader) recordAt(pos int64) (record, bool, error) {
+	n := int(min(maxRecordLine, r.size-pos))
+	b := r.win.held(pos)
+	if len(b) < n {
+		b = r.side[:n]
+		if err := readFull(r.win.src, b, pos); err != nil {
+			return record{}, false, err
+		}
+	}
+	rec, ok := r.format.parseRecord(b)
+	return rec, ok, nil
+}
+
+// recordEnd returns where the record at pos ends: where its size says, if another record
+// or the end of the file is there, as UW asks. Else bytes are missing in it, or something
+// else follows it. Where records begin inside it that lead past its end, or past the end
+// of the file, it ends before the first; else its size counts.
+func (r *recordReader) recordEnd(pos int64, rec *record) (int64, error) {
+	text := pos + rec.line
+	end := r.size
+	if rec.size <= r.size-text {
+		end = text + rec.size
+		ok, err := r.ends(end)
+		if ok || err != nil {
+			return end, err
+		}
+	}
+	beyond := end
+	if rec.size > r.size-text {
+		beyond = 0 // the size is no help
+	}
+	found, _, err := r.search(text, end, beyond)
+	return found, err
+}
+
+// ends reports whether a record line or the end of the file is at pos.
+func (r *recordReader) ends(pos int64) (bool, error) {
+	if pos == r.size {
+		return true, nil
+	}
+	_, ok, err := r.recordAt(pos)
+	return ok, err
+}
+
+// passDamage passes over what is at r.pos, which is no record line, up to the next one
+// that leads to another or to the end of the file.
+func (r *recordReader) passDamage() error {
+	end, cut, err := r.search(r.pos, r.size, 0)
+	if err != nil {
+		return err
+	}
+	if end == r.size && cut < end {
+		end = cut // the last message is damaged too
+	}
+	nuls, err := r.onlyNULs(r.pos, end)
+	if err != nil {
+		return err
+	}
+	n := end - r.pos
+	switch {
+	case nuls && end == r.size:
+		r.account[ReasonNULTail] += n
+		r.find(KindNULTail, r.pos, 0, "%d NULs at the end of the file, for which UW does not open it, removed", n)
+	case nuls:
+		r.account[ReasonNULHole] += n
+		r.find(KindNULHole, r.pos, 0, "%d NULs before a message, for which UW does not open the mailbox, removed", n)
+	default:
+		r.account[ReasonDamage] += n
+		r.find(KindDamage, r.pos, 0, "%d bytes where a message should begin: they were put aside, UW does not open the mailbox", n)
+	}
+	r.pos = end
+	return nil
+}
+
+func (r *recordReader) onlyNULs(pos, end int64) (bool, error) {
+	for pos < end {
+		b, err := r.win.from(pos, 1)
+		if err != nil {
+			return false, err
+		}
+		b = b[:min(int64(len(b)), end-pos)]
+		if len(bytes.TrimLeft(b, "\x00")) > 0 {
+			return false, nil
+		}
+		pos += int64(len(b))
+	}
+	return true, nil
+}
+
+// search looks between from and to for the first record line as UW writes it that leads
+// somewhere (see leads), and returns to if there is none. cut is where the first one was
+// whose message runs past the end of the file.
+func (r *recordReader) search(from, to, beyond int64) (found, cut int64, err error) {
+	cut = math.MaxInt64
+	// A line that is not wholly in memory is found when the window has moved on.
+	const behind = maxRecordLine
+	for base := from; base < to; {
+		b, err := r.win.from(base, 2*behind)
+		if err != nil {
+			return 0, 0, err
+		}
+		for i := 0; ; i++ {
+			n := bytes.IndexByte(b[i:], ';')
+			if n < 0 {
+				break
+			}
+			i += n
+			before, ok := r.format.writtenRecord(b, i)
+			pos := base + int64(i-before)
+			if !ok || pos >= to {
+				continue
+			}
+			ok, past, err := r.leads(pos, beyond)
+			if err != nil {
+				return 0, 0, err
+			}
+			if ok {
+				return pos, cut, nil
+			}
+			if past {
+				cut = min(cut, pos)
+			}
+		}
+		if base+int64(len(b)) >= r.size {
+			break
+		}
+		base += int64(len(b)) - behind
+	}
+	return to, cut, nil
+}
+
+// leads follows the records from pos on. They lead somewhere if one of them ends at or
+// behind beyond, where another begins or the file ends, or if they are many. past reports
+// that the message at pos runs past the end of the file.
+func (r *recordReader) leads(pos, beyond int64) (ok, past bool, err error) {
+	for n := range maxChain {
+		rec, ok, err := r.recordAt(pos)
+		if !ok || err != nil {
+			return false, false, err
+		}
+		if n == 0 && !r.uids.fits(rec.uid) {
+			return false, false, nil // of a mailbox that somebody sent by mail
+		}
+		text := pos + rec.line
+		if rec.size > r.size-text {
+			return false, n == 0, nil
+		}
+		if pos = text + rec.size; pos >= beyond || pos == r.size {
+			ok, err := r.ends(pos)
+			return ok, false, err
+		}
+	}
+	return true, false, nil
+}
+
+// fits reports whether a record with that UID can be the next one.
+func (u *recordUIDs) fits(uid uint64) bool {
+	return uid == 0 || u.lost || u.anew || uid > u.prev && uid <= u.last
+}
