@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
