@@ -15,7 +15,7 @@ func (p *program) migrateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "migrate",
 		Usage: "the whole safe job: convert, reconstruct, verify",
-		Flags: append(append(append(sourceFlags(), cyrusFlags()...),
+		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...),
 			boolFlag(flagDryRun, "write nothing: show what would be done"),
 			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since"),
 			boolFlag("merge", "append to users who have mail in Cyrus already, with new UIDs; without it they are refused"),
@@ -68,6 +68,9 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	}
 	d := p.progress(c, s)
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
+	if err := p.takeLocks(c, s); err != nil {
+		return err
+	}
 	e.Source, e.Progress = s.source(d), d
 	for _, pr := range s.plan.Problems {
 		s.report.Problem(pr)

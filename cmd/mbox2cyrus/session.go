@@ -25,6 +25,8 @@ type session struct {
 	state  string
 	dates  *calibrate.Sample // of the folders that are read; nil: not wanted
 
+	locks *mbox.Locks // nil: none are taken
+
 	closeLog func() error
 }
 
@@ -86,7 +88,7 @@ func (s *session) close() error {
 
 // source returns the reader of the host's folders, whose progress d shows.
 func (s *session) source(d *progress.Display) *source.Source {
-	src := &source.Source{Host: s.host, Location: s.opts.location, Dates: s.dates}
+	src := &source.Source{Host: s.host, Location: s.opts.location, Dates: s.dates, Locks: s.locks}
 	if d != nil {
 		src.Progress = d.Add
 	}

@@ -223,7 +223,7 @@ func TestUndoRefusesWhatWasTouched(t *testing.T) {
 		}, "a file notes"},
 		{"subscriptions", func(t *testing.T, _ *cyrustest.Server, _, sub string) {
 			appendTo(t, sub, "NINBOX\x1fzzz\t\n")
-		}, "subscriptions were changed"},
+		}, "subscriptions in Cyrus are not those"},
 		{"seen state", func(t *testing.T, _ *cyrustest.Server, _, sub string) {
 			appendTo(t, filepath.Join(filepath.Dir(sub), "seen.db"), "x")
 		}, "a file seen.db"},

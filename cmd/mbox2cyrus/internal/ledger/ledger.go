@@ -158,6 +158,14 @@ type Mailbox struct {
 	UserFiles []UserFiles `json:"user_files,omitempty"` // of an INBOX: what its user had besides mailboxes; the first has the subscriptions
 }
 
+// Subscriptions are those that were written for a user.
+type Subscriptions struct {
+	User  RawName `json:"user"`
+	Path  string  `json:"path"`  // of the file, below Cyrus's configdirectory
+	Names string  `json:"names"` // identifies what he was subscribed to
+	SHA1  string  `json:"sha1"`  // of the file
+}
+
 // Run marks where a run began and with what.
 type Run struct {
 	Start      time.Time `json:"start"`
@@ -178,6 +186,8 @@ type line struct {
 	Run     *Run     `json:"run,omitempty"`
 	Mailbox *Mailbox `json:"set,omitempty"`
 	End     *End     `json:"end,omitempty"`
+
+	Subscriptions *Subscriptions `json:"subscriptions,omitempty"`
 }
 
 // Ledger is an open state directory.
@@ -191,6 +201,7 @@ type Ledger struct {
 	boxes map[string]Mailbox
 	order []string
 	made  map[string]map[string]bool // partition -> directories that this program made, once
+	subs  map[RawName]Subscriptions
 }
 
 // ErrBusy is returned by Open when another run holds the state directory.
@@ -269,7 +280,8 @@ func Read(dir string) (*Ledger, error) {
 
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
-	l.boxes, l.made = map[string]Mailbox{}, map[string]map[string]bool{}
+	l.boxes, l.subs = map[string]Mailbox{}, map[RawName]Subscriptions{}
+	l.made = map[string]map[string]bool{}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -302,6 +314,9 @@ func (l *Ledger) read(path string) (good int64, err error) {
 		}
 		if ln.Mailbox != nil {
 			l.put(*ln.Mailbox)
+		}
+		if ln.Subscriptions != nil {
+			l.putSubscriptions(*ln.Subscriptions)
 		}
 		good += int64(len(b))
 	}
@@ -381,6 +396,35 @@ func (l *Ledger) Set(boxes ...Mailbox) error {
 	for _, m := range boxes {
 		l.put(m)
 	}
+	return nil
+}
+
+// putSubscriptions takes what a line says: without a path, that there are none.
+func (l *Ledger) putSubscriptions(s Subscriptions) {
+	if s.Path == "" {
+		delete(l.subs, s.User)
+		return
+	}
+	l.subs[s.User] = s
+}
+
+// Subscriptions returns those that were written for a user of the UW host.
+func (l *Ledger) Subscriptions(user string) (Subscriptions, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, ok := l.subs[RawName(user)]
+	return s, ok
+}
+
+// SetSubscriptions records the subscriptions that were written; without a path, that
+// they were removed again.
+func (l *Ledger) SetSubscriptions(s Subscriptions) error {
+	if err := l.append(true, line{Subscriptions: &s}); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.putSubscriptions(s)
 	return nil
 }
 

@@ -29,9 +29,6 @@ type UserFiles struct {
 	Prefix   string     `json:"prefix,omitempty"`    // of the files there that are his; "": all
 	MadeDirs []string   `json:"made_dirs,omitempty"` // Dir and those above it, as far as they were not there
 	Files    []KeptFile `json:"files,omitempty"`     // as they were
-	// Subscriptions is the SHA-256 of the subscription file that this program
-	// writes, in hexadecimal; "" while it has not decided to write one.
-	Subscriptions string `json:"subscriptions,omitempty"`
 }
 
 // KeptFile is a file of which a copy is kept below originals/.

@@ -2,11 +2,8 @@ package migrate
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -15,6 +12,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/mbox"
 	"mbox2cyrus/reconstruct"
 )
 
@@ -78,6 +76,9 @@ func (j *job) messages() (n int64) {
 // begun is durable before anything is written, so that a cut-off run leaves
 // nothing that the next one does not know for its own.
 func (e *Engine) fillAll(ctx context.Context, j *job) error {
+	if err := e.skipBusy(ctx, j); err != nil {
+		return err
+	}
 	var begun []ledger.Mailbox
 	for _, m := range j.boxes {
 		if m.todo == fill {
@@ -99,7 +100,10 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 		if m.todo != fill {
 			continue
 		}
-		if err := e.fill(ctx, j.user, m); err != nil {
+		if err := e.fill(ctx, j.user, m); errors.Is(err, mbox.ErrBusy) {
+			e.setAside(j, m, err) // the next run knows what was begun
+			return nil
+		} else if err != nil {
 			return fmt.Errorf("%s: %w", report.Quote(m.folderName()), err)
 		}
 		if err := e.secondOpinion(ctx, j.user, m); err != nil {
@@ -197,7 +201,8 @@ func (e *Engine) prove(j *job, subscriptions string) error {
 		}
 		proved = append(proved, m.rec)
 	}
-	if err := e.subscribe(j, subscriptions); err != nil {
+	// Before the mailboxes are recorded as done: a run that is cut off here does it again.
+	if err := e.subscribe(j.user, subscriptions); err != nil {
 		return err
 	}
 	if err := e.Ledger.Set(proved...); err != nil {
@@ -256,37 +261,4 @@ func (e *Engine) report(j *job) {
 			Unchanged: m.todo == nothing, UIDValidity: m.rec.UIDValid, UIDNext: m.rec.UIDNext,
 		})
 	}
-}
-
-// subscribe writes the user's subscriptions to path, when his INBOX has just
-// been entered (else path is empty: an earlier run did it). Subscriptions that
-// Cyrus has already stay: the user made them there. The ledger knows of the file
-// before it is there, so that undo can tell it from one that the user made.
-func (e *Engine) subscribe(j *job, path string) error {
-	if path == "" || len(j.user.Subscriptions) == 0 {
-		return nil
-	}
-	subs := cyrusspool.Subscriptions{Form: cyrusspool.SubscriptionDBNames, Owner: j.user.ID, Names: j.user.Subscriptions}
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	content, err := subs.Append(nil)
-	if err != nil {
-		return err
-	}
-	for _, m := range j.work() {
-		if m.rec.UserFiles == nil {
-			continue
-		}
-		m.rec.UserFiles[0].Subscriptions = fmt.Sprintf("%x", sha256.Sum256(content))
-		intent := m.rec
-		intent.State = ledger.Filled // a run that is cut off here comes back to this
-		if err := e.Ledger.Set(intent); err != nil {
-			return err
-		}
-	}
-	if err := subs.WriteFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner); !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
 }

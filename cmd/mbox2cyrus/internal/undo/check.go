@@ -1,6 +1,8 @@
 package undo
 
 import (
+	"crypto/sha1"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -122,7 +124,7 @@ func (c *checker) index(rec ledger.Mailbox, d *os.File, in bool) error {
 		return err
 	}
 	if rec.Adopted {
-		sum, err := sumAt(d, "cyrus.index")
+		sum, err := sumAt(d, "cyrus.index", sha256.New())
 		if err != nil {
 			return err
 		}
@@ -250,12 +252,12 @@ func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) 
 		switch fileKind(u, e.Name()) {
 		case derived, unfinished:
 		case subscriptions:
-			sum, err := sumAt(d, e.Name())
+			sum, err := sumAt(d, e.Name(), sha1.New())
 			if err != nil {
 				return err
 			}
-			if sum != u.Subscriptions {
-				c.found(rec, "the user's subscriptions were changed in Cyrus")
+			if written, _ := c.u.Ledger.Subscriptions(c.one.login); sum != written.SHA1 {
+				c.found(rec, "the user's subscriptions in Cyrus are not those that were written, or a migrate was cut off while it wrote them")
 			}
 		default:
 			c.found(rec, "the user has a file %s in %s that this program did not make", report.Quote(e.Name()), u.Dir)

@@ -2,10 +2,10 @@ package undo
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -148,8 +148,8 @@ func openAt(d *os.File, name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), filepath.Join(d.Name(), name)), nil
 }
 
-// sumAt returns the SHA-256 of a file in hexadecimal, "" if there is none.
-func sumAt(d *os.File, name string) (sum string, err error) {
+// sumAt returns the hash of a file in hexadecimal, "" if there is none.
+func sumAt(d *os.File, name string, h hash.Hash) (sum string, err error) {
 	f, err := openAt(d, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
@@ -158,7 +158,6 @@ func sumAt(d *os.File, name string) (sum string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", fmt.Errorf("%s: %w", f.Name(), err)
 	}

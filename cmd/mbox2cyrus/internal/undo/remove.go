@@ -1,6 +1,7 @@
 package undo
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -115,7 +116,7 @@ func unlink(d *os.File, name string) error {
 // name first.
 func (u *Undoer) putBack(id, mark string, files []ledger.KeptFile, d *os.File) error {
 	for _, k := range files {
-		sum, err := sumAt(d, k.Name)
+		sum, err := sumAt(d, k.Name, sha256.New())
 		if err == nil && sum != k.SHA256 {
 			err = u.putBackOne(id, mark+k.Name, k, d)
 		}
@@ -155,7 +156,7 @@ func (u *Undoer) putBackOne(id, kept string, k ledger.KeptFile, d *os.File) (err
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	sum, err := sumAt(d, temporary)
+	sum, err := sumAt(d, temporary, sha256.New())
 	if err != nil {
 		return err
 	}

@@ -194,6 +194,13 @@ func (u *Undoer) settle(users []*user) error {
 	if err := cyrusspool.SyncFS(dirs...); err != nil {
 		return err
 	}
+	for _, one := range users {
+		if _, written := u.Ledger.Subscriptions(one.login); written && len(one.boxes) > 0 {
+			if err := u.Ledger.SetSubscriptions(ledger.Subscriptions{User: ledger.RawName(one.login)}); err != nil {
+				return err
+			}
+		}
+	}
 	if err := u.Ledger.Set(undone...); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/mbox"
 )
 
 // Level says how much is compared.
@@ -63,7 +64,11 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 			if f != nil {
 				folder = f.File.Name
 			}
-			v.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Folder: folder, Offset: -1, Kind: "verify-failed", Text: err.Error()})
+			p := report.Problem{Severity: report.Failure, User: u.Name, Folder: folder, Offset: -1, Kind: "verify-failed", Text: err.Error()}
+			if errors.Is(err, mbox.ErrBusy) {
+				p.Severity, p.Kind = report.Attention, "busy"
+			}
+			v.Report.Problem(p)
 		}
 	}
 	for _, parent := range u.Parents {
@@ -96,7 +101,10 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 		differ(report.Difference, "not-migrated", "the ledger has no record that it was migrated")
 		return nil
 	}
-	entry, ok := v.Cyrus.Entry(name)
+	entry, ok, err := v.Cyrus.Entry(name)
+	if err != nil {
+		return err
+	}
 	if !ok || entry.UniqueID != rec.UniqueID {
 		differ(report.Difference, "not-in-cyrus", "Cyrus does not have the mailbox that was made")
 		return nil
@@ -106,7 +114,6 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	}
 	dir := filepath.Join(v.Cyrus.PartitionDir(rec.Partition), rec.Dir)
 	var res Result
-	var err error
 	switch {
 	case v.Level == LevelCount:
 		res, err = Count(rec, dir)
