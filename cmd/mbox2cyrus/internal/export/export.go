@@ -23,9 +23,13 @@ var ErrNoMailbox = errors.New("Cyrus has no such mailbox")
 // Mailbox exports one mailbox into a file. name is Cyrus's internal name or the one
 // that its admin programs take.
 func (x *Exporter) Mailbox(ctx context.Context, name, file string) (err error) {
-	e, ok := x.Cyrus.Entry(cyrusspool.Name(name))
-	if !ok && x.Cyrus.Rules.Separator() == '/' {
-		e, ok = x.Cyrus.Entry(cyrusspool.Name(strings.NewReplacer("/", ".", ".", "^").Replace(name)))
+	internal := cyrusspool.Name(name)
+	if !x.Cyrus.Has(internal) && x.Cyrus.Rules.Separator() == '/' {
+		internal = cyrusspool.Name(strings.NewReplacer("/", ".", ".", "^").Replace(name))
+	}
+	e, ok, err := x.Cyrus.Entry(internal)
+	if err != nil {
+		return err
 	}
 	if !ok {
 		return fmt.Errorf("%w: %s", ErrNoMailbox, report.Quote(name))
@@ -222,16 +226,11 @@ const maxSubscriptionFile = 64 << 20
 // a line, in the order of Cyrus's file, as clients that have "mail/" as their prefix
 // write them.
 func (x *Exporter) subscriptions(ctx context.Context, o *output, id string, places []place) error {
-	external := cyrusspool.InboxName(id).External(x.Cyrus.Rules.Separator())
-	paths, err := x.Cyrus.Programs.Paths(ctx, []string{external})
+	file, err := x.Cyrus.SubscriptionFile(ctx, id)
 	if err != nil {
 		return err
 	}
-	p, ok := paths[external]
-	if !ok || p.Sub == "" {
-		return fmt.Errorf("Cyrus does not say where the subscriptions of %s are", report.Quote(id))
-	}
-	subs, err := readSubscriptions(x.Cyrus.ConfigDir, p.Sub, id)
+	subs, err := readSubscriptions(x.Cyrus.ConfigDir, file, id)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

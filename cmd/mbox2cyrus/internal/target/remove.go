@@ -63,10 +63,8 @@ func (c *Cyrus) PutBack(ctx context.Context, records []reconstruct.Record) error
 // are. In the layout by unique id the second, by name, is used as long as Cyrus
 // does not know the INBOX: by the very program that enters it.
 func (c *Cyrus) UserDirs(inbox reconstruct.Entry) []UserDir {
-	name := cyrusspool.Name(inbox.Name)
-	// The one-letter directory is there whether the spool has it or not.
-	hash := cyrusspool.DirByName(name, true, c.Fresh.fullHash)[:1]
-	dirs := []UserDir{{Dir: filepath.Join("user", hash), Prefix: name.User() + "."}}
+	file := cyrusspool.UserFile(cyrusspool.Name(inbox.Name), "", c.Fresh.fullHash, c.Fresh.carets)
+	dirs := []UserDir{{Dir: filepath.Dir(file), Prefix: filepath.Base(file)}}
 	if c.Fresh.byName(inbox.Type) {
 		return dirs
 	}
@@ -75,3 +73,19 @@ func (c *Cyrus) UserDirs(inbox reconstruct.Entry) []UserDir {
 
 // UserDir is a directory that has files of a user.
 type UserDir struct{ Dir, Prefix string }
+
+// SubscriptionFile returns the path of the subscriptions of a user whose INBOX
+// Cyrus has.
+func (c *Cyrus) SubscriptionFile(ctx context.Context, userid string) (string, error) {
+	inbox := cyrusspool.InboxName(userid)
+	external := inbox.External(c.Rules.Separator())
+	paths, err := c.Programs.Paths(ctx, []string{external})
+	if err != nil {
+		return "", err
+	}
+	p, ok := paths[external]
+	if !ok {
+		return "", fmt.Errorf("Cyrus has no INBOX of %q", userid)
+	}
+	return c.subscriptions(inbox, p)
+}

@@ -77,7 +77,10 @@ func (c *checker) strangers() {
 }
 
 func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
-	entry, in := c.u.Cyrus.Entry(cyrusspool.Name(rec.Name))
+	entry, in, err := c.u.Cyrus.Entry(cyrusspool.Name(rec.Name))
+	if err != nil {
+		return err
+	}
 	switch {
 	case rec.FirstUID > 0:
 		c.found(rec, "messages were appended, from UID %d on, to mail that Cyrus had there; undo cannot tell what became of the two since", rec.FirstUID)
@@ -219,8 +222,7 @@ func (c *checker) isMailbox(rec ledger.Mailbox, name string) bool {
 	}) {
 		return strings.HasSuffix(rec.Dir, lastComponent(rec.Name))
 	}
-	_, ok := c.u.Cyrus.Entry(cyrusspool.Name(below))
-	return ok
+	return c.u.Cyrus.Has(cyrusspool.Name(below))
 }
 
 func lastComponent(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }

@@ -143,15 +143,9 @@ func (u *Undoer) forgetInCyrus(ctx context.Context, users []*user) error {
 				rec.State = ledger.Undoing
 				marked = append(marked, *rec)
 			}
-			entry, ok := u.Cyrus.Entry(cyrusspool.Name(rec.Name))
-			switch {
-			case rec.Adopted:
+			if rec.Adopted {
 				adopted = append(adopted, rec.Original.Records...)
-			case ok:
-				made = append(made, entry)
-			default:
-				// Gone already, or never entered. Its second record may be
-				// left of a removal that was cut off.
+			} else { // one that is gone already, or was never entered, does no harm
 				made = append(made, reconstruct.Entry{Name: rec.Name, UniqueID: rec.UniqueID})
 			}
 		}
