@@ -173,6 +173,9 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 	if err == nil && len(j.work()) > 0 {
 		return j
 	}
+	if err == nil && len(u.Folders) > 0 {
+		err = e.resubscribe(u)
+	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		e.fail(u, "user-failed", err)
 	}
