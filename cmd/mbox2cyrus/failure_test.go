@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -157,4 +158,35 @@ func TestTooSmallPartition(t *testing.T) {
 	if entries, err := os.ReadDir(srv.Spool); err != nil || len(entries) > 0 {
 		t.Errorf("the spool holds %v, %v", entries, err)
 	}
+}
+
+// TestStateLost removes the state directory between runs. What is complete is taken for
+// what it is, and nothing is there twice.
+func TestStateLost(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+	truth, err := samplehost.Write(root, samplehost.Options{Seed: 14, Users: 3, Messages: 120, Plain: true, Location: newYork(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"migrate"}, flagsFor(srv, root, state)...)
+	first := runJSON(t, args...)
+	if first.code != 0 {
+		t.Fatalf("exit code %d\n%s", first.code, first.stderr)
+	}
+	if err := os.RemoveAll(state); err != nil {
+		t.Fatal(err)
+	}
+	spool := messageFiles(t, srv)
+	again := runJSON(t, args...)
+	if s := again.summary(t); again.code != 0 || s["messages_written"] != 0.0 || s["messages_verified"] != first.summary(t)["messages_verified"] {
+		t.Fatalf("without the state: exit code %d, %v\n%s", again.code, s, again.stderr)
+	}
+	if now := messageFiles(t, srv); !maps.Equal(spool, now) {
+		t.Errorf("message files were written again: %d before, %d now", len(spool), len(now))
+	}
+	if v := runJSON(t, append([]string{"verify", "--level", "content"}, flagsFor(srv, root, state)...)...); v.code != 0 {
+		t.Errorf("verify: exit code %d\n%s", v.code, v.stderr)
+	}
+	compareWithTruth(t, srv, cyrustest.Options{}, truth)
 }

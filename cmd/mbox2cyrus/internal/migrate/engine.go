@@ -166,7 +166,7 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 	j := &job{user: u}
 	var err error
 	if len(u.Folders) > 0 {
-		if j.boxes, err = e.triage(u); err == nil {
+		if j.boxes, err = e.triage(ctx, u); err == nil {
 			err = e.fillAll(ctx, j)
 		}
 	}
