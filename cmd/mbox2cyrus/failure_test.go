@@ -66,7 +66,7 @@ func TestKilledAndRunAgain(t *testing.T) {
 func TestStoppedBySignal(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
-	if _, err := samplehost.Write(root, samplehost.Options{Seed: 12, Users: 40, Messages: 4000, Plain: true, OmitMessages: true}); err != nil {
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 12, Users: 40, Messages: 4000, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
 		t.Fatal(err)
 	}
 	args := append([]string{"migrate", "--json", "--jobs", "1"}, flagsFor(srv, root, state)...)
@@ -116,7 +116,7 @@ func TestFullDisk(t *testing.T) {
 	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
 	// Small messages: they fit by their bytes, which the check beforehand
 	// counts, but not by their blocks.
-	if _, err := samplehost.Write(root, samplehost.Options{Seed: 13, Users: 4, Messages: 250, Bytes: 300 << 10, Plain: true, OmitMessages: true}); err != nil {
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 13, Users: 4, Messages: 250, Bytes: 300 << 10, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
 		t.Fatal(err)
 	}
 	before := snapshot(t, root)
@@ -148,7 +148,7 @@ func TestTooSmallPartition(t *testing.T) {
 		}
 	})
 	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
-	if _, err := samplehost.Write(root, samplehost.Options{Seed: 13, Users: 2, Messages: 100, Bytes: 400 << 10, Plain: true, OmitMessages: true}); err != nil {
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 13, Users: 2, Messages: 100, Bytes: 400 << 10, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
 		t.Fatal(err)
 	}
 	o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)
