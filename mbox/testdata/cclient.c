@@ -11,6 +11,8 @@
  *   cclient check NAME               opens it read-write, as a client does
  *   cclient hold NAME                the same, says "open", and keeps it open until
  *                                    standard input ends
+ *   cclient hold NAME                the same, says "open", and keeps it open until
+ *                                    standard input ends
  *
  * read writes for each mailbox, in lines:
  *
@@ -187,6 +189,10 @@ int main(int argc, char *argv[])
 	else if (!strcmp(verb, "copy") && argc == 4) {
 		if (s->nmsgs && !mail_copy_full(s, "1:*", argv[3], NIL))
 			failed = 1;
+	} else if (!strcmp(verb, "hold")) {
+		puts(s->rdonly ? "read-only" : "open");
+		fflush(stdout);
+		getchar();
 	} else if (!strcmp(verb, "hold")) {
 		puts(s->rdonly ? "read-only" : "open");
 		fflush(stdout);

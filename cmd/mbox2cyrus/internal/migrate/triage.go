@@ -89,7 +89,13 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.rec.Adopted = true
 		m.todo = fill
 		err := e.mayAdopt(entry)
-		if err != nil && e.Merge {
+		if err == nil {
+			return m, nil
+		}
+		if ours, rerr := e.recognise(ctx, u, m); rerr != nil || ours {
+			return m, rerr
+		}
+		if e.Merge {
 			err = e.mayAppend(m)
 			if folder == nil {
 				m.todo = nothing // a mailbox above others, and it is there
