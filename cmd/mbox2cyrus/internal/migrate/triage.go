@@ -90,7 +90,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.todo = fill
 		err := e.mayAdopt(entry)
 		if err == nil {
-			return m, nil
+			return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 		}
 		if ours, rerr := e.recognise(ctx, u, m); rerr != nil || ours {
 			return m, rerr
@@ -100,9 +100,6 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 			if folder == nil {
 				m.todo = nothing // a mailbox above others, and it is there
 			}
-		}
-		if err == nil && !m.append {
-			err = undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 		}
 		return m, err
 	case rec.State == ledger.Undoing:
