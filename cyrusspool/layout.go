@@ -45,6 +45,26 @@ func DirByName(n Name, hashed, full bool) string {
 	return path.Join(append(dirs, components...)...)
 }
 
+// UserFile returns the path, below the configdirectory, of a file that a user has in
+// the layout by name: "user/j/joe.sub" for suffix "sub" (imap/mboxname.c,
+// mboxname_conf_getpath; up to 2.5 imap/user.c, user_hash_subs, and imap/seen_db.c,
+// seen_getpath). It is hashed whether or not hashimapspool is on; full is fulldirhash.
+//
+// inbox is the name of the user's INBOX. Up to 2.5 a dot of the user is "^" in the
+// file's name too, as carets says, and all of it is hashed.
+func UserFile(inbox Name, suffix string, full, carets bool) string {
+	domain, rest := inbox.split()
+	_, user, _ := strings.Cut(rest, ".")
+	if !carets {
+		user = strings.ReplaceAll(user, "^", ".")
+	}
+	var dirs []string
+	if domain != "" {
+		dirs = append(dirs, "domain", dirHash(domain, full), domain)
+	}
+	return path.Join(append(dirs, "user", dirHash(user, full), user+"."+suffix)...)
+}
+
 // dirHash is the one-letter directory of s (lib/util.c, dir_hash_c). Only what stands
 // before the first dot counts.
 func dirHash(s string, full bool) string {

@@ -27,6 +27,9 @@ type Path struct {
 	// The owner's files (from 3.6): \Seen state of others' mailboxes,
 	// subscriptions, counters, conversations, and the directory of scripts.
 	Seen, Sub, Counters, Conversations, Sieve string
+	// UserDir is the directory that holds the owner's files, named after him
+	// (3.2 and 3.4, which do not name the files one by one).
+	UserDir string
 }
 
 // Paths asks Cyrus where mailboxes are (mbpath). The names are external and so
@@ -41,7 +44,10 @@ func (p *Programs) Paths(ctx context.Context, names []string) (map[string]Path, 
 	paths := make(map[string]Path, len(names))
 	for _, batch := range batches(names) {
 		found, err := p.pathsJSON(ctx, batch)
-		if errors.Is(err, errNoJSON) {
+		if errors.Is(err, ErrOption) {
+			found, err = p.pathsAll(ctx, batch)
+		}
+		if errors.Is(err, ErrOption) {
 			found, err = p.pathsPlain(ctx, batch)
 		}
 		if err != nil {
@@ -53,9 +59,6 @@ func (p *Programs) Paths(ctx context.Context, names []string) (map[string]Path, 
 	}
 	return paths, nil
 }
-
-// errNoJSON is the cause when mbpath is older than its option -j (3.6).
-var errNoJSON = errors.New("mbpath prints no json")
 
 // jsonPath is the answer for one mailbox (Cyrus imap/mbpath.c, print_json).
 type jsonPath struct {
@@ -106,7 +109,43 @@ func (p *Programs) pathsJSON(ctx context.Context, names []string) (map[string]Pa
 	return pair(names, invalid, found)
 }
 
-// pathsPlain asks twice, as before 3.6 a run prints either directory.
+// pathsAll reads "Data: /spool/user/joe" and the like, five lines for each
+// mailbox (Cyrus imap/mbpath.c of 3.2 and 3.4, option -a).
+func (p *Programs) pathsAll(ctx context.Context, names []string) (map[string]Path, error) {
+	out, invalid, err := p.mbpath(ctx, []string{"-a"}, names)
+	if err != nil {
+		return nil, err
+	}
+	var found []Path
+	var last map[string]bool // of the block that is being read
+	for line := range strings.Lines(string(out)) {
+		key, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
+		if !ok {
+			return nil, fmt.Errorf("mbpath -a: line %q", clip(line))
+		}
+		if last[key] || last == nil {
+			found, last = append(found, Path{}), map[string]bool{}
+		}
+		last[key] = true
+		path := &found[len(found)-1]
+		switch key {
+		case "Archive":
+			path.Archive = value
+		case "Data":
+			path.Data = value
+		case "Meta":
+			path.Meta = value
+		case "Sieve":
+			path.Sieve = value
+		case "User":
+			path.UserDir = value
+		}
+	}
+	return pair(names, invalid, found)
+}
+
+// pathsPlain asks twice, as before 3.2 a run prints either directory. Up to 2.2
+// there is one only.
 func (p *Programs) pathsPlain(ctx context.Context, names []string) (map[string]Path, error) {
 	var found []Path
 	var unknown map[string]bool
@@ -116,6 +155,12 @@ func (p *Programs) pathsPlain(ctx context.Context, names []string) (map[string]P
 			options = []string{"-m"}
 		}
 		out, invalid, err := p.mbpath(ctx, options, names)
+		if meta && errors.Is(err, ErrOption) {
+			for i := range found {
+				found[i].Meta = found[i].Data
+			}
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -191,8 +236,10 @@ func (p *Programs) mbpath(ctx context.Context, options, names []string) ([]byte,
 	says.close()
 	var exit *ExitError
 	if errors.As(err, &exit) && exit.Signal == 0 && exit.cause == nil {
-		if usage(exit.Stderr) && len(options) > 0 && options[0] == "-j" {
-			return nil, nil, errNoJSON
+		// Names come from users and may hold any word; with an option that it
+		// does not know, it comes to no name.
+		if len(invalid) == 0 && usage(exit.Stderr) {
+			return nil, nil, fmt.Errorf("mbpath %s: %w", strings.Join(options, " "), ErrOption)
 		}
 		if len(invalid) > 0 && len(other) == 0 {
 			err = nil

@@ -10,7 +10,7 @@ import (
 // A Job says which mailboxes are to be reconstructed.
 type Job struct {
 	// Users are user ids: each user's INBOX and all mailboxes below it
-	// (reconstruct -u, from 2.5).
+	// (reconstruct -u, from 2.5; the error wraps [ErrOption] before).
 	Users []string
 	// Mailboxes are external names, without what is below them. Either Users
 	// or Mailboxes is given.
@@ -128,6 +128,10 @@ func (p *Programs) Reconstruct(ctx context.Context, job Job) (Report, error) {
 		}
 		if more > 0 {
 			r.report.Counts[KindStderr] += more
+		}
+		var exit *ExitError
+		if errors.As(err, &exit) && exit.Signal == 0 && len(args) > 0 && usage(exit.Stderr) {
+			err = fmt.Errorf("reconstruct %s: %w: %w", strings.Join(args, " "), ErrOption, err)
 		}
 		if err != nil {
 			break

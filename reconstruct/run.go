@@ -20,6 +20,10 @@ var termWait = 10 * time.Second
 // does not have.
 var ErrNoProgram = errors.New("no such cyrus program")
 
+// ErrOption is the cause when a program does not know an option that it is
+// given, because its release is older than that.
+var ErrOption = errors.New("this release of cyrus does not have the option")
+
 // An ExitError says that a program ended with a status other than 0, or by a
 // signal. Its Unwrap gives the context's error when the program was ended
 // because of that.

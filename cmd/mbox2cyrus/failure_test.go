@@ -77,7 +77,7 @@ func TestStoppedBySignal(t *testing.T) {
 	}
 	// As soon as it has begun to write.
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if _, err := os.Stat(filepath.Join(srv.Spool, "uuid")); err == nil {
+		if entries, err := os.ReadDir(srv.Spool); err != nil || len(entries) > 0 {
 			break
 		}
 	}

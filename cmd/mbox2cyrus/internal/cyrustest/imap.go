@@ -50,7 +50,7 @@ type MessageView struct {
 // BODY.PEEK[]). Mailboxes come in the order of LIST, then those that are
 // subscribed to and do not exist.
 func ReadAll(addr, user, password string) ([]MailboxView, error) {
-	c, err := login(addr, user, password)
+	c, err := Login(addr, user, password)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func ReadAll(addr, user, password string) ([]MailboxView, error) {
 
 // ReadMessage returns the bytes of one message.
 func ReadMessage(addr, user, password, mailbox string, uid uint32) ([]byte, error) {
-	c, err := login(addr, user, password)
+	c, err := Login(addr, user, password)
 	if err != nil {
 		return nil, err
 	}
@@ -93,17 +93,6 @@ func ReadMessage(addr, user, password, mailbox string, uid uint32) ([]byte, erro
 		return nil, fmt.Errorf("imap: mailbox %q of %s: %d messages with UID %d", mailbox, user, len(msgs), uid)
 	}
 	return msgs[0].FindBodySection(section), nil
-}
-
-func login(addr, user, password string) (*imapclient.Client, error) {
-	c, err := imapclient.DialInsecure(addr, nil)
-	if err != nil {
-		return nil, fmt.Errorf("imap: %w", err)
-	}
-	if err := c.Login(user, password).Wait(); err != nil {
-		return nil, errors.Join(fmt.Errorf("imap: login of %s: %w", user, err), c.Close())
-	}
-	return c, nil
 }
 
 // list joins LIST and LIST (SUBSCRIBED), which is what LSUB says too.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapclient"
 )
 
 // A message with what readers get wrong: a line that begins with a dot, 8-bit
@@ -106,14 +105,11 @@ func TestServer(t *testing.T) {
 // store puts hello into INBOX and into a new folder, and subscribes to it.
 func store(t *testing.T, s *Server, folder string, date time.Time) {
 	t.Helper()
-	c, err := imapclient.DialInsecure(s.IMAPAddr(), nil)
+	c, err := Login(s.IMAPAddr(), "joe", "secret")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.Login("joe", "secret").Wait(); err != nil {
-		t.Fatal(err)
-	}
 	if err := c.Create(folder, nil).Wait(); err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,10 @@ func (e *Engine) checkStrangers(u *plan.User, boxes []*mailbox) error {
 func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Folder) (*mailbox, error) {
 	m := &mailbox{folder: folder}
 	rec, known := e.Ledger.Mailbox(string(name))
-	entry, inCyrus := e.Cyrus.Entry(name)
+	entry, inCyrus, err := e.Cyrus.Entry(name)
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case !known && !inCyrus:
 		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID())

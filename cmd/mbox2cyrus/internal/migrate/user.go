@@ -262,7 +262,7 @@ func (e *Engine) subscribe(u *plan.User, path string) error {
 	if path == "" || len(u.Subscriptions) == 0 {
 		return nil
 	}
-	subs := cyrusspool.Subscriptions{Form: cyrusspool.SubscriptionDBNames, Owner: u.ID, Names: u.Subscriptions}
+	subs := cyrusspool.Subscriptions{Form: e.Cyrus.Fresh.SubscriptionForm, Owner: u.ID, Names: u.Subscriptions}
 	if err := subs.WriteFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner); !errors.Is(err, fs.ErrExist) {
 		return err
 	}

@@ -23,8 +23,12 @@ type Fresh struct {
 	Flags        []string // mailbox_initial_flags, if set
 	Owner        cyrusspool.Owner
 	ListForm     reconstruct.ListForm
+	// SubscriptionForm is the form in which this Cyrus writes subscriptions.
+	SubscriptionForm cyrusspool.SubscriptionForm
 
 	hashed, fullHash bool
+	// carets: a dot in a user's name is "^" in the names of his files, up to 2.5.
+	carets bool
 }
 
 // byName reports whether a mailbox of that type lies in a directory by name.
@@ -141,19 +145,12 @@ func (c *Cyrus) takeSettings(settings map[string]string) error {
 
 // readProbe reads the files of the probe mailbox.
 func (c *Cyrus) readProbe(spool string, e reconstruct.Entry) error {
-	if c.Fresh.ListForm != reconstruct.FormJSON {
-		return fmt.Errorf("%w: this Cyrus (%s) is older than 3.6; this version of mbox2cyrus writes for 3.6 and later", ErrConfig, c.Version)
-	}
 	dir := filepath.Join(spool, c.Dir(e))
-	raw, err := os.ReadFile(filepath.Join(dir, "cyrus.header"))
+	header, err := readHeader(dir)
 	if err != nil {
 		return fmt.Errorf("probing Cyrus: its new mailbox is not where expected: %w", err)
 	}
-	header, err := cyrusspool.ParseHeader(raw)
-	if err != nil {
-		return fmt.Errorf("probing Cyrus: %w", err)
-	}
-	raw, err = os.ReadFile(filepath.Join(dir, "cyrus.index"))
+	raw, err := os.ReadFile(filepath.Join(dir, "cyrus.index"))
 	if err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
@@ -165,6 +162,9 @@ func (c *Cyrus) readProbe(spool string, e reconstruct.Entry) error {
 	c.Fresh.HeaderForm = header.Form
 	c.Fresh.Flags = header.Flags
 	c.Fresh.Type = e.Type
+	if c.Fresh.ListForm == reconstruct.FormJSON && !c.Fresh.byName(e.Type) {
+		c.Fresh.SubscriptionForm = cyrusspool.SubscriptionDBNames
+	}
 	for _, a := range e.ACL {
 		if a.ID == probeUser {
 			c.Fresh.Rights = a.Rights

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -152,11 +153,42 @@ func (c *Cyrus) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// Entry returns Cyrus's entry of a mailbox as of the last Refresh.
-func (c *Cyrus) Entry(name cyrusspool.Name) (reconstruct.Entry, bool) {
-	e, ok := c.entries[name]
-	return e, ok
+// Entry returns Cyrus's entry of a mailbox as of the last Refresh. Up to 3.4
+// the list has no unique id: it is read from the mailbox's header.
+func (c *Cyrus) Entry(name cyrusspool.Name) (e reconstruct.Entry, ok bool, err error) {
+	if e, ok = c.entries[name]; !ok || c.Fresh.ListForm == reconstruct.FormJSON {
+		return e, ok, nil
+	}
+	header, err := readHeader(filepath.Join(c.partitions[e.Partition], c.Dir(e)))
+	if err != nil {
+		return e, true, fmt.Errorf("%s is in Cyrus: %w", e.Name, err)
+	}
+	e.UniqueID = header.UniqueID
+	return e, true, nil
 }
+
+// readHeader reads the cyrus.header of a mailbox.
+func readHeader(dir string) (*cyrusspool.Header, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "cyrus.header"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, maxHeader+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if len(raw) > maxHeader {
+		return nil, fmt.Errorf("%s: more than %d bytes", f.Name(), maxHeader)
+	}
+	header, err := cyrusspool.ParseHeader(raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return header, nil
+}
+
+// maxHeader bounds a cyrus.header: 128 keywords and an access control list.
+const maxHeader = 1 << 20
 
 // UserEntries returns the entries of all mailboxes of a user as of the last
 // Refresh, sorted by name.
@@ -230,13 +262,28 @@ func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) (subscri
 			return nil, fmt.Errorf("%s was written to %s, but Cyrus looks in %s", e.Name, want, p.Data)
 		}
 		if name := cyrusspool.Name(e.Name); len(name.Folder()) == 0 {
-			if p.Sub == "" {
-				return nil, fmt.Errorf("Cyrus does not say where the subscriptions of %s are", e.Name)
+			if subscriptions[name.User()], err = c.subscriptions(name, p); err != nil {
+				return nil, err
 			}
-			subscriptions[name.User()] = p.Sub
 		}
 	}
 	return subscriptions, nil
+}
+
+// subscriptions returns the path of a user's subscriptions. Cyrus names the
+// file from 3.6 on, in 3.2 and 3.4 the directory, and before neither.
+func (c *Cyrus) subscriptions(inbox cyrusspool.Name, p reconstruct.Path) (string, error) {
+	if p.Sub != "" {
+		return p.Sub, nil
+	}
+	if c.Fresh.ListForm == reconstruct.FormJSON {
+		return "", fmt.Errorf("Cyrus does not say where the subscriptions of %s are", inbox)
+	}
+	path := filepath.Join(c.ConfigDir, cyrusspool.UserFile(inbox, "sub", c.Fresh.fullHash, c.Fresh.carets))
+	if dir := filepath.Dir(path); p.UserDir != "" && filepath.Clean(p.UserDir) != dir {
+		return "", fmt.Errorf("the subscriptions of %s belong into %s, but Cyrus has the user's files in %s", inbox, dir, p.UserDir)
+	}
+	return path, nil
 }
 
 // Reconstruct has Cyrus rebuild the mailboxes of entries, which it knows. All of a user's

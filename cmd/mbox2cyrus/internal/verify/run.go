@@ -96,7 +96,10 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 		differ(report.Difference, "not-migrated", "the ledger has no record that it was migrated")
 		return nil
 	}
-	entry, ok := v.Cyrus.Entry(name)
+	entry, ok, err := v.Cyrus.Entry(name)
+	if err != nil {
+		return err
+	}
 	if !ok || entry.UniqueID != rec.UniqueID {
 		differ(report.Difference, "not-in-cyrus", "Cyrus does not have the mailbox that was made")
 		return nil
@@ -106,7 +109,6 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	}
 	dir := filepath.Join(v.Cyrus.PartitionDir(rec.Partition), rec.Dir)
 	var res Result
-	var err error
 	switch {
 	case v.Level == LevelCount:
 		res, err = Count(rec, dir)
