@@ -6,11 +6,11 @@ import "bytes"
 // line and the beginning of "From ".
 const bodyHold = 12
 
-// readBody goes through the body of the message up to the next From_ line or the end of
+// readBody goes through the body of the message up to the next separator or the end of
 // the file, gives it to the converter if write is set, and finds what ends it.
 func (r *Reader) readBody(write bool) error {
 	if r.headerCut {
-		r.ended(r.headerEnd, r.walk.next, r.walk.cut)
+		r.ended(r.walk.next)
 		return nil
 	}
 	pos := r.msg.BodyOffset // of the first byte not yet handed on
@@ -22,19 +22,18 @@ func (r *Reader) readBody(write bool) error {
 			return err
 		}
 		for scan < base+int64(len(text)) {
-			n := nextCandidate(text[scan-base:], r.win.nul)
+			n := r.delim.find(text, int(scan-base), r.win.nul)
 			if n < 0 {
 				break
 			}
-			scan += int64(n) + 1
-			sep, found, next, err := r.candidate(scan, text[scan-base] == 0)
+			scan = base + int64(n) + 1
+			sep, found, next, err := r.candidate(scan, text[n+1] == 0)
 			if err != nil {
 				return err
 			}
 			if found {
-				end := sep.offset - sep.hole
-				r.endBody(text[:end-base], pos, write)
-				r.ended(end, sep, true)
+				r.endBody(text[:sep.text-base], pos, write)
+				r.ended(sep)
 				return nil
 			}
 			scan = next
@@ -42,75 +41,30 @@ func (r *Reader) readBody(write bool) error {
 		end := base + int64(len(text))
 		if end == r.win.end {
 			r.endBody(text, pos, write)
-			r.ended(end, separator{}, false)
+			r.ended(r.endOfFile())
 			return nil
 		}
 		scan = max(scan, end-int64(len(fromPrefix)))
-		r.hand(text[1:len(text)-bodyHold], write)
+		r.hand(text, len(text)-bodyHold, pos, write)
 		pos = end - bodyHold
 	}
 }
 
-var lineAndFrom = []byte("\nFrom ")
+// endOfFile is the separator that the end of the file is.
+func (r *Reader) endOfFile() separator { return separator{text: r.win.end, end: r.win.end} }
 
-// nextCandidate returns the index of the first LF in text that "From " or a NUL follows.
-func nextCandidate(text []byte, nul bool) int {
-	if !nul {
-		return bytes.Index(text, lineAndFrom)
-	}
-	for i := 0; ; i++ {
-		n := bytes.IndexByte(text[i:], '\n')
-		if n < 0 {
-			return -1
-		}
-		i += n
-		rest := text[i+1:]
-		if len(rest) > 0 && rest[0] == 0 || bytes.HasPrefix(rest, fromPrefix) {
-			return i
-		}
-	}
-}
-
-// candidate judges the line of a body at offset, which begins "From " or with a NUL. If
-// it separates nothing, the search goes on at next.
-func (r *Reader) candidate(offset int64, nul bool) (sep separator, found bool, next int64, err error) {
-	if nul {
-		end, err := r.nulsEnd(offset)
-		if err != nil {
-			return sep, false, 0, err
-		}
-		v, err := r.afterNULs(end)
-		v.hole = end - offset
-		return v.separator, v.valid, end, err
-	}
-	v, err := r.fromLineAt(offset, true)
-	if err != nil {
-		return sep, false, 0, err
-	}
-	r.gombox.line(v)
-	if !v.valid {
-		r.fromLines++
-		if v.terminated {
-			r.lookalike(offset)
-		} else {
-			r.find(KindTruncatedFromLine, offset, "the file ends inside a line that begins \"From \": part of this message")
-		}
-	}
-	return v.separator, v.valid, offset, nil
-}
-
-// endBody hands on the end of a body but for its last line if that is blank: it belongs
+// endBody hands on the end of a body but for its last line if that is blank and belongs
 // to the separator. text is preceded by one byte that is no part of it.
 func (r *Reader) endBody(text []byte, pos int64, write bool) {
 	blank := 0
-	for n := 1; n <= r.maxCRs+1 && n < len(text); n++ {
+	for n := 1; r.rules.dropsBlank && n <= r.maxCRs+1 && n < len(text); n++ {
 		if rest := text[len(text)-n:]; text[len(text)-n-1] == '\n' && r.blank(rest) == n {
 			blank = n
 		}
 	}
 	r.bytes.separator += int64(blank)
 	text = text[:len(text)-blank]
-	r.hand(text[1:], write)
+	r.hand(text, len(text), pos, write)
 	if end := pos - 1 + int64(len(text)); end > r.msg.BodyOffset && text[len(text)-1] != '\n' {
 		r.find(KindNoFinalNewline, end, "the last line has no line end; CRLF was added")
 		if write {
@@ -119,14 +73,33 @@ func (r *Reader) endBody(text []byte, pos int64, write bool) {
 	}
 }
 
-// hand gives a piece of the body on.
-func (r *Reader) hand(text []byte, write bool) {
-	r.bytes.visible += int64(len(text))
-	r.weigh(text)
+// hand gives a piece of the body on: the bytes of text, from the second up to index n, of
+// which pos is the offset. The first is that before them, those from n on follow.
+func (r *Reader) hand(text []byte, n int, pos int64, write bool) {
+	r.bytes.visible += int64(n - 1)
+	r.weigh(text[1:n])
+	from := 1
+	if r.opts.Repairs.Has(RepairUnquote) {
+		for {
+			i := bytes.Index(text[from-1:], quotedFrom)
+			if i < 0 || from+i >= n {
+				break
+			}
+			if r.unquoted++; r.unquoted == 1 {
+				r.unquotedAt = pos + int64(from+i-1)
+			}
+			if write {
+				r.out.text(text[from:from+i], !r.win.nul && !r.win.cr)
+			}
+			from += i + 1
+		}
+	}
 	if write {
-		r.out.text(text, !r.win.nul && !r.win.cr)
+		r.out.text(text[from:n], !r.win.nul && !r.win.cr)
 	}
 }
+
+var quotedFrom = []byte("\n>From ")
 
 // weigh counts the bytes that conversion changes.
 func (r *Reader) weigh(text []byte) {
@@ -145,25 +118,32 @@ func (r *Reader) weigh(text []byte) {
 	}
 }
 
-// ended closes the message, which ends at offset end, before the separator sep if there
-// is one.
-func (r *Reader) ended(end int64, sep separator, more bool) {
+// ended closes the message, which sep separates from the next one.
+func (r *Reader) ended(sep separator) {
 	m := &r.msg
-	m.EndOffset = end
+	m.EndOffset = sep.end
+	r.bytes.separator += sep.closing
 	if r.nuls > 0 {
 		r.find(KindNUL, m.HeaderOffset, "%d NULs replaced by 0x80", r.nuls)
 	}
 	if r.loneCRs > 0 {
-		r.find(KindLoneCR, m.HeaderOffset, "%d CRs that end no line removed", r.loneCRs)
+		what := "removed"
+		if r.keepsCRs() {
+			what = "kept, as UW 2002 does"
+		}
+		r.find(KindLoneCR, m.HeaderOffset, "%d CRs that end no line %s", r.loneCRs, what)
 	}
-	if more && r.contentLength > uint64(end-m.BodyOffset) {
+	if r.unquoted > 0 {
+		r.find(KindRepairUnquote, r.unquotedAt, "the > before \"From \" was taken off, in %d lines from here on", r.unquoted)
+	}
+	if r.rules.doubtful && sep.opens && r.contentLength > uint64(sep.end-m.BodyOffset) {
 		r.find(KindContentLength, m.HeaderOffset, "Content-Length: %d reaches past the next From_ line; UW splits there", r.contentLength)
 	}
-	if sep.hole > 0 {
-		r.account[ReasonNULHole] += sep.hole
-		r.find(KindNULHole, end, "%d NULs before a From_ line, left by a rewrite that was cut short, removed", sep.hole)
+	if r.rules.closes && !sep.opens && sep.closing == 0 {
+		r.find(KindTruncated, sep.end, "the file ends without the separator that closes the last message: its end may be missing")
 	}
+	r.enterSeparator(&sep)
 	r.account.enter(&r.bytes, r.drop)
 	r.inMessage, r.current = false, 0
-	r.sep, r.more = sep, more
+	r.sep = sep
 }

@@ -10,13 +10,15 @@ import (
 const outputSize = 1 << 20
 
 // converter writes text as UW IMAP 2007f sends it: LF becomes CRLF, other CRs go, and a
-// NUL becomes 0x80 (unix.c unix_header and unix_text_work; imapd.c ptext). It is without
-// state, for what becomes of a byte depends on no other.
+// NUL becomes 0x80 (unix.c unix_header and unix_text_work; imapd.c ptext). What becomes of
+// a byte depends on no other, unless CRs are kept, as UW 2002 did.
 type converter struct {
-	w   io.Writer
-	buf []byte
-	n   int64 // bytes written to w
-	err error // the first error of w; nothing is written after it
+	w       io.Writer
+	buf     []byte
+	n       int64 // bytes written to w
+	err     error // the first error of w; nothing is written after it
+	keepCRs bool  // CRs that end no line stay
+	cr      bool  // with keepCRs: the last byte of the text was a CR
 }
 
 // text converts b. plain says that it has no CR and no NUL.
@@ -29,6 +31,10 @@ func (c *converter) text(b []byte, plain bool) {
 		}
 		part := b[:min(len(b), room)]
 		b = b[len(part):]
+		if c.keepCRs {
+			c.keeping(part)
+			continue
+		}
 		if plain {
 			c.buf = appendCRLF(c.buf, part)
 			continue
@@ -46,12 +52,37 @@ func (c *converter) text(b []byte, plain bool) {
 	}
 }
 
+// keeping converts b, for which there is room, and keeps its CRs.
+func (c *converter) keeping(b []byte) {
+	for len(b) > 0 {
+		i := bytes.IndexByte(b, '\n')
+		line := b
+		if i >= 0 {
+			line = b[:i]
+		}
+		if len(line) > 0 {
+			from := len(c.buf)
+			c.buf = append(c.buf, line...)
+			replaceNULs(c.buf[from:])
+			c.cr = line[len(line)-1] == '\r'
+		}
+		if i < 0 {
+			return
+		}
+		if !c.cr {
+			c.buf = append(c.buf, '\r')
+		}
+		c.buf, c.cr = append(c.buf, '\n'), false
+		b = b[i+1:]
+	}
+}
+
 // raw appends s, a few bytes, as it is.
 func (c *converter) raw(s string) {
 	if cap(c.buf)-len(c.buf) < len(s) {
 		c.flush()
 	}
-	c.buf = append(c.buf, s...)
+	c.buf, c.cr = append(c.buf, s...), false
 }
 
 // flush writes what has been converted.

@@ -95,7 +95,7 @@ func checkCorpusFolder(t *testing.T, file []byte, window int, want corpusFolder)
 	if format != FormatUnix {
 		return
 	}
-	r := newReader(bytes.NewReader(file), int64(len(file)), Options{Location: time.UTC}, window)
+	r := newReader(bytes.NewReader(file), int64(len(file)), unixDelimiter{}, Options{Location: time.UTC}, window)
 	var got []*Message
 	var texts [][]byte
 	for {

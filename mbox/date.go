@@ -46,6 +46,10 @@ var zones = map[string]int{
 	"CET": 1, "WET": 0, "MSK": 3, "KST": 9, "HKT": 8,
 }
 
+// looseZones are names of four letters, which only RepairLoose accepts, and which mean one
+// zone only.
+var looseZones = map[string]int{"CEST": 2, "MEST": 2, "MESZ": 2, "EEST": 3, "WEST": 1, "AEST": 10, "AEDT": 11}
+
 // stamp is the date of a From_ line as it stands there.
 type stamp struct {
 	year             int
@@ -121,7 +125,12 @@ func (s *stamp) time(loc *time.Location) (t time.Time, source DateSource, zoneDo
 		offset, ok := numericZone(s.zone)
 		return s.at(offset), FromLine, !ok
 	case s.zone[0] != 0:
-		if hours, ok := zones[string(bytes.ToUpper(s.zone[:3]))]; ok {
+		name := string(bytes.ToUpper(bytes.TrimRight(s.zone[:], "\x00")))
+		hours, ok := zones[name]
+		if !ok {
+			hours, ok = looseZones[name]
+		}
+		if ok {
 			return s.at(hours * 3600), FromLine, false
 		}
 		zoneDoubt = true

@@ -17,13 +17,14 @@ const (
 	KindTruncatedFromLine Kind = "truncated-from-line" // the last line begins "From " and has no LF: part of the message before
 	KindNULTail           Kind = "nul-tail"            // NULs at the end of the file, removed
 	KindNULHole           Kind = "nul-hole"            // NULs before a From_ line or an internal header, removed
+	KindStraySeparator    Kind = "stray-separator"     // separators of mmdf format with nothing between them
 	KindDoubleCR          Kind = "double-cr"           // every line ends with several CRs and a LF; they count as one line end
 )
 
 // Repairs of bytes.
 const (
 	KindNUL    Kind = "nul"     // NULs in a message, replaced by 0x80 or, in a header name, by a space
-	KindLoneCR Kind = "lone-cr" // CRs that are not before a LF, removed
+	KindLoneCR Kind = "lone-cr" // CRs that are not before a LF: removed, or with UW2002 kept
 )
 
 // Damage, and files of a mailbox that are no part of it.
@@ -49,6 +50,16 @@ const (
 	KindKeywordHole    Kind = "keyword-hole"       // a keyword too long for UW, which hides all after it
 	KindKeywordsLost   Kind = "too-many-keywords"  // keywords beyond the 30 that UW knows
 	KindKeywordUnknown Kind = "keyword-not-listed" // X-Keywords names a keyword that is not in the list
+)
+
+// Repairs that were asked for, see [Repairs].
+const (
+	KindRepairUID     Kind = "repair-uid"     // UIDs out of order: UIDVALIDITY kept and messages sorted, or a message got a new UID
+	KindRepairSplit   Kind = "repair-split"   // a message begins where UW sees none begin
+	KindRepairJoin    Kind = "repair-join"    // no message begins where UW sees one begin
+	KindRepairFlags   Kind = "repair-flags"   // flags taken from X-Mozilla-Status
+	KindRepairKeyword Kind = "repair-keyword" // keywords that UW does not show
+	KindRepairUnquote Kind = "repair-unquote" // ">From " became "From "
 )
 
 // Dates.

@@ -15,7 +15,8 @@ import (
 // Folder is an open folder: its file, its directory, or, for an INBOX that is in several
 // places, all of them. It is used by one goroutine.
 type Folder struct {
-	parts []part
+	parts    []part
+	keywords []string // of the user's configuration, for formats that name none
 }
 
 // part is one place that a folder's mail is in.
@@ -24,6 +25,10 @@ type part struct {
 	format Format
 	file   *os.File
 	dir    *directory // for a format that is a directory; its file is file
+	// parent and name say where the file is, for a lock beside it. nil of a file that an
+	// administrator named.
+	parent *os.File
+	name   string
 }
 
 // OpenFolder opens a mailbox file or directory that an administrator named. Other than
@@ -95,10 +100,26 @@ func (p *part) identity() (Identity, error) {
 // Mailbox returns a reader of the folder as it is now: what is appended later is not
 // read. It must not be used after Close.
 func (f *Folder) Mailbox(opts Options) (Mailbox, error) {
-	if len(f.parts) > 1 {
-		return newUnion(f.parts, opts), nil
+	if opts.Keywords == nil {
+		opts.Keywords = f.keywords
 	}
-	return f.parts[0].open(opts)
+	if len(f.parts) == 1 {
+		return f.parts[0].open(opts)
+	}
+	var full []part
+	for _, p := range f.parts {
+		id, err := p.identity()
+		if err != nil {
+			return nil, fmt.Errorf("mbox %q: %w", p.path, err)
+		}
+		if id.Size > 0 {
+			full = append(full, p)
+		}
+	}
+	if len(full) == 0 {
+		full = f.parts[:1]
+	}
+	return newUnion(full, opts), nil
 }
 
 func (p *part) open(opts Options) (Mailbox, error) {
@@ -136,6 +157,9 @@ func (f *Folder) Close() error {
 	var errs []error
 	for _, p := range f.parts {
 		errs = append(errs, p.file.Close())
+		if p.parent != nil {
+			errs = append(errs, p.parent.Close())
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -146,7 +170,7 @@ func (f *Folder) Close() error {
 // its identity with that of f to know.
 //
 // What is refused is a [*RefusedError]; what is gone wraps [fs.ErrNotExist]. No lock
-// is taken. The file's access time is left alone where the system allows it
+// is taken, see [Locks]. The file's access time is left alone where the system allows it
 // (O_NOATIME).
 func (h *Host) Open(u User, f File) (*Folder, error) {
 	folder := &Folder{}
@@ -161,91 +185,97 @@ func (h *Host) Open(u User, f File) (*Folder, error) {
 		}
 		folder.parts = append(folder.parts, p)
 	}
+	if slices.ContainsFunc(places, func(p File) bool { return p.Format.namesNoKeywords() }) {
+		folder.keywords = h.Keywords(u)
+	}
 	return folder, nil
 }
 
 func (h *Host) openPart(u User, f File) (part, error) {
 	p := part{path: f.Path, format: f.Format}
-	file, st, skipped, err := h.openPlace(u, f)
-	if err != nil {
-		return p, fmt.Errorf("mbox %q: %w", f.Path, err)
-	}
-	if skipped == nil && (uint64(st.Dev) != f.Dev || st.Ino != f.Ino) {
-		file.Close()
+	st, skipped, err := h.openPlace(u, f, &p)
+	if err == nil && skipped == nil && (uint64(st.Dev) != f.Dev || st.Ino != f.Ino) {
 		skipped = &Skipped{Kind: SkipChanged, MayHoldMail: true,
 			Text: "another file has this name since it was listed; run again"}
 	}
-	if skipped != nil {
-		if skipped.Path == "" {
-			skipped.Path = f.Path
+	if err == nil && skipped == nil {
+		return p, nil
+	}
+	for _, file := range []*os.File{p.file, p.parent} {
+		if file != nil {
+			file.Close()
 		}
-		skipped.User = u.Name
-		return p, &RefusedError{*skipped}
 	}
-	p.file = file
-	if f.Format.isDirectory() {
-		p.dir = &directory{file: file, uid: u.UID}
+	if err != nil {
+		return p, fmt.Errorf("mbox %q: %w", f.Path, err)
 	}
-	return p, nil
+	if skipped.Path == "" {
+		skipped.Path = f.Path
+	}
+	skipped.User = u.Name
+	return p, &RefusedError{*skipped}
 }
 
-// openPlace walks to f and opens it.
-func (h *Host) openPlace(u User, f File) (*os.File, *unix.Stat_t, *Skipped, error) {
+// openPlace walks to f and opens it, as a part.
+func (h *Host) openPlace(u User, f File, p *part) (*unix.Stat_t, *Skipped, error) {
 	top, names, skipped, err := h.place(u, f)
 	if err != nil || skipped != nil {
-		return nil, nil, skipped, err
+		return nil, skipped, err
 	}
-	for _, name := range names {
+	defer top.Close()
+	if slices.ContainsFunc(names, func(name string) bool { return name == "" || name == "." || name == ".." }) {
 		// Names come from a listing and cannot be these, but a caller may make one up.
-		if name == "" || name == "." || name == ".." {
-			top.Close()
-			return nil, nil, nil, fmt.Errorf("folder name %q: %w", f.Name, fs.ErrInvalid)
-		}
+		return nil, nil, fmt.Errorf("folder name %q: %w", f.Name, fs.ErrInvalid)
 	}
-	dir, last := top, len(names)-1
-	for _, name := range names[:last] {
-		next, skipped, err := openUserDir(dir, name, u.UID, pathOnly)
-		dir.Close()
-		if err != nil || skipped != nil {
-			return nil, nil, skipped, err
-		}
-		dir = next
+	last := len(names) - 1
+	p.name = names[last]
+	if p.parent, skipped, err = openUserPath(top, names[:last], u.UID, pathOnly); err != nil || skipped != nil {
+		return nil, skipped, err
 	}
-	defer dir.Close()
-	if f.Format.isDirectory() {
-		file, skipped, err := openUserDir(dir, names[last], u.UID, unix.O_RDONLY)
-		if err != nil || skipped != nil {
-			return nil, nil, skipped, err
-		}
-		st, err := fstat(file)
-		if err != nil {
-			return nil, nil, nil, errors.Join(err, file.Close())
-		}
-		return file, st, nil, nil
+	if !f.Format.isDirectory() {
+		var st *unix.Stat_t
+		p.file, st, skipped, err = openUserFile(p.parent, p.name, u.UID)
+		return st, skipped, err
 	}
-	return openUserFile(dir, names[last], u.UID)
+	if p.file, skipped, err = openUserDir(p.parent, p.name, u.UID, unix.O_RDONLY); err != nil || skipped != nil {
+		return nil, skipped, err
+	}
+	p.dir = &directory{file: p.file, uid: u.UID}
+	st, err := fstat(p.file)
+	return st, nil, err
 }
 
 // place returns the directory that the path to f starts from, and the names below it.
 func (h *Host) place(u User, f File) (top *os.File, names []string, skipped *Skipped, err error) {
+	rel := cmp.Or(f.rel, join(h.mailDir, f.Name))
+	home := f.inHome || !f.Inbox
 	if f.Inbox {
 		if why := unsafeName(u.Name); why != "" {
 			return nil, nil, nil, fmt.Errorf("user name %s: %w", why, fs.ErrInvalid)
 		}
+		home = f.inHome || h.template.home
+		if f.rel == "" {
+			if names = h.template.path(u.Name); names == nil {
+				return nil, nil, nil, fmt.Errorf("user name %q in inbox template %s: %w", u.Name, h.template, fs.ErrInvalid)
+			}
+			rel = strings.Join(names, "/")
+		}
 	}
-	if f.Inbox && !f.inHome {
-		top, err := reopen(h.inboxDir, pathOnly)
-		return top, strings.Split(cmp.Or(f.rel, u.Name), "/"), nil, err
+	names = strings.Split(rel, "/")
+	if !home {
+		last := len(names) - 1
+		dir, skipped, err := h.inboxParent(nil, names[:last], u.UID)
+		return dir, names[last:], skipped, err
 	}
-	home, skipped := h.openHome(u.Home)
+	dir, skipped := h.openHome(u.Home)
 	if skipped != nil {
 		skipped.Path = cleanPath(u.Home)
 		return nil, nil, skipped, nil
 	}
-	if home == nil {
+	if dir == nil {
 		return nil, nil, nil, fmt.Errorf("home %s: %w", u.Home, fs.ErrNotExist)
 	}
-	return home, strings.Split(cmp.Or(f.rel, h.mailDir+"/"+f.Name), "/"), nil, nil
+	return dir, names, nil, nil
 }
 
 // isDirectory reports whether mailboxes of the format are directories.

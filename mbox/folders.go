@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -64,37 +66,102 @@ func (h *Host) Folders(u User) (*Tree, error) {
 	if why := unsafeName(u.Name); why != "" {
 		return nil, fmt.Errorf("mbox: user name %q %s: %w", u.Name, why, fs.ErrInvalid)
 	}
-	w := &walker{user: u, tree: &Tree{}}
-	w.inbox(h.inboxDir, h.inbox)
-
-	home, skipped := h.openHome(u.Home)
 	homePath := cleanPath(u.Home)
+	w := &walker{user: u, tree: &Tree{}, taken: map[string]bool{}, homePath: homePath, mailPath: join(homePath, h.mailDir),
+		boxIsMail: h.boxDir == h.mailDir, hideDots: h.config.hideDotFiles}
+	home, skipped := h.openHome(u.Home)
 	if skipped != nil {
 		w.skip(homePath, skipped)
 	}
-	if home != nil {
-		defer home.Close()
-		w.inboxElsewhere(home, homePath)
-		mailDir := w.mailDir(home, homePath, h.mailDir)
-		if mailDir != nil {
-			defer mailDir.Close()
-			w.tree.HasMailDir = true
-			w.directory(mailDir, join(homePath, h.mailDir), "", 0)
+	if home == nil {
+		w.findInbox(h, nil, homePath)
+		if skipped == nil {
+			w.noHome(h)
 		}
-		w.subscriptions(home, homePath, mailDir, h.mailDir)
+	} else {
+		defer home.Close()
+		w.findMH(h, home)
+		w.findInbox(h, home, homePath)
+		if err := w.home(h, home); err != nil {
+			return nil, err
+		}
 	}
 
 	slices.SortFunc(w.tree.Folders, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
-	w.tree.Skipped = w.skipped.result(u.Name, join(homePath, h.mailDir))
+	w.tree.Skipped = w.skipped.result(u.Name, w.mailPath)
 	return w.tree, nil
 }
 
-// join joins two raw paths, the first of which may be empty (the root as a home).
+// home takes up the folders and the subscriptions.
+func (w *walker) home(h *Host, home *os.File) error {
+	mailDir := w.mailDir(home, w.homePath, h.mailDir)
+	if mailDir != nil {
+		defer mailDir.Close()
+		w.tree.HasMailDir = true
+		w.brief = h.mailDir == ""
+		w.directory(mailDir, w.mailPath, "", 0)
+	}
+	prefixes := append(prefixesOf(w.user, h.mailDir, h.boxDir), w.mhFolders(h, home, mailDir)...)
+	w.brief = false
+	w.briefSum()
+	w.subscriptions(home, w.homePath, mailDir, w.mailPath, prefixes)
+	if slices.ContainsFunc(w.tree.Folders, func(f File) bool { return f.Format.namesNoKeywords() }) {
+		h.keywords(home, w.user, func(name string, s *Skipped, err error) {
+			if err != nil {
+				w.unreadable(join(w.homePath, name), err)
+				return
+			}
+			s.Text = "names of keywords: " + s.Text
+			w.skip(join(w.homePath, name), s)
+		})
+	}
+	return nil
+}
+
+// noHome reports that a user who has an inbox has no home. Where not even the directory
+// of the home is there, or nothing in it, but other homes are, one disk of several may be
+// missing. (A host without any home was copied so, or its mail alone.)
+func (w *walker) noHome(h *Host) {
+	s := &Skipped{Kind: SkipNoHome, Text: fmt.Sprintf("the home %q is not there, so the user has no folders", clip(w.user.Home))}
+	parent, err := h.root.open(path.Dir("/" + w.homePath))
+	if err == nil {
+		defer parent.Close()
+	}
+	// Accounts for mail alone have such a home on purpose.
+	nowhere := w.homePath == "" || strings.HasPrefix(w.homePath, "nonexist") || strings.HasPrefix(w.homePath, "dev/")
+	if !nowhere && (err != nil || isEmptyDir(parent)) && h.hasHomes() {
+		s.MayHoldMail = true
+		s.Text = fmt.Sprintf("the home %q is not there, nor anything beside it: mount or copy the disk that has the homes, or the folders are missed", clip(w.user.Home))
+	}
+	w.skip(w.homePath, s)
+}
+
+// isEmptyDir reports whether there is nothing in a directory.
+func isEmptyDir(dir *os.File) bool {
+	listed, err := reopen(dir, unix.O_RDONLY)
+	if err != nil {
+		return false
+	}
+	defer listed.Close()
+	names, err := listed.Readdirnames(1)
+	return len(names) == 0 && errors.Is(err, io.EOF)
+}
+
+// join joins two raw paths, each of which may be empty (the root as a home, the home as
+// the mail directory).
 func join(dir, name string) string {
-	if dir == "" {
-		return name
+	if dir == "" || name == "" {
+		return dir + name
 	}
 	return dir + "/" + name
+}
+
+// withSlash makes a path the beginning of those below it.
+func withSlash(dir string) string {
+	if dir == "" {
+		return ""
+	}
+	return dir + "/"
 }
 
 // walker looks through what one user has.
@@ -104,11 +171,47 @@ type walker struct {
 	skipped skipList
 	entries int  // names seen below the mail directory
 	full    bool // a limit was reached and reported
+
+	homePath  string          // paths below the source root
+	mailPath  string          // of the mail directory
+	boxIsMail bool            // UW's own names start in the mail directory
+	hideDots  bool            // UW does not list names that begin with a dot
+	taken     map[string]bool // paths that are part of the INBOX, or were reported
+
+	mh      *string // the MH path below the home, nil: the user has none
+	mhPath  string  // the same below the source root
+	away    bool    // the walk is outside the mail directory
+	hidden  bool    // the walk is below a name that UW does not list
+	brief   bool    // what is surely no mail is counted, not listed
+	briefly map[SkipKind]int
 }
 
 func (w *walker) skip(path string, s *Skipped) {
+	if (w.brief || w.hidden) && !s.MayHoldMail {
+		if w.briefly == nil {
+			w.briefly = map[SkipKind]int{}
+		}
+		w.briefly[s.Kind]++
+		return
+	}
 	s.User, s.Path = w.user.Name, path
 	w.skipped.add(*s)
+}
+
+// briefSum reports what was counted, in one entry.
+func (w *walker) briefSum() {
+	if len(w.briefly) == 0 {
+		return
+	}
+	var kinds []string
+	total := 0
+	for _, kind := range slices.Sorted(maps.Keys(w.briefly)) {
+		kinds = append(kinds, fmt.Sprintf("%s %d", kind, w.briefly[kind]))
+		total += w.briefly[kind]
+	}
+	w.briefly = nil
+	w.skip(w.homePath, &Skipped{Kind: SkipNotFolder,
+		Text: fmt.Sprintf("%d files of the home hold no mail and are not listed one by one (%s)", total, strings.Join(kinds, ", "))})
 }
 
 // cause returns the text of an error without the path that the os package adds to it:
@@ -130,73 +233,17 @@ func (w *walker) unreadable(path string, err error) {
 	w.skip(path, &Skipped{Kind: kind, MayHoldMail: kind == SkipUnreadable, Text: text})
 }
 
-// inbox takes up the user's file in the inbox directory. There an unknown format is
-// never harmless: UW refuses to open such an INBOX (fixture in-junk).
-func (w *walker) inbox(dir *os.File, dirPath string) {
-	path := join(dirPath, w.user.Name)
-	f, s, err := w.look(dir, w.user.Name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		w.unreadable(path, err)
-	case s != nil:
-		s.MayHoldMail = true
-		w.skip(path, s)
-	default:
-		f.Name, f.Inbox, f.Path = "INBOX", true, path
-		w.tree.Inbox = f
-	}
-}
-
-// inboxElsewhere reports the places in the home where c-client or another server
-// looks for INBOX mail instead of, or besides, the inbox directory: UW's drivers mbox,
-// mbx, mix, mx, tenex and mtx (docs/drivers.txt, env_unix.c sysinbox), qmail and
-// Maildir servers.
-func (w *walker) inboxElsewhere(home *os.File, homePath string) {
-	for _, name := range []string{"mbox", "INBOX", "mail.txt", "INBOX.MTX", ".mailbox", "Mailbox", "Maildir"} {
-		st, err := lstatAt(home, name)
-		if err != nil || (st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == 0) {
-			continue
-		}
-		text := "not read"
-		switch st.Mode & unix.S_IFMT {
-		case unix.S_IFREG:
-			f, s, err := w.look(home, name)
-			switch {
-			case err != nil:
-				text = "not read: " + cause(err)
-			case s != nil:
-				text = s.Text
-			default:
-				text = fmt.Sprintf("%d bytes in %v format", f.Size, f.Format)
-			}
-		case unix.S_IFDIR:
-			format := w.directoryFormatOf(home, name)
-			if format == "" {
-				continue // some directory of that name
-			}
-			text = "directory in " + format + " format"
-		default:
-			text = notRegular(home, name, st).Text
-		}
-		w.skip(join(homePath, name), &Skipped{Kind: SkipInboxElsewhere, MayHoldMail: true,
-			Text: "a place for INBOX mail outside the inbox directory, not converted: " + text})
-	}
-}
-
-// directoryFormatOf is directoryFormat for a name below parent.
-func (w *walker) directoryFormatOf(parent *os.File, name string) string {
-	dir, s, err := openUserDir(parent, name, w.user.UID, unix.O_RDONLY)
-	if err != nil || s != nil {
-		return ""
-	}
-	defer dir.Close()
-	return string(recogniseDirectory(&directory{file: dir, uid: w.user.UID}))
-}
-
 // mailDir opens the folder directory for listing; nil if there is none or it was
 // reported.
 func (w *walker) mailDir(home *os.File, homePath, name string) *os.File {
+	if name == "" {
+		dir, err := reopen(home, unix.O_RDONLY)
+		if err != nil {
+			w.unreadable(homePath, err)
+			return nil
+		}
+		return dir
+	}
 	dir, path := home, homePath
 	names := strings.Split(name, "/")
 	for i, name := range names {
@@ -227,19 +274,20 @@ func (w *walker) mailDir(home *os.File, homePath, name string) *os.File {
 // directory takes up everything in dir. path is its path below the source root, name
 // its name as a folder, "" for the mail directory itself.
 func (w *walker) directory(dir *os.File, path, name string, depth int) {
-	onlyDirectories := false
-	if format := recogniseDirectory(&directory{file: dir, uid: w.user.UID}); format != "" {
-		if format.isRead() && depth > 0 {
-			w.directoryMailbox(dir, format, path, name)
-			onlyDirectories = true // the files are its own
-		} else {
-			w.skip(path, &Skipped{Kind: SkipFormat, MayHoldMail: true,
-				Text: fmt.Sprintf("mailbox directory in %s format: it and what is below it was not converted; copy its messages into a unix folder on the source host", format)})
-			if depth > 0 {
-				return
-			}
-			// The mail directory itself holds the user's other folders too.
+	format := w.directoryFormat(&directory{file: dir, uid: w.user.UID}, path)
+	switch {
+	case format == "":
+	case w.taken[path]: // it is part of the INBOX; other mailboxes may be in it all the same
+	case format.isRead() && depth > 0:
+		w.directoryMailbox(dir, format, path, name)
+	default:
+		w.skip(path, &Skipped{Kind: SkipFormat, MayHoldMail: true,
+			Text: fmt.Sprintf("mailbox directory in %s format: it and what is below it was not converted; copy its messages into a unix folder on the source host", format)})
+		if depth > 0 {
+			return
 		}
+		// The mail directory itself holds the user's other folders too.
+		format = ""
 	}
 	err := eachName(dir, func(entry string) error {
 		if w.full {
@@ -249,10 +297,8 @@ func (w *walker) directory(dir *os.File, path, name string, depth int) {
 			w.limit(path, fmt.Sprintf("more than %d files", maxEntries))
 			return nil
 		}
-		if onlyDirectories {
-			if st, err := lstatAt(dir, entry); err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
-				return nil
-			}
+		if format != "" && w.partOf(dir, format, entry) {
+			return nil
 		}
 		w.entry(dir, entry, join(path, entry), join(name, entry), depth)
 		return nil
@@ -260,6 +306,34 @@ func (w *walker) directory(dir *os.File, path, name string, depth int) {
 	if err != nil {
 		w.unreadable(path, err)
 	}
+}
+
+// directoryFormat recognises a mailbox directory, "" if it is an ordinary one.
+func (w *walker) directoryFormat(dir *directory, path string) Format {
+	dir.belowMH = w.mh != nil && strings.HasPrefix(path, withSlash(w.mhPath)) && path != ""
+	return recogniseDirectory(dir)
+}
+
+// partOf reports whether a name in a mailbox directory is no folder of its own: the files
+// of the mailbox, which UW does not list (mix.c, mx.c and mh.c, dirfmttest), and others
+// that are no mailboxes, which the reader of the directory reports.
+func (w *walker) partOf(dir *os.File, format Format, entry string) bool {
+	st, err := lstatAt(dir, entry)
+	if err != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return false
+	}
+	own := isMHFile(entry)
+	switch format {
+	case FormatMix:
+		own = strings.HasPrefix(entry, ".mix")
+	case FormatMX:
+		own = entry == ".mxindex" || isNumber(entry)
+	}
+	if own {
+		return true
+	}
+	f, _, err := w.look(dir, entry)
+	return err != nil || f == nil || f.Size == 0
 }
 
 // directoryMailbox takes up a directory that is a mailbox.
@@ -274,7 +348,20 @@ func (w *walker) directoryMailbox(dir *os.File, format Format, path, name string
 		w.limit(path, fmt.Sprintf("more than %d folders", maxFolders))
 		return
 	}
-	w.tree.Folders = append(w.tree.Folders, File{Name: name, Path: path, Format: format, Identity: id})
+	w.folder(File{Name: name, Path: path, Format: format, Identity: id})
+}
+
+// folder takes up a folder.
+func (w *walker) folder(f File) {
+	if w.hidden {
+		w.skip(f.Path, &Skipped{Kind: SkipHidden, MayHoldMail: f.Size > 0,
+			Text: fmt.Sprintf("%d bytes in %s format under a name that begins with a dot, which this host's UW does not list (set hide-dot-files), not converted; rename it if it is wanted", f.Size, f.Format)})
+		return
+	}
+	if w.away {
+		f.rel = strings.TrimPrefix(f.Path, withSlash(w.homePath))
+	}
+	w.tree.Folders = append(w.tree.Folders, f)
 }
 
 // limit reports once that the rest of a hostile tree is left out.
@@ -289,13 +376,22 @@ func (w *walker) entry(dir *os.File, entry, path, name string, depth int) {
 	if depth == 0 && isSubscriptionFile(entry) {
 		return // subscriptions reports it
 	}
+	if w.hideDots && entry[0] == '.' && !w.hidden {
+		w.hidden = true
+		defer func() { w.hidden = false }()
+	}
 	st, err := lstatAt(dir, entry)
 	if err != nil {
 		w.unreadable(path, err)
 		return
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		w.subdirectory(dir, entry, path, name, depth+1)
+		if path != w.mailPath || !w.away {
+			w.subdirectory(dir, entry, path, name, depth+1)
+		}
+		return
+	}
+	if w.taken[path] {
 		return
 	}
 	f, s, err := w.look(dir, entry)
@@ -304,14 +400,35 @@ func (w *walker) entry(dir *os.File, entry, path, name string, depth int) {
 		w.unreadable(path, err)
 		return
 	case s != nil:
+		if s.Kind == SkipSymlink && w.brief && w.staysHome(dir, entry, path, st) {
+			s.MayHoldMail = false // the walk comes to its target too
+		}
 		w.skip(path, s)
+		return
+	case depth == 0 && w.boxIsMail && !w.away && strings.EqualFold(entry, "INBOX") && f.Size > 0:
+		// The name means the INBOX, and UW found that elsewhere (dummy.c dummy_list_work).
+		w.skip(path, invisible(entry, f))
 		return
 	case len(w.tree.Folders) == maxFolders:
 		w.limit(path, fmt.Sprintf("more than %d folders", maxFolders))
 		return
 	}
 	f.Name, f.Path = name, path
-	w.tree.Folders = append(w.tree.Folders, *f)
+	w.folder(*f)
+}
+
+// staysHome reports whether the link that st describes leads to somewhere in the home, by
+// its text.
+func (w *walker) staysHome(dir *os.File, entry, linkPath string, st *unix.Stat_t) bool {
+	target, err := readLinkAt(dir, entry, st)
+	if err != nil {
+		return false
+	}
+	home := path.Clean("/" + w.homePath)
+	if !strings.HasPrefix(target, "/") {
+		target = path.Join("/", path.Dir(linkPath), target)
+	}
+	return path.Clean(target) == home || strings.HasPrefix(path.Clean(target), strings.TrimSuffix(home, "/")+"/")
 }
 
 func (w *walker) subdirectory(parent *os.File, entry, path, name string, depth int) {
@@ -364,6 +481,9 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 		kind := SkipNotFolder
 		if lock && !mail {
 			kind, why = SkipLockFile, "lock file; "+why
+		}
+		if w.brief && isCompressed(head) {
+			mail = false // homes are full of packed files
 		}
 		return nil, &Skipped{Kind: kind, MayHoldMail: mail, Text: fmt.Sprintf("%d bytes, %s", f.Size, why)}, nil
 	case FormatEmpty:

@@ -1,6 +1,9 @@
 package mbox
 
-import "bytes"
+import (
+	"bytes"
+	"regexp"
+)
 
 var fromPrefix = []byte("From ")
 
@@ -26,10 +29,7 @@ func parseFromLine(line []byte, crs int) (f fromLine, ok bool) {
 		x--
 	}
 	if x >= 41 {
-		const remote = " remote from"
-		if p := bytes.LastIndexByte(line[:x], ' '); p >= len(remote) && string(line[p-len(remote):p]) == remote {
-			x = p - len(remote)
-		}
+		x = len(cutRemote(line[:x]))
 	}
 	if x < 27 {
 		return f, false
@@ -71,6 +71,62 @@ func parseFromLine(line []byte, crs int) (f fromLine, ok bool) {
 		f.time -= 6 // no seconds
 	}
 	return f, at(f.time) == ' ' && at(f.time-3) == ' ' && at(f.time-7) == ' ' && at(f.time-11) == ' '
+}
+
+// cutRemote takes " remote from HOST" off the end of a line.
+func cutRemote(line []byte) []byte {
+	const remote = " remote from"
+	if p := bytes.LastIndexByte(line, ' '); p >= len(remote) && string(line[p-len(remote):p]) == remote {
+		return line[:p-len(remote)]
+	}
+	return line
+}
+
+// looseDate is the end of a From_ line as other programs wrote it: with a zone of four
+// letters, a day of one column, or neither. Other than for UW, all must be real names.
+var looseDate = regexp.MustCompile(`(?i) (?:mon|tue|wed|thu|fri|sat|sun) (jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)` +
+	`  ?(\d\d?) (\d\d):(\d\d)(?::(\d\d))?(?: ([a-z]{3,4}|[+-]\d{4}))? (\d{4})(?: ([a-z]{3,4}|[+-]\d{4}))?$`)
+
+// longestLooseDate is the length of the longest that looseDate matches, with two zones,
+// which it should not have, and more.
+const longestLooseDate = 48
+
+// parseLooseFromLine reads the date of a line that parseFromLine does not accept, if it is
+// a possible one. Of the CRs before the LF at most crs are taken off.
+func parseLooseFromLine(line []byte, crs int) (s stamp, ok bool) {
+	n := len(line) - 1
+	if n < len(fromPrefix) || line[n] != '\n' || !bytes.HasPrefix(line, fromPrefix) || bytes.IndexByte(line, 0) >= 0 {
+		return s, false
+	}
+	for ; crs > 0 && line[n-1] == '\r'; crs-- {
+		n--
+	}
+	text := cutRemote(line[:n])
+	if len(text) < len(fromPrefix) {
+		return s, false
+	}
+	// The space before the date may be that of "From ".
+	text = text[max(len(fromPrefix)-1, len(text)-longestLooseDate):]
+	if bytes.IndexByte(text, ':') < 0 {
+		return s, false
+	}
+	m := looseDate.FindSubmatch(text)
+	if m == nil || len(m[6]) > 0 && len(m[8]) > 0 {
+		return s, false
+	}
+	s.fromMailerDaemon = bytes.HasPrefix(line, mailerDaemon)
+	s.month, _ = parseMonth(m[1])
+	s.day, _ = digits(m[2])
+	s.hour, _ = digits(m[3])
+	s.min, _ = digits(m[4])
+	s.sec, _ = digits(m[5])
+	s.year, _ = digits(m[7])
+	copy(s.zone[:], m[6])
+	if len(m[6]) == 0 {
+		copy(s.zone[:], m[8])
+	}
+	s.valid = s.possible()
+	return s, s.valid
 }
 
 // fromTail keeps what parseFromLine looks at of a line that is too long to be held: its

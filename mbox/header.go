@@ -9,7 +9,7 @@ const (
 	internalPiece           // of an internal header or its continuation
 	blankPiece              // the blank line that ends the header
 	holePiece               // NULs that end a line
-	noPiece                 // the header is cut off: the file ends, or NULs and a From_ line follow
+	noPiece                 // the header is cut off: the file ends, or a separator follows
 )
 
 // headerPiece is a line of a header, or a part of one that is longer than the window.
@@ -36,7 +36,8 @@ type headerWalk struct {
 	inName bool
 	hidden bool      // the line is internal
 	solid  int64     // NULs before this offset are known not to be a hole
-	next   separator // after noPiece: the From_ line that cut the header off
+	known  bool      // stop is the end of the header: what cuts it off need not be looked for
+	next   separator // after noPiece: the separator that cut the header off
 	cut    bool      // next is set
 }
 
@@ -77,6 +78,19 @@ func (h *headerWalk) piece() (p headerPiece, err error) {
 			b, ends = b[:hole], true
 		}
 	}
+	if !h.known {
+		n, sep, found, err := h.r.delim.inHeader(h.r, h.pos, b, p.starts, ends)
+		switch {
+		case err != nil:
+			return p, err
+		case found && n == 0 && h.inLine: // as with a hole
+			return h.take(p, h.kind(), b[:0], true), nil
+		case found && n == 0:
+			h.next, h.cut = sep, true
+			return p, nil
+		}
+		b, ends = b[:n], ends || found
+	}
 	ends = ends || h.pos+int64(len(b)) == h.stop
 	if p.starts {
 		h.hidden = h.hidden && isBlank(b[0]) || IsInternal(b)
@@ -115,9 +129,9 @@ func (h *headerWalk) take(p headerPiece, kind pieceKind, b []byte, ends bool) he
 }
 
 // hole finds the first NULs in b, which is at pos, that UW left behind when it died
-// while it rewrote a header without an end: an internal header or a From_ line follows
-// them. It returns their index and number, len(b) and 0 if there are none. When a From_
-// line follows and index is 0, cut is set.
+// while it rewrote a header without an end: an internal header or a separator follows
+// them. It returns their index and number, len(b) and 0 if there are none. When a
+// separator follows and index is 0, cut is set.
 func (h *headerWalk) hole(b []byte) (index int, size int64, err error) {
 	i := int(min(max(h.solid-h.pos, 0), int64(len(b))))
 	for {
@@ -131,14 +145,13 @@ func (h *headerWalk) hole(b []byte) (index int, size int64, err error) {
 		if err != nil {
 			return 0, 0, err
 		}
-		v, err := h.r.afterNULs(end)
+		sep, found, err := h.r.delim.afterNULs(h.r, start, end)
 		if err != nil {
 			return 0, 0, err
 		}
-		if v.valid {
+		if found {
 			if i == 0 {
-				v.hole = end - start
-				h.next, h.cut = v.separator, true
+				h.next, h.cut = sep, true
 			}
 			return i, end - start, nil
 		}
@@ -191,6 +204,7 @@ func (r *Reader) readHeader() error {
 	r.walk = headerWalk{r: r, pos: r.msg.HeaderOffset, stop: r.win.end}
 	h := &r.walk
 	r.head = r.head[:0]
+	r.continues, r.hasStatus, r.mozilla = "", false, mozillaStatus{}
 	for {
 		p, err := h.piece()
 		if err != nil {
@@ -201,6 +215,9 @@ func (r *Reader) readHeader() error {
 			r.headerCut = true
 			r.find(KindHeaderCut, h.pos, "the header ends without a blank line; one was added")
 			r.msg.BodyOffset, r.headerEnd = h.pos, h.pos
+			if !h.cut {
+				h.next = r.endOfFile()
+			}
 			return nil
 		case holePiece:
 			r.account[ReasonNULHole] += p.size
@@ -239,25 +256,14 @@ func (r *Reader) keepHeader(p *headerPiece) {
 
 // headerLine looks at the beginning of a header line for what is worth a finding.
 func (r *Reader) headerLine(p *headerPiece) error {
-	if p.offset == r.msg.HeaderOffset && r.separators > 1 &&
+	if r.rules.doubtful && p.offset == r.msg.HeaderOffset && !r.isFirst &&
 		bytes.IndexByte(p.data, ':') < 0 {
 		r.find(KindSuspiciousSplit, r.msg.Offset, "no header field follows the From_ line: it may be part of the message before")
 	}
 	switch p.data[0] {
 	case 'F':
-		if !bytes.HasPrefix(p.data, fromPrefix) {
-			return nil
-		}
-		v, err := r.fromLineAt(p.offset, true)
-		if err != nil {
-			return err
-		}
-		r.fromLines++
-		r.gombox.line(v)
-		if v.valid {
-			r.find(KindFromInHeader, p.offset, "a From_ line inside the header: the blank line that ends the header is missing, the next message was swallowed")
-		} else {
-			r.lookalike(p.offset)
+		if r.rules.doubtful && bytes.HasPrefix(p.data, fromPrefix) {
+			return r.fromInHeader(p.offset)
 		}
 	case 'C', 'c':
 		const name = "content-length:"
@@ -266,13 +272,33 @@ func (r *Reader) headerLine(p *headerPiece) error {
 				r.contentLength = n
 			}
 		}
+	case 'X', 'x':
+		if r.opts.Repairs.Has(RepairMozilla) {
+			return r.mozillaLine(p.offset)
+		}
+	}
+	return nil
+}
+
+// fromInHeader reports a line of a header that begins "From ".
+func (r *Reader) fromInHeader(offset int64) error {
+	v, err := r.fromLineAt(offset, true)
+	if err != nil {
+		return err
+	}
+	r.fromLines++
+	r.gombox.line(v)
+	if v.valid && !v.loose {
+		r.find(KindFromInHeader, offset, "a From_ line inside the header: the blank line that ends the header is missing, the next message was swallowed")
+	} else {
+		r.lookalike(offset)
 	}
 	return nil
 }
 
 // writeHeader writes the header without internal lines and with a blank line at its end.
 func (r *Reader) writeHeader() error {
-	h := headerWalk{r: r, pos: r.msg.HeaderOffset, stop: r.headerEnd}
+	h := headerWalk{r: r, pos: r.msg.HeaderOffset, stop: r.headerEnd, known: true}
 	for {
 		p, err := h.piece()
 		if err != nil {

@@ -10,27 +10,43 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-// HostOptions says where a UW IMAP host keeps its users and their mail.
+// HostOptions says where a UW IMAP host keeps its users and their mail. What it does not
+// say is taken from etc/c-client.cf below Root, if that is there.
 type HostOptions struct {
 	// Root is the source root: "/" (the default) or a mounted or copied host.
 	Root string
 	// Passwd is the passwd file, default "etc/passwd". A relative path is below Root,
 	// an absolute one is opened as it is and may be a pipe.
 	Passwd string
+	// Getent takes the users from this machine's getent(1), which knows those of NIS and
+	// LDAP too, in place of Passwd. Root must be "/".
+	Getent bool
 	// InboxDir is the directory of the INBOX files, one a user, default "var/mail".
 	// It is always below Root: "var/mail" and "/var/mail" are the same, and so is
-	// Root + "/var/mail".
+	// Root + "/var/mail". It is the short form of InboxTemplate InboxDir + "/%u".
 	InboxDir string
+	// InboxTemplate is the path of each user's INBOX file: below Root and ending with
+	// "/%u", the user's name, or a file in each home, "~/Mailbox". %1u to %9u are the
+	// first to the ninth byte of the name, or its last if it is shorter:
+	// "/var/mail/%1u/%2u/%u".
+	InboxTemplate string
+	// InboxExtra are files or mailbox directories, relative to each home, whose messages
+	// are to be in the INBOX although UW did not show them there: "INBOX", which UW does
+	// not show anywhere when it is in unix format.
+	InboxExtra []string
 	// MailDir is the folder directory below each home, default "mail". It may have
-	// several elements. The home itself (".") is not supported.
+	// several elements. With "." folders are in the home itself.
 	MailDir string
 	// MinUID is the least uid of a user whose mail is wanted, default 500, where
 	// older hosts start. Use 1 for all but root; root's mail is never read.
 	MinUID int
+	// IgnoreConfig leaves etc/c-client.cf unread.
+	IgnoreConfig bool
 }
 
 // defaultMinUID is where the uids of people begin on Red Hat, Mac OS X and other
@@ -41,12 +57,21 @@ const defaultMinUID = 500
 // several goroutines.
 type Host struct {
 	root     *sourceRoot
-	inboxDir *os.File // to look up and, reopened, to list
-	inbox    string   // its path below the root, for messages
-	mailDir  string   // clean, relative
-	minUID   uint32
-	entries  []PasswdEntry
-	passwd   []Skipped
+	template inboxTemplate
+	inboxDir *os.File // the template's directory, to look up and, reopened, to list; nil: inboxes are in the homes
+	extra    []string // clean paths below each home
+	mailDir  string   // clean, relative; "" is the home itself
+	// boxDir is the directory that UW's own names start in, as mailDir: the home, unless
+	// c-client is configured otherwise. What is before mailDir is the clients' own prefix.
+	boxDir  string
+	config  clientConfig
+	minUID  uint32
+	entries []PasswdEntry
+	names   map[string]bool // of entries
+	skipped []Skipped       // of passwd and the configuration
+
+	homesOnce sync.Once
+	homes     bool // see hasHomes
 }
 
 // User is somebody who has mail on the host, or may have.
@@ -54,30 +79,41 @@ type User struct {
 	Name     string // raw, a safe file name
 	UID, GID uint32
 	Home     string // as in passwd
-	HasInbox bool   // there is something of that name in the inbox directory
+	HasInbox bool   // there is something where the user's inbox belongs
 	HasHome  bool   // the home is there, or is refused for a reason that Folders reports
 }
 
-// OpenHost opens the source root and the inbox directory and reads passwd. The
-// errors say which of them is missing and how to name another; they wrap those of
-// the file system.
+// OpenHost opens the source root and the inbox directory and reads passwd and c-client's
+// configuration. The errors say which of them is missing and how to name another; they
+// wrap those of the file system. A configuration that is not supported is a
+// [*ConfigError].
 func OpenHost(opts HostOptions) (*Host, error) {
 	opts.Root = cmp.Or(opts.Root, "/")
 	opts.Passwd = cmp.Or(opts.Passwd, "etc/passwd")
-	opts.InboxDir = cmp.Or(opts.InboxDir, "var/mail")
 	opts.MinUID = cmp.Or(opts.MinUID, defaultMinUID)
-	if opts.MinUID < 1 || int64(opts.MinUID) > 1<<32-1 {
+	switch {
+	case opts.MinUID < 1 || int64(opts.MinUID) > 1<<32-1:
 		return nil, fmt.Errorf("mbox: least uid %d is not from 1 to 4294967295: %w", opts.MinUID, fs.ErrInvalid)
+	case opts.InboxDir != "" && opts.InboxTemplate != "":
+		return nil, fmt.Errorf("mbox: inbox directory %q and inbox template %q: give one of them: %w", opts.InboxDir, opts.InboxTemplate, fs.ErrInvalid)
+	case opts.Getent && filepath.Clean(opts.Root) != "/":
+		return nil, fmt.Errorf("mbox: getent knows the users of this machine, not those of %s; give a passwd file made by it on the source host: %w", opts.Root, fs.ErrInvalid)
 	}
-	mailDir, err := cleanMailDir(cmp.Or(opts.MailDir, "mail"))
-	if err != nil {
+	h := &Host{minUID: uint32(opts.MinUID)}
+	for _, path := range opts.InboxExtra {
+		clean, err := cleanMailDir(path)
+		if err != nil || clean == "" {
+			return nil, fmt.Errorf("mbox: place of more INBOX mail %q is not a path below each home: %w", path, fs.ErrInvalid)
+		}
+		h.extra = append(h.extra, clean)
+	}
+	var err error
+	if h.mailDir, err = cleanMailDir(cmp.Or(opts.MailDir, "mail")); err != nil {
 		return nil, err
 	}
-	root, err := openSourceRoot(opts.Root)
-	if err != nil {
+	if h.root, err = openSourceRoot(opts.Root); err != nil {
 		return nil, fmt.Errorf("mbox: source root: %w; give the directory that holds etc, var and the homes", err)
 	}
-	h := &Host{root: root, mailDir: mailDir, minUID: uint32(opts.MinUID)}
 	if err := h.open(opts); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
@@ -85,13 +121,56 @@ func OpenHost(opts HostOptions) (*Host, error) {
 }
 
 // open opens what is below the root.
-func (h *Host) open(opts HostOptions) error {
-	inbox := opts.InboxDir
-	if inside, ok := strings.CutPrefix(inbox, strings.TrimSuffix(filepath.Clean(opts.Root), "/")+"/"); ok {
-		inbox = inside
+func (h *Host) open(opts HostOptions) (err error) {
+	if !opts.IgnoreConfig {
+		h.config, err = h.readClientConfig(opts.InboxDir != "" || opts.InboxTemplate != "")
+		if err != nil {
+			if errors.Is(err, ErrConfig) {
+				return err
+			}
+			return fmt.Errorf("mbox: c-client's configuration: %w", err)
+		}
 	}
-	h.inbox = cleanPath(inbox)
-	dir, err := h.root.open(inbox)
+	h.boxDir = h.config.mailSubdirectory
+	if opts.MailDir == "" && h.boxDir != "" {
+		h.mailDir = h.boxDir
+	}
+	if err := h.openInboxes(opts); err != nil {
+		return err
+	}
+	if err := h.readPasswd(opts); err != nil {
+		return err
+	}
+	h.names = make(map[string]bool, len(h.entries))
+	for _, e := range h.entries {
+		h.names[e.Name] = true
+	}
+	h.skipped = append(h.skipped, h.config.notes...)
+	return nil
+}
+
+// openInboxes opens the directory that has all inboxes.
+func (h *Host) openInboxes(opts HostOptions) (err error) {
+	inside := func(path string) string { // relative to the root, if it is there
+		if rel, ok := strings.CutPrefix(path, strings.TrimSuffix(filepath.Clean(opts.Root), "/")+"/"); ok {
+			return "/" + rel
+		}
+		return path
+	}
+	switch {
+	case opts.InboxTemplate != "":
+		if h.template, err = parseInboxTemplate(inside(opts.InboxTemplate)); err != nil {
+			return err
+		}
+	case opts.InboxDir == "" && h.config.inbox != nil:
+		h.template = *h.config.inbox
+	default:
+		h.template = inboxTemplate{dir: cleanPath(inside(cmp.Or(opts.InboxDir, "var/mail"))), elements: []string{"%u"}}
+	}
+	if h.template.home {
+		return nil
+	}
+	dir, err := h.root.open(h.template.dir)
 	if err != nil {
 		return fmt.Errorf("mbox: inbox directory below %s: %w; name the directory of the INBOX files (var/mail, var/spool/mail, usr/mail)", opts.Root, err)
 	}
@@ -101,15 +180,23 @@ func (h *Host) open(opts HostOptions) error {
 		return fmt.Errorf("mbox: inbox directory below %s: %w", opts.Root, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		return fmt.Errorf("mbox: inbox directory %s below %s is a file: %w; name the directory of the INBOX files", h.inbox, opts.Root, unix.ENOTDIR)
+		return fmt.Errorf("mbox: inbox directory %s below %s is a file: %w; name the directory of the INBOX files", h.template.dir, opts.Root, unix.ENOTDIR)
 	}
+	return nil
+}
 
+// readPasswd reads the users of the host.
+func (h *Host) readPasswd(opts HostOptions) (err error) {
+	if opts.Getent {
+		h.entries, h.skipped, err = getentPasswd()
+		return err
+	}
 	passwd, err := h.openPasswd(opts.Passwd)
 	if err != nil {
 		return fmt.Errorf("mbox: passwd file: %w; name the passwd file of the source host", err)
 	}
 	defer passwd.Close()
-	h.entries, h.passwd, err = ParsePasswd(passwd, cleanPath(opts.Passwd))
+	h.entries, h.skipped, err = ParsePasswd(passwd, cleanPath(opts.Passwd))
 	return err
 }
 
@@ -131,7 +218,7 @@ func (h *Host) openPasswd(path string) (*os.File, error) {
 	return f, nil
 }
 
-// cleanMailDir returns the folder directory as a clean path below a home.
+// cleanMailDir returns a directory below a home as a clean path, "" for the home itself.
 func cleanMailDir(dir string) (string, error) {
 	names := splitPath(dir)
 	switch {
@@ -139,8 +226,6 @@ func cleanMailDir(dir string) (string, error) {
 		return "", fmt.Errorf("mbox: folder directory %q is absolute; give it relative to each home: %w", dir, fs.ErrInvalid)
 	case slices.Contains(names, ".."):
 		return "", fmt.Errorf("mbox: folder directory %q leaves the home: %w", dir, fs.ErrInvalid)
-	case len(names) == 0:
-		return "", fmt.Errorf("mbox: folders in the home itself (folder directory %q) are not supported, as every file of the home would be a folder; name a directory below it: %w", dir, fs.ErrInvalid)
 	}
 	return strings.Join(names, "/"), nil
 }
@@ -156,51 +241,31 @@ func (h *Host) Close() error {
 }
 
 // Users returns the users of passwd from the least uid up who have a home, an inbox
-// or both, sorted by name, and everything else that passwd and the inbox directory
-// hold. The latter includes inboxes of users below the least uid and of nobody, lock
-// files and the working copies of qpopper. Users with neither home nor inbox are in
-// the second list.
+// or both, sorted by name, and everything else that passwd, the configuration and the
+// inbox directory hold. The latter includes inboxes of users below the least uid and of
+// nobody, lock files and the working copies of qpopper that no such user can have. Users
+// with neither home nor inbox are in the second list.
 func (h *Host) Users() ([]User, []Skipped, error) {
-	skipped := skipList{list: slices.Clone(h.passwd)}
-	wanted := make(map[string]*User, len(h.entries))
-	system := make(map[string]uint32)
+	skipped := skipList{list: slices.Clone(h.skipped)}
+	s := &spoolSurvey{host: h, skipped: &skipped, wanted: make(map[string]*User, len(h.entries)), system: make(map[string]uint32)}
 	for _, e := range h.entries {
 		if e.UID < h.minUID {
-			system[e.Name] = e.UID
+			s.system[e.Name] = e.UID
 			continue
 		}
-		wanted[e.Name] = &User{Name: e.Name, UID: e.UID, GID: e.GID, Home: e.Home}
+		s.wanted[e.Name] = &User{Name: e.Name, UID: e.UID, GID: e.GID, Home: e.Home}
+	}
+	if err := s.run(); err != nil {
+		return nil, nil, err
 	}
 
-	dir, err := reopen(h.inboxDir, unix.O_RDONLY)
-	if err != nil {
-		return nil, nil, fmt.Errorf("mbox: inbox directory %s: %w", h.inbox, err)
-	}
-	defer dir.Close()
-	err = eachName(dir, func(name string) error {
-		if u := wanted[name]; u != nil {
-			u.HasInbox = true
-			return nil
-		}
-		s, err := h.strayInbox(dir, name, wanted, system)
-		if err != nil {
-			return err
-		}
-		s.Path = h.inbox + "/" + name
-		skipped.add(*s)
-		return nil
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("mbox: inbox directory %s: %w", h.inbox, err)
-	}
-
-	users := make([]User, 0, len(wanted))
+	users := make([]User, 0, len(s.wanted))
 	for _, e := range h.entries {
-		u := wanted[e.Name]
+		u := s.wanted[e.Name]
 		if u == nil {
 			continue
 		}
-		u.HasHome = h.hasHome(u.Home)
+		h.lookHome(u)
 		if !u.HasHome && !u.HasInbox {
 			skipped.add(Skipped{User: u.Name, Path: cleanPath(u.Home), Kind: SkipNoMail,
 				Text: fmt.Sprintf("user %q (uid %d) has no inbox, and no directory %q as home", u.Name, u.UID, u.Home)})
@@ -209,17 +274,39 @@ func (h *Host) Users() ([]User, []Skipped, error) {
 		users = append(users, *u)
 	}
 	slices.SortFunc(users, func(a, b User) int { return cmp.Compare(a.Name, b.Name) })
-	return users, skipped.result("", h.inbox), nil
+	return users, skipped.result("", h.template.dir), nil
 }
 
-// hasHome reports whether a home is there or refused for a reason that Folders will
-// report: anything but that it does not exist.
-func (h *Host) hasHome(home string) bool {
-	dir, skipped := h.openHome(home)
-	if dir != nil {
-		dir.Close()
+// lookHome sets HasHome, and HasInbox where inboxes are in the homes.
+func (h *Host) lookHome(u *User) {
+	dir, skipped := h.openHome(u.Home)
+	u.HasHome = dir != nil || skipped != nil
+	if dir == nil {
+		return
 	}
-	return dir != nil || skipped != nil
+	defer dir.Close()
+	if h.template.home {
+		if names := h.template.path(u.Name); names != nil {
+			u.HasInbox, _ = find(dir, strings.Join(names, "/"), u.UID)
+		}
+	}
+}
+
+// hasHomes reports whether any wanted user's home is there.
+func (h *Host) hasHomes() bool {
+	h.homesOnce.Do(func() {
+		h.homes = slices.ContainsFunc(h.entries, func(e PasswdEntry) bool {
+			if e.UID < h.minUID {
+				return false
+			}
+			home, _ := h.openHome(e.Home)
+			if home != nil {
+				home.Close()
+			}
+			return home != nil
+		})
+	})
+	return h.homes
 }
 
 // openHome opens a home to look things up in it. With neither a directory nor a
@@ -243,69 +330,6 @@ func (h *Host) openHome(home string) (*os.File, *Skipped) {
 		return nil, nil
 	}
 	return dir, nil
-}
-
-// strayInbox describes an entry of the inbox directory that is no wanted user's inbox.
-func (h *Host) strayInbox(dir *os.File, name string, wanted map[string]*User, system map[string]uint32) (*Skipped, error) {
-	st, err := lstatAt(dir, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return &Skipped{Kind: SkipChanged, Text: "gone since the directory was listed"}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return &Skipped{Kind: SkipDirectory, MayHoldMail: true,
-			Text: "directory among the inboxes, not descended; if the host spreads them (h/a/hash), put the files into one directory"}, nil
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return notRegular(dir, name, st), nil
-	}
-
-	full := st.Size > 0
-	size := fmt.Sprintf("%d bytes", st.Size)
-	popUser, isPop := popCopyOf(name)
-	if wanted[popUser] == nil && isPop && name[0] != '.' {
-		isPop = false // an unknown user's inbox rather than a working copy
-	}
-	uid, isSystem := system[name]
-	switch {
-	case isSystem:
-		return &Skipped{User: name, Kind: SkipSystemUser, MayHoldMail: full,
-			Text: fmt.Sprintf("%s, inbox of %q, whose uid %d is below %d; lower the least uid or read it as another user if it is wanted", size, name, uid, h.minUID)}, nil
-	case isPop && full:
-		s := &Skipped{Kind: SkipInboxElsewhere, MayHoldMail: true,
-			Text: fmt.Sprintf("%s, working copy of a POP3 server (qpopper) for %q; it may hold mail of a session that broke off; append it to the inbox if so", size, popUser)}
-		if wanted[popUser] != nil {
-			s.User = popUser
-		}
-		return s, nil
-	case strings.HasSuffix(name, ".lock"):
-		s := &Skipped{Kind: SkipLockFile, MayHoldMail: st.Size > maxLockFile,
-			Text: fmt.Sprintf("%s, lock file; make sure that no delivery or mail session is running", size)}
-		if user := strings.TrimSuffix(name, ".lock"); wanted[user] != nil {
-			s.User = user
-		}
-		return s, nil
-	case strings.HasPrefix(name, "BOGUS."):
-		return &Skipped{Kind: SkipBogus, MayHoldMail: full,
-			Text: fmt.Sprintf("%s, put aside by mail.local because its owner was wrong; it may hold mail", size)}, nil
-	case name[0] == '.':
-		return &Skipped{Kind: SkipDotFile, MayHoldMail: full,
-			Text: fmt.Sprintf("%s, hidden file that is no user's inbox; it may hold mail", size)}, nil
-	}
-	return &Skipped{Kind: SkipNoUser, MayHoldMail: full,
-		Text: fmt.Sprintf("%s, no user %q in passwd; add a line for it if the mail is wanted", size, clip(name))}, nil
-}
-
-// maxLockFile is more than any lock file holds: a process id, a host name. A larger
-// file of that name may be somebody's mail.
-const maxLockFile = 512
-
-// popCopyOf returns the user of qpopper's working copy: .USER.pop, or USER.pop.
-func popCopyOf(name string) (user string, ok bool) {
-	user, ok = strings.CutSuffix(name, ".pop")
-	return strings.TrimPrefix(user, "."), ok
 }
 
 // dirBatch is how many names of a directory are held at a time.

@@ -65,13 +65,11 @@ func TestUsers(t *testing.T) {
 		"etc/passwd passwd-line  true",
 		"etc/passwd no-mail device false",
 		"nonexistent no-mail nothing false",
-		"var/mail/.both.pop inbox-elsewhere both true",
 		"var/mail/.cache dot-file  true",
 		"var/mail/.inboxless.pop dot-file  false",
 		"var/mail/.stranger.pop inbox-elsewhere  true",
 		"var/mail/BOGUS.both.XXXX bogus-file  true",
 		"var/mail/both.lock lock-file both false",
-		"var/mail/both.pop inbox-elsewhere both true",
 		"var/mail/daemon system-user daemon true",
 		"var/mail/fifo fifo  false",
 		"var/mail/gone no-user  false",
@@ -107,7 +105,10 @@ func TestOpenHostErrors(t *testing.T) {
 		{"no passwd", HostOptions{Passwd: "etc/shadow"}, fs.ErrNotExist, "etc/shadow"},
 		{"no absolute passwd", HostOptions{Passwd: missing}, fs.ErrNotExist, missing},
 		{"passwd is a directory", HostOptions{Passwd: "etc"}, unix.EISDIR, "passwd"},
-		{"home as mail directory", HostOptions{MailDir: "."}, fs.ErrInvalid, "home itself"},
+		{"directory and template", HostOptions{InboxDir: "var/mail", InboxTemplate: "var/mail/%u"}, fs.ErrInvalid, "one of them"},
+		{"template without a user", HostOptions{InboxTemplate: "/var/mail/inbox"}, fs.ErrInvalid, "%u"},
+		{"getent for a copied host", HostOptions{Getent: true}, fs.ErrInvalid, "getent"},
+		{"more INBOX mail outside the home", HostOptions{InboxExtra: []string{"../x"}}, fs.ErrInvalid, "below each home"},
 		{"absolute mail directory", HostOptions{MailDir: "/mail"}, fs.ErrInvalid, "absolute"},
 		{"mail directory outside", HostOptions{MailDir: "mail/../.."}, fs.ErrInvalid, "leaves the home"},
 		{"negative uid", HostOptions{MinUID: -1}, fs.ErrInvalid, "uid"},
@@ -210,7 +211,7 @@ func TestRefusedHomes(t *testing.T) {
 	tests := []struct {
 		name  string
 		build func(h *hostTree)
-		kind  SkipKind // "" for a home that is simply not there
+		kind  SkipKind // SkipNoHome for a home that is simply not there
 	}{
 		{"link of the user's", func(h *hostTree) {
 			needRoot(h.t)
@@ -224,10 +225,10 @@ func TestRefusedHomes(t *testing.T) {
 			h.own("home", 3)
 		}, SkipSymlink},
 		{"loop", func(h *hostTree) { h.symlink("alice", "home/alice") }, SkipUnreadable},
-		{"FIFO", func(h *hostTree) { h.must(unix.Mkfifo(h.path("home/alice"), 0o600)) }, ""},
-		{"file", func(h *hostTree) { h.file("home/alice", oneMessage) }, ""},
-		{"dangling link", func(h *hostTree) { h.symlink("nowhere", "home/alice") }, ""},
-		{"nothing", func(h *hostTree) {}, ""},
+		{"FIFO", func(h *hostTree) { h.must(unix.Mkfifo(h.path("home/alice"), 0o600)) }, SkipNoHome},
+		{"file", func(h *hostTree) { h.file("home/alice", oneMessage) }, SkipNoHome},
+		{"dangling link", func(h *hostTree) { h.symlink("nowhere", "home/alice") }, SkipNoHome},
+		{"nothing", func(h *hostTree) {}, SkipNoHome},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -241,19 +242,15 @@ func TestRefusedHomes(t *testing.T) {
 			host := h.open(HostOptions{})
 			users, _, err := host.Users()
 			h.must(err)
-			if len(users) != 1 || users[0].HasHome != (test.kind != "") {
-				t.Errorf("users %+v; want alice, home %t", users, test.kind != "")
+			if len(users) != 1 || users[0].HasHome != (test.kind != SkipNoHome) {
+				t.Errorf("users %+v; want alice, home %t", users, test.kind != SkipNoHome)
 			}
 			tree, err := host.Folders(alice)
 			h.must(err)
 			if tree.Inbox == nil || len(tree.Folders) != 0 {
 				t.Errorf("tree %+v; want the inbox only", tree)
 			}
-			var want []string
-			if test.kind != "" {
-				want = []string{"home/alice: " + string(test.kind)}
-			}
-			checkEqual(t, "skipped", skippedKinds(tree.Skipped), want)
+			checkEqual(t, "skipped", skippedKinds(tree.Skipped), []string{"home/alice: " + string(test.kind)})
 			_, err = host.Open(alice, File{Name: "secret"})
 			var refused *RefusedError
 			if !errors.As(err, &refused) && !errors.Is(err, fs.ErrNotExist) {

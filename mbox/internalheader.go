@@ -15,10 +15,12 @@ const (
 	Recent                     // no O: the message came after UW last wrote the file
 )
 
-// Limits of UW IMAP 2007f (mail.h NUSERFLAGS, MAXUSERFLAG).
+// Limits of UW IMAP 2007f (mail.h NUSERFLAGS, MAXUSERFLAG), and of 2002e, which reads any
+// length in the list, but looks up no longer words (unix.c unix_parse).
 const (
-	maxKeywords      = 30
-	maxKeywordLength = 50
+	maxKeywords          = 30
+	maxKeywordLength     = 50
+	maxKeywordLength2002 = 63
 )
 
 // internalNames are the fields that UW keeps its own data in and hides, in any spelling
@@ -86,22 +88,39 @@ func (r *Reader) internalPiece(p *headerPiece) error {
 // internalLine obeys one internal header (unix.c unix_parse). Continuation lines and
 // other spellings are hidden, but say nothing.
 func (r *Reader) internalLine(line []byte, offset int64) error {
+	if len(line) > 0 && isBlank(line[0]) {
+		r.continuation(line, offset)
+		return nil
+	}
 	name, value, ok := bytes.Cut(line, []byte(":"))
 	if !ok {
 		return nil
 	}
-	switch string(name) {
+	r.continues = internalName(name)
+	switch r.continues {
 	case "Status", "X-Status":
+		r.hasStatus = r.hasStatus || r.continues == "Status"
 		r.status(value)
 	case "X-Keywords":
 		r.setKeywords(value, offset)
 	case "X-UID":
+		r.hasStatus = true
 		n, _ := number(bytes.TrimLeft(value, " "))
 		return r.xuid(n, offset)
 	case "X-IMAPbase", "X-IMAP":
-		return r.base(value, string(name) == "X-IMAP", offset)
+		return r.base(value, r.continues == "X-IMAP", offset)
 	}
 	return nil
+}
+
+// internalName returns one of internalNames without its colon, "" if name is none.
+func internalName(name []byte) string {
+	for _, s := range internalNames {
+		if string(name) == s[:len(s)-1] {
+			return s[:len(s)-1]
+		}
+	}
+	return ""
 }
 
 // status sets the flags whose letters are anywhere in the value.
@@ -144,12 +163,13 @@ func (r *Reader) setKeywords(value []byte, offset int64) {
 			r.find(KindKeywordUnknown, offset, "keyword %.60q is not in the mailbox's list, so UW does not show it (there may be more)", word)
 		}
 	}
+	r.recoverKeywords(value, offset)
 }
 
 // lookup returns the position of a keyword that UW finds in the list, in any case, -1 if
 // it finds none.
 func (r *Reader) lookup(word []byte) int {
-	if len(word) > maxKeywordLength {
+	if len(word) > maxKeywordLength && (r.opts.UWVersion != UW2002 || len(word) > maxKeywordLength2002) {
 		return -1
 	}
 	for bit, name := range r.keywords[:r.reachable] {
@@ -164,24 +184,31 @@ func (r *Reader) lookup(word []byte) int {
 // UW's table, at which its look-up stops: the names after it are listed, but no message
 // has them.
 func (r *Reader) listKeywords(list []byte, offset int64) {
-	r.keywords, r.reachable = nil, 0
-	hole, n := false, 0
+	if r.scouting != nil {
+		r.scouting.words.add(list)
+	}
+	var keywords []string
+	reachable, n := 0, 0
 	for word, rest := nextWord(list); len(word) > 0; word, rest = nextWord(rest) {
 		if n++; n > maxKeywords {
 			r.find(KindKeywordsLost, offset, "the keyword list has more than %d names; UW knows none of the rest", maxKeywords)
 			break
 		}
-		if len(word) > maxKeywordLength {
-			if !hole {
+		if len(word) > maxKeywordLength && r.opts.UWVersion != UW2002 {
+			if reachable == 0 {
 				r.find(KindKeywordHole, offset, "keyword %.60q has more than %d bytes; UW shows neither it nor those after it in any message", word, maxKeywordLength)
+				reachable = len(keywords) + 1
 			}
-			hole = true
 			continue
 		}
-		r.keywords = append(r.keywords, string(word))
-		if !hole {
-			r.reachable++
-		}
+		keywords = append(keywords, string(word))
+	}
+	if r.listed {
+		return
+	}
+	r.keywords, r.reachable = keywords, len(keywords)
+	if reachable > 0 {
+		r.reachable = reachable - 1
 	}
 }
 

@@ -40,6 +40,11 @@ type Options struct {
 	// Keywords are the names that the user's c-client configuration gives to the keyword
 	// bits of formats that do not record them (tenex and mtx), in the order of the bits.
 	Keywords []string
+	// UWVersion is the release whose rules hold where they differ, in unix and mmdf
+	// format; 0 means UW2007.
+	UWVersion UWVersion
+	// Repairs are what is to be put right although UW did not, in unix and mmdf format.
+	Repairs Repairs
 	// Findings, if not nil, is called for every doubt and every repair, in the order in
 	// which they are met.
 	Findings func(Finding)
@@ -61,7 +66,8 @@ type Message struct {
 	Offset, HeaderOffset, BodyOffset, EndOffset int64
 	// UID is unique in the mailbox, at least 1 and at most 2^32-2. UIDs ascend, but for
 	// one case: a first message that UW would have hidden (KindPseudoKept) has a UID above
-	// all that the file had at that time.
+	// all that the file had at that time. Where RepairUIDs had to sort, messages come in
+	// the order of their UIDs, not of their places in the file.
 	UID uint32
 	// Flags, with Recent.
 	Flags Flags

@@ -44,6 +44,31 @@ func openUserDir(parent *os.File, name string, uid uint32, flags int) (*os.File,
 	return dir, nil, err
 }
 
+// openUserPath opens a directory some names further down in the users' part of a path,
+// each as openUserDir does; dir itself, anew, for no names.
+func openUserPath(dir *os.File, names []string, uid uint32, flags int) (*os.File, *Skipped, error) {
+	if len(names) == 0 {
+		again, err := reopen(dir, flags)
+		return again, nil, err
+	}
+	here := dir
+	for i, name := range names {
+		want := pathOnly
+		if i == len(names)-1 {
+			want = flags
+		}
+		next, s, err := openUserDir(here, name, uid, want)
+		if here != dir {
+			here.Close()
+		}
+		if err != nil || s != nil {
+			return nil, s, err
+		}
+		here = next
+	}
+	return here, nil, nil
+}
+
 // openUserFile opens one file of the users' part of a path for reading. It is looked
 // at before it is opened, because opening a FIFO blocks and opening a tape rewinds
 // it, and again afterwards, because its user may swap it in between. It must be

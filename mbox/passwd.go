@@ -3,11 +3,14 @@ package mbox
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // maxPasswdLine is the longest line of a passwd file that is parsed, in bytes. The
@@ -70,6 +73,46 @@ func ParsePasswd(r io.Reader, path string) ([]PasswdEntry, []Skipped, error) {
 		bad.Text = fmt.Sprintf("line %d: %s", number, bad.Text)
 		skipped.add(*bad)
 	}
+}
+
+// getentTimeout is how long getent may take: a large directory server needs minutes.
+const getentTimeout = 10 * time.Minute
+
+// getentPasswd reads the users that this machine knows, by getent(1), which asks all
+// databases of nsswitch.conf(5).
+func getentPasswd() ([]PasswdEntry, []Skipped, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), getentTimeout)
+	defer cancel()
+	const name = "getent passwd"
+	cmd := exec.CommandContext(ctx, "getent", "passwd")
+	var complaint bytes.Buffer
+	cmd.Stderr = &complaint
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, nil, fmt.Errorf("mbox: %s: %w", name, err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, fmt.Errorf("mbox: %s: %w; give a passwd file", name, err)
+	}
+	entries, skipped, err := ParsePasswd(out, name)
+	if err != nil {
+		cancel() // it may have more to say than anybody reads
+	}
+	if waitErr := cmd.Wait(); err == nil && waitErr != nil {
+		err = waitErr
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("mbox: %s: %w%s", name, err, said(complaint.String()))
+	}
+	return entries, skipped, nil
+}
+
+// said is what a program complained of, to follow an error.
+func said(complaint string) string {
+	if complaint = strings.TrimSpace(complaint); complaint == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (it said %q)", clip(complaint))
 }
 
 // readLine returns the next line without its line end. Of a line longer than the

@@ -8,20 +8,23 @@ import (
 	"time"
 )
 
-// Reader reads a mailbox in UW's unix format, message by message. It holds at most a few
-// megabytes, whatever the file.
+// Reader reads a mailbox in UW's unix or mmdf format, message by message. It holds at most
+// a few megabytes, whatever the file.
 type Reader struct {
-	opts Options
-	size int64
-	win  window
-	side []byte // for looking ahead of the window
-	out  converter
-	err  error // what Next has returned
+	opts  Options
+	delim delimiter
+	rules delimiterRules
+	size  int64
+	win   window
+	side  []byte // for looking ahead of the window
+	out   converter
+	err   error // what Next has returned
 
 	started    bool
 	maxCRs     int       // that a line may end with, before its LF: 1, or more in a file of KindDoubleCR
-	sep        separator // the From_ line of the message, or of the next one
-	more       bool      // sep is set
+	fromCRs    int       // the same of a From_ line
+	sep        separator // before the message, or before the next one
+	order      *uidOrder // nil: messages come as they lie in the file
 	inMessage  bool
 	number     int // of messages so far
 	separators int64
@@ -32,6 +35,7 @@ type Reader struct {
 
 	// The message being read.
 	msg           Message
+	isFirst       bool   // it is the first of the file
 	current       int    // its number in findings
 	drop          bool   // it is a pseudo-message
 	head          []byte // its header, up to maxHeader bytes
@@ -40,16 +44,23 @@ type Reader struct {
 	walk          headerWalk
 	line          []byte // an internal header line that does not fit the window
 	lineOffset    int64
-	internals     int // internal header lines
+	internals     int    // internal header lines
+	continues     string // name of the internal header that a continuation line continues
+	hasStatus     bool   // it has Status or X-UID
+	mozilla       mozillaStatus
 	contentLength uint64
 	bytes         messageBytes
 	nuls, loneCRs int
+	unquoted      int   // ">From " lines that were unquoted
+	unquotedAt    int64 // offset of the first
 	endsInCR      bool
 
 	// The mailbox's own data.
 	keywords     []string
-	reachable    int // keywords that messages can have
+	reachable    int // keywords that messages can have in UW
 	unlisted     bool
+	listed       bool // both are complete already: a scout has read them
+	based        bool // of a mailbox in a uidOrder: its base was met
 	uids         uids
 	before       uids   // before this message
 	pseudo       bool   // it gave UIDVALIDITY with X-IMAP
@@ -57,31 +68,34 @@ type Reader struct {
 	foreignBase  int64
 	orphan       bool
 	lossReported bool
+	lossOffset   int64
 	total        uint64 // messages in the file, if counted
 	surveying    bool
 	surveyLimit  uint64
 	surveyed     uint64
+	scouting     *scout // nil: this is not the reader of a scout
 }
 
-// NewReader returns a Reader of the first size bytes of r. The file must not change
-// while it is read: a source that ends early is an error.
+// NewReader returns a Reader of the first size bytes of r, in unix format. The file must
+// not change while it is read: a source that ends early is an error.
 func NewReader(r io.ReaderAt, size int64, opts Options) *Reader {
-	return newReader(r, size, opts, windowSize)
+	return newReader(r, size, unixDelimiter{}, opts, windowSize)
 }
 
-func newReader(src io.ReaderAt, size int64, opts Options, window int) *Reader {
+func newReader(src io.ReaderAt, size int64, delim delimiter, opts Options, window int) *Reader {
 	if opts.Location == nil {
 		opts.Location = time.Local
 	}
-	r := &Reader{opts: opts, size: size, maxCRs: 1, account: Account{}}
+	r := &Reader{opts: opts, delim: delim, rules: delim.rules(), size: size, maxCRs: 1, account: Account{}}
+	r.fromCRs = r.rules.fromCRs
 	r.win.src, r.win.end = src, size
 	r.win.buf = make([]byte, max(minWindowSize, int(min(int64(window), size))))
 	r.msg.text = r
 	return r
 }
 
-// NotMailboxError says that the file is no mailbox in unix format: what follows leading
-// white space is no From_ line.
+// NotMailboxError says that the file is no mailbox in its format: in unix format, what
+// follows leading white space is no From_ line.
 type NotMailboxError struct {
 	Offset int64 // of the line that should be one
 	Reason string
@@ -95,8 +109,8 @@ func (e *NotMailboxError) Error() string {
 func (r *Reader) header() []byte      { return r.head }
 func (r *Reader) hidesInternal() bool { return true }
 
-// Keywords returns the mailbox's keyword list, at most 30 names, as UW 2007f has it. It
-// is complete when Next has returned the first message. Names may have bytes that no
+// Keywords returns the mailbox's keyword list, at most 30 names, as UW has it, or 64 with
+// RepairKeywords. It is complete when Next has returned the first message. Names may have bytes that no
 // IMAP keyword can have, and differ in case only.
 func (r *Reader) Keywords() []string { return r.keywords }
 
@@ -124,13 +138,16 @@ func (r *Reader) next() (*Message, error) {
 			return nil, err
 		}
 	}
+	if err := r.inOrder(); err != nil {
+		return nil, err
+	}
 	if !r.started {
 		r.started = true
 		if err := r.start(); err != nil {
 			return nil, err
 		}
 	}
-	for r.more {
+	for r.sep.opens {
 		if err := r.readMessage(); err != nil {
 			return nil, err
 		}
@@ -138,6 +155,9 @@ func (r *Reader) next() (*Message, error) {
 			return &r.msg, nil
 		}
 		if err := r.readBody(false); err != nil {
+			return nil, err
+		}
+		if err := r.inOrder(); err != nil {
 			return nil, err
 		}
 	}
@@ -149,23 +169,30 @@ func (r *Reader) next() (*Message, error) {
 	return nil, io.EOF
 }
 
-// readMessage reads the From_ line, which sep has, and the header.
+// readMessage reads what opens the message, which sep has, and the header.
 func (r *Reader) readMessage() error {
 	r.separators++
+	r.isFirst = r.separators == 1
 	r.inMessage, r.drop, r.current = true, false, r.number+1
 	r.number++ // UW counts the message before it knows it
-	r.msg = Message{text: r, Number: r.number, Offset: r.sep.offset, HeaderOffset: r.sep.end, Flags: Recent}
-	r.bytes.fromLine = r.sep.end - r.sep.offset
+	r.msg = Message{text: r, Number: r.number, Offset: r.sep.offset, HeaderOffset: r.sep.header, Flags: Recent}
+	r.bytes.fromLine = r.sep.fromLine
+	r.bytes.separator = r.sep.header - r.sep.offset - r.sep.fromLine
 	r.headerCut, r.internals, r.contentLength = false, 0, 0
-	r.nuls, r.loneCRs, r.endsInCR = 0, 0, false
+	r.nuls, r.loneCRs, r.endsInCR, r.unquoted = 0, 0, false, 0
 	r.before, r.uids.uid, r.pseudo, r.ximap = r.uids, 0, false, 0
+	if r.order != nil {
+		r.isFirst = r.order.now.first
+	}
 	if err := r.readHeader(); err != nil {
 		return err
 	}
+	r.mozillaFlags()
 	pseudo, err := r.isPseudo()
 	if err != nil {
 		return err
 	}
+	r.scouting.message(r, pseudo)
 	if pseudo {
 		r.dropMessage()
 		return nil
@@ -195,6 +222,10 @@ func (r *Reader) dropMessage() {
 // setDate gives the message its internal date.
 func (r *Reader) setDate() {
 	m, s := &r.msg, &r.sep.stamp
+	if r.sep.fromLine == 0 { // mmdf: the time of the file, as in UW (mmdf.c mmdf_parse)
+		m.Date, m.DateSource = r.fileTime(), FileTime
+		return
+	}
 	if s.valid {
 		t, source, doubt := s.time(r.opts.Location)
 		if doubt {
@@ -205,17 +236,24 @@ func (r *Reader) setDate() {
 			return
 		}
 	}
-	if r.separators > 1 {
+	if r.rules.doubtful && !r.isFirst {
 		r.find(KindSuspiciousSplit, m.Offset, "the From_ line has no possible date: it may be part of the message before")
 	}
 	var ok bool
 	if m.Date, m.DateSource, ok = headerDate(r.head); !ok {
-		m.Date, m.DateSource = r.opts.ModTime.Truncate(time.Second), FileTime
-		if !representable(m.Date) {
-			m.Date = time.Unix(1, 0)
-		}
+		m.Date, m.DateSource = r.fileTime(), FileTime
 	}
 	r.find(KindDateUnparsable, m.Offset, "the From_ line has no possible date; taken from: %v", m.DateSource)
+}
+
+// keepsCRs reports whether CRs that end no line stay.
+func (r *Reader) keepsCRs() bool { return r.opts.UWVersion == UW2002 && r.maxCRs == 1 }
+
+func (r *Reader) fileTime() time.Time {
+	if t := r.opts.ModTime.Truncate(time.Second); representable(t) {
+		return t
+	}
+	return time.Unix(1, 0)
 }
 
 // writeTo writes the message that Next returned.
@@ -229,6 +267,7 @@ func (r *Reader) writeTo(w io.Writer) (int64, error) {
 	if r.out.buf == nil {
 		r.out.buf = make([]byte, 0, min(outputSize, 2*len(r.win.buf)+2048))
 	}
+	r.out.keepCRs = r.keepsCRs()
 	r.out.w, r.out.n, r.out.err, r.out.buf = w, 0, nil, r.out.buf[:0]
 	err := r.writeHeader()
 	if err == nil {

@@ -35,7 +35,7 @@ type result struct {
 // write.
 func readAll(file []byte, window int, opts Options, write func(n int) bool) (res result) {
 	opts.Findings = func(f Finding) { res.findings = append(res.findings, f) }
-	res.r = newReader(bytes.NewReader(file), int64(len(file)), opts, window)
+	res.r = newReader(bytes.NewReader(file), int64(len(file)), unixDelimiter{}, opts, window)
 	for {
 		m, err := res.r.Next()
 		if err != nil {

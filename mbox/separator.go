@@ -1,116 +1,76 @@
 package mbox
 
-import "bytes"
-
-var mailerDaemon = []byte("From MAILER-DAEMON ")
-
-// separator is a From_ line that starts a message.
+// separator is what stands between two messages, before the first or after the last.
 type separator struct {
-	offset, end int64 // of the line, and one past its LF
-	hole        int64 // NULs directly before it, which are no part of any message
-	stamp       stamp
+	text    int64 // offset: where the text before it ends
+	end     int64 // offset: where the message before it ends, with what closes it
+	closing int64 // bytes that close it
+	hole    int64 // NULs, which are no part of any message
+	extra   int64 // bytes of separators that nothing lies between, likewise
+
+	opens    bool // a message follows
+	offset   int64
+	header   int64 // offset of its header
+	fromLine int64 // bytes from offset to header that are a From_ line
+	stamp    stamp
 }
 
-// fromVerdict is what became of a line that begins "From ".
-type fromVerdict struct {
-	separator
-	valid      bool
-	terminated bool // it ends with a LF
-	pieces     int64
+// delimiter is what separates the messages of a file: that in which the formats differ
+// that a Reader reads.
+type delimiter interface {
+	rules() delimiterRules
+	// first finds what opens the first message. A file that does not begin as it must is a
+	// *NotMailboxError.
+	first(r *Reader) (separator, error)
+	// reopen returns the separator of a message that is known to begin at offset.
+	reopen(r *Reader, offset int64) (separator, error)
+	// find returns the index, from index from on, of the byte before the next place in the
+	// body text that may separate, or, if nul is set, of a LF that a NUL follows; else -1.
+	find(text []byte, from int, nul bool) int
+	// judge tells whether the place at offset, which find found, separates; if not, the
+	// search goes on at next.
+	judge(r *Reader, offset int64) (sep separator, found bool, next int64, err error)
+	// afterNULs tells whether a separator follows the NULs from offset up to end.
+	afterNULs(r *Reader, offset, end int64) (sep separator, found bool, err error)
+	// inHeader looks for a separator in a line of a header, or in a piece of one, at
+	// offset. The header goes on for n bytes at least; if found is set it is cut off there,
+	// and if n is 0 then by sep.
+	inHeader(r *Reader, offset int64, line []byte, starts, ends bool) (n int, sep separator, found bool, err error)
 }
 
-// fromLineAt judges the line at offset, which begins "From ". Lines longer than
-// goMboxPiece are read ahead, piece by piece, without moving the window.
-//
-// Where the "line" only follows NULs inside of another (lineStart is false), a NUL in it
-// ends the search, so that all searches together stay as long as the file.
-func (r *Reader) fromLineAt(offset int64, lineStart bool) (v fromVerdict, err error) {
-	v.offset = offset
-	b := r.win.held(offset)
-	b = b[:min(len(b), goMboxPiece)]
-	n, nul := 0, false
-	if lineStart {
-		n = bytes.IndexByte(b, '\n') + 1
-	} else {
-		n, nul = endOfLine(b)
-	}
-	switch {
-	case nul:
-		return v, nil
-	case n > 0:
-		v.terminated = true
-		r.judge(&v, b[:n], offset+int64(n))
-		return v, nil
-	case offset+int64(len(b)) == r.win.end && len(b) < goMboxPiece:
-		return v, nil
-	}
-	return r.longFromLine(v, lineStart)
+// delimiterRules are the plain differences.
+type delimiterRules struct {
+	dropsBlank bool  // a blank line at the end of a text belongs to the separator
+	doubtful   bool  // what separates may be text
+	closes     bool  // the last message is closed too
+	fromCRs    int   // CRs that may be before the LF of a From_ line
+	shortest   int64 // bytes that the shortest message has, or fewer
 }
 
-func (r *Reader) judge(v *fromVerdict, line []byte, end int64) {
-	f, ok := parseFromLine(line, r.maxCRs)
-	if ok {
-		v.valid, v.end, v.stamp = true, end, parseStamp(line, f)
+// candidate judges the place of a body at offset that may separate, or begins with a NUL.
+// If it separates nothing, the search goes on at next.
+func (r *Reader) candidate(offset int64, nul bool) (sep separator, found bool, next int64, err error) {
+	if !nul {
+		return r.delim.judge(r, offset)
 	}
+	end, err := r.nulsEnd(offset)
+	if err != nil {
+		return sep, false, 0, err
+	}
+	sep, found, err = r.delim.afterNULs(r, offset, end)
+	return sep, found, end, err
 }
 
-// longFromLine reads a line that does not end in memory, in the pieces in which go-mbox
-// reads it, and counts those that go-mbox takes for From_ lines.
-func (r *Reader) longFromLine(v fromVerdict, lineStart bool) (fromVerdict, error) {
-	var tail fromTail
-	daemon, nul, split := false, false, true
-	for pos := v.offset; pos < r.win.end; {
-		b, err := r.ahead(pos, goMboxPiece)
-		if err != nil {
-			return v, err
-		}
-		if pos == v.offset {
-			daemon = bytes.HasPrefix(b, mailerDaemon)
-		} else if split = split && bytes.HasPrefix(b, fromPrefix); split {
-			v.pieces++
-		}
-		n := bytes.IndexByte(b, '\n') + 1
-		switch {
-		case n > 0:
-			b = b[:n]
-		case len(b) == goMboxPiece && b[len(b)-1] == '\r':
-			b = b[:len(b)-1] // bufio.Reader.ReadLine leaves it for the next piece
-		}
-		if nul = nul || bytes.IndexByte(b, 0) >= 0; nul && !lineStart {
-			return v, nil
-		}
-		tail.add(b)
-		pos += int64(len(b))
-		if n > 0 {
-			v.terminated = true
-			if !nul {
-				r.judge(&v, tail.line(), pos)
-				v.stamp.fromMailerDaemon = daemon
-			}
-			return v, nil
-		}
+// enterSeparator accounts for what of a separator belongs to no message.
+func (r *Reader) enterSeparator(sep *separator) {
+	if sep.hole > 0 {
+		r.account[ReasonNULHole] += sep.hole
+		r.find(KindNULHole, sep.text, "%d NULs between messages, left by a rewrite that was cut short, removed", sep.hole)
 	}
-	return v, nil
-}
-
-// endOfLine returns the index after the first LF of b, 0 if there is none, and whether a
-// NUL comes before it. It looks at little more of b than that.
-func endOfLine(b []byte) (n int, nul bool) {
-	const step = 512
-	for i := 0; i < len(b); i += step {
-		chunk := b[i:min(i+step, len(b))]
-		lf := bytes.IndexByte(chunk, '\n')
-		if lf >= 0 {
-			chunk = chunk[:lf]
-		}
-		if bytes.IndexByte(chunk, 0) >= 0 {
-			return 0, true
-		}
-		if lf >= 0 {
-			return i + lf + 1, false
-		}
+	if sep.extra > 0 {
+		r.account[ReasonSeparator] += sep.extra
+		r.find(KindStraySeparator, sep.text, "%d bytes of separators with nothing between them: no message", sep.extra)
 	}
-	return 0, false
 }
 
 // ahead returns up to n bytes, at most goMboxPiece, at offset pos without moving the
@@ -146,13 +106,4 @@ func (r *Reader) nulsEnd(pos int64) (int64, error) {
 			return 0, err
 		}
 	}
-}
-
-// afterNULs tells whether a From_ line follows the run of NULs that ends at offset.
-func (r *Reader) afterNULs(offset int64) (fromVerdict, error) {
-	b, err := r.ahead(offset, len(fromPrefix))
-	if err != nil || !bytes.Equal(b, fromPrefix) {
-		return fromVerdict{}, err
-	}
-	return r.fromLineAt(offset, false)
 }

@@ -27,9 +27,12 @@ const (
 	SkipUserName         SkipKind = "user-name"            // a user name that is no safe file name
 	SkipDuplicateUser    SkipKind = "duplicate-user"       // a second line for one name
 	SkipNoMail           SkipKind = "no-mail"              // a user with neither inbox nor home
+	SkipNoHome           SkipKind = "no-home"              // a user with an inbox whose home is missing
+	SkipConfig           SkipKind = "c-client-config"      // what c-client's configuration says about the layout
+	SkipHidden           SkipKind = "hidden"               // a mailbox that UW does not list, as its name begins with a dot
 	SkipNoUser           SkipKind = "no-user"              // in the inbox directory, but no user of that name
 	SkipSystemUser       SkipKind = "system-user"          // inbox of a user below the least uid
-	SkipInboxElsewhere   SkipKind = "inbox-elsewhere"      // a place where UW or qpopper may keep INBOX mail
+	SkipInboxElsewhere   SkipKind = "inbox-elsewhere"      // a place for INBOX mail that UW does not show as INBOX
 	SkipLockFile         SkipKind = "lock-file"            // *.lock, no mail in it
 	SkipDotFile          SkipKind = "dot-file"             // in the inbox directory
 	SkipBogus            SkipKind = "bogus-file"           // BOGUS.*: mail.local put it aside

@@ -6,14 +6,31 @@ import (
 	"io"
 )
 
-// start finds the end of the mail and the first From_ line.
+// start finds the end of the mail and what opens the first message.
 func (r *Reader) start() error {
 	if err := r.trimNULs(); err != nil {
 		return err
 	}
+	sep, err := r.delim.first(r)
+	var not *NotMailboxError
+	switch {
+	case errors.As(err, &not):
+		r.account[ReasonNotMailbox] = r.size - not.Offset
+		r.gombox.refuse = true
+		return err
+	case err != nil:
+		return err
+	}
+	r.enterSeparator(&sep)
+	r.sep = sep
+	return r.scout()
+}
+
+// first skips white space and finds the first From_ line.
+func (unixDelimiter) first(r *Reader) (sep separator, err error) {
 	blank, err := r.skipBlank()
 	if err != nil {
-		return err
+		return sep, err
 	}
 	r.account[ReasonLeadingBlank] = blank
 	if blank > 0 {
@@ -21,20 +38,17 @@ func (r *Reader) start() error {
 	}
 	if blank == r.win.end {
 		r.gombox.refuse = r.gombox.refuse || r.size > r.win.end
-		return nil
+		return sep, nil
 	}
 	v, reason, err := r.firstFromLine(blank)
 	if err != nil {
-		return err
+		return sep, err
 	}
 	if !v.valid {
-		r.account[ReasonNotMailbox] = r.size - blank
-		r.gombox.refuse = true
-		return &NotMailboxError{Offset: blank, Reason: reason}
+		return sep, &NotMailboxError{Offset: blank, Reason: reason}
 	}
 	r.gombox.line(v)
-	r.sep, r.more = v.separator, true
-	return nil
+	return v.separator(0), nil
 }
 
 // trimNULs makes the file end before the NULs at its end.
@@ -143,7 +157,7 @@ func (r *Reader) detectDoubleCR(b []byte, offset int64) error {
 		pos += int64(len(b))
 	}
 	if one == 1 || one == crs {
-		r.maxCRs = crs
+		r.maxCRs, r.fromCRs = crs, crs
 		r.find(KindDoubleCR, offset, "every line ends with %d CRs and a LF; read as one line end each", crs)
 	}
 	return nil

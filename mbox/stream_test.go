@@ -175,7 +175,7 @@ func TestReadErrors(t *testing.T) {
 				}
 				src, want = bytes.NewReader(all), io.ErrUnexpectedEOF
 			}
-			r := newReader(src, file.size(), Options{}, 256)
+			r := newReader(src, file.size(), unixDelimiter{}, Options{}, 256)
 			var err error
 			for err == nil {
 				var m *Message
@@ -210,7 +210,7 @@ func (w *failingWriter) Write(b []byte) (int, error) {
 func TestWriteErrors(t *testing.T) {
 	file := stretch{head: from + "Subject: x\n\n", middle: "text\n", tail: "\n" + from + "\nb\n\n", repeat: 1000}
 	for _, left := range []int{0, 1, 3000} {
-		r := newReader(&file, file.size(), Options{}, 256)
+		r := newReader(&file, file.size(), unixDelimiter{}, Options{}, 256)
 		m, err := r.Next()
 		if err != nil {
 			t.Fatal(err)

@@ -48,14 +48,18 @@ type subscriptionFile struct {
 }
 
 // subscriptions reads the user's subscriptions: from the newer .mailboxlist of the home
-// and the mail directory, else from the newer .mlbxlsttmp. mailDir may be nil.
-func (w *walker) subscriptions(home *os.File, homePath string, mailDir *os.File, mailDirName string) {
-	mailPath := join(homePath, mailDirName)
+// and the mail directory, else from the newer .mlbxlsttmp. mailDir may be nil, or the home
+// itself at mailPath.
+func (w *walker) subscriptions(home *os.File, homePath string, mailDir *os.File, mailPath string, prefixes []prefix) {
+	inMail := mailDir
+	if mailPath == homePath {
+		inMail = nil // one directory, one file
+	}
 	var chosen *subscriptionFile
 	for _, name := range []string{mailboxList, mailboxListTemp} {
 		candidates := w.candidates([]subscriptionFile{
 			{dir: home, name: name, path: join(homePath, name)},
-			{dir: mailDir, name: name, path: join(mailPath, name), inMail: true},
+			{dir: inMail, name: name, path: join(mailPath, name), inMail: true},
 		})
 		for i := range candidates {
 			c := &candidates[i]
@@ -84,21 +88,28 @@ func (w *walker) subscriptions(home *os.File, homePath string, mailDir *os.File,
 		w.skip(chosen.path, &Skipped{Kind: SkipLimit, Text: fmt.Sprintf("subscriptions beyond %d bytes are not read", maxSubscriptionBytes)})
 	}
 
+	folders := make(map[string]bool, len(w.tree.Folders))
+	for _, f := range w.tree.Folders {
+		folders[f.Name] = true
+	}
 	where := func(name string) place {
+		if folders[name] {
+			return placeFolder // a directory can be one
+		}
 		if mailDir != nil {
-			switch found, isDir := w.find(mailDir, name); {
+			switch found, isDir := find(mailDir, name, w.user.UID); {
 			case isDir:
 				return placeDirectory
 			case found:
 				return placeFolder
 			}
 		}
-		if found, _ := w.find(home, name); found {
+		if found, _ := find(home, name, w.user.UID); found {
 			return placeOutside
 		}
 		return placeNowhere
 	}
-	names, dropped := cleanSubscriptions(data, prefixesOf(w.user, mailDirName), where)
+	names, dropped := cleanSubscriptions(data, prefixes, where)
 	w.tree.Subscriptions = names
 	for _, d := range dropped {
 		w.skip(chosen.path, &d)
@@ -144,8 +155,8 @@ func (w *walker) readSubscriptions(f *subscriptionFile) (string, error) {
 	return string(data), err
 }
 
-// find looks a name up below dir, through no link.
-func (w *walker) find(dir *os.File, name string) (found, isDir bool) {
+// find looks a user's name up below dir, through no link.
+func find(dir *os.File, name string, uid uint32) (found, isDir bool) {
 	parent := dir
 	defer func() {
 		if parent != dir {
@@ -158,7 +169,7 @@ func (w *walker) find(dir *os.File, name string) (found, isDir bool) {
 			st, err := lstatAt(parent, element)
 			return err == nil, err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
 		}
-		next, s, err := openUserDir(parent, element, w.user.UID, pathOnly)
+		next, s, err := openUserDir(parent, element, uid, pathOnly)
 		if err != nil || s != nil {
 			return false, false
 		}
@@ -179,15 +190,20 @@ const (
 	placeOutside         // something in the home, not below the mail directory
 )
 
-// prefixesOf returns what clients and UW write before a name to mean the mail
-// directory, most particular first (env_unix.c mailboxfile).
-func prefixesOf(u User, mailDir string) []string {
-	return []string{
-		strings.TrimSuffix(u.Home, "/") + "/" + mailDir + "/",
-		"~" + u.Name + "/" + mailDir + "/",
-		"~/" + mailDir + "/",
-		mailDir + "/",
+// prefix is what clients and UW write before a name, and what the name has here instead.
+type prefix struct{ written, here string }
+
+// prefixesOf returns the prefixes that mean the mail directory, most particular first
+// (env_unix.c mailboxfile). UW's own names start in boxDir; both are "" for the home.
+func prefixesOf(u User, mailDir, boxDir string) []prefix {
+	list := []prefix{{written: strings.TrimSuffix(u.Home, "/") + "/" + withSlash(mailDir)}}
+	if rest, ok := strings.CutPrefix(withSlash(mailDir), withSlash(boxDir)); ok {
+		list = append(list, prefix{written: "~" + u.Name + "/" + rest}, prefix{written: "~/" + rest})
+		if rest != "" {
+			list = append(list, prefix{written: rest})
+		}
 	}
+	return list
 }
 
 // cleanSubscriptions turns the text of a .mailboxlist into names below the mail
@@ -197,7 +213,7 @@ func prefixesOf(u User, mailDir string) []string {
 // kept unless it leads to something else in the home, as hosts with the mail directory
 // set on the server have none. Names of folders that are gone are kept: they may come
 // back.
-func cleanSubscriptions(data string, prefixes []string, where func(name string) place) ([]Subscription, []Skipped) {
+func cleanSubscriptions(data string, prefixes []prefix, where func(name string) place) ([]Subscription, []Skipped) {
 	var (
 		names   []Subscription
 		dropped skipList
@@ -228,7 +244,7 @@ func cleanSubscriptions(data string, prefixes []string, where func(name string) 
 }
 
 // cleanSubscription returns the name that one line means, or why it means none.
-func cleanSubscription(line string, prefixes []string, where func(name string) place) (sub Subscription, why string) {
+func cleanSubscription(line string, prefixes []prefix, where func(name string) place) (sub Subscription, why string) {
 	switch {
 	case len(line) > maxSubscriptionName:
 		return sub, "longer than a name can be"
@@ -238,13 +254,15 @@ func cleanSubscription(line string, prefixes []string, where func(name string) p
 		return Subscription{Name: "INBOX", Inbox: true}, ""
 	case line[0] == '{':
 		return sub, "it is on another server"
-	case line[0] == '#':
-		return sub, "it is in another namespace (news, mh, shared)"
 	}
 
-	name, prefixed := line, false
-	for _, prefix := range prefixes {
-		if name, prefixed = strings.CutPrefix(line, prefix); prefixed {
+	if strings.EqualFold(line, "#mhinbox") {
+		line = "#mh/inbox" // UW's other name for it (mh.c)
+	}
+	name, prefixed, here := line, false, ""
+	for _, p := range prefixes {
+		if name, prefixed = strings.CutPrefix(line, p.written); prefixed {
+			here = p.here
 			break
 		}
 	}
@@ -255,6 +273,8 @@ func cleanSubscription(line string, prefixes []string, where func(name string) p
 	directory := strings.HasSuffix(name, "/") || len(elements) == 0
 	clean := strings.Join(elements, "/")
 	switch {
+	case !prefixed && line[0] == '#':
+		return sub, "it is in another namespace (news, mh, shared)"
 	case !prefixed && (name == "" || name[0] == '/' || name[0] == '~'):
 		return sub, "it is outside the user's mail directory"
 	case slices.Contains(elements, ".."):
@@ -262,6 +282,7 @@ func cleanSubscription(line string, prefixes []string, where func(name string) p
 	case directory:
 		return sub, "it names a directory"
 	}
+	clean = here + clean
 	switch where(clean) {
 	case placeDirectory:
 		return sub, "it names a directory"

@@ -19,7 +19,7 @@ var exampleSubscriptions = []Subscription{
 }
 
 func TestCleanSubscription(t *testing.T) {
-	prefixes := prefixesOf(User{Name: "alice", Home: "/home/alice"}, "mail")
+	prefixes := prefixesOf(User{Name: "alice", Home: "/home/alice"}, "mail", "")
 	places := map[string]place{"here": placeFolder, "sub": placeDirectory, "outside": placeOutside, "mail": placeOutside}
 	where := func(name string) place { return places[name] }
 	inbox := Subscription{Name: "INBOX", Inbox: true}
@@ -163,7 +163,7 @@ func TestSubscriptionsBounded(t *testing.T) {
 func FuzzCleanSubscriptions(f *testing.F) {
 	f.Add(exampleMailboxList)
 	f.Add("mail/../x\n~/mail/\n/\n~\n\r\r\n\x00\n")
-	prefixes := prefixesOf(User{Name: "alice", Home: "/home/alice"}, "mail")
+	prefixes := prefixesOf(User{Name: "alice", Home: "/home/alice"}, "mail", "")
 	f.Fuzz(func(t *testing.T, data string) {
 		names, dropped := cleanSubscriptions(data, prefixes, func(name string) place { return place(len(name) % 4) })
 		if lines := strings.Count(data, "\n") + 1; len(names)+len(dropped) > lines {

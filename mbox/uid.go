@@ -43,8 +43,16 @@ func (r *Reader) base(value []byte, ximap bool, offset int64) error {
 	if ximap && r.ximap == 0 {
 		r.ximap = validity
 	}
+	r.scouting.base(validity, last, r.isFirst)
 	switch {
-	case r.separators == 1 && !u.known:
+	case r.order != nil:
+		if r.isFirst && !r.based {
+			r.based, r.pseudo = true, ximap
+			r.listKeywords(keywords, offset)
+		} else if validity != u.validity {
+			r.foreignBase = offset
+		}
+	case r.isFirst && !u.known:
 		r.pseudo = ximap
 		r.listKeywords(keywords, offset)
 		return r.adopt(validity, last)
@@ -80,8 +88,9 @@ func (r *Reader) xuid(n uint64, offset int64) error {
 	if n <= r.surveyLimit {
 		r.surveyed = max(r.surveyed, n)
 	}
+	r.scouting.xuid(n)
 	switch {
-	case r.pseudo:
+	case r.pseudo || r.order != nil:
 		return nil
 	case !u.known:
 		if !r.orphan && u.reason == "" {
@@ -100,6 +109,10 @@ func (r *Reader) xuid(n uint64, offset int64) error {
 		return nil
 	}
 	if n > u.last {
+		if r.opts.UWVersion == UW2002 {
+			r.lose("an X-UID is above the last UID")
+			return nil
+		}
 		if ok, err := r.plausible(n); !ok || err != nil {
 			r.ignoreUID(n, offset, "it is further above the last UID than there are messages")
 			return err
@@ -134,9 +147,8 @@ func (r *Reader) plausible(n uint64) (bool, error) {
 	return above <= messages && n+messages <= maxUID, err
 }
 
-// messageBound is more than the file can have messages: no From_ line is shorter than 28
-// bytes.
-func (r *Reader) messageBound() uint64 { return uint64(r.size)/28 + 1 }
+// messageBound is at least as much as the file can have messages.
+func (r *Reader) messageBound() uint64 { return uint64(r.size/r.rules.shortest) + 1 }
 
 // messages counts the messages of the file, UW's own included, once, by a second look at
 // all of it.
@@ -154,7 +166,8 @@ func (r *Reader) messages() (uint64, error) {
 // survey reads the whole file with a reader of its own that only counts, and notes the
 // greatest X-UID up to limit.
 func (r *Reader) survey(limit uint64) (*Reader, error) {
-	s := newReader(r.win.src, r.size, Options{}, len(r.win.buf))
+	opts := Options{UWVersion: r.opts.UWVersion, Repairs: r.opts.Repairs}
+	s := newReader(r.win.src, r.size, r.delim, opts, len(r.win.buf))
 	s.surveying, s.surveyLimit = true, limit
 	for {
 		if _, err := s.Next(); err != nil {
@@ -186,6 +199,11 @@ func (r *Reader) keep() error {
 // assign gives the message its UID at the end of its header.
 func (r *Reader) assign() {
 	u := &r.uids
+	if r.order != nil {
+		if u.uid = uint64(r.order.now.uid); r.order.now.fresh {
+			r.find(KindRepairUID, r.msg.Offset, "the message got a new UID, %d: it had none, or one that is not unique or not credible", u.uid)
+		}
+	}
 	if u.uid == 0 {
 		u.last++
 		u.uid, u.prev = u.last, u.last
@@ -199,7 +217,7 @@ func (r *Reader) assign() {
 // reportUIDs tells, once each, what became of the mailbox's identity.
 func (r *Reader) reportUIDs() {
 	if r.uids.reason != "" && !r.lossReported {
-		r.lossReported = true
+		r.lossReported, r.lossOffset = true, r.msg.Offset
 		r.find(KindUIDEpochLost, r.msg.Offset, "UIDVALIDITY cannot be kept: %s", r.uids.reason)
 	}
 	if r.foreignBase != 0 {
@@ -218,6 +236,9 @@ const (
 // dropStray takes back what a data message out of place said about UIDs; only that it
 // came from another mailbox is kept in mind.
 func (r *Reader) dropStray() {
+	if r.order != nil {
+		return
+	}
 	foreign := r.uids.foreign
 	r.uids = r.before
 	r.uids.foreign = foreign || r.uids.known && r.ximap != r.uids.validity
@@ -227,6 +248,9 @@ func (r *Reader) dropStray() {
 // no mail. UW hides a first message with a valid X-IMAP whoever sent it; here it must
 // look the part, or it is kept.
 func (r *Reader) isPseudo() (bool, error) {
+	if r.order != nil {
+		return r.order.now.drop, nil
+	}
 	if r.ximap == 0 {
 		return false, nil
 	}
@@ -237,5 +261,5 @@ func (r *Reader) isPseudo() (bool, error) {
 	case r.pseudo:
 		return false, r.keep()
 	}
-	return known && r.separators > 1 && strings.HasPrefix(field(r.head, "From"), pseudoName), nil
+	return known && !r.isFirst && strings.HasPrefix(field(r.head, "From"), pseudoName), nil
 }

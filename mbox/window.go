@@ -16,11 +16,13 @@ const (
 type window struct {
 	src io.ReaderAt
 	end int64 // what counts as the end of the file
-	buf []byte
-	off int64 // offset of buf[0] in the file
-	n   int   // bytes held
-	nul bool  // some byte held is NUL
-	cr  bool  // some byte held is a CR
+	// until is up to where bytes are read if no more are needed; 0: as many as fit.
+	until int64
+	buf   []byte
+	off   int64 // offset of buf[0] in the file
+	n     int   // bytes held
+	nul   bool  // some byte held is NUL
+	cr    bool  // some byte held is a CR
 }
 
 // held returns the bytes in memory from offset pos on; pos may be anywhere.
@@ -32,7 +34,7 @@ func (w *window) held(pos int64) []byte {
 }
 
 // from returns the bytes from offset pos on: what is in memory if that is at least need
-// bytes, else as much as the window can hold. Fewer than need bytes means that the file
+// bytes, else as much as the window can hold, or as there is up to until. Fewer than need bytes means that the file
 // ends there. The slice is good until the next call.
 func (w *window) from(pos int64, need int) ([]byte, error) {
 	b := w.held(pos)
@@ -41,6 +43,9 @@ func (w *window) from(pos int64, need int) ([]byte, error) {
 	}
 	kept := copy(w.buf, b)
 	want := int(min(int64(len(w.buf)), w.end-pos))
+	if w.until-pos >= int64(need) {
+		want = int(min(int64(want), w.until-pos))
+	}
 	w.off, w.n = pos, kept
 	if err := readFull(w.src, w.buf[kept:want], pos+int64(kept)); err != nil {
 		w.n = 0

@@ -18,6 +18,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/mbox"
 )
 
 // run is the whole program but for os.Exit: arguments in, exit code out.
@@ -126,7 +127,7 @@ func exitCode(err error) int {
 		return report.ExitUsage
 	case errors.Is(err, target.ErrPermission), errors.Is(err, fs.ErrPermission):
 		return report.ExitPermission
-	case errors.Is(err, target.ErrConfig):
+	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames):
 		return report.ExitConfig
 	}
 	return report.ExitFailed

@@ -28,6 +28,8 @@ const (
 	flagLevel  = "level"
 
 	flagFromDates = "from-dates"
+	flagMap       = "map"
+	flagHelpDesk  = "help-desk"
 )
 
 // inspectName is the command that shows every doubt of a file.
@@ -49,9 +51,12 @@ func boolFlag(name, usage string) cli.Flag {
 func sourceFlags() []cli.Flag {
 	return []cli.Flag{
 		stringFlag("source-root", "/", "the UW host's `DIR`: /, or a mounted or copied host"),
-		stringFlag("passwd", "", "passwd `FILE` of the UW host (default: etc/passwd below the source root)"),
+		stringFlag("passwd", "", "passwd `FILE` of the UW host, or getent to ask this machine (default: etc/passwd below the source root)"),
 		stringFlag("inbox-dir", "", "`DIR` of the INBOXes below the source root (default: var/mail)"),
-		stringFlag("mail-dir", "mail", "`NAME` of the folder directory below each home"),
+		stringFlag("inbox-template", "", "`PATH` of each INBOX: /var/mail/%1u/%2u/%u (name, its first byte, second), ~/Mailbox"),
+		&cli.StringSliceFlag{Name: "inbox-extra", Usage: "mail of `PATH` below each home is in the INBOX too: INBOX, say, which UW hides if it is mbox", EnvVars: env("inbox-extra")},
+		stringFlag("mail-dir", "", "`NAME` of the folder directory below each home, . for the home itself (default: mail)"),
+		boolFlag("ignore-c-client-cf", "the UW host's UW IMAP did not obey its etc/c-client.cf"),
 		&cli.StringSliceFlag{Name: "user", Usage: "only this `NAME` (may be repeated)", EnvVars: env("user")},
 		stringFlag("users-from", "", "only the users named in `FILE`, one a line"),
 		&cli.StringSliceFlag{Name: "exclude-user", Usage: "not this `NAME` (may be repeated)", EnvVars: env("exclude-user")},
@@ -59,6 +64,7 @@ func sourceFlags() []cli.Flag {
 		timezoneFlag(),
 		fromDatesFlag(),
 		stringFlag("filename-charset", "ISO-8859-1", "`CHARSET` of 8-bit folder names that are not UTF-8"),
+		stringFlag("names", "", "give folders the names that `FILE` says: a file written by --map and edited"),
 		&cli.IntFlag{Name: "jobs", Value: runtime.NumCPU(), Usage: "users at a time `N`", EnvVars: env("jobs")},
 	}
 }
@@ -69,6 +75,14 @@ func timezoneFlag() cli.Flag {
 
 func fromDatesFlag() cli.Flag {
 	return stringFlag(flagFromDates, "local", "From_ dates that name no zone are `WHAT`: local (to the UW host) or utc; plan measures it")
+}
+
+func mapFlag() cli.Flag {
+	return stringFlag(flagMap, "", "write every folder's old name, new name and why to `FILE`: CSV, or JSON if it ends in .json")
+}
+
+func helpDeskFlag() cli.Flag {
+	return stringFlag(flagHelpDesk, "", "write what changes for which user to `FILE`: text, or CSV if it ends in .csv")
 }
 
 // cyrusFlags say which Cyrus is meant and where the record of the work lies.
@@ -102,7 +116,11 @@ type sourceOptions struct {
 
 func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	o.host = mbox.HostOptions{Root: c.String("source-root"), Passwd: c.String("passwd"),
-		InboxDir: c.String("inbox-dir"), MailDir: c.String("mail-dir"), MinUID: c.Int("min-uid")}
+		InboxDir: c.String("inbox-dir"), InboxTemplate: c.String("inbox-template"), InboxExtra: c.StringSlice("inbox-extra"),
+		MailDir: c.String("mail-dir"), MinUID: c.Int("min-uid"), IgnoreConfig: c.Bool("ignore-c-client-cf")}
+	if o.host.Passwd == "getent" { // a file of that name is ./getent
+		o.host.Passwd, o.host.Getent = "", true
+	}
 	o.selection = plan.Selection{Users: c.StringSlice("user"), Exclude: c.StringSlice("exclude-user")}
 	if file := c.String("users-from"); file != "" {
 		names, err := readNames(file)

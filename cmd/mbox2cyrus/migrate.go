@@ -15,11 +15,12 @@ func (p *program) migrateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "migrate",
 		Usage: "the whole safe job: convert, reconstruct, verify",
-		Flags: append(append(append(sourceFlags(), cyrusFlags()...),
+		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...),
 			boolFlag(flagDryRun, "write nothing: show what would be done"),
 			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since"),
 			boolFlag("merge", "append to users who have mail in Cyrus already, with new UIDs; without it they are refused"),
-			stringFlag("on-conflict", "skip", "a folder and its mailbox both changed since an earlier pass: `DO` skip, or append what is new")), outputFlags()...),
+			stringFlag("on-conflict", "skip", "a folder and its mailbox both changed since an earlier pass: `DO` skip, or append what is new"),
+			mapFlag()), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			s, err := p.open(c)
 			if err != nil {
@@ -33,6 +34,9 @@ func (p *program) migrateCommand() *cli.Command {
 				if err := s.plan.Apply(path); err != nil {
 					return err
 				}
+			}
+			if err := s.writeMap(c); err != nil {
+				return err
 			}
 			if c.Bool(flagDryRun) {
 				return p.dryRun(c, s)
@@ -48,6 +52,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	s.plan.HoldTo(l)
 	_, running, err := s.cyrus.Programs.Running(c.Context)
 	if err != nil {
 		return err
@@ -63,6 +68,9 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	}
 	d := p.progress(c, s)
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
+	if err := p.takeLocks(c, s); err != nil {
+		return err
+	}
 	e.Source, e.Progress = s.source(d), d
 	for _, pr := range s.plan.Problems {
 		s.report.Problem(pr)

@@ -16,7 +16,7 @@ func (p *program) planCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "plan",
 		Usage: "read only: users, folders, target names, counts, sizes and doubts",
-		Flags: append(append(append(sourceFlags(), cyrusFlags()...), stringFlag("out", "", "write the plan to `FILE`, for migrate --plan")), outputFlags()...),
+		Flags: append(append(append(sourceFlags(), cyrusFlags()...), stringFlag("out", "", "write the plan to `FILE`, for migrate --plan"), mapFlag(), helpDeskFlag()), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			s, err := p.open(c)
 			if err != nil {
@@ -27,6 +27,9 @@ func (p *program) planCommand() *cli.Command {
 				if err := s.plan.WriteFile(path, s.opts.host.Root); err != nil {
 					return err
 				}
+			}
+			if err := s.writeMap(c); err != nil {
+				return err
 			}
 			return p.dryRun(c, s)
 		},
@@ -41,11 +44,18 @@ func (p *program) dryRun(c *cli.Context, s *session) error {
 		s.report.Problem(pr)
 	}
 	sc := &plan.Scanner{Source: s.source(d), Report: s.report, Progress: d, Jobs: s.opts.jobs}
+	list := c.String(flagHelpDesk)
+	if list != "" {
+		sc.HelpDesk = plan.NewHelpDesk(s.cyrus.Rules)
+	}
 	need, err := sc.Run(c.Context, s.plan)
 	d.Stop(s.report, p.stderr)
 	s.sayDates(true)
 	if err == nil {
 		err = sayNeed(s, need)
+	}
+	if err == nil && list != "" {
+		err = sc.HelpDesk.WriteFile(list)
 	}
 	if err != nil && p.caught.exitCode() == 0 {
 		return err

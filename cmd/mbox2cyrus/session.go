@@ -25,6 +25,8 @@ type session struct {
 	state  string
 	dates  *calibrate.Sample // of the folders that are read; nil: not wanted
 
+	locks *mbox.Locks // nil: none are taken
+
 	closeLog func() error
 }
 
@@ -62,7 +64,13 @@ func (s *session) open(c *cli.Context) (err error) {
 		return err
 	}
 	s.cyrus.Rules.Charset = s.opts.charset
-	s.plan, err = plan.Build(s.host, s.cyrus.Rules, s.opts.selection)
+	var names *plan.Names
+	if path := c.String("names"); path != "" {
+		if names, err = plan.ReadNames(path); err != nil {
+			return err
+		}
+	}
+	s.plan, err = plan.Build(s.host, s.cyrus.Rules, s.opts.selection, names)
 	return err
 }
 
@@ -76,7 +84,7 @@ func (s *session) close() error {
 
 // source returns the reader of the host's folders, whose progress d shows.
 func (s *session) source(d *progress.Display) *source.Source {
-	src := &source.Source{Host: s.host, Location: s.opts.location, Dates: s.dates}
+	src := &source.Source{Host: s.host, Location: s.opts.location, Dates: s.dates, Locks: s.locks}
 	if d != nil {
 		src.Progress = d.Add
 	}
@@ -95,6 +103,14 @@ func (s *session) sayDates(always bool) {
 		p.Severity = report.Attention
 	}
 	s.report.Problem(p)
+}
+
+// writeMap writes the map of names if --map asks for it.
+func (s *session) writeMap(c *cli.Context) error {
+	if path := c.String(flagMap); path != "" {
+		return s.plan.WriteMap(path, s.cyrus.Rules)
+	}
+	return nil
 }
 
 // progress starts to show how far the run over the plan's users has come.

@@ -1,17 +1,22 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"sync/atomic"
 	"syscall"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/mbox"
 )
 
 // stopSignal remembers which signal asked the program to stop. The first one
 // lets it come to a safe point; a second one ends it at once, which is safe
 // too, only ruder: the next run has more to put right.
-type stopSignal struct{ code atomic.Int32 }
+type stopSignal struct {
+	code  atomic.Int32
+	locks atomic.Pointer[mbox.Locks] // of the folders being read; not to be left behind
+}
 
 func (s *stopSignal) watch(signals <-chan os.Signal) {
 	for sig := range signals {
@@ -20,6 +25,11 @@ func (s *stopSignal) watch(signals <-chan os.Signal) {
 			code = report.ExitTerminated
 		}
 		if !s.code.CompareAndSwap(0, code) {
+			if locks := s.locks.Load(); locks != nil {
+				if err := locks.Close(); err != nil {
+					fmt.Fprintf(os.Stderr, "mbox2cyrus: %s\n", report.Printable(err.Error()))
+				}
+			}
 			os.Exit(int(code))
 		}
 	}

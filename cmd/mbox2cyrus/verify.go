@@ -18,7 +18,7 @@ func (p *program) verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "verify",
 		Usage: "compare source, ledger and Cyrus again, changing nothing",
-		Flags: append(append(append(sourceFlags(), cyrusFlags()...), level), outputFlags()...),
+		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...), level), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			want := verify.Level(c.String(flagLevel))
 			if !slices.Contains(verify.Levels, want) {
@@ -32,6 +32,11 @@ func (p *program) verifyCommand() *cli.Command {
 			l, err := ledger.Read(s.state)
 			if err != nil {
 				return err
+			}
+			if want == verify.LevelContent {
+				if err := p.takeLocks(c, s); err != nil {
+					return err
+				}
 			}
 			d := p.progress(c, s)
 			v := &verify.Verifier{Source: s.source(d), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: d, Jobs: s.opts.jobs, Level: want}

@@ -198,7 +198,7 @@ func (b *bench) convert(root, conf, state string) (seconds float64, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, host.Close()) }()
-	p, err := plan.Build(host, cyrus.Rules, plan.Selection{})
+	p, err := plan.Build(host, cyrus.Rules, plan.Selection{}, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -13,6 +13,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/mbox"
 	"mbox2cyrus/reconstruct"
 )
 
@@ -76,6 +77,9 @@ func (j *job) messages() (n int64) {
 // begun is durable before anything is written, so that a cut-off run leaves
 // nothing that the next one does not know for its own.
 func (e *Engine) fillAll(ctx context.Context, j *job) error {
+	if err := e.skipBusy(ctx, j); err != nil {
+		return err
+	}
 	var begun []ledger.Mailbox
 	for _, m := range j.boxes {
 		if m.todo == fill {
@@ -97,7 +101,10 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 		if m.todo != fill {
 			continue
 		}
-		if err := e.fill(ctx, j.user, m); err != nil {
+		if err := e.fill(ctx, j.user, m); errors.Is(err, mbox.ErrBusy) {
+			e.setAside(j, m, err) // the next run knows what was begun
+			return nil
+		} else if err != nil {
 			return fmt.Errorf("%s: %w", report.Quote(m.folderName()), err)
 		}
 		if err := e.secondOpinion(ctx, j.user, m); err != nil {

@@ -38,6 +38,8 @@ type User struct {
 type Folder struct {
 	File    mbox.File
 	Mailbox cyrusspool.Name
+	Changes []cyrusspool.Change // why its name is not simply that of the file
+	Chosen  bool                // by the administrator
 }
 
 // Selection says whose mail is meant.
@@ -50,8 +52,9 @@ type Selection struct {
 var ErrUnknownUser = errors.New("no such user")
 
 // Build reads the host. A user whose files cannot be read is in the plan with
-// a problem of severity Failure and without folders.
-func Build(host *mbox.Host, rules cyrusspool.NameRules, sel Selection) (*Plan, error) {
+// a problem of severity Failure and without folders. names are those that the
+// administrator chose, nil if none; an error in them wraps [ErrNames].
+func Build(host *mbox.Host, rules cyrusspool.NameRules, sel Selection, names *Names) (*Plan, error) {
 	all, skipped, err := host.Users()
 	if err != nil {
 		return nil, err
@@ -70,13 +73,16 @@ func Build(host *mbox.Host, rules cyrusspool.NameRules, sel Selection) (*Plan, e
 			continue
 		}
 		u := &User{User: mu}
-		if err := u.fill(host, rules, ids[mu.Name]); err != nil {
+		if err := u.fill(host, rules, names, ids[mu.Name]); err != nil {
 			u.fail("unreadable", err.Error())
 		}
 		if len(u.Folders) > 0 || len(u.Problems) > 0 {
 			p.Users = append(p.Users, u)
 		}
 		anyMailDir = anyMailDir || u.hasMailDir
+	}
+	if err := names.finish(p.Users, all, sel.has); err != nil {
+		return nil, err
 	}
 	if len(p.Users) > 0 && !anyMailDir {
 		p.Problems = append(p.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "no-mail-dir",
@@ -154,7 +160,7 @@ func userIDs(all []mbox.User, rules cyrusspool.NameRules) map[string]identity {
 	return ids
 }
 
-func (u *User) fill(host *mbox.Host, rules cyrusspool.NameRules, who identity) error {
+func (u *User) fill(host *mbox.Host, rules cyrusspool.NameRules, chosen *Names, who identity) error {
 	tree, err := host.Folders(u.User)
 	if err != nil {
 		return err
@@ -174,23 +180,28 @@ func (u *User) fill(host *mbox.Host, rules cyrusspool.NameRules, who identity) e
 		u.fail("user-collision", fmt.Sprintf("would become Cyrus user %s, who is %s already; rename one of them on the UW host", report.Quote(who.id), report.Quote(who.owner)))
 		return nil
 	}
-	u.mapFolders(tree, rules)
+	u.mapFolders(tree, rules, chosen)
 	return nil
 }
 
-func (u *User) mapFolders(tree *mbox.Tree, rules cyrusspool.NameRules) {
+func (u *User) mapFolders(tree *mbox.Tree, rules cyrusspool.NameRules, names *Names) {
 	if tree.Inbox != nil {
 		u.Folders = append(u.Folders, Folder{File: *tree.Inbox, Mailbox: cyrusspool.InboxName(u.ID)})
 		u.doubt(*tree.Inbox)
 	}
 	// The first "INBOX" is the inbox; another one is a folder of that name.
-	names := []string{"INBOX"}
+	raw := []string{"INBOX"}
 	for _, f := range tree.Folders {
-		names = append(names, f.Name)
+		raw = append(raw, f.Name)
 	}
+	mailboxes := rules.MapFolders(u.ID, raw)[1:]
+	chosen := names.choose(u, rules, mailboxes)
 	byName := map[string]cyrusspool.Name{}
-	for i, m := range rules.MapFolders(u.ID, names)[1:] {
-		u.Folders = append(u.Folders, Folder{File: tree.Folders[i], Mailbox: m.To})
+	for i, m := range mailboxes {
+		u.Folders = append(u.Folders, Folder{File: tree.Folders[i], Mailbox: m.To, Changes: m.Changes, Chosen: chosen[i]})
+		if chosen[i] {
+			u.Problems = append(u.Problems, chosenProblem(u.Name, m.From, rules.Text(m.To), m.To))
+		}
 		u.doubt(tree.Folders[i])
 		byName[m.From] = m.To
 		for _, c := range m.Changes {

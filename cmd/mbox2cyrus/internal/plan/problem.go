@@ -37,9 +37,9 @@ func folderChange(login string, m cyrusspool.Mapping, c cyrusspool.Change) repor
 	p := report.Problem{Severity: report.Note, User: login, Folder: m.From, Offset: -1, Kind: "name-" + string(c.Kind)}
 	switch {
 	case c.Warning():
-		p.Text = fmt.Sprintf("%s: space at an end of the name, which some clients cannot handle", report.Quote(c.Old))
+		p.Text = fmt.Sprintf("%s: %s", report.Quote(c.Old), whyChanged[c.Kind])
 	default:
-		p.Text = fmt.Sprintf("%s becomes %s (mailbox %s)", report.Quote(c.Old), report.Quote(c.New), m.To)
+		p.Text = fmt.Sprintf("%s becomes %s (mailbox %s): %s", report.Quote(c.Old), report.Quote(c.New), m.To, whyChanged[c.Kind])
 	}
 	if c.Kind == cyrusspool.KindCollision || c.Kind == cyrusspool.KindLong {
 		p.Severity = report.Attention

@@ -26,6 +26,7 @@ type Scanner struct {
 	Report   *report.Reporter
 	Progress Progress
 	Jobs     int
+	HelpDesk *HelpDesk // gets what changes for users; may be nil
 
 	bytes, inodes atomic.Int64
 }
@@ -49,6 +50,8 @@ func (s *Scanner) user(ctx context.Context, u *User) {
 	for _, p := range u.Problems {
 		s.Report.Problem(p)
 	}
+	help := s.HelpDesk.user(u)
+	defer help.done()
 	for _, parent := range u.Parents {
 		s.inodes.Add(mailboxFiles)
 		s.Report.Folder(report.Folder{User: u.Name, Mailbox: string(parent)})
@@ -57,14 +60,15 @@ func (s *Scanner) user(ctx context.Context, u *User) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.folder(ctx, u, f)
+		s.folder(ctx, u, f, help)
 	}
 	s.Report.User(u.Name)
 }
 
-func (s *Scanner) folder(ctx context.Context, u *User, f Folder) {
+func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected) {
 	var bytes, disk, count int64
 	res, err := s.Source.Read(ctx, u.User, f.File, func(m *mbox.Message, _ []string) error {
+		help.message(f, m)
 		n, err := m.WriteTo(io.Discard)
 		count++
 		bytes += n
@@ -75,11 +79,14 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder) {
 		return
 	}
 	if err != nil {
-		s.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "unreadable", Text: err.Error()})
+		p := report.Problem{Severity: report.Failure, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "unreadable", Text: err.Error()}
+		s.Report.Problem(p)
+		help.problem(p)
 		return
 	}
 	for _, p := range res.Problems {
 		s.Report.Problem(p)
+		help.problem(p)
 	}
 	s.bytes.Add(disk)
 	s.inodes.Add(count + mailboxFiles)

@@ -22,6 +22,7 @@ type Source struct {
 	Location *time.Location // zone of From_ dates that name none
 	Progress func(bytes, messages int64)
 	Dates    *calibrate.Sample // gets messages of every folder; may be nil
+	Locks    *mbox.Locks       // taken on every folder of the host while it is read; nil: none
 }
 
 // Result is what one folder held.
@@ -56,7 +57,7 @@ func (s *Source) Read(ctx context.Context, u mbox.User, f mbox.File, each Each) 
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := s.read(ctx, folder, each)
+	res, err := s.readLocked(ctx, folder, each)
 	for i := range res.Problems {
 		res.Problems[i].User, res.Problems[i].Folder = u.Name, f.Name
 	}
@@ -64,6 +65,38 @@ func (s *Source) Read(ctx context.Context, u mbox.User, f mbox.File, each Each) 
 		return res, fmt.Errorf("%s: %w", report.Quote(f.Path), err)
 	}
 	return res, nil
+}
+
+// readLocked reads an open folder under lock.
+func (s *Source) readLocked(ctx context.Context, folder *mbox.Folder, each Each) (Result, error) {
+	if s.Locks == nil {
+		return s.read(ctx, folder, each)
+	}
+	lock, err := s.Locks.Take(ctx, folder)
+	if err != nil {
+		return Result{}, err
+	}
+	res, err := s.read(ctx, folder, each)
+	for _, doubt := range lock.Doubts {
+		res.Problems = append(res.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "lock-missing", Text: doubt})
+	}
+	return res, errors.Join(err, lock.Release())
+}
+
+// Busy returns an error that wraps mbox.ErrBusy if somebody has a folder locked now.
+func (s *Source) Busy(ctx context.Context, u mbox.User, f mbox.File) error {
+	if s.Locks == nil {
+		return nil
+	}
+	folder, err := s.Host.Open(u, f)
+	if err != nil {
+		return err
+	}
+	lock, err := s.Locks.Take(ctx, folder)
+	if err == nil {
+		err = lock.Release()
+	}
+	return errors.Join(err, folder.Close())
 }
 
 // ReadFolder reads a folder that the administrator named by path.

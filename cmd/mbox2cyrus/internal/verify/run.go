@@ -12,6 +12,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/mbox"
 )
 
 // Level says how much is compared.
@@ -63,7 +64,11 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 			if f != nil {
 				folder = f.File.Name
 			}
-			v.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Folder: folder, Offset: -1, Kind: "verify-failed", Text: err.Error()})
+			p := report.Problem{Severity: report.Failure, User: u.Name, Folder: folder, Offset: -1, Kind: "verify-failed", Text: err.Error()}
+			if errors.Is(err, mbox.ErrBusy) {
+				p.Severity, p.Kind = report.Attention, "busy"
+			}
+			v.Report.Problem(p)
 		}
 	}
 	for _, parent := range u.Parents {
