@@ -175,7 +175,11 @@ func TestReconstructReports(t *testing.T) {
 				clear(r[104:108]) // cache_crc
 			}
 			clear(header[32:40]) // quota_mailbox_used
-			clear(header[84:88]) // exists
+			exists := 84
+			if binary.BigEndian.Uint32(header[8:]) >= 19 {
+				exists = 60
+			}
+			clear(header[exists : exists+4])
 		})
 		// A generation number and no records.
 		if err := os.Truncate(filepath.Join(dir, "cyrus.cache"), 4); err != nil {
@@ -239,7 +243,15 @@ func TestReconstructReports(t *testing.T) {
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("complaints %q, want %q\n%v\n%v", got, tt.want, r.Complaints, r.Counts)
 			}
+			_, form, err := p.List(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
 			for kind, n := range tt.counts {
+				// Up to 3.4 the list has no UIDVALIDITY to be brought in line.
+				if kind == reconstruct.KindEntry && form != reconstruct.FormJSON {
+					n = 0
+				}
 				if r.Counts[kind] != n {
 					t.Errorf("%d of kind %s, want %d: %v", r.Counts[kind], kind, n, r.Counts)
 				}
@@ -312,14 +324,14 @@ func mailbox(t *testing.T, s *Server, messages int) string {
 	return paths["user/joe"].Data
 }
 
-// editIndex changes a version 17 index and makes its checksums right again
-// (Cyrus imap/mailbox.h: header 160 bytes, record 112, a CRC-32 at the end of
-// each).
+// editIndex changes an index of version 16 to 19 and makes its checksums right
+// again (Cyrus imap/mailbox.h: header 160 bytes, record 112, a CRC-32 at the end
+// of each).
 func editIndex(t *testing.T, dir string, edit func(header []byte, records [][]byte)) {
 	t.Helper()
 	editFile(t, filepath.Join(dir, "cyrus.index"), func(b []byte) {
-		if v := binary.BigEndian.Uint32(b[8:]); v != 17 {
-			t.Skipf("index version %d, these tests know 17", v)
+		if v := binary.BigEndian.Uint32(b[8:]); v < 16 || v > 19 {
+			t.Skipf("index version %d, these tests know 16 to 19", v)
 		}
 		records := slices.Collect(slices.Chunk(b[160:], 112))
 		edit(b[:160], records)
