@@ -15,7 +15,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 2m
 BASE ?= HEAD~1
 
-.PHONY: build test demo bench bench-compare fuzz check setup clean
+.PHONY: build test test-cyrus demo bench bench-compare fuzz check setup clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(PROGRAM) ./cmd/mbox2cyrus
@@ -28,6 +28,13 @@ setup:
 test: setup
 	$(GO) vet ./...
 	$(GO) test -count=1 ./...
+
+# The tests that need a Cyrus, on those of Debian's other releases: in small roots
+# that are made once and kept in the user's cache directory (or MBOX2CYRUS_ROOTS).
+# Needs root. SUITES="trixie sid" chooses releases, TESTS=Regexp tests.
+test-cyrus:
+	.ci/setup roots
+	TESTS='$(TESTS)' .ci/test-cyrus $(SUITES)
 
 # A small UW host, migrated and read back over IMAP and POP3.
 demo: setup build

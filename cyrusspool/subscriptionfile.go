@@ -1,8 +1,11 @@
 package cyrusspool
 
 import (
+	"bytes"
+	"crypto/sha1"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,25 +16,67 @@ import (
 // WriteFile writes the subscriptions to path, which lies below root (Cyrus's
 // configdirectory), and makes the directories that are missing. It does not
 // replace a file that is there: then the error is fs.ErrExist. The file is on
-// the disk when WriteFile returns.
-func (s *Subscriptions) WriteFile(root, path string, o Owner) (err error) {
+// the disk when WriteFile returns, and sum is its SHA-1.
+func (s *Subscriptions) WriteFile(root, path string, o Owner) (sum [20]byte, err error) {
+	return s.place(root, path, o, writeNew)
+}
+
+// ErrSubscriptionsChanged is the error of ReplaceFile for a file that is not the one
+// to be replaced.
+var ErrSubscriptionsChanged = errors.New("subscriptions were changed")
+
+// ReplaceFile is [Subscriptions.WriteFile] in place of a file whose SHA-1 is old. If it
+// has another, or is gone, the error is [ErrSubscriptionsChanged]. Cyrus must not be
+// running.
+func (s *Subscriptions) ReplaceFile(root, path string, o Owner, old [20]byte) (sum [20]byte, err error) {
+	return s.place(root, path, o, func(dir *os.File, name string, content []byte, o Owner) error {
+		fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err == unix.ENOENT {
+			return ErrSubscriptionsChanged
+		}
+		if err != nil {
+			return &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+		f := os.NewFile(uintptr(fd), name)
+		have, err := io.ReadAll(f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		switch {
+		case bytes.Equal(have, content):
+			return nil
+		case sha1.Sum(have) != old:
+			return ErrSubscriptionsChanged
+		}
+		return writeOver(dir, name, content, o)
+	})
+}
+
+// SHA1 returns the SHA-1 of the file that the subscriptions make.
+func (s *Subscriptions) SHA1() ([20]byte, error) {
+	content, err := s.Append(nil)
+	return sha1.Sum(content), err
+}
+
+// place makes the content and has do put it below root.
+func (s *Subscriptions) place(root, path string, o Owner, do func(dir *os.File, name string, content []byte, o Owner) error) (sum [20]byte, err error) {
 	content, err := s.Append(nil)
 	if err != nil {
-		return err
+		return sum, err
 	}
 	rel, err := filepath.Rel(root, path)
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrSubscriptions, path, err)
+		return sum, fmt.Errorf("%w: %s: %w", ErrSubscriptions, path, err)
 	}
 	dir, err := makeDir(root, filepath.Dir(rel), o)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrSubscriptions, err)
+		return sum, fmt.Errorf("%w: %w", ErrSubscriptions, err)
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
-	if err := writeNew(dir, filepath.Base(rel), content, o); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrSubscriptions, path, err)
+	if err := do(dir, filepath.Base(rel), content, o); err != nil {
+		return sum, fmt.Errorf("%w: %s: %w", ErrSubscriptions, path, err)
 	}
-	return nil
+	return sha1.Sum(content), nil
 }
 
 // writeNew writes a whole file under another name and links it into place, so
@@ -39,25 +84,8 @@ func (s *Subscriptions) WriteFile(root, path string, o Owner) (err error) {
 func writeNew(dir *os.File, name string, content []byte, o Owner) error {
 	at := int(dir.Fd())
 	temporary := name + newSuffix
-	if err := unix.Unlinkat(at, temporary, 0); err != nil && err != unix.ENOENT {
-		return &fs.PathError{Op: "unlink", Path: temporary, Err: err}
-	}
-	fd, err := unix.Openat(at, temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return &fs.PathError{Op: "create", Path: temporary, Err: err}
-	}
-	f := os.NewFile(uintptr(fd), temporary)
-	_, err = f.Write(content)
+	err := writeWhole(dir, temporary, content, o)
 	if err == nil {
-		err = f.Chmod(o.FileMode.Perm())
-	}
-	if err == nil && o.UID >= 0 {
-		err = f.Chown(o.UID, o.GID)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
 		if err = unix.Linkat(at, temporary, at, name, 0); err != nil {
 			err = &fs.PathError{Op: "link", Path: name, Err: err}
 		}
@@ -69,4 +97,42 @@ func writeNew(dir *os.File, name string, content []byte, o Owner) error {
 		return err
 	}
 	return dir.Sync()
+}
+
+// writeOver is writeNew in place of what has the name.
+func writeOver(dir *os.File, name string, content []byte, o Owner) error {
+	at := int(dir.Fd())
+	temporary := name + newSuffix
+	if err := writeWhole(dir, temporary, content, o); err != nil {
+		return err
+	}
+	if err := unix.Renameat(at, temporary, at, name); err != nil {
+		return &fs.PathError{Op: "rename", Path: name, Err: err}
+	}
+	return dir.Sync()
+}
+
+// writeWhole makes a file, in place of what was left over from an earlier try, and
+// syncs it to the disk.
+func writeWhole(dir *os.File, name string, content []byte, o Owner) error {
+	at := int(dir.Fd())
+	if err := unix.Unlinkat(at, name, 0); err != nil && err != unix.ENOENT {
+		return &fs.PathError{Op: "unlink", Path: name, Err: err}
+	}
+	fd, err := unix.Openat(at, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return &fs.PathError{Op: "create", Path: name, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), name)
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Chmod(o.FileMode.Perm())
+	}
+	if err == nil && o.UID >= 0 {
+		err = f.Chown(o.UID, o.GID)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }

@@ -1,11 +1,15 @@
 package mbox
 
 import (
+	"cmp"
 	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/bits"
 	"os"
 	"slices"
 	"time"
@@ -20,6 +24,9 @@ type directory struct {
 	// trusted says that whoever runs the program vouches for the files, so that their
 	// owners do not matter.
 	trusted bool
+	// belowMH says that the directory is below its user's MH path (see parseMHProfile):
+	// to UW it is an mh mailbox then, whatever is in it (mh.c mh_isvalid).
+	belowMH bool
 }
 
 // member is a file in a mailbox's directory.
@@ -101,21 +108,36 @@ func (d *directory) identity() (Identity, error) {
 		return Identity{}, err
 	}
 	id := Identity{Dev: uint64(st.Dev), Ino: st.Ino, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim)}
-	var lines []string
+	var all setDigest
 	err = d.each(func(m member) error {
 		if !m.regular {
 			return nil
 		}
 		id.include(Identity{Size: m.size, ModTime: m.modTime, ChangeTime: m.changeTime})
-		lines = append(lines, fmt.Sprintf("%q %d %d %d %d", m.name, m.ino, m.size, m.modTime.UnixNano(), m.changeTime.UnixNano()))
+		all.add(fmt.Sprintf("%q %d %d %d %d", m.name, m.ino, m.size, m.modTime.UnixNano(), m.changeTime.UnixNano()))
 		return nil
 	})
 	if err != nil {
 		return Identity{}, err
 	}
-	slices.Sort(lines)
-	id.Digest = digest(lines)
+	id.Digest = all.String()
 	return id, nil
+}
+
+// setDigest is over strings whose order does not matter: the sum of their SHA-256, as
+// numbers of 256 bits. A directory of a million files is not sorted for it.
+type setDigest [4]uint64
+
+func (d *setDigest) add(s string) {
+	sum := sha256.Sum256([]byte(s))
+	var carry uint64
+	for i := range d {
+		d[i], carry = bits.Add64(d[i], binary.LittleEndian.Uint64(sum[8*i:]), carry)
+	}
+}
+
+func (d *setDigest) String() string {
+	return fmt.Sprintf("%016x%016x%016x%016x", d[3], d[2], d[1], d[0])
 }
 
 // digest is the SHA-1 of lines in hexadecimal.
@@ -125,4 +147,103 @@ func digest(lines []string) string {
 		fmt.Fprintln(h, l) // a hash never fails
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// member opens a file that belongs to the mailbox. What must not be opened, or is no
+// file, is not an error: it is a nil file and the reason, for people. A file that has
+// gone is an error that wraps [fs.ErrNotExist].
+func (d *directory) member(name string) (file *os.File, m member, refused string, err error) {
+	file, m, err = d.open(name)
+	var no *RefusedError
+	if errors.As(err, &no) && no.Kind != SkipChanged {
+		return nil, m, no.Text, nil
+	}
+	if err != nil {
+		return nil, m, "", fmt.Errorf("file %q of the mailbox: %w", clip(name), err)
+	}
+	return file, m, "", nil
+}
+
+// maxStrangers is how many strangers are remembered and told one by one.
+const maxStrangers = 1000
+
+// strangers are what is in a mailbox's directory and no part of the mailbox, directories
+// left out: those may be folders of their own.
+type strangers struct {
+	dir      *directory
+	list     []stranger
+	more     int // beyond the list
+	moreMail int // of these, those that may be mail
+}
+
+type stranger struct {
+	name, note string // note: what it may be, "" if that must be found out
+	size       int64  // of a regular file, else 0
+}
+
+// add takes a stranger. note says what it is where its name tells.
+func (s *strangers) add(m member, note string, account Account) error {
+	x := stranger{name: m.name, note: note}
+	if m.regular {
+		x.size = m.size
+	}
+	account[ReasonNotMessage] += x.size
+	if len(s.list) < maxStrangers {
+		s.list = append(s.list, x)
+		return nil
+	}
+	s.more++
+	_, mail, err := s.describe(x)
+	if mail {
+		s.moreMail++
+	}
+	return err
+}
+
+// report tells about them, in the order of their names.
+func (s *strangers) report(found *limitedFindings) error {
+	slices.SortFunc(s.list, func(a, b stranger) int { return cmp.Compare(a.name, b.name) })
+	for _, x := range s.list {
+		text, _, err := s.describe(x)
+		if err != nil {
+			return err
+		}
+		found.find(Finding{Kind: KindNotMessage, File: x.name, Text: text})
+	}
+	if s.more > 0 {
+		found.find(Finding{Kind: KindNotMessage, Text: fmt.Sprintf("%d more files in the mailbox's directory are no part of the mailbox, %d of them may be mail", s.more, s.moreMail)})
+	}
+	s.list = nil
+	return nil
+}
+
+// describe says what a stranger is, and whether it may be mail.
+func (s *strangers) describe(x stranger) (text string, mail bool, err error) {
+	const what = "no part of the mailbox: "
+	if x.note != "" {
+		return what + x.note, true, nil
+	}
+	file, m, err := s.dir.open(x.name)
+	var refused *RefusedError
+	switch {
+	case errors.As(err, &refused):
+		return what + refused.Text, refused.MayHoldMail, nil
+	case errors.Is(err, fs.ErrPermission):
+		return what + "not read: " + cause(err), true, nil
+	case err != nil:
+		return "", false, fmt.Errorf("file %q in the mailbox's directory: %w", clip(x.name), err)
+	}
+	head, err := readHead(file, headSize)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return "", false, fmt.Errorf("file %q in the mailbox's directory: %w", clip(x.name), err)
+	}
+	switch format := Recognise(head, m.size); format {
+	case FormatEmpty:
+		return what + "empty", false, nil
+	case FormatNone:
+		why, mail := notMailbox(head, m.size)
+		return what + why, mail, nil
+	default:
+		return what + fmt.Sprintf("looks like a mailbox in %s format; it was not converted", format), true, nil
+	}
 }

@@ -29,12 +29,14 @@ const (
 
 // Damage, and files of a mailbox that are no part of it.
 const (
-	KindDamage     Kind = "damage"      // bytes that make no message, put aside: mail may be missing
-	KindTruncated  Kind = "truncated"   // a message whose end is missing
-	KindNotMessage Kind = "not-message" // a file in a mailbox's directory that is no message
-	KindDuplicate  Kind = "duplicate"   // a message that another place of the INBOX has too, left out
-	KindExpunged   Kind = "expunged"    // messages that a client expunged and UW had not yet removed
-	KindBareLF     Kind = "bare-lf"     // LFs without CR, which got one
+	KindDamage     Kind = "damage"       // bytes that make no message, put aside: mail may be missing
+	KindTruncated  Kind = "truncated"    // a message whose end is missing
+	KindNotMessage Kind = "not-message"  // a file in a mailbox's directory that is no message
+	KindDuplicate  Kind = "duplicate"    // a message that another place of the INBOX has too, left out
+	KindExpunged   Kind = "expunged"     // messages that a client expunged and UW had not yet removed
+	KindBareLF     Kind = "bare-lf"      // LFs without CR, which got one
+	KindOddNumber  Kind = "odd-number"   // a message file with a number as name that UW could not use
+	KindSeenByTime Kind = "seen-by-time" // \Seen was taken from access times, which a copy or backup changes
 )
 
 // UIDs, keywords and UW's own data.

@@ -333,10 +333,17 @@ func (k *FolderLock) dotLock(p *part) error {
 		return nil
 	}
 	lock := fmt.Sprintf("dot lock %q", p.path+".lock")
-	file, err := openLock(p.parent, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+	create := func() (*os.File, error) { return openLock(p.parent, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL) }
+	file, err := create()
+	if errors.Is(err, fs.ErrExist) {
+		if busy := k.dotLocked(p, name, lock); busy != nil {
+			return busy
+		}
+		file, err = create()
+	}
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return k.dotLocked(p, name, lock)
+		return &BusyError{Path: p.path, Lock: lock}
 	case err == unix.EACCES || err == unix.EPERM || err == unix.EROFS || err == unix.ENOSPC || err == unix.EDQUOT:
 		k.doubt("%s cannot be made: %v", lock, err)
 		return nil
@@ -360,8 +367,8 @@ func (k *FolderLock) dotLock(p *part) error {
 	return nil
 }
 
-// dotLocked says who has a dot lock, after removing one that a killed run of this program
-// left.
+// dotLocked says who has a dot lock. One that a killed run of this program left is
+// removed, and nobody has it.
 func (k *FolderLock) dotLocked(p *part, name, lock string) error {
 	busy := &BusyError{Path: p.path, Lock: lock}
 	st, err := lstatAt(p.parent, name)
@@ -381,7 +388,7 @@ func (k *FolderLock) dotLocked(p *part, name, lock string) error {
 		return busy
 	}
 	if removed, err := removeOwn(p.parent, name, file, st); err != nil || removed {
-		return errors.Join(busy, err) // tried again
+		return err
 	}
 	busy.PID = pidIn(file)
 	if age := time.Since(timeOf(st.Ctim)); age >= staleDotLock {

@@ -24,6 +24,7 @@ func TestRecognise(t *testing.T) {
 		{" 2-Jun-2003 10:11:12 -0400,22 000000000000\nx", 0, FormatNone},
 		{" 2-Jun-2003 10:11:12 -0400 22;000000000000\nx", 0, FormatNone},
 		{" 2-Jun-2003,x;\n", 0, FormatNone},
+		{" 2-Jun-2003 10:11:12 \x000400,22;000000000000\nx", 0, FormatNone},
 		{"\x01\x01\x01\x01\nFrom x\n", 0, FormatMMDF},
 		{"\n\x01\x01\x01\x01\nFrom x\n", 0, FormatNone},
 		{from, 0, FormatUnix},

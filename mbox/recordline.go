@@ -26,7 +26,8 @@ type record struct {
 
 // parseRecord reads the record line that b begins with, as leniently as UW does. Other
 // than in UW, a date as long as UW writes it need not be a date: the size is what counts.
-// A shorter one must be, or the rest of any line whose beginning is lost would be a line.
+// A shorter one must be, of an expunged message too, or the rest of any line whose
+// beginning is lost would be a line.
 func (f *recordFormat) parseRecord(b []byte) (rec record, ok bool) {
 	b = b[:min(len(b), maxRecordLine)]
 	i := bytes.IndexByte(b, f.eol[0])
@@ -47,8 +48,8 @@ func (f *recordFormat) parseRecord(b []byte) (rec record, ok bool) {
 		return rec, false
 	}
 	rec.line, rec.size = int64(i+len(f.eol)), int64(n)
-	rec.stamp = parseRecordDate(date)
-	return rec, rec.stamp.valid || len(date) == len(writtenDate)
+	rec.stamp, ok = parseRecordDate(date)
+	return rec, ok || len(date) == len(writtenDate)
 }
 
 // System flags, as all three formats have them (c-client mail.h).
@@ -102,7 +103,7 @@ func (f *recordFormat) writtenRecord(b []byte, i int) (before int, ok bool) {
 	for j, c := range []byte(writtenDate) {
 		switch d := date[j]; {
 		case c == '0' && (isDigit(d) || j == 0 && d == ' '):
-		case c == 'a' && ('a' <= d|0x20 && d|0x20 <= 'z'):
+		case c == 'a' && isLetter(d):
 		case c == '+' && (d == '+' || d == '-'):
 		case c == d && c != '0' && c != 'a' && c != '+':
 		default:
@@ -114,73 +115,111 @@ func (f *recordFormat) writtenRecord(b []byte, i int) (before int, ok bool) {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
+
 func isHexDigit(c byte) bool {
 	return isDigit(c) || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// parseRecordDate reads the date of a record line. As in UW (mail.c mail_parse_date), the
-// year may have two digits, the seconds may be missing, and the zone may be a name after
-// a space or a hyphen, as the first programs that wrote the formats had it.
-func parseRecordDate(b []byte) (s stamp) {
-	var ok [5]bool
-	word := func(to *int, end byte) bool {
-		n := 0
-		for n < len(b) && n < 4 && isDigit(b[n]) {
-			n++
-		}
-		var ok bool
-		*to, ok = digits(b[:n])
-		if b = b[n:]; !ok || end == 0 {
-			return ok
-		}
-		if len(b) == 0 || b[0] != end {
-			return false
-		}
-		b = b[1:]
-		return true
+// parseRecordDate reads the date of a record line; ok says that it is one to UW (mail.c
+// mail_parse_date), if perhaps one that no calendar has. The year may have two digits, the
+// time or its seconds may be missing, and the zone may be a name after a space or a
+// hyphen, as the first programs that wrote the formats had it. The forms that begin with a
+// year or have slashes are not read: no record has them.
+func parseRecordDate(b []byte) (s stamp, ok bool) {
+	s.day, b = leadingNumber(b)
+	if s.day < 1 || s.day > 31 || len(b) < 5 || b[0] != '-' && b[0] != ' ' {
+		return s, false
 	}
-	b = bytes.TrimLeft(b, " ")
-	if ok[0] = word(&s.day, '-'); !ok[0] || len(b) < 4 || b[3] != '-' {
-		return s
+	delimiter := b[0]
+	if delimiter == ' ' {
+		b = append([]byte{' '}, bytes.TrimLeft(b, " ")...)
 	}
-	s.month, ok[1] = parseMonth(b[:3])
+	if s.month, ok = parseMonth(b[1:min(len(b), 4)]); !ok {
+		return s, false
+	}
 	b = b[4:]
-	ok[2] = word(&s.year, ' ')
+	for len(b) > 0 && isLetter(b[0]) { // a name in full
+		b = b[1:]
+	}
+	if len(b) == 0 || b[0] != delimiter {
+		return s, false
+	}
+	b = bytes.TrimLeft(b[1:], " ")
+	if len(b) == 0 || !isDigit(b[0]) {
+		return s, false
+	}
+	s.year, b = leadingNumber(b)
 	switch { // RFC 2822 4.3, but 49 is 1949 to UW
 	case s.year < 49:
 		s.year += 2000
 	case s.year < 999:
 		s.year += 1900
 	}
-	b = bytes.TrimLeft(b, " ")
-	ok[3] = word(&s.hour, ':')
-	ok[4] = word(&s.min, 0)
-	if len(b) > 0 && b[0] == ':' {
-		b = b[1:]
-		ok[4] = word(&s.sec, 0) && ok[4]
+	if s.year < 1970 || s.year > 2097 {
+		return s, false
 	}
-	s.setZone(b)
-	s.valid = ok == [5]bool{true, true, true, true, true} && s.possible()
-	return s
+	if len(b) > 0 {
+		if b[0] != ' ' {
+			return s, false
+		}
+		if s.hour, b = leadingNumber(b[1:]); len(b) == 0 || b[0] != ':' {
+			return s, false
+		}
+		if s.min, b = leadingNumber(b[1:]); len(b) > 0 && b[0] == ':' {
+			s.sec, b = leadingNumber(b[1:])
+		}
+		if s.hour > 23 || s.min > 59 || s.sec > 60 {
+			return s, false
+		}
+		s.setZone(b)
+	}
+	s.valid = s.possible()
+	return s, true
 }
 
-// setZone takes what follows the time: nothing, " +hhmm", " ZZZ" or "-ZZZ".
+// leadingNumber is strtoul(3): it passes over white space, and no digits are 0. What is
+// too great for any part of a date stays so, and so does what is negative.
+func leadingNumber(b []byte) (int, []byte) {
+	const tooGreat = 1 << 30
+	b = bytes.TrimLeft(b, " \t\n\v\f\r")
+	negative := len(b) > 1 && b[0] == '-' && isDigit(b[1])
+	if negative || len(b) > 1 && b[0] == '+' && isDigit(b[1]) {
+		b = b[1:]
+	}
+	n, rest := number(b)
+	if negative && n > 0 {
+		return tooGreat, rest
+	}
+	return int(min(n, tooGreat)), rest
+}
+
+// setZone takes what follows the time: nothing, " +hhmm", " ZZZ" or "-ZZZ"; UW ignores
+// anything else.
 func (s *stamp) setZone(b []byte) {
 	zone := bytes.TrimLeft(b, " ")
-	if len(zone) == len(b) && bytes.HasPrefix(b, []byte("-")) {
-		zone = b[1:]
-	}
 	switch {
-	case len(zone) == 0:
-	case string(bytes.ToUpper(zone)) == "UT" || string(bytes.ToUpper(zone)) == "Z":
-		copy(s.zone[:], "UTC")
-	case zone[0] == '+' || zone[0] == '-':
+	case len(zone) < len(b) && (len(zone) == 0 || !isLetter(zone[0])):
 		copy(s.zone[:], "+????") // if it is not four digits, UW takes it for +0000 too
-		if len(zone) == len(s.zone) {
-			copy(s.zone[:], zone)
+		sign := byte('+')
+		if len(zone) > 0 && (zone[0] == '+' || zone[0] == '-') {
+			sign, zone = zone[0], zone[1:]
 		}
-	case len(zone) == 3:
-		copy(s.zone[:], zone)
+		if len(zone) >= 4 {
+			s.zone = [5]byte{sign, zone[0], zone[1], zone[2], zone[3]}
+		}
+		return
+	case len(zone) < len(b):
+	case bytes.HasPrefix(b, []byte("-")):
+		zone = b[1:]
+	default:
+		return
+	}
+	switch name := string(bytes.ToUpper(zone)); {
+	case name == "UT" || name == "Z":
+		copy(s.zone[:], "UTC")
+	case len(name) == 3:
+		copy(s.zone[:], name)
 	default:
 		copy(s.zone[:], "?")
 	}

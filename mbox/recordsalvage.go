@@ -154,9 +154,6 @@ func (r *recordReader) leads(pos, beyond int64) (ok, past bool, err error) {
 		if !ok || err != nil {
 			return false, false, err
 		}
-		if n == 0 && !r.uids.fits(rec.uid) {
-			return false, false, nil // of a mailbox that somebody sent by mail
-		}
 		text := pos + rec.line
 		if rec.size > r.size-text {
 			return false, n == 0, nil
@@ -167,9 +164,4 @@ func (r *recordReader) leads(pos, beyond int64) (ok, past bool, err error) {
 		}
 	}
 	return true, false, nil
-}
-
-// fits reports whether a record with that UID can be the next one.
-func (u *recordUIDs) fits(uid uint64) bool {
-	return uid == 0 || u.lost || u.anew || uid > u.prev && uid <= u.last
 }

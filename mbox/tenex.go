@@ -38,16 +38,22 @@ const tenexFlags = 12
 // isTenex is tenex.c tenex_isvalid: the first line, which ends with a bare LF within 64
 // bytes, looks like "dd-mmm-yyyy hh:mm:ss zone,size;flags".
 func isTenex(head []byte) bool {
-	line := head[:min(len(head), 64)]
+	line := recordHead(head)
 	i := bytes.IndexByte(line, '\n')
 	return i > 0 && line[i-1] != '\r' && isRecordLine(line[:i])
 }
 
 // isMTX is mtx.c mtx_isvalid: the same, but the line ends with CR LF.
 func isMTX(head []byte) bool {
-	line := head[:min(len(head), 64)]
+	line := recordHead(head)
 	i := bytes.IndexByte(line, '\r')
 	return i >= 0 && i+1 < len(line) && line[i+1] == '\n' && isRecordLine(line[:i])
+}
+
+// recordHead is what UW looks at: 64 bytes, as a string of C.
+func recordHead(head []byte) []byte {
+	line, _, _ := bytes.Cut(head[:min(len(head), maxRecordLine)], []byte{0})
+	return line
 }
 
 func isRecordLine(line []byte) bool {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -13,13 +14,13 @@ import (
 func lockFlags() []cli.Flag {
 	return []cli.Flag{
 		stringFlag("lock", "auto", "lock folders as UW does while they are read: `DO` yes, no, or auto: only below /, not on a copy"),
-		&cli.DurationFlag{Name: "lock-wait", Usage: "how long to wait for a folder that is in use, `T` (default: 10s)", EnvVars: env("lock-wait")},
+		&cli.DurationFlag{Name: "lock-wait", Value: 10 * time.Second, Usage: "how long to wait for a folder that is in use, `T`", EnvVars: env("lock-wait")},
 	}
 }
 
 // takeLocks makes the session read under locks, where they are wanted.
 func (p *program) takeLocks(c *cli.Context, s *session) error {
-	if c.Duration("lock-wait") < 0 {
+	if c.Duration("lock-wait") <= 0 {
 		return usagef("--lock-wait %v: not a time to wait", c.Duration("lock-wait"))
 	}
 	why := "--lock no: nothing may use the folders while they are read"

@@ -113,6 +113,7 @@ func TestLaterPass(t *testing.T) {
 		letter(3, "Status: RO", "X-UID: 5")+letter(4, "Status: O", "X-UID: 7"))
 	h.write("home/joe/mail/still", letter(1)+letter(2))
 	h.write("home/joe/mail/opened", letter(1)+letter(2))
+	h.write("home/joe/.mailboxlist", "mail/work\nmail/still\n")
 
 	migrate := func(wantWritten float64) outcome {
 		t.Helper()
@@ -139,6 +140,7 @@ func TestLaterPass(t *testing.T) {
 	// UW opened this one for the first time, and chose its UIDVALIDITY.
 	h.write("home/joe/mail/opened", letter(1, "X-IMAPbase: 1060000000 0000000002", "Status: RO", "X-UID: 1")+letter(2, "Status: O", "X-UID: 2"))
 	h.write("home/joe/mail/fresh", letter(1))
+	h.write("home/joe/.mailboxlist", "mail/still\nmail/fresh\n")
 	migrate(4) // INBOX 2, work 1, fresh 1
 
 	spool := snapshot(t, srv.Spool)
@@ -158,7 +160,15 @@ func TestLaterPass(t *testing.T) {
 		t.Errorf("%d message files of 12 were kept, want the 10 that are still mail", kept)
 	}
 
+	h.write("home/joe/.mailboxlist", "mail/still\nmail/fresh\nmail/opened\n")
+	migrate(0)
+
 	second := serve(t, srv)
+	for name, v := range second {
+		if want := name == "still" || name == "fresh" || name == "opened"; v.Subscribed != want {
+			t.Errorf("%s: subscribed %v, want %v", name, v.Subscribed, want)
+		}
+	}
 	inbox := second["INBOX"]
 	if got, want := describe(inbox), []string{"1  22", "3  22", "4  22", "5  22", "6  22"}; !slices.Equal(got, want) {
 		t.Errorf("INBOX: %q, want %q", got, want)

@@ -48,7 +48,7 @@ func (p *program) dryRun(c *cli.Context, s *session) error {
 	sc := &plan.Scanner{Source: s.source(d), Report: s.report, Progress: d, Jobs: s.opts.jobs}
 	list := c.String(flagHelpDesk)
 	if list != "" {
-		sc.HelpDesk = plan.NewHelpDesk(s.cyrus.Rules)
+		sc.HelpDesk = plan.NewHelpDesk(s.plan, s.cyrus.Rules)
 	}
 	need, err := sc.Run(c.Context, s.plan)
 	d.Stop(s.report, p.stderr)

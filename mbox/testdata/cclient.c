@@ -9,6 +9,10 @@
  *   cclient expunge NAME
  *   cclient copy NAME TO             all messages
  *   cclient check NAME               opens it read-write, as a client does
+ *   cclient hold NAME                the same, says "open", and keeps it open until
+ *                                    standard input ends
+ *   cclient hold NAME                the same, says "open", and keeps it open until
+ *                                    standard input ends
  *
  * read writes for each mailbox, in lines:
  *
@@ -26,6 +30,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <c-client/c-client.h>
 
 extern void dorc(char *file, long mminit); /* osdep/unix/env_unix.c */
@@ -150,8 +156,16 @@ int main(int argc, char *argv[])
 	snprintf(configuration, sizeof configuration, "%s/.mminit", myhomedir());
 	dorc(configuration, T);
 	if (!strcmp(verb, "read")) {
-		for (i = 2; i < argc; i++)
-			read_mailbox(argv[i]);
+		/* A process for each: tenex.c tenex_open leaves what it remembers of the
+		 * last message fetched unset, and shows a message without its text if a
+		 * mailbox read before left that UID there. A crash ends one answer only. */
+		for (i = 2; i < argc; i++) {
+			if (!fork()) {
+				read_mailbox(argv[i]);
+				_exit(0);
+			}
+			wait(NULL);
+		}
 		return 0;
 	}
 	if (!strcmp(verb, "create")) {
@@ -175,6 +189,14 @@ int main(int argc, char *argv[])
 	else if (!strcmp(verb, "copy") && argc == 4) {
 		if (s->nmsgs && !mail_copy_full(s, "1:*", argv[3], NIL))
 			failed = 1;
+	} else if (!strcmp(verb, "hold")) {
+		puts(s->rdonly ? "read-only" : "open");
+		fflush(stdout);
+		getchar();
+	} else if (!strcmp(verb, "hold")) {
+		puts(s->rdonly ? "read-only" : "open");
+		fflush(stdout);
+		getchar();
 	} else if (strcmp(verb, "check"))
 		failed = 1;
 	mail_close(s);

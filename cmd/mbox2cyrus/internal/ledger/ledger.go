@@ -140,6 +140,14 @@ type Mailbox struct {
 	Previous   string           `json:"previous,omitempty"`        // manifest of the pass before, until this one is verified
 }
 
+// Subscriptions are those that were written for a user.
+type Subscriptions struct {
+	User  RawName `json:"user"`
+	Path  string  `json:"path"`  // of the file, below Cyrus's configdirectory
+	Names string  `json:"names"` // identifies what he was subscribed to
+	SHA1  string  `json:"sha1"`  // of the file
+}
+
 // Run marks where a run began and with what.
 type Run struct {
 	Start      time.Time `json:"start"`
@@ -160,6 +168,8 @@ type line struct {
 	Run     *Run     `json:"run,omitempty"`
 	Mailbox *Mailbox `json:"set,omitempty"`
 	End     *End     `json:"end,omitempty"`
+
+	Subscriptions *Subscriptions `json:"subscriptions,omitempty"`
 }
 
 // Ledger is an open state directory.
@@ -171,6 +181,7 @@ type Ledger struct {
 	f     *os.File // nil: read only
 	boxes map[string]Mailbox
 	order []string
+	subs  map[RawName]Subscriptions
 }
 
 // ErrBusy is returned by Open when another run holds the state directory.
@@ -246,7 +257,7 @@ func Read(dir string) (*Ledger, error) {
 
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
-	l.boxes = map[string]Mailbox{}
+	l.boxes, l.subs = map[string]Mailbox{}, map[RawName]Subscriptions{}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -276,6 +287,9 @@ func (l *Ledger) read(path string) (good int64, err error) {
 		}
 		if ln.Mailbox != nil {
 			l.put(*ln.Mailbox)
+		}
+		if ln.Subscriptions != nil {
+			l.subs[ln.Subscriptions.User] = *ln.Subscriptions
 		}
 		good += int64(len(b))
 	}
@@ -321,6 +335,25 @@ func (l *Ledger) Set(boxes ...Mailbox) error {
 	for _, m := range boxes {
 		l.put(m)
 	}
+	return nil
+}
+
+// Subscriptions returns those that were written for a user of the UW host.
+func (l *Ledger) Subscriptions(user string) (Subscriptions, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, ok := l.subs[RawName(user)]
+	return s, ok
+}
+
+// SetSubscriptions records the subscriptions that were written.
+func (l *Ledger) SetSubscriptions(s Subscriptions) error {
+	if err := l.append(true, line{Subscriptions: &s}); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.subs[s.User] = s
 	return nil
 }
 

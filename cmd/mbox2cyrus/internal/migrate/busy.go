@@ -36,7 +36,7 @@ func (e *Engine) skipBusy(ctx context.Context, j *job) error {
 // neededAbove reports whether a mailbox that Cyrus does not have yet is above others that
 // this run would enter: an INBOX, mostly.
 func (e *Engine) neededAbove(j *job, m *mailbox) bool {
-	if _, inCyrus := e.Cyrus.Entered(cyrusspool.Name(m.rec.Name)); inCyrus {
+	if e.Cyrus.Has(cyrusspool.Name(m.rec.Name)) {
 		return false
 	}
 	for _, other := range j.work() {

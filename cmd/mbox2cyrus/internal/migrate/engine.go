@@ -170,12 +170,15 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 	j := &job{user: u}
 	var err error
 	if len(u.Folders) > 0 {
-		if j.boxes, err = e.triage(u); err == nil {
+		if j.boxes, err = e.triage(ctx, u); err == nil {
 			err = e.fillAll(ctx, j)
 		}
 	}
 	if err == nil && len(j.work()) > 0 {
 		return j
+	}
+	if err == nil && len(u.Folders) > 0 {
+		err = e.resubscribe(u)
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
 		e.fail(u, "user-failed", err)

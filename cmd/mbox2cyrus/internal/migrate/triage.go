@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,10 +21,10 @@ import (
 // triage decides what each mailbox of a user needs, from what the ledger, Cyrus
 // and the source say now. An error means that nothing of the user may be
 // touched.
-func (e *Engine) triage(u *plan.User) ([]*mailbox, error) {
+func (e *Engine) triage(ctx context.Context, u *plan.User) ([]*mailbox, error) {
 	var boxes []*mailbox
 	add := func(name cyrusspool.Name, folder *plan.Folder) error {
-		m, err := e.triageOne(u, name, folder)
+		m, err := e.triageOne(ctx, u, name, folder)
 		if err != nil {
 			return err
 		}
@@ -67,7 +68,7 @@ func (e *Engine) checkStrangers(u *plan.User, boxes []*mailbox) error {
 	return nil
 }
 
-func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Folder) (*mailbox, error) {
+func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Name, folder *plan.Folder) (*mailbox, error) {
 	m := &mailbox{folder: folder}
 	rec, known := e.Ledger.Mailbox(string(name))
 	entry, inCyrus, err := e.Cyrus.Entry(name)
@@ -86,7 +87,13 @@ func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Fold
 		m.rec.Adopted = true
 		m.todo = fill
 		err := e.mayAdopt(u, entry)
-		if err != nil && e.Merge {
+		if err == nil {
+			return m, nil
+		}
+		if ours, rerr := e.recognise(ctx, u, m); rerr != nil || ours {
+			return m, rerr
+		}
+		if e.Merge {
 			err = e.mayAppend(m)
 			if folder == nil {
 				m.todo = nothing // a mailbox above others, and it is there

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -200,6 +199,7 @@ func (e *Engine) prove(j *job, subscriptions string) error {
 			proved = append(proved, m.rec)
 		}
 	}
+	// Before the mailboxes are recorded as done: a run that is cut off here does it again.
 	if err := e.subscribe(j.user, subscriptions); err != nil {
 		return err
 	}
@@ -257,18 +257,4 @@ func (e *Engine) report(j *job) {
 			Unchanged: m.todo == nothing, UIDValidity: m.rec.UIDValid, UIDNext: m.rec.UIDNext,
 		})
 	}
-}
-
-// subscribe writes the user's subscriptions to path, when his INBOX has just
-// been entered (else path is empty: an earlier run did it). Subscriptions that
-// Cyrus has already stay: the user made them there.
-func (e *Engine) subscribe(u *plan.User, path string) error {
-	if path == "" || len(u.Subscriptions) == 0 {
-		return nil
-	}
-	subs := cyrusspool.Subscriptions{Form: e.Cyrus.Fresh.SubscriptionForm, Owner: u.ID, Names: u.Subscriptions}
-	if err := subs.WriteFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner); !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
 }

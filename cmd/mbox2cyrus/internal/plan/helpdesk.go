@@ -20,13 +20,23 @@ import (
 type HelpDesk struct {
 	rules cyrusspool.NameRules
 
+	host map[string][]report.Problem // of the host, by the user whom they concern
+
 	mu       sync.Mutex
 	affected []*affected
 	others   int // users for whom nothing changes
 }
 
-// NewHelpDesk returns an empty list for a Cyrus of those rules.
-func NewHelpDesk(rules cyrusspool.NameRules) *HelpDesk { return &HelpDesk{rules: rules} }
+// NewHelpDesk returns an empty list for a plan, which was made with those rules.
+func NewHelpDesk(p *Plan, rules cyrusspool.NameRules) *HelpDesk {
+	d := &HelpDesk{rules: rules, host: map[string][]report.Problem{}}
+	for _, pr := range p.Problems {
+		if pr.User != "" { // a lock file that may be his mail, say
+			d.host[pr.User] = append(d.host[pr.User], pr)
+		}
+	}
+	return d
+}
 
 // affected is what changes for one user.
 type affected struct {
@@ -60,7 +70,7 @@ func (d *HelpDesk) user(u *User) *affected {
 		return nil
 	}
 	a := &affected{user: u.Name, desk: d, look: map[lookKey]int64{}}
-	for _, p := range u.Problems {
+	for _, p := range slices.Concat(d.host[u.Name], u.Problems) {
 		a.problem(p)
 	}
 	if u.ID != "" && u.ID != u.Name && !strings.EqualFold(u.ID, u.Name) && !u.Failed() {

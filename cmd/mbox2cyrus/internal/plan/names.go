@@ -46,8 +46,13 @@ type choice struct {
 func ReadNames(path string) (*Names, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("names file: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrNames, err)
 	}
+	return parseNames(path, data)
+}
+
+// parseNames reads the text of the file at path.
+func parseNames(path string, data []byte) (*Names, error) {
 	n := &Names{path: path, byUser: map[string]map[string]*choice{}}
 	data = bytes.TrimPrefix(data, []byte("\ufeff")) // spreadsheets put it there
 	if isJSON(path) {

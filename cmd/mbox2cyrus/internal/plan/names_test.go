@@ -245,6 +245,36 @@ func TestAllWrongNamesAreTold(t *testing.T) {
 	}
 }
 
+// FuzzParseNames: any file is read or refused with lines, and nothing else.
+func FuzzParseNames(f *testing.F) {
+	for _, text := range []string{"user,old_name,new_name\njoe,a,b\n", "user;old_name;new_name\r\n\"joe\";\\xff;\"b\n\"\r\n",
+		`[{"user": "joe", "old_name": {"b64": "/w=="}, "new_name": "x"}]`, "[", "\ufeff\"", "user\told_name\tnew_name\n\t\t"} {
+		f.Add(text, true)
+		f.Add(text, false)
+	}
+	f.Fuzz(func(t *testing.T, text string, asJSON bool) {
+		path := "names.csv"
+		if asJSON {
+			path = "names.json"
+		}
+		n, err := parseNames(path, []byte(text))
+		if err != nil {
+			if !errors.Is(err, ErrNames) || !strings.Contains(err.Error(), path+":") {
+				t.Errorf("the error has no line: %v", err)
+			}
+			return
+		}
+		lines := 1 + strings.Count(text, "\n")
+		for user, folders := range n.byUser {
+			for old, c := range folders {
+				if c.line < 1 || c.line > lines {
+					t.Errorf("folder %q of user %q is in line %d of %d", old, user, c.line, lines)
+				}
+			}
+		}
+	})
+}
+
 // TestEveryChangeHasItsReason finds the kinds in the source of package cyrusspool.
 func TestEveryChangeHasItsReason(t *testing.T) {
 	f, err := parser.ParseFile(token.NewFileSet(), "../../../../cyrusspool/rules.go", nil, 0)

@@ -167,6 +167,12 @@ func (c *Cyrus) Refresh(ctx context.Context) error {
 	return nil
 }
 
+// Has reports whether Cyrus had the mailbox at the last Refresh.
+func (c *Cyrus) Has(name cyrusspool.Name) bool {
+	_, ok := c.entries[name]
+	return ok
+}
+
 // Entry returns Cyrus's entry of a mailbox as of the last Refresh. Up to 3.4
 // the list has no unique id: it is read from the mailbox's header.
 func (c *Cyrus) Entry(name cyrusspool.Name) (e reconstruct.Entry, ok bool, err error) {

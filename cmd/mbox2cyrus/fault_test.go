@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/samplehost"
+)
+
+// everyFault makes the tests of this file try every system call, not a sample of
+// them. It takes an hour.
+var everyFault = os.Getenv("MBOX2CYRUS_EVERY_FAULT") != ""
+
+// faulted are the system calls with which the program changes something.
+var faulted = []string{"openat", "write", "pwrite64", "renameat", "linkat", "unlinkat", "mkdirat", "fchown", "utimensat", "ftruncate", "syncfs", "fdatasync"}
+
+// runWithFault runs the program under strace, which meddles with the nth system call
+// of that name in each of its threads, not with Cyrus's programs. It returns the exit code, -1 if the program was killed.
+func runWithFault(t *testing.T, fault, call string, nth int, args ...string) (code int, stderr string) {
+	t.Helper()
+	inject := fmt.Sprintf("inject=%s:%s:when=%d", call, fault, nth)
+	cmd := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", inject, "mbox2cyrus"}, args...)...)
+	var buf bytes.Buffer
+	cmd.Stderr = &buf
+	// The Cyrus programs that it started die with it, as in a power cut.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	err := cmd.Wait()
+	// Those that are still there, when the program was killed alone, go too.
+	if kerr := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); kerr != nil && !errors.Is(kerr, syscall.ESRCH) {
+		t.Fatal(kerr)
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), buf.String()
+}
+
+// nextFault is how the tests go through the calls: the first two, then ever fewer.
+func nextFault(n int, rnd *rand.Rand) int {
+	if everyFault || n < 2 {
+		return n + 1
+	}
+	return n + 1 + rnd.IntN(2*n)
+}
+
+// needStrace skips where the program cannot be traced.
+func needStrace(t *testing.T) {
+	t.Helper()
+	if out, err := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "true").CombinedOutput(); err != nil {
+		t.Skipf("no strace that works: %v %s", err, out)
+	}
+}
+
+// TestKilledAtSystemCalls kills the program at chosen system calls, each kind in turn,
+// until it comes through, and compares what clients see with what was there.
+func TestKilledAtSystemCalls(t *testing.T) {
+	needStrace(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	kills := 0
+	for _, call := range faulted {
+		t.Run(call, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+			truth, err := samplehost.Write(root, samplehost.Options{Seed: rnd.Uint64(), Users: 2, Messages: 30, Plain: true, Location: newYork(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := snapshot(t, root)
+			args := append([]string{"migrate", "--quiet"}, flagsFor(srv, root, state)...)
+			killed := 0
+			for n := 1; ; n = nextFault(n, rnd) {
+				code, stderr := runWithFault(t, "signal=KILL", call, n, args...)
+				if code == 0 {
+					break
+				}
+				if code != -1 {
+					t.Fatalf("after %d kills: exit code %d\n%s", killed, code, stderr)
+				}
+				killed++
+			}
+			kills += killed
+			if killed == 0 {
+				t.Logf("the program makes no such call")
+			}
+			last := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)
+			verify := runJSON(t, append([]string{"verify", "--level", "content"}, flagsFor(srv, root, state)...)...)
+			if s := verify.summary(t); last.code != 0 || verify.code != 0 || s["messages_found"] != s["messages_verified"] {
+				t.Errorf("verify after %d kills: exit code %d, %v\n%s", killed, verify.code, s, strings.Join(verify.severe(), "\n"))
+			}
+			if diff := diffSnapshots(before, snapshot(t, root)); diff != "" {
+				t.Errorf("the source was changed: %s", diff)
+			}
+			compareWithTruth(t, srv, cyrustest.Options{}, truth)
+		})
+	}
+	t.Logf("killed %d times", kills)
+}
+
+// TestFailingSystemCalls lets system calls fail as a full or broken disk does. The
+// program says so with its exit code, and the next run puts everything right.
+func TestFailingSystemCalls(t *testing.T) {
+	needStrace(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	for _, f := range []struct{ call, errno string }{
+		{"write", "ENOSPC"}, {"write", "EIO"}, {"pwrite64", "EIO"}, {"openat", "EMFILE"}, {"openat", "ENOSPC"}, {"pread64", "EIO"},
+		{"renameat", "ENOSPC"}, {"mkdirat", "EDQUOT"}, {"fchown", "EPERM"}, {"utimensat", "EIO"},
+		{"syncfs", "EIO"}, {"fdatasync", "EIO"}, {"getdents64", "EIO"}, {"unlinkat", "EROFS"},
+	} {
+		t.Run(f.call+"-"+f.errno, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+			truth, err := samplehost.Write(root, samplehost.Options{Seed: rnd.Uint64(), Users: 1, Messages: 20, Plain: true, Location: newYork(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			args := flagsFor(srv, root, state)
+			failed := 0
+			for n, tries := 1, 0; tries < 5 || everyFault && tries < 200; n, tries = nextFault(n, rnd), tries+1 {
+				code, stderr := runWithFault(t, "error="+f.errno, f.call, n, append([]string{"migrate", "--quiet"}, args...)...)
+				if code != 0 {
+					failed++
+				}
+				if code == -1 || strings.Contains(stderr, "panic") || strings.Contains(stderr, "fatal error:") {
+					t.Fatalf("call %d: exit code %d\n%s", n, code, stderr)
+				}
+				if code == 0 {
+					// Nothing failed, or it did no harm: then it is all there.
+					if v := runJSON(t, append([]string{"verify", "--level", "content"}, args...)...); v.code != 0 {
+						t.Fatalf("call %d failed, the run says it is well, verify does not: exit code %d\n%s", n, v.code, v.stderr)
+					}
+					break
+				}
+			}
+			t.Logf("%d runs failed", failed)
+			if last := runJSON(t, append([]string{"migrate"}, args...)...); last.code != 0 {
+				t.Fatalf("the last run: exit code %d\n%s", last.code, last.stderr)
+			}
+			if v := runJSON(t, append([]string{"verify", "--level", "content"}, args...)...); v.code != 0 {
+				t.Errorf("verify: exit code %d\n%s", v.code, v.stderr)
+			}
+			compareWithTruth(t, srv, cyrustest.Options{}, truth)
+		})
+	}
+}

@@ -1,0 +1,98 @@
+package migrate
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cyrusspool"
+)
+
+// subscribe gives a user his subscriptions. path is where Cyrus keeps them, known when
+// his INBOX has just been entered; else it is what an earlier run recorded. Subscriptions
+// that Cyrus has already and that are not those of an earlier run stay: the user made
+// them there.
+func (e *Engine) subscribe(u *plan.User, path string) error {
+	subs := cyrusspool.Subscriptions{Form: e.Cyrus.Fresh.SubscriptionForm, Owner: u.ID, Names: u.Subscriptions}
+	wanted, err := subscriptionList(u)
+	if err != nil {
+		return err
+	}
+	rec, known := e.Ledger.Subscriptions(u.Name)
+	if known {
+		path = filepath.Join(e.Cyrus.ConfigDir, rec.Path)
+	}
+	var sum string
+	switch {
+	case known && rec.Names == wanted, path == "":
+		return nil
+	case known && e.Running:
+		e.keepSubscriptions(u, report.Attention, "the subscriptions changed since an earlier run; stop Cyrus and run again to bring the changes")
+		return nil
+	case len(u.Subscriptions) == 0 && rec.SHA1 == "": // none yet: no file
+	default:
+		if sum, err = e.writeSubscriptions(&subs, path, rec.SHA1); err != nil {
+			if !errors.Is(err, fs.ErrExist) && !errors.Is(err, cyrusspool.ErrSubscriptionsChanged) {
+				return err
+			}
+			if known {
+				e.keepSubscriptions(u, report.Attention, "the subscriptions changed on the UW host and in Cyrus since an earlier run; those in Cyrus are kept")
+			} else {
+				e.keepSubscriptions(u, report.Note, "Cyrus has subscriptions of this user already; they are kept as they are")
+			}
+			return nil
+		}
+	}
+	rel, err := filepath.Rel(e.Cyrus.ConfigDir, path)
+	if err != nil {
+		return fmt.Errorf("subscriptions of %s: %w", report.Quote(u.Name), err)
+	}
+	return e.Ledger.SetSubscriptions(ledger.Subscriptions{User: ledger.RawName(u.Name), Path: rel, Names: wanted, SHA1: sum})
+}
+
+// writeSubscriptions writes the file at path, in place of one whose SHA-1 is old ("":
+// there is none), or of an equal one that a run which was cut off has written.
+func (e *Engine) writeSubscriptions(subs *cyrusspool.Subscriptions, path, old string) (sum string, err error) {
+	var new [20]byte
+	if old == "" {
+		new, err = subs.WriteFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner)
+		if !errors.Is(err, fs.ErrExist) {
+			return hex.EncodeToString(new[:]), err
+		}
+		if new, err = subs.SHA1(); err != nil {
+			return "", err
+		}
+		old = hex.EncodeToString(new[:])
+	}
+	var replaced [20]byte
+	if n, err := hex.Decode(replaced[:], []byte(old)); err != nil || n != len(replaced) {
+		return "", fmt.Errorf("ledger: SHA-1 of %s: %q", report.Quote(path), old)
+	}
+	new, err = subs.ReplaceFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner, replaced)
+	return hex.EncodeToString(new[:]), err
+}
+
+// subscriptionList identifies what a user is subscribed to.
+func subscriptionList(u *plan.User) (string, error) {
+	// The form of one release stands for all: what counts is whether it changed.
+	list := cyrusspool.Subscriptions{Form: cyrusspool.SubscriptionDBNames, Owner: u.ID, Names: u.Subscriptions}
+	sum, err := list.SHA1()
+	return hex.EncodeToString(sum[:]), err
+}
+
+func (e *Engine) keepSubscriptions(u *plan.User, severity report.Severity, text string) {
+	e.Report.Problem(report.Problem{Severity: severity, User: u.Name, Offset: -1, Kind: "subscriptions-kept", Text: text})
+}
+
+// resubscribe brings changed subscriptions of a user of whom nothing else is to do.
+func (e *Engine) resubscribe(u *plan.User) error {
+	if _, known := e.Ledger.Subscriptions(u.Name); !known {
+		return nil
+	}
+	return e.subscribe(u, "")
+}
