@@ -22,6 +22,7 @@ func (p *program) exportCommand() *cli.Command {
 			stringFlag("owner", "", "owner `UID[:GID]` of what is written (default: who runs this)"),
 			stringFlag("imapd-conf", "/etc/imapd.conf", "Cyrus's configuration `FILE`"),
 			stringFlag("cyrus-bin", "", "`DIR` of Cyrus's programs (default: found by itself)"),
+			stringFlag("partition", "", "`NAME` of any Cyrus partition, where Cyrus has no default"),
 			stringFlag("source-timezone", "", "`ZONE` of the UW host, as in Europe/Vienna, for the dates in the file (default: this machine's)"),
 		}, outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
@@ -56,7 +57,7 @@ func (p *program) exportCommand() *cli.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, closeLog()) }()
-			if x.Cyrus, err = openCyrus(c); err != nil {
+			if x.Cyrus, err = openCyrus(c, nil); err != nil {
 				return err
 			}
 			if user != "" {

@@ -17,10 +17,15 @@ func (p *program) undoCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "undo",
 		Usage: "remove from Cyrus exactly what migrate made, if nothing touched it since",
-		Flags: append(append(cyrusFlags(),
+		Flags: append([]cli.Flag{
+			stringFlag("imapd-conf", "/etc/imapd.conf", "Cyrus's configuration `FILE`"),
+			stringFlag("cyrus-bin", "", "`DIR` of Cyrus's programs (default: found by itself)"),
+			stringFlag("partition", "", "`NAME` of any Cyrus partition, where Cyrus has no default"),
+			stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done"),
 			&cli.StringSliceFlag{Name: "user", Usage: "this `NAME` on the UW host (may be repeated)", EnvVars: env("user")},
 			&cli.BoolFlag{Name: "all", Usage: "all users in the ledger"}, // no environment variable: it must be said
-			boolFlag(flagDryRun, "change nothing: show what would be removed, and what stands in the way")), outputFlags()...),
+			boolFlag(flagDryRun, "change nothing: show what would be removed, and what stands in the way"),
+		}, outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			users := c.StringSlice("user")
 			switch {
@@ -34,7 +39,7 @@ func (p *program) undoCommand() *cli.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, closeLog()) }()
-			cyrus, err := openCyrus(c)
+			cyrus, err := openCyrus(c, nil)
 			if err != nil {
 				return err
 			}

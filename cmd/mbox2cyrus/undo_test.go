@@ -36,7 +36,11 @@ func cyrusTree(t *testing.T, srv *cyrustest.Server) map[string]string {
 		key, _, _ := strings.Cut(line, "\t")
 		tree["key "+fmt.Sprintf("%q", key)] = "" // its value has the time of its last change
 	}
-	for _, root := range []string{srv.Spool, srv.ConfigDir} {
+	roots := []string{srv.Spool, srv.ConfigDir}
+	if srv.Meta != "" {
+		roots = append(roots, srv.Meta)
+	}
+	for _, root := range roots {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil {
 				return err
@@ -105,7 +109,10 @@ var layouts = []struct {
 	{"by-name", cyrustest.Options{LegacyDirs: true}, false},
 	{"by-name-hashed", cyrustest.Options{LegacyDirs: true, HashIMAPSpool: true}, true},
 	{"by-name-dot", cyrustest.Options{LegacyDirs: true, DotSeparator: true, NoAltNamespace: true}, false},
-	{"by-name-full-hash", cyrustest.Options{LegacyDirs: true, HashIMAPSpool: true, Extra: []string{"fulldirhash: 1"}}, false},
+	{"by-name-full-hash", cyrustest.Options{LegacyDirs: true, HashIMAPSpool: true, FullDirHash: true}, false},
+	{"meta", cyrustest.Options{MetaFiles: "header index cache"}, true},
+	{"meta-by-name", cyrustest.Options{LegacyDirs: true, MetaFiles: "index"}, false},
+	{"umask", cyrustest.Options{Extra: []string{"umask: 027"}}, false},
 	{"conversations", cyrustest.Options{Extra: []string{"conversations: yes", "reverseacls: yes"}}, false},
 	{"by-name-conversations", cyrustest.Options{LegacyDirs: true, Extra: []string{"conversations: yes"}}, false},
 }

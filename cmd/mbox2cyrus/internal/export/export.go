@@ -198,7 +198,7 @@ func (x *Exporter) layOut(id string, entries []reconstruct.Entry) (places []plac
 // isEmpty reports whether a mailbox never had a message. If that cannot be told it
 // is not, and the attempt to export it will say why.
 func (x *Exporter) isEmpty(e reconstruct.Entry) bool {
-	s, err := openSource(x.Cyrus.PartitionDir(e.Partition), x.Cyrus.Dir(e))
+	s, err := openSource(x.Cyrus.Place(e.Partition, x.Cyrus.Dir(e)))
 	if err != nil {
 		return false
 	}
@@ -268,10 +268,8 @@ func readSubscriptions(configDir, file, id string) (subs *cyrusspool.Subscriptio
 	if err != nil {
 		return nil, err
 	}
-	s := &source{dir: d}
-	defer func() { err = errors.Join(err, s.close()) }()
-	f, err := s.open(filepath.Base(rel))
-	if err != nil {
+	f, err := openAt(d, filepath.Base(rel))
+	if err := errors.Join(err, d.Close()); err != nil {
 		return nil, err
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, maxSubscriptionFile))

@@ -64,11 +64,10 @@ func (x *Exporter) write(ctx context.Context, e reconstruct.Entry, f *os.File) (
 }
 
 func (x *Exporter) writeOnce(ctx context.Context, e reconstruct.Entry, f *os.File) (res *result, err error) {
-	partition := x.Cyrus.PartitionDir(e.Partition)
-	if partition == "" {
+	if !x.Cyrus.HasPartition(e.Partition) {
 		return nil, fmt.Errorf("its partition %q is not configured", e.Partition)
 	}
-	s, err := openSource(partition, x.Cyrus.Dir(e))
+	s, err := openSource(x.Cyrus.Place(e.Partition, x.Cyrus.Dir(e)))
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +160,7 @@ func (m *mailbox) survey() error {
 
 // message copies one message file, which must be what the index says.
 func (m *mailbox) message(w *writer, rec *cyrusspool.Record) (change, error) {
-	f, err := m.s.open(strconv.FormatUint(uint64(rec.UID), 10) + ".")
+	f, err := m.s.open(m.s.place.Roots.Data, strconv.FormatUint(uint64(rec.UID), 10)+".")
 	if err != nil {
 		return 0, err
 	}

@@ -24,19 +24,23 @@ const maxHeaderFile = 4 << 20
 
 // source is a Cyrus mailbox that is read.
 type source struct {
-	dir    *os.File
+	place  cyrusspool.Place
+	dirs   map[string]*os.File // by root
 	index  *os.File
 	id     ledger.FileID // of the index when it was opened
 	header *cyrusspool.Header
 	sum    [sha256.Size]byte // of cyrus.header
 }
 
-func openSource(partition, dir string) (s *source, err error) {
-	s = &source{}
-	if s.dir, err = cyrusspool.OpenDir(partition, dir); err != nil {
-		return nil, err
+func openSource(place cyrusspool.Place) (s *source, err error) {
+	s = &source{place: place, dirs: map[string]*os.File{}}
+	for _, root := range place.Roots.All() {
+		if s.dirs[root], err = cyrusspool.OpenDir(root, place.Dir); err != nil {
+			delete(s.dirs, root)
+			return nil, errors.Join(err, s.close())
+		}
 	}
-	if s.index, err = s.open("cyrus.index"); err == nil {
+	if s.index, err = s.open(place.Roots.Index, "cyrus.index"); err == nil {
 		if s.id, err = ledger.Stat(s.index); err == nil {
 			s.header, s.sum, err = s.readHeader()
 		}
@@ -47,17 +51,20 @@ func openSource(partition, dir string) (s *source, err error) {
 	return s, nil
 }
 
-// open opens a file of the mailbox for reading, never through a link.
-func (s *source) open(name string) (*os.File, error) {
-	fd, err := unix.Openat(int(s.dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+// open opens a file of the mailbox below one of its roots.
+func (s *source) open(root, name string) (*os.File, error) { return openAt(s.dirs[root], name) }
+
+// openAt opens a file for reading, never through a link.
+func openAt(d *os.File, name string) (*os.File, error) {
+	fd, err := unix.Openat(int(d.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: filepath.Join(s.dir.Name(), name), Err: err}
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join(d.Name(), name), Err: err}
 	}
-	return os.NewFile(uintptr(fd), filepath.Join(s.dir.Name(), name)), nil
+	return os.NewFile(uintptr(fd), filepath.Join(d.Name(), name)), nil
 }
 
 func (s *source) readHeader() (h *cyrusspool.Header, sum [sha256.Size]byte, err error) {
-	f, err := s.open("cyrus.header")
+	f, err := s.open(s.place.Roots.Header, "cyrus.header")
 	if err != nil {
 		return nil, sum, err
 	}
@@ -73,7 +80,7 @@ func (s *source) readHeader() (h *cyrusspool.Header, sum [sha256.Size]byte, err 
 // files were, that were opened. Cyrus writes into the index, or renames a new one
 // over it, whatever it changes.
 func (s *source) unchanged() error {
-	f, err := s.open("cyrus.index")
+	f, err := s.open(s.place.Roots.Index, "cyrus.index")
 	if err != nil {
 		return errors.Join(errChanged, err)
 	}
@@ -102,10 +109,11 @@ func (s *source) records() (*records, error) {
 
 func (s *source) close() error {
 	var errs []error
-	for _, f := range []*os.File{s.dir, s.index} {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
+	for _, d := range s.dirs {
+		errs = append(errs, d.Close())
+	}
+	if s.index != nil {
+		errs = append(errs, s.index.Close())
 	}
 	return errors.Join(errs...)
 }

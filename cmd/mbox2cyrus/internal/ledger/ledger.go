@@ -153,7 +153,7 @@ type Mailbox struct {
 	Previous   string           `json:"previous,omitempty"`        // manifest of the pass before, until this one is verified
 
 	// What undo must know of the time before.
-	MadeDirs  []string    `json:"made_dirs,omitempty"`  // below the partition: those above Dir that were not there
+	MadeDirs  []MadeDir   `json:"made_dirs,omitempty"`  // those above Dir that were not there
 	Original  *Original   `json:"original,omitempty"`   // of an adopted mailbox
 	UserFiles []UserFiles `json:"user_files,omitempty"` // of an INBOX: what its user had besides mailboxes; the first has the subscriptions
 }
@@ -200,7 +200,7 @@ type Ledger struct {
 	f     *os.File // nil: read only
 	boxes map[string]Mailbox
 	order []string
-	made  map[string]map[string]bool // partition -> directories that this program made, once
+	made  map[MadeDir]bool // directories that this program made, once
 	subs  map[RawName]Subscriptions
 }
 
@@ -281,7 +281,7 @@ func Read(dir string) (*Ledger, error) {
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
 	l.boxes, l.subs = map[string]Mailbox{}, map[RawName]Subscriptions{}
-	l.made = map[string]map[string]bool{}
+	l.made = map[MadeDir]bool{}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -324,11 +324,11 @@ func (l *Ledger) read(path string) (good int64, err error) {
 
 func (l *Ledger) put(m Mailbox) {
 	for _, dir := range m.MadeDirs {
-		l.putDir(m.Partition, dir)
+		l.made[dir] = true
 	}
 	for _, u := range m.UserFiles {
 		for _, dir := range u.MadeDirs {
-			l.putDir("", dir)
+			l.made[dir] = true
 		}
 	}
 	_, known := l.boxes[m.Name]
@@ -343,24 +343,14 @@ func (l *Ledger) put(m Mailbox) {
 	l.boxes[m.Name] = m
 }
 
-func (l *Ledger) putDir(partition, dir string) {
-	if l.made[partition] == nil {
-		l.made[partition] = map[string]bool{}
-	}
-	l.made[partition][dir] = true
-}
-
-// MadeDirs returns the directories above mailboxes that were not there before
-// this program, mailboxes that were undone included, the deepest first. They
-// are below the partition; with "", below Cyrus's configdirectory.
-func (l *Ledger) MadeDirs(partition string) []string {
+// MadeDirs returns the directories above mailboxes, and of users, that were not there
+// before this program, mailboxes that were undone included, the deepest first.
+func (l *Ledger) MadeDirs() []MadeDir {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	dirs := slices.Collect(maps.Keys(l.made[partition]))
-	slices.SortFunc(dirs, func(a, b string) int {
-		return cmp.Or(strings.Count(b, "/")-strings.Count(a, "/"), strings.Compare(a, b))
+	return slices.SortedFunc(maps.Keys(l.made), func(a, b MadeDir) int {
+		return cmp.Or(strings.Count(b.Dir, "/")-strings.Count(a.Dir, "/"), strings.Compare(a.Dir, b.Dir), strings.Compare(a.Root, b.Root))
 	})
-	return dirs
 }
 
 // Mailbox returns what is known of a mailbox by Cyrus's internal name.

@@ -27,26 +27,35 @@ type Original struct {
 type UserFiles struct {
 	Dir      string     `json:"dir"`                 // below Cyrus's configdirectory
 	Prefix   string     `json:"prefix,omitempty"`    // of the files there that are his; "": all
-	MadeDirs []string   `json:"made_dirs,omitempty"` // Dir and those above it, as far as they were not there
+	MadeDirs []MadeDir  `json:"made_dirs,omitempty"` // Dir and those above it, as far as they were not there
 	Files    []KeptFile `json:"files,omitempty"`     // as they were
+}
+
+// MadeDir is a directory that was not there before this program.
+type MadeDir struct {
+	Root string `json:"root"` // of a partition, or Cyrus's configdirectory
+	Dir  string `json:"dir"`  // below it
 }
 
 // KeptFile is a file of which a copy is kept below originals/.
 type KeptFile struct {
+	Root   string `json:"root"` // that its directory is below
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"` // hexadecimal
+	Copy   string `json:"copy"`   // name of the copy
 }
 
-// Keep copies a file of the mailbox with a unique id into the state directory.
-// The copy is on the disk when Keep returns. name must be a plain file name.
-func (l *Ledger) Keep(id, name string, r io.Reader) (k KeptFile, err error) {
+// Keep copies a file of the mailbox with a unique id into the state directory, and
+// returns its SHA-256 in hexadecimal. The copy is on the disk when Keep returns. name
+// must be a plain file name.
+func (l *Ledger) Keep(id, name string, r io.Reader) (digest string, err error) {
 	dir := filepath.Join(l.dir, originalDir, id)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return k, fmt.Errorf("keeping %s: %w", name, err)
+		return "", fmt.Errorf("keeping %s: %w", name, err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return k, fmt.Errorf("keeping %s: %w", name, err)
+		return "", fmt.Errorf("keeping %s: %w", name, err)
 	}
 	sum := sha256.New()
 	_, err = io.Copy(io.MultiWriter(f, sum), r)
@@ -54,14 +63,14 @@ func (l *Ledger) Keep(id, name string, r io.Reader) (k KeptFile, err error) {
 		err = f.Sync()
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
-		return k, fmt.Errorf("keeping %s: %w", name, err)
+		return "", fmt.Errorf("keeping %s: %w", name, err)
 	}
 	for _, dir := range []string{dir, filepath.Dir(dir), l.dir} {
 		if err := syncDir(dir); err != nil {
-			return k, err
+			return "", err
 		}
 	}
-	return KeptFile{Name: name, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // OpenKept opens the copy that Keep made.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -24,7 +23,7 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 	if m.folder == nil {
 		return false, nil
 	}
-	raw, err := os.ReadFile(filepath.Join(e.dir(m), "cyrus.header"))
+	raw, err := os.ReadFile(e.place(m).HeaderFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -44,7 +43,7 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 		}
 	}()
 	if m.rec.NewUIDVald {
-		head, err := readHead(filepath.Join(e.dir(m), "cyrus.index"))
+		head, err := readHead(e.place(m).IndexFile())
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", m.rec.Name, err)
 		}
@@ -54,7 +53,7 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 		}
 		m.rec.UIDValid = h.UIDValidity
 	}
-	res, err := verify.Index(e.Ledger, m.rec, e.dir(m))
+	res, err := verify.Index(e.Ledger, m.rec, e.place(m))
 	if err != nil || len(res.Problems) > 0 || m.rec.Messages == 0 && m.rec.NewUIDVald {
 		return false, err
 	}

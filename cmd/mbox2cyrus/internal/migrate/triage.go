@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -79,7 +78,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 	}
 	switch {
 	case !known && !inCyrus:
-		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID())
+		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID(), u.Partition)
 		m.rec = e.newRecord(u, m)
 		m.todo = fill
 		return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
@@ -88,7 +87,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.rec = e.newRecord(u, m)
 		m.rec.Adopted = true
 		m.todo = fill
-		err := e.mayAdopt(entry)
+		err := e.mayAdopt(u, entry)
 		if err == nil {
 			return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 		}
@@ -113,8 +112,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 	if inCyrus {
 		m.entry = entry
 	} else {
-		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID)
-		m.entry.Partition = rec.Partition
+		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
 	}
 	same := folder == nil && rec.SourceID == nil || folder != nil && rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(folder.File))
 	switch {
@@ -186,7 +184,7 @@ func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.I
 		return false, h, nil
 	}
 	defer manifest.Close() // read only: nothing can be lost
-	f, err := os.OpenFile(filepath.Join(e.dir(m), "cyrus.index"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(e.place(m).IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, h, nil
 	}
@@ -255,9 +253,9 @@ func (e *Engine) newRecord(u *plan.User, m *mailbox) ledger.Mailbox {
 
 // mayAdopt allows an existing mailbox to be filled only if it never held a
 // message: an administrator often makes the accounts beforehand.
-func (e *Engine) mayAdopt(entry reconstruct.Entry) error {
-	if entry.Partition != e.Cyrus.Partition {
-		return fmt.Errorf("%s is in Cyrus already, on partition %s; nothing of this user was touched", report.Quote(entry.Name), entry.Partition)
+func (e *Engine) mayAdopt(u *plan.User, entry reconstruct.Entry) error {
+	if u.PartitionChosen && entry.Partition != u.Partition {
+		return fmt.Errorf("%s is in Cyrus already, on partition %s and not on %s; nothing of this user was touched", report.Quote(entry.Name), entry.Partition, u.Partition)
 	}
 	if err := e.mustBeEmpty(entry); err != nil {
 		return err
@@ -274,7 +272,7 @@ func (e *Engine) mayAppend(m *mailbox) error {
 	if e.Running {
 		return fmt.Errorf("%s is in Cyrus already, which is running: stop Cyrus, so that messages can be appended", report.Quote(m.rec.Name))
 	}
-	raw, err := readHead(filepath.Join(e.dir(m), "cyrus.index"))
+	raw, err := readHead(e.place(m).IndexFile())
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
@@ -293,11 +291,10 @@ func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {
 	refuse := func(err error) error {
 		return fmt.Errorf("%s is in Cyrus already, and this program did not make it: %w; nothing of this user was touched", report.Quote(entry.Name), err)
 	}
-	partition := e.Cyrus.PartitionDir(entry.Partition)
-	if partition == "" {
+	if !e.Cyrus.HasPartition(entry.Partition) {
 		return refuse(fmt.Errorf("its partition %q is not configured", entry.Partition))
 	}
-	raw, err := readHead(filepath.Join(partition, e.Cyrus.Dir(entry), "cyrus.index"))
+	raw, err := readHead(e.Cyrus.Place(entry.Partition, e.Cyrus.Dir(entry)).IndexFile())
 	if err != nil {
 		return refuse(err)
 	}
@@ -313,7 +310,7 @@ func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {
 
 // indexUntouched reports whether cyrus.index is the very file that was verified.
 func (e *Engine) indexUntouched(m *mailbox) (bool, error) {
-	f, err := os.OpenFile(e.dir(m)+"/cyrus.index", os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(e.place(m).IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

@@ -42,7 +42,7 @@ func (f Fresh) byName(mbtype string) bool {
 var probed = []string{
 	"unixhierarchysep", "altnamespace", "virtdomains", "defaultdomain", "username_tolower",
 	"hashimapspool", "fulldirhash", "mailbox_legacy_dirs", "umask", "defaultacl", "implicit_owner_rights",
-	"mailbox_initial_flags", "mailbox_default_options", "cyrus_user", "cyrus_group", "admins",
+	"mailbox_initial_flags", "mailbox_default_options", "metapartition_files", "cyrus_user", "cyrus_group", "admins",
 	"mboxlist_db", "annotation_db", "quota_db", "seenstate_db", "subscription_db", "mboxkey_db",
 	"conversations", "delete_mode", "expunge_mode", "improved_mboxlist_sort",
 }
@@ -56,7 +56,7 @@ func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspo
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	probeConf, err := writeProbe(scratch, conf, owner)
+	probeConf, err := c.writeProbe(scratch, conf, owner)
 	if err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
@@ -80,18 +80,27 @@ func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspo
 	c.Fresh.ListForm = form
 	for _, e := range list {
 		if e.Name == string(name) {
-			return c.readProbe(filepath.Join(scratch, "spool"), e)
+			return c.readProbe(probeConf, e)
 		}
 	}
 	return fmt.Errorf("probing Cyrus: it made no mailbox %s when asked to (%d others)", name, len(list))
 }
 
 // writeProbe makes the scratch directory of a Cyrus that has its own
-// configdirectory and partition and otherwise the settings of conf.
-func writeProbe(scratch string, conf *cyrusspool.Conf, owner cyrusspool.Owner) (confPath string, err error) {
+// configdirectory and partition and otherwise the settings of conf. What the chosen
+// partition has elsewhere is elsewhere there too.
+func (c *Cyrus) writeProbe(scratch string, conf *cyrusspool.Conf, owner cyrusspool.Owner) (confPath string, err error) {
 	var text strings.Builder
 	fmt.Fprintf(&text, "configdirectory: %s/conf\npartition-default: %s/spool\ndefaultpartition: default\n", scratch, scratch)
 	fmt.Fprintf(&text, "proc_path: %s/conf/proc\nmboxname_lockpath: %s/conf/lock\nsievedir: %s/conf/sieve\n", scratch, scratch, scratch)
+	dirs := []string{"spool", "conf", "conf/db", "conf/socket", "conf/proc", "conf/lock", "conf/log", "conf/msg", "conf/user", "conf/quota"}
+	for _, key := range []string{"metapartition-", "metadir-header-", "metadir-index-", "metadir-cache-"} {
+		if _, ok := conf.Get(key + c.Partition); ok {
+			dir := strings.TrimSuffix(key, "-")
+			dirs = append(dirs, dir)
+			fmt.Fprintf(&text, "%sdefault: %s/%s\n", key, scratch, dir)
+		}
+	}
 	for _, key := range probed {
 		if value, ok := conf.Get(key); ok {
 			fmt.Fprintf(&text, "%s: %s\n", key, value)
@@ -105,7 +114,7 @@ func writeProbe(scratch string, conf *cyrusspool.Conf, owner cyrusspool.Owner) (
 	if err := os.WriteFile(confPath, []byte(text.String()), 0o644); err != nil {
 		return "", err
 	}
-	for _, dir := range []string{"spool", "conf", "conf/db", "conf/socket", "conf/proc", "conf/lock", "conf/log", "conf/msg", "conf/user", "conf/quota"} {
+	for _, dir := range dirs {
 		dir = filepath.Join(scratch, dir)
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return "", err
@@ -143,14 +152,18 @@ func (c *Cyrus) takeSettings(settings map[string]string) error {
 	return nil
 }
 
-// readProbe reads the files of the probe mailbox.
-func (c *Cyrus) readProbe(spool string, e reconstruct.Entry) error {
-	dir := filepath.Join(spool, c.Dir(e))
-	header, err := readHeader(dir)
+// readProbe reads the files of the probe mailbox where they must be.
+func (c *Cyrus) readProbe(confPath string, e reconstruct.Entry) error {
+	conf, err := cyrusspool.ParseConf(confPath)
+	if err != nil {
+		return fmt.Errorf("probing Cyrus: %w", err)
+	}
+	place := conf.Roots()["default"].At(c.Dir(e))
+	header, err := readHeader(place.HeaderFile())
 	if err != nil {
 		return fmt.Errorf("probing Cyrus: its new mailbox is not where expected: %w", err)
 	}
-	raw, err := os.ReadFile(filepath.Join(dir, "cyrus.index"))
+	raw, err := os.ReadFile(place.IndexFile())
 	if err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
@@ -174,10 +187,10 @@ func (c *Cyrus) readProbe(spool string, e reconstruct.Entry) error {
 		return fmt.Errorf("probing Cyrus: the owner has no rights in the mailbox that it made")
 	}
 	var file, folder unix.Stat_t
-	if err := unix.Stat(filepath.Join(dir, "cyrus.index"), &file); err != nil {
+	if err := unix.Stat(place.IndexFile(), &file); err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
-	if err := unix.Stat(dir, &folder); err != nil {
+	if err := unix.Stat(place.Messages(), &folder); err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
 	c.Fresh.Owner = cyrusspool.Owner{

@@ -9,20 +9,16 @@ import (
 	"mbox2cyrus/reconstruct"
 )
 
-// database asks Cyrus where its mailboxes.db is.
-func (c *Cyrus) database(ctx context.Context) (db reconstruct.Database, err error) {
-	settings, err := c.Programs.Settings(ctx)
-	if err != nil {
-		return db, err
-	}
-	db = reconstruct.Database{Path: settings["mboxlist_db_path"], Type: settings["mboxlist_db"]}
+// database tells where Cyrus's mailboxes.db is.
+func (c *Cyrus) database() (db reconstruct.Database, err error) {
+	db = reconstruct.Database{Path: c.settings["mboxlist_db_path"], Type: c.settings["mboxlist_db"]}
 	if db.Path == "" {
 		db.Path = filepath.Join(c.ConfigDir, "mailboxes.db")
 	}
 	if db.Type == "" {
 		return db, fmt.Errorf("%w: Cyrus does not say its setting of mboxlist_db", ErrConfig)
 	}
-	switch settings["improved_mboxlist_sort"] {
+	switch c.settings["improved_mboxlist_sort"] {
 	case "yes", "on", "1", "t", "true":
 		db.Sorted = true
 	}
@@ -31,7 +27,7 @@ func (c *Cyrus) database(ctx context.Context) (db reconstruct.Database, err erro
 
 // Remove makes Cyrus forget mailboxes; their files stay. Cyrus must not run.
 func (c *Cyrus) Remove(ctx context.Context, entries []reconstruct.Entry) error {
-	db, err := c.database(ctx)
+	db, err := c.database()
 	if err != nil {
 		return err
 	}
@@ -40,7 +36,7 @@ func (c *Cyrus) Remove(ctx context.Context, entries []reconstruct.Entry) error {
 
 // Records returns what mailboxes.db has of a mailbox, for PutBack.
 func (c *Cyrus) Records(ctx context.Context, e reconstruct.Entry) ([]reconstruct.Record, error) {
-	db, err := c.database(ctx)
+	db, err := c.database()
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +45,7 @@ func (c *Cyrus) Records(ctx context.Context, e reconstruct.Entry) ([]reconstruct
 
 // PutBack gives mailboxes.db records that it had before. Cyrus must not run.
 func (c *Cyrus) PutBack(ctx context.Context, records []reconstruct.Record) error {
-	db, err := c.database(ctx)
+	db, err := c.database()
 	if err != nil {
 		return err
 	}
@@ -78,7 +74,7 @@ type UserDir struct{ Dir, Prefix string }
 // Cyrus has.
 func (c *Cyrus) SubscriptionFile(ctx context.Context, userid string) (string, error) {
 	inbox := cyrusspool.InboxName(userid)
-	external := inbox.External(c.Rules.Separator())
+	external := c.operand(inbox)
 	paths, err := c.Programs.Paths(ctx, []string{external})
 	if err != nil {
 		return "", err

@@ -98,17 +98,27 @@ func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 		c.found(rec, "is no longer in Cyrus: somebody removed or renamed it")
 		return nil
 	}
-	partition := c.u.Cyrus.PartitionDir(rec.Partition)
-	if partition == "" {
+	if !c.u.Cyrus.HasPartition(rec.Partition) {
 		return fmt.Errorf("its partition %q is not configured", rec.Partition)
 	}
-	if _, err := os.Stat(partition); err != nil { // not mounted, say
-		return err
+	place := c.u.Cyrus.Place(rec.Partition, rec.Dir)
+	for _, root := range place.Roots.All() {
+		if _, err := os.Stat(root); err != nil { // not mounted, say
+			return err
+		}
+		if err := c.directory(rec, place, root, in); err != nil {
+			return err
+		}
 	}
-	d, err := cyrusspool.OpenDir(partition, rec.Dir)
+	return nil
+}
+
+// directory looks at one of the directories that a mailbox has its files in.
+func (c *checker) directory(rec ledger.Mailbox, place cyrusspool.Place, root string, in bool) (err error) {
+	d, err := cyrusspool.OpenDir(root, rec.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		if rec.State == ledger.Verified {
-			c.found(rec, "its directory is gone")
+			c.found(rec, "its directory below %s is gone", root)
 		}
 		return nil
 	}
@@ -116,14 +126,16 @@ func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	if err := c.index(rec, d, in); err != nil {
-		return err
+	if root == place.Roots.Index {
+		if err := c.index(rec, place, d, in); err != nil {
+			return err
+		}
 	}
-	return c.files(rec, d)
+	return c.files(rec, d, root == place.Roots.Data)
 }
 
 // index finds out whether cyrus.index is the one that this program left.
-func (c *checker) index(rec ledger.Mailbox, d *os.File, in bool) error {
+func (c *checker) index(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, in bool) error {
 	id, err := identityAt(d, "cyrus.index")
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
@@ -134,7 +146,7 @@ func (c *checker) index(rec ledger.Mailbox, d *os.File, in bool) error {
 		if err != nil {
 			return err
 		}
-		if original, ok := keptSum(rec.Original.Files, "cyrus.index"); ok && sum == original {
+		if original, ok := keptSum(rec.Original.Files, place.Roots.Index, "cyrus.index"); ok && sum == original {
 			return nil // not filled yet, or put back already
 		}
 	}
@@ -151,7 +163,7 @@ func (c *checker) index(rec ledger.Mailbox, d *os.File, in bool) error {
 	case rec.IndexID != nil:
 		c.found(rec, "Cyrus changed it since it was migrated (mail, flags or a session)")
 	case rec.State == ledger.Filled:
-		return c.contents(rec, d)
+		return c.contents(rec, place)
 	}
 	return nil
 }
@@ -159,8 +171,8 @@ func (c *checker) index(rec ledger.Mailbox, d *os.File, in bool) error {
 // contents compares the messages of a mailbox that was entered by a run that was
 // cut off before it could record the index: whether Cyrus rebuilt it is all that
 // may be open.
-func (c *checker) contents(rec ledger.Mailbox, d *os.File) error {
-	res, err := verify.Index(c.u.Ledger, rec, d.Name())
+func (c *checker) contents(rec ledger.Mailbox, place cyrusspool.Place) error {
+	res, err := verify.Index(c.u.Ledger, rec, place)
 	if err != nil {
 		return err
 	}
@@ -173,18 +185,22 @@ func (c *checker) contents(rec ledger.Mailbox, d *os.File) error {
 	return nil
 }
 
-// files compares the names in a mailbox's directory, and the sizes of messages,
-// with the manifest.
-func (c *checker) files(rec ledger.Mailbox, d *os.File) error {
-	var want *messageList
-	if rec.State == ledger.Verified || rec.State == ledger.Filled {
-		var err error
+// files compares the names in a directory of a mailbox, and the sizes of messages,
+// with the manifest. Messages are in one of the directories only.
+func (c *checker) files(rec ledger.Mailbox, d *os.File, messages bool) error {
+	want := &messageList{}
+	var err error
+	switch {
+	case !messages:
+	case rec.State == ledger.Verified, rec.State == ledger.Filled:
 		if want, err = listMessages(c.u.Ledger, rec); err != nil {
 			return err
 		}
+	default:
+		want = nil // any: the mailbox is not complete, or not any more
 	}
 	seen := 0
-	err := eachEntry(d, func(e fs.DirEntry) error {
+	err = eachEntry(d, func(e fs.DirEntry) error {
 		switch {
 		case e.IsDir():
 			if !c.isMailbox(rec, e.Name()) {
@@ -251,7 +267,7 @@ func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) 
 		if !belongs(u, e.Name()) {
 			return nil
 		}
-		if _, was := keptSum(u.Files, e.Name()); was {
+		if _, was := keptSum(u.Files, c.u.Cyrus.ConfigDir, e.Name()); was {
 			return nil
 		}
 		switch fileKind(u, e.Name()) {
@@ -301,9 +317,9 @@ func fileKind(u ledger.UserFiles, name string) userFile {
 	return other
 }
 
-func keptSum(files []ledger.KeptFile, name string) (sum string, ok bool) {
+func keptSum(files []ledger.KeptFile, root, name string) (sum string, ok bool) {
 	for _, f := range files {
-		if f.Name == name {
+		if f.Root == root && f.Name == name {
 			return f.SHA256, true
 		}
 	}

@@ -25,14 +25,26 @@ import (
 // mailbox that is adopted, its entry and files. Of an INBOX it also takes down
 // what the user has outside his mailboxes. Copies are on the disk on return.
 func Remember(ctx context.Context, c *target.Cyrus, l *ledger.Ledger, rec *ledger.Mailbox, entry reconstruct.Entry) error {
-	partition := c.PartitionDir(rec.Partition)
-	var err error
-	if rec.MadeDirs, err = missing(partition, filepath.Dir(rec.Dir)); err != nil {
-		return fmt.Errorf("%s: %w", rec.Name, err)
+	roots := c.Place(rec.Partition, rec.Dir).Roots.All()
+	for _, root := range roots {
+		made, err := missing(root, filepath.Dir(rec.Dir))
+		if err != nil {
+			return fmt.Errorf("%s: %w", rec.Name, err)
+		}
+		rec.MadeDirs = append(rec.MadeDirs, made...)
 	}
 	if rec.Adopted {
-		if rec.Original, err = original(ctx, c, l, rec, entry); err != nil {
+		records, err := c.Records(ctx, entry)
+		if err != nil {
 			return fmt.Errorf("%s: %w", rec.Name, err)
+		}
+		rec.Original = &ledger.Original{Records: records}
+		for i, root := range roots {
+			files, err := keepFiles(l, rec.UniqueID, fmt.Sprintf("mailbox%d:", i), root, rec.Dir, func(string) bool { return true })
+			if err != nil {
+				return fmt.Errorf("%s: %w", rec.Name, err)
+			}
+			rec.Original.Files = append(rec.Original.Files, files...)
 		}
 	}
 	if len(cyrusspool.Name(rec.Name).Folder()) > 0 {
@@ -49,7 +61,7 @@ func Remember(ctx context.Context, c *target.Cyrus, l *ledger.Ledger, rec *ledge
 }
 
 // missing returns dir and the directories above it, below root, that are not there.
-func missing(root, dir string) (dirs []string, err error) {
+func missing(root, dir string) (dirs []ledger.MadeDir, err error) {
 	for ; dir != "."; dir = filepath.Dir(dir) {
 		_, err := os.Lstat(filepath.Join(root, dir))
 		if err == nil {
@@ -58,19 +70,9 @@ func missing(root, dir string) (dirs []string, err error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		dirs = append(dirs, dir)
+		dirs = append(dirs, ledger.MadeDir{Root: root, Dir: dir})
 	}
 	return dirs, nil
-}
-
-func original(ctx context.Context, c *target.Cyrus, l *ledger.Ledger, rec *ledger.Mailbox, entry reconstruct.Entry) (*ledger.Original, error) {
-	o := &ledger.Original{}
-	var err error
-	if o.Records, err = c.Records(ctx, entry); err != nil {
-		return nil, err
-	}
-	o.Files, err = keepFiles(l, rec.UniqueID, "", c.PartitionDir(rec.Partition), rec.Dir, func(string) bool { return true })
-	return o, err
 }
 
 func userFiles(c *target.Cyrus, l *ledger.Ledger, id string, n int, dir target.UserDir) (u ledger.UserFiles, err error) {
@@ -78,13 +80,9 @@ func userFiles(c *target.Cyrus, l *ledger.Ledger, id string, n int, dir target.U
 	if u.MadeDirs, err = missing(c.ConfigDir, u.Dir); err != nil {
 		return u, err
 	}
-	u.Files, err = keepFiles(l, id, keptUserFile(n), c.ConfigDir, u.Dir, func(name string) bool { return belongs(u, name) })
+	u.Files, err = keepFiles(l, id, fmt.Sprintf("user%d:", n), c.ConfigDir, u.Dir, func(name string) bool { return belongs(u, name) })
 	return u, err
 }
-
-// keptUserFile begins the names of the copies of files in a user's n-th directory
-// outside mailboxes.
-func keptUserFile(n int) string { return fmt.Sprintf("user%d:", n) }
 
 // belongs reports whether a file in the directory of a user's files is his. In
 // the layout by name the directory has many users' files, each "login.what".
@@ -93,7 +91,8 @@ func belongs(u ledger.UserFiles, name string) bool {
 	return ok && (u.Prefix == "" || what != "" && !strings.Contains(strings.TrimSuffix(what, ".NEW"), "."))
 }
 
-// keepFiles copies the regular files of a directory that are wanted.
+// keepFiles copies the regular files of a directory that are wanted, each under its name
+// with mark in front.
 func keepFiles(l *ledger.Ledger, id, mark, root, dir string, wanted func(string) bool) (kept []ledger.KeptFile, err error) {
 	d, err := cyrusspool.OpenDir(root, dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -111,8 +110,8 @@ func keepFiles(l *ledger.Ledger, id, mark, root, dir string, wanted func(string)
 		if err != nil {
 			return err
 		}
-		k, err := l.Keep(id, mark+e.Name(), f)
-		k.Name = e.Name()
+		k := ledger.KeptFile{Root: root, Name: e.Name(), Copy: mark + e.Name()}
+		k.SHA256, err = l.Keep(id, k.Copy, f)
 		kept = append(kept, k)
 		return errors.Join(err, f.Close())
 	})

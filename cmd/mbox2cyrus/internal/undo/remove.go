@@ -22,8 +22,8 @@ func (u *Undoer) removeFiles(one *user) error {
 		if err := u.removeMailbox(rec); err != nil {
 			return fmt.Errorf("%s: %w", rec.Name, err)
 		}
-		for n, files := range rec.UserFiles {
-			if err := u.removeUserFiles(rec.UniqueID, n, files); err != nil {
+		for _, files := range rec.UserFiles {
+			if err := u.removeUserFiles(rec.UniqueID, files); err != nil {
 				return fmt.Errorf("files of the user of %s: %w", rec.Name, err)
 			}
 		}
@@ -31,42 +31,54 @@ func (u *Undoer) removeFiles(one *user) error {
 	return nil
 }
 
-func (u *Undoer) removeMailbox(rec ledger.Mailbox) (err error) {
-	partition := u.Cyrus.PartitionDir(rec.Partition)
-	d, err := cyrusspool.OpenDir(partition, rec.Dir)
+// removeMailbox goes through the directories of a mailbox, that of its messages first.
+func (u *Undoer) removeMailbox(rec ledger.Mailbox) error {
+	place := u.Cyrus.Place(rec.Partition, rec.Dir)
+	for _, root := range place.Roots.All() {
+		if err := u.removeDirectory(rec, root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *Undoer) removeDirectory(rec ledger.Mailbox, root string) error {
+	d, err := cyrusspool.OpenDir(root, rec.Dir)
 	if errors.Is(err, fs.ErrNotExist) && !rec.Adopted {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(u.empty(rec, d), d.Close()); err != nil {
+	if err := errors.Join(u.empty(rec, root, d), d.Close()); err != nil || rec.Adopted {
 		return err
 	}
-	if rec.Adopted {
-		return nil
-	}
-	removed, err := cyrusspool.RemoveDir(partition, rec.Dir)
+	removed, err := cyrusspool.RemoveDir(root, rec.Dir)
 	if err == nil && !removed {
 		err = fmt.Errorf("%s: %w", rec.Dir, unix.ENOTEMPTY)
 	}
 	return err
 }
 
-// empty takes the files out of a mailbox's directory: messages first and the index
-// last, so that what a kill leaves is a mailbox whose index can be recognised.
-func (u *Undoer) empty(rec ledger.Mailbox, d *os.File) error {
+// empty takes the files out of a directory of a mailbox: messages first and the index
+// behind header and cache, so that what a kill leaves is a mailbox whose index can be
+// recognised.
+func (u *Undoer) empty(rec ledger.Mailbox, root string, d *os.File) error {
 	var keep []ledger.KeptFile
 	if rec.Adopted {
-		keep = rec.Original.Files
-		if err := u.putBack(rec.UniqueID, "", keep, d); err != nil {
+		for _, k := range rec.Original.Files {
+			if k.Root == root {
+				keep = append(keep, k)
+			}
+		}
+		if err := u.putBack(rec.UniqueID, keep, d); err != nil {
 			return err
 		}
 	}
 	var own []string
 	err := unlinkEach(d, func(name string) bool {
 		if isMailboxFile(name) {
-			if _, was := keptSum(keep, name); !was {
+			if _, was := keptSum(keep, root, name); !was {
 				own = append(own, name)
 			}
 			return false
@@ -76,7 +88,7 @@ func (u *Undoer) empty(rec ledger.Mailbox, d *os.File) error {
 	if err != nil {
 		return err
 	}
-	slices.Sort(own) // cyrus.index behind cache and header
+	slices.Sort(own)
 	for _, name := range own {
 		if err := unlink(d, name); err != nil {
 			return err
@@ -114,11 +126,11 @@ func unlink(d *os.File, name string) error {
 
 // putBack writes kept files that are no longer as they were, each under another
 // name first.
-func (u *Undoer) putBack(id, mark string, files []ledger.KeptFile, d *os.File) error {
+func (u *Undoer) putBack(id string, files []ledger.KeptFile, d *os.File) error {
 	for _, k := range files {
 		sum, err := sumAt(d, k.Name, sha256.New())
 		if err == nil && sum != k.SHA256 {
-			err = u.putBackOne(id, mark+k.Name, k, d)
+			err = u.putBackOne(id, k, d)
 		}
 		if err != nil {
 			return fmt.Errorf("putting back %s: %w", k.Name, err)
@@ -127,8 +139,8 @@ func (u *Undoer) putBack(id, mark string, files []ledger.KeptFile, d *os.File) e
 	return nil
 }
 
-func (u *Undoer) putBackOne(id, kept string, k ledger.KeptFile, d *os.File) (err error) {
-	from, err := u.Ledger.OpenKept(id, kept)
+func (u *Undoer) putBackOne(id string, k ledger.KeptFile, d *os.File) (err error) {
+	from, err := u.Ledger.OpenKept(id, k.Copy)
 	if err != nil {
 		return err
 	}
@@ -171,7 +183,7 @@ func (u *Undoer) putBackOne(id, kept string, k ledger.KeptFile, d *os.File) (err
 
 // removeUserFiles removes what was put beside a user's mailboxes, and puts back
 // what Cyrus derived from them: check found that nothing else is there.
-func (u *Undoer) removeUserFiles(id string, n int, files ledger.UserFiles) (err error) {
+func (u *Undoer) removeUserFiles(id string, files ledger.UserFiles) (err error) {
 	d, err := cyrusspool.OpenDir(u.Cyrus.ConfigDir, files.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -186,11 +198,11 @@ func (u *Undoer) removeUserFiles(id string, n int, files ledger.UserFiles) (err 
 			back = append(back, k)
 		}
 	}
-	if err := u.putBack(id, keptUserFile(n), back, d); err != nil {
+	if err := u.putBack(id, back, d); err != nil {
 		return err
 	}
 	err = unlinkEach(d, func(name string) bool {
-		_, was := keptSum(files.Files, name)
+		_, was := keptSum(files.Files, u.Cyrus.ConfigDir, name)
 		return belongs(files, name) && !was && fileKind(files, name) != other
 	})
 	return errors.Join(err, d.Sync())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -164,11 +165,13 @@ func (u *Undoer) forgetInCyrus(ctx context.Context, users []*user) error {
 // settle removes the directories that are empty now, makes all of it durable and
 // lets the ledger forget the mailboxes.
 func (u *Undoer) settle(users []*user) error {
-	roots := map[string]string{"": u.Cyrus.ConfigDir}
+	roots := map[string]bool{u.Cyrus.ConfigDir: true}
 	var undone []ledger.Mailbox
 	for _, one := range users {
 		for _, rec := range one.boxes {
-			roots[rec.Partition] = u.Cyrus.PartitionDir(rec.Partition)
+			for _, root := range u.Cyrus.Place(rec.Partition, rec.Dir).Roots.All() {
+				roots[root] = true
+			}
 			rec.State = ledger.Undone
 			undone = append(undone, rec)
 		}
@@ -176,15 +179,15 @@ func (u *Undoer) settle(users []*user) error {
 	if len(undone) == 0 {
 		return nil
 	}
-	var dirs []string
-	for partition, root := range roots {
-		for _, dir := range u.Ledger.MadeDirs(partition) {
-			if _, err := cyrusspool.RemoveDir(root, dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
+	for _, made := range u.Ledger.MadeDirs() {
+		if !roots[made.Root] {
+			continue // of mailboxes that are not concerned
 		}
-		dirs = append(dirs, root)
+		if _, err := cyrusspool.RemoveDir(made.Root, made.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
+	dirs := slices.Sorted(maps.Keys(roots))
 	if err := cyrusspool.SyncFS(dirs...); err != nil {
 		return err
 	}
