@@ -147,8 +147,8 @@ var repairFixtures = []struct {
 		messages: []fixtureMessage{{uid: 1, flags: "r NonJunk $MDNSent"}},
 		kinds:    []Kind{KindKeywordUnknown, KindRepairKeyword}},
 	{name: "more than 30 keywords", repairs: RepairKeywords,
-		file:     from + "Subject: m1\nX-IMAPbase: 5 5" + numbered("k", 32) + "\nX-UID: 5\nX-Keywords: k1 k31\n\nb\n\n",
-		validity: 5, next: 6, keywords: strings.TrimSpace(numbered("k", 32)),
+		file:     from + "Subject: m1\nX-IMAPbase: 5 5" + namesUpTo("k", 32) + "\nX-UID: 5\nX-Keywords: k1 k31\n\nb\n\n",
+		validity: 5, next: 6, keywords: strings.TrimSpace(namesUpTo("k", 32)),
 		messages: []fixtureMessage{{uid: 5, flags: "r k1 k31"}},
 		kinds:    []Kind{KindKeywordsLost, KindKeywordUnknown, KindRepairKeyword}},
 	{name: "keywords sorted", repairs: RepairKeywords | RepairUIDs,
@@ -176,8 +176,8 @@ var repairFixtures = []struct {
 		kinds:    []Kind{KindNoFinalNewline, KindLoneCR}},
 }
 
-// numbered is a list of n names.
-func numbered(name string, n int) string {
+// namesUpTo is a list of n names.
+func namesUpTo(name string, n int) string {
 	var b strings.Builder
 	for i := range n {
 		b.WriteString(" " + name)

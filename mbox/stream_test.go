@@ -100,7 +100,7 @@ var hostileFiles = []hostileFile{
 	{"X-UID lines", stretch{head: from + "X-IMAPbase: 5 3\n", middle: "X-UID: 3\n"}, 1},
 	{"X-UID lines that rise", stretch{head: from + "X-IMAPbase: 5 3\n\n", middle: from + "X-UID: 4\nX-UID: 5\n\n"}, -1},
 	{"X-IMAPbase lines", stretch{head: from + "X-IMAPbase: 5 3\n", middle: "X-IMAPbase: 5 9 a b\nX-IMAP: 6 9 c\n"}, 1},
-	{"keywords in a list", stretch{head: from + "X-IMAPbase: 5 3 " + numbered("k", 30) + "\nX-Keywords:", middle: " z k30"}, 1},
+	{"keywords in a list", stretch{head: from + "X-IMAPbase: 5 3 " + namesUpTo("k", 30) + "\nX-Keywords:", middle: " z k30"}, 1},
 	{"X-Keywords lines", stretch{head: from + "X-IMAPbase: 5 3 a b\n", middle: "X-Keywords: a\tb x\n\tc\n"}, 1},
 	{"looking back for remote from", stretch{head: hostileBase, middle: "From a remote from remote from remote from b\n"}, 1},
 	{"one line of remote from", stretch{head: hostileBase + "From a", middle: " remote from", tail: " b\n"}, 1},

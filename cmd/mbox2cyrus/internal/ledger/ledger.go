@@ -125,6 +125,7 @@ type Mailbox struct {
 
 	Source     RawName          `json:"source,omitempty"` // path below the source root
 	SourceID   *FileID          `json:"source_id,omitempty"`
+	Rules      string           `json:"rules,omitempty"`        // flags that changed what was read of it; "": none
 	Bytes      map[string]int64 `json:"source_bytes,omitempty"` // bytes of the source by reason; they add up to its size
 	Messages   int64            `json:"messages"`
 	Size       int64            `json:"size"` // bytes of all messages in Cyrus

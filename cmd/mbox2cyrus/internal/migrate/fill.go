@@ -85,6 +85,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	m.rec.Bytes, m.rec.SourceID, m.rec.Source = res.Bytes, nil, ""
 	if m.folder != nil {
 		m.rec.SourceID, m.rec.Source = &res.ID, ledger.RawName(m.folder.File.Path)
+		m.rec.Rules = e.Source.Rules.String()
 	}
 	m.written, m.goMbox = f.written, res.GoMbox
 
