@@ -207,7 +207,7 @@ func TestRepairs(t *testing.T) {
 			if !slices.Equal(kinds, f.kinds) {
 				t.Errorf("findings %q, want %q", kinds, f.kinds)
 			}
-			checkVariants(t, f.file, unixDelimiter{}, opts)
+			checkVariants(t, f.file, unixDelimiter{}, opts, 16, 17, 30, 64, 1000)
 		})
 	}
 }
@@ -248,21 +248,21 @@ func TestRandomRepairs(t *testing.T) {
 		for range rnd.IntN(30) {
 			b.WriteString(list[rnd.IntN(len(list))])
 		}
-		checkRepaired(t, b.String(), delim, Repairs(rnd.IntN(int(endOfRepairs))), rnd.IntN(4) == 0)
+		checkRepaired(t, b.String(), delim, Repairs(rnd.IntN(int(endOfRepairs))), rnd.IntN(4) == 0, 16+rnd.IntN(50))
 		if t.Failed() {
 			t.Fatalf("mailbox %d", i)
 		}
 	}
 }
 
-func checkRepaired(t testing.TB, file string, delim delimiter, repairs Repairs, old bool) {
+func checkRepaired(t testing.TB, file string, delim delimiter, repairs Repairs, old bool, windows ...int) {
 	t.Helper()
 	opts := fuzzOptions
 	opts.Repairs = repairs
 	if old {
 		opts.UWVersion = UW2002
 	}
-	checkVariants(t, file, delim, opts)
+	checkVariants(t, file, delim, opts, windows...)
 	res := readAll([]byte(file), windowSize, opts, always)
 	if _, ok := delim.(unixDelimiter); ok {
 		checkGoMbox(t, []byte(file), res.r)
@@ -288,6 +288,6 @@ func FuzzRepairs(f *testing.F) {
 		if mmdf {
 			delim = mmdfDelimiter{}
 		}
-		checkRepaired(t, string(file), delim, Repairs(repairs)&(endOfRepairs-1), old)
+		checkRepaired(t, string(file), delim, Repairs(repairs)&(endOfRepairs-1), old, 16, 40)
 	})
 }
