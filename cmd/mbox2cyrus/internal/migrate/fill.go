@@ -103,6 +103,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	if err := f.w.Commit(f.indexHeader(), header); err != nil {
 		return err
 	}
+	e.filled.Add(f.source())
 	// Only now, so that a folder that had to be read anew is reported once.
 	m.doubts = res.Doubts
 	for _, p := range res.Problems {
@@ -113,6 +114,14 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 			Kind: "keyword-changed", Text: fmt.Sprintf("keyword %s became %s: %s", report.Quote(c.from), c.to, c.why)})
 	}
 	return nil
+}
+
+// source is the size of the folder.
+func (f *filler) source() int64 {
+	if f.rec.SourceID == nil {
+		return 0
+	}
+	return f.rec.SourceID.Size
 }
 
 // open opens the mailbox in Cyrus's partition for writing.
