@@ -55,7 +55,7 @@ type Owner struct {
 // Stopped anywhere, the same calls on the same mailbox lead to the same result. A
 // Writer is for one goroutine.
 type Writer struct {
-	dir     *os.File
+	dirs    placeDirs
 	path    string
 	version Version
 	owner   Owner
@@ -75,16 +75,21 @@ type Writer struct {
 // [Hashing.Dir] return it. The partition itself may be reached through a symbolic link;
 // anything below it that is not a directory is refused.
 func CreateMailbox(partition, dir string, v Version, o Owner) (*Writer, error) {
+	return OneRoot(partition).At(dir).Create(v, o)
+}
+
+// Create is [CreateMailbox] for a mailbox whose files may be below several roots.
+func (p Place) Create(v Version, o Owner) (*Writer, error) {
 	if !v.Known() {
-		return nil, fmt.Errorf("mailbox %s: version %d: %w", dir, v, ErrIndexVersion)
+		return nil, fmt.Errorf("mailbox %s: version %d: %w", p.Dir, v, ErrIndexVersion)
 	}
-	d, err := makeDir(partition, dir, o)
+	dirs, err := p.open(func(root, dir string) (*os.File, error) { return makeDir(root, dir, o) })
 	if err != nil {
-		return nil, fmt.Errorf("mailbox %s: %w", dir, err)
+		return nil, fmt.Errorf("mailbox %s: %w", p.Dir, err)
 	}
-	w := &Writer{dir: d, path: dir, version: v, owner: o, maxSize: MaxMessageSize, sum: sha1.New()}
+	w := &Writer{dirs: dirs, path: p.Dir, version: v, owner: o, maxSize: MaxMessageSize, sum: sha1.New()}
 	if err := w.begin(); err != nil {
-		return nil, errors.Join(fmt.Errorf("mailbox %s: %w", dir, err), d.Close())
+		return nil, errors.Join(fmt.Errorf("mailbox %s: %w", p.Dir, err), w.closeDirs())
 	}
 	return w, nil
 }
@@ -127,14 +132,14 @@ func (w *Writer) create(name string) (fd int, err error) {
 
 func (w *Writer) openat(name string, flags int) (fd int, err error) {
 	err = retry(func() (err error) {
-		fd, err = unix.Openat(int(w.dir.Fd()), name, flags, uint32(w.owner.FileMode.Perm()))
+		fd, err = unix.Openat(int(w.dirs.of(name).Fd()), name, flags, uint32(w.owner.FileMode.Perm()))
 		return err
 	})
 	return fd, err
 }
 
 func (w *Writer) unlink(name string) error {
-	return retry(func() error { return unix.Unlinkat(int(w.dir.Fd()), name, 0) })
+	return retry(func() error { return unix.Unlinkat(int(w.dirs.of(name).Fd()), name, 0) })
 }
 
 // own gives an open file its owner and mode.
@@ -224,7 +229,7 @@ func (w *Writer) fill(f *messageFile, date time.Time, m io.WriterTo) error {
 		return fmt.Errorf("time %v: %w", date, err)
 	}
 	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, mtime}
-	if err := unix.UtimesNanoAt(int(w.dir.Fd()), f.name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := unix.UtimesNanoAt(int(w.dirs.data.Fd()), f.name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return fmt.Errorf("set time: %w", err)
 	}
 	return nil
@@ -377,7 +382,7 @@ func (w *Writer) replace(name string, content []byte) error {
 }
 
 func (w *Writer) rename(name string) error {
-	dir := int(w.dir.Fd())
+	dir := int(w.dirs.of(name).Fd())
 	err := retry(func() error { return unix.Renameat(dir, name+newSuffix, dir, name) })
 	if err != nil {
 		return &fs.PathError{Op: "rename", Path: name, Err: err}
@@ -388,12 +393,12 @@ func (w *Writer) rename(name string) error {
 // removeStrays removes every message file that is not in uids: reconstruct would take
 // it for a message.
 func (w *Writer) removeStrays(uids uidRanges) error {
-	if _, err := w.dir.Seek(0, io.SeekStart); err != nil {
+	if _, err := w.dirs.data.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
 	var strays []string
 	for {
-		names, err := w.dir.Readdirnames(1000)
+		names, err := w.dirs.data.Readdirnames(1000)
 		for _, name := range names {
 			digits, ok := strings.CutSuffix(name, ".")
 			if !ok || digits == "" || strings.Trim(digits, "0123456789") != "" {
@@ -423,7 +428,7 @@ func (w *Writer) removeStrays(uids uidRanges) error {
 // dropped and the mailbox stays as it was, apart from the message files written so
 // far, which a later run replaces or removes.
 func (w *Writer) Close() error {
-	if w.dir == nil {
+	if w.dirs.data == nil {
 		return nil
 	}
 	var err error
@@ -434,12 +439,19 @@ func (w *Writer) Close() error {
 	if w.oldFile != nil {
 		err = errors.Join(err, w.oldFile.Close())
 	}
-	err = errors.Join(err, w.dir.Close())
-	w.dir = nil
-	if err != nil {
+	if err = errors.Join(err, w.closeDirs()); err != nil {
 		return fmt.Errorf("mailbox %s: close: %w", w.path, err)
 	}
 	return nil
+}
+
+func (w *Writer) closeDirs() error {
+	var err error
+	for _, d := range w.dirs.all() {
+		err = errors.Join(err, d.Close())
+	}
+	w.dirs = placeDirs{}
+	return err
 }
 
 // uidRanges is a rising list of ranges of UIDs, both ends included.

@@ -346,17 +346,34 @@ func checkMappings(t *testing.T, rules NameRules, userid string, folders []strin
 			if m.To == inbox {
 				continue
 			}
-			fine = append(fine, strings.TrimPrefix(m.To.External('/'), inbox.External('/')+"/"))
+			fine = append(fine, strings.TrimPrefix(local(m.To), local(inbox)+"/"))
 		}
 		for _, m := range rules.MapFolders(userid, fine) {
-			if m.To.External('/') != inbox.External('/')+"/"+m.From {
+			if local(m.To) != local(inbox)+"/"+m.From {
 				t.Errorf("fine name %q became %q", m.From, m.To)
 			}
 		}
 	}
 }
 
+// local is the external name without its domain.
+func local(n Name) string {
+	_, rest := n.split()
+	return Name(rest).External('/')
+}
+
 func byTo(a, b Mapping) int { return strings.Compare(string(a.To), string(b.To)) }
+
+func TestCheckDomain(t *testing.T) {
+	for domain, fit := range map[string]bool{"example.org": true, "a": true, "x-1.example": true, "": false, "a..b": false, ".a": false,
+		"a.": false, "Example.org": false, "-a.org": false, "a b": false, "a!b": false, "../a": false, "a/b": false, strings.Repeat("a", 101): false} {
+		if err := CheckDomain(domain); (err == nil) != fit {
+			t.Errorf("%q: %v", domain, err)
+		}
+	}
+}
+
+var domainRules = NameRules{UnixHierarchySep: true, UsernameToLower: true, Domain: "example.org"}
 
 func TestUserID(t *testing.T) {
 	long := strings.Repeat("u", 300)
@@ -376,6 +393,10 @@ func TestUserID(t *testing.T) {
 		{slashRules, "Anyone", "anyone_", []ChangeKind{KindUserCase, KindUserReserved}},
 		{slashRules, "anonymous", "anonymous_", []ChangeKind{KindUserReserved}},
 		{slashRules, long, long[:191] + "-" + shortHash(long), []ChangeKind{KindLong}},
+		{domainRules, "Joe", "joe@example.org", []ChangeKind{KindUserCase}},
+		{domainRules, "j.smith", "j.smith@example.org", nil},
+		{domainRules, "joe@elsewhere.org", "joe_elsewhere.org@example.org", []ChangeKind{KindUserChar}},
+		{domainRules, long, long[:179] + "-" + shortHash(long) + "@example.org", []ChangeKind{KindLong}},
 	}
 	for _, test := range tests {
 		got, changes := test.rules.UserID(test.login)
@@ -410,6 +431,9 @@ func FuzzMapFolders(f *testing.F) {
 	f.Add("u", strings.Repeat("x/", 300)+"\n"+strings.Repeat("y", 300)+"/"+strings.Repeat("z", 300), true)
 	f.Fuzz(func(t *testing.T, login, list string, unixSep bool) {
 		rules := NameRules{UnixHierarchySep: unixSep, UsernameToLower: true}
+		if len(list)%2 == 1 {
+			rules.Domain = "example.org"
+		}
 		userid, _ := rules.UserID(login)
 		if err := policyCheck(string(InboxName(userid)), unixSep); err != nil {
 			t.Errorf("login %q became %q: %v", login, userid, err)

@@ -21,9 +21,13 @@ const MaxName = 490
 const MaxComponent = 255
 
 // InboxName returns the name of the user's INBOX. The userid is taken as it is:
-// [NameRules.UserID] gives a fit one.
+// [NameRules.UserID] gives a fit one. What follows its last "@" is the domain.
 func InboxName(userid string) Name {
-	return Name("user." + strings.ReplaceAll(userid, ".", "^"))
+	domain := ""
+	if at := strings.LastIndexByte(userid, '@'); at >= 0 {
+		userid, domain = userid[:at], userid[at+1:]+"!"
+	}
+	return Name(domain + "user." + strings.ReplaceAll(userid, ".", "^"))
 }
 
 // split takes the domain off.

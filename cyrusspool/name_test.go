@@ -44,6 +44,9 @@ func TestName(t *testing.T) {
 	if got := InboxName("j.smith"); got != "user.j^smith" {
 		t.Errorf("INBOX of j.smith is %q", got)
 	}
+	if got := InboxName("j.smith@example.org"); got != "example.org!user.j^smith" || got.User() != "j.smith@example.org" {
+		t.Errorf("INBOX of j.smith@example.org is %q", got)
+	}
 }
 
 func TestParents(t *testing.T) {

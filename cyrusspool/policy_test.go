@@ -10,9 +10,16 @@ import (
 // Cyrus 3's imap/mboxname.c, mboxname_policycheck, and of the other limits we promise.
 // It shares no code with the mapping.
 func policyCheck(name string, unixSep bool) error {
-	switch {
-	case len(name) > 490:
+	if len(name) > 490 {
 		return fmt.Errorf("%d bytes", len(name))
+	}
+	if domain, rest, virtual := strings.Cut(name, "!"); virtual {
+		if err := CheckDomain(domain); err != nil {
+			return err
+		}
+		name = rest
+	}
+	switch {
 	case name == "", name == "user", name == "user.anyone", name == "user.anonymous":
 		return fmt.Errorf("reserved name")
 	case strings.ContainsAny(name[:1], ".~$"), strings.HasSuffix(name, "."), strings.Contains(name, ".."):

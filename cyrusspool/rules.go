@@ -3,6 +3,7 @@ package cyrusspool
 import (
 	"crypto/sha1"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -20,6 +21,9 @@ type NameRules struct {
 	// UsernameToLower is imapd.conf's username_tolower (on by default): a user with a
 	// capital letter could never log in.
 	UsernameToLower bool
+	// Domain is the virtual domain of all users, "" without one and for Cyrus's
+	// defaultdomain, which is never part of a name. [CheckDomain] tells which are fit.
+	Domain string
 	// Charset is what names of 8-bit bytes are in when they are not UTF-8; nil means
 	// ISO-8859-1.
 	Charset encoding.Encoding
@@ -77,11 +81,29 @@ const goodChars = " #$'()+,-0123456789:=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghi
 
 func isGood(c rune) bool { return c < utf8.RuneSelf && strings.IndexByte(goodChars, byte(c)) >= 0 }
 
-// maxUser leaves room in a name for a folder of the longest component.
+// maxUser leaves room in a name for a folder of the longest component; with a domain,
+// for it too.
 const maxUser = 200
 
-// UserID returns the userid of a login name of the source host, and what had to be
-// changed. It takes any string. Two logins can get the same userid ("Joe" and "joe"):
+// CheckDomain refuses what cannot be the domain of users: other than the name of a host
+// in lower case.
+func CheckDomain(domain string) error {
+	if len(domain) > maxDomain {
+		return fmt.Errorf("domain %q: more than %d bytes", domain, maxDomain)
+	}
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || label[0] == '-' || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return fmt.Errorf("domain %q: not a domain in lower case", domain)
+		}
+	}
+	return nil
+}
+
+// maxDomain leaves room in a name for a user.
+const maxDomain = 100
+
+// UserID returns the userid of a login name of the source host, with the domain behind
+// it, and what had to be changed of the login. It takes any string. Two logins can get the same userid ("Joe" and "joe"):
 // the caller sees all of them and must look.
 func (r NameRules) UserID(login string) (userid string, changes []Change) {
 	became := func(kind ChangeKind, now string) {
@@ -91,6 +113,10 @@ func (r NameRules) UserID(login string) (userid string, changes []Change) {
 		}
 	}
 	userid = login
+	if r.Domain != "" {
+		userid = strings.TrimSuffix(login, "@"+r.Domain) // has it already
+		defer func() { userid += "@" + r.Domain }()
+	}
 	if r.UsernameToLower {
 		became(KindUserCase, lowerASCII(userid))
 	}
@@ -107,9 +133,13 @@ func (r NameRules) UserID(login string) (userid string, changes []Change) {
 	case "anyone", "anonymous": // imap/mboxname.c, mboxname_policycheck
 		became(KindUserReserved, userid+"_")
 	}
-	if len(userid) > maxUser {
-		mark := "-" + shortHash(login)
-		became(KindLong, userid[:maxUser-len(mark)]+mark)
+	limit := maxUser
+	if r.Domain != "" {
+		limit -= len(r.Domain) + 1
+	}
+	if len(userid) > limit {
+		mark := "-" + shortHash(strings.TrimSuffix(login, "@"+r.Domain))
+		became(KindLong, userid[:limit-len(mark)]+mark)
 	}
 	return userid, changes
 }

@@ -23,22 +23,27 @@ import (
 // Cyrus must not have the mailbox open. The error wraps [fs.ErrNotExist] if there is no
 // index, or is one of [NewIndexReader].
 func UpdateMailbox(partition, dir string, o Owner) (*Writer, error) {
-	w, err := updateMailbox(partition, dir, o)
+	return OneRoot(partition).At(dir).Update(o)
+}
+
+// Update is [UpdateMailbox] for a mailbox whose files may be below several roots.
+func (p Place) Update(o Owner) (*Writer, error) {
+	w, err := p.update(o)
 	if err != nil {
-		return nil, fmt.Errorf("mailbox %s: %w", dir, err)
+		return nil, fmt.Errorf("mailbox %s: %w", p.Dir, err)
 	}
 	return w, nil
 }
 
-func updateMailbox(partition, dir string, o Owner) (*Writer, error) {
-	d, err := openDir(partition, dir)
+func (p Place) update(o Owner) (*Writer, error) {
+	dirs, err := p.open(openDir)
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{dir: d, path: dir, owner: o, maxSize: MaxMessageSize, sum: sha1.New()}
-	fd, err := unix.Openat(int(d.Fd()), fileIndex, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	w := &Writer{dirs: dirs, path: p.Dir, owner: o, maxSize: MaxMessageSize, sum: sha1.New()}
+	fd, err := unix.Openat(int(dirs.index.Fd()), fileIndex, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, errors.Join(&fs.PathError{Op: "open", Path: fileIndex, Err: err}, d.Close())
+		return nil, errors.Join(&fs.PathError{Op: "open", Path: fileIndex, Err: err}, w.closeDirs())
 	}
 	w.oldFile = os.NewFile(uintptr(fd), fileIndex)
 	if w.old, err = NewIndexReader(w.oldFile); err == nil {
@@ -46,7 +51,7 @@ func updateMailbox(partition, dir string, o Owner) (*Writer, error) {
 		err = w.begin()
 	}
 	if err != nil {
-		return nil, errors.Join(err, w.oldFile.Close(), d.Close())
+		return nil, errors.Join(err, w.oldFile.Close(), w.closeDirs())
 	}
 	return w, nil
 }
@@ -94,6 +99,6 @@ func (f *messageFile) isKept(p []byte) bool {
 		return false
 	}
 	var st unix.Stat_t
-	err := unix.Fstatat(int(f.w.dir.Fd()), f.name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	err := unix.Fstatat(int(f.w.dirs.data.Fd()), f.name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == f.oldSize
 }

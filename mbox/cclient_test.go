@@ -110,10 +110,15 @@ func (c *cclient) file(t testing.TB, name string) []byte {
 	return data
 }
 
-// command is the program, not yet started. It runs in New York, as UW's hosts in the
-// fixtures did.
+// command is the program, not yet started.
 func (c *cclient) command(t testing.TB, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(t.Context(), c.program, args...)
+	return c.commandOf(t, c.program, args...)
+}
+
+// commandOf is a program of UW's, not yet started. It runs in New York, as UW's hosts in
+// the fixtures did.
+func (c *cclient) commandOf(t testing.TB, program string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Env = []string{"HOME=" + c.home, "TZ=America/New_York"}
 	cmd.Dir = c.home
 	cmd.WaitDelay = time.Second
@@ -130,6 +135,18 @@ func (c *cclient) do(t testing.TB, stdin string, args ...string) {
 	cmd.Stdin = strings.NewReader(stdin)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("c-client %q: %v\n%s", args, err, out)
+	}
+}
+
+// mailutil has UW's mailutil, which copies between formats, change something.
+func (c *cclient) mailutil(t testing.TB, args ...string) {
+	t.Helper()
+	program, err := exec.LookPath("mailutil")
+	if err != nil {
+		t.Skip("mailutil is not installed (Debian package uw-mailutils)")
+	}
+	if out, err := c.commandOf(t, program, args...).CombinedOutput(); err != nil {
+		t.Fatalf("mailutil %q: %v\n%s", args, err, out)
 	}
 }
 

@@ -170,7 +170,9 @@ const maxStrangers = 1000
 // strangers are what is in a mailbox's directory and no part of the mailbox, directories
 // left out: those may be folders of their own.
 type strangers struct {
-	dir      *directory
+	dir *directory
+	// folders says that files which are mailboxes are known to be folders of their own.
+	folders  bool
 	list     []stranger
 	more     int // beyond the list
 	moreMail int // of these, those that may be mail
@@ -204,17 +206,24 @@ func (s *strangers) add(m member, note string, account Account) error {
 func (s *strangers) report(found *limitedFindings) error {
 	slices.SortFunc(s.list, func(a, b stranger) int { return cmp.Compare(a.name, b.name) })
 	for _, x := range s.list {
-		text, _, err := s.describe(x)
+		text, mail, err := s.describe(x)
 		if err != nil {
 			return err
 		}
-		found.find(Finding{Kind: KindNotMessage, File: x.name, Text: text})
+		found.find(Finding{Kind: strangerKind(mail), File: x.name, Text: text})
 	}
 	if s.more > 0 {
-		found.find(Finding{Kind: KindNotMessage, Text: fmt.Sprintf("%d more files in the mailbox's directory are no part of the mailbox, %d of them may be mail", s.more, s.moreMail)})
+		found.find(Finding{Kind: strangerKind(s.moreMail > 0), Text: fmt.Sprintf("%d more files in the mailbox's directory are no part of the mailbox, %d of them may be mail", s.more, s.moreMail)})
 	}
 	s.list = nil
 	return nil
+}
+
+func strangerKind(mail bool) Kind {
+	if mail {
+		return KindMailBeside
+	}
+	return KindNotMessage
 }
 
 // describe says what a stranger is, and whether it may be mail.
@@ -237,13 +246,15 @@ func (s *strangers) describe(x stranger) (text string, mail bool, err error) {
 	if err := errors.Join(err, file.Close()); err != nil {
 		return "", false, fmt.Errorf("file %q in the mailbox's directory: %w", clip(x.name), err)
 	}
-	switch format := Recognise(head, m.size); format {
-	case FormatEmpty:
+	switch format := Recognise(head, m.size); {
+	case format == FormatEmpty:
 		return what + "empty", false, nil
-	case FormatNone:
+	case format == FormatNone:
 		why, mail := notMailbox(head, m.size)
 		return what + why, mail, nil
+	case s.folders:
+		return what + fmt.Sprintf("a mailbox in %s format, which is a folder of its own", format), false, nil
 	default:
-		return what + fmt.Sprintf("looks like a mailbox in %s format; it was not converted", format), true, nil
+		return what + fmt.Sprintf("a mailbox in %s format; look whether it is listed as a folder of its own", format), true, nil
 	}
 }

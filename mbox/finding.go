@@ -32,6 +32,7 @@ const (
 	KindDamage     Kind = "damage"       // bytes that make no message, put aside: mail may be missing
 	KindTruncated  Kind = "truncated"    // a message whose end is missing
 	KindNotMessage Kind = "not-message"  // a file in a mailbox's directory that is no message
+	KindMailBeside Kind = "mail-beside"  // such a file that may be mail, and was not read
 	KindDuplicate  Kind = "duplicate"    // a message that another place of the INBOX has too, left out
 	KindExpunged   Kind = "expunged"     // messages that a client expunged and UW had not yet removed
 	KindBareLF     Kind = "bare-lf"      // LFs without CR, which got one

@@ -58,17 +58,17 @@ func isMBXFlags(b []byte) bool {
 	return len(b) == mbxFlags && isHex(b[:12]) && b[12] == '-' && isHex(b[13:])
 }
 
-func parseMBXFlags(b []byte, rec *record) bool {
+func parseMBXFlags(b []byte) (f recordFlags, ok bool) {
 	if !isMBXFlags(b) {
-		return false
+		return f, false
 	}
 	system := hexValue(b[8:12])
-	rec.keywords, rec.uid = hexValue(b[:8]), hexValue(b[13:])
-	rec.flags, rec.expunged = systemFlags(system), system&bitExpunged != 0
-	if rec.uid == 0 {
-		rec.flags |= Recent
+	f.keywords, f.uid = hexValue(b[:8]), hexValue(b[13:])
+	f.flags, f.expunged = systemFlags(system), system&bitExpunged != 0
+	if f.uid == 0 {
+		f.flags |= Recent
 	}
-	return true
+	return f, true
 }
 
 // readMBXHeader reads UIDVALIDITY, last UID and keywords: up to 30 lines, of which an empty

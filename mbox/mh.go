@@ -21,7 +21,7 @@ var mhFormat = directoryFormat{
 		return dir.belowMH || dir.has(mhSequencesName, unix.S_IFREG) && onlyMessageFiles(dir)
 	},
 	open: func(dir *directory, opts Options) Mailbox {
-		return newNumbered(dir, opts, numberedKind{lf: true, own: mhOwnFiles, removed: isRemovedMH, learn: learnMH})
+		return newNumbered(dir, opts, numberedKind{lf: true, folders: true, own: mhOwnFiles, removed: isRemovedMH, learn: learnMH})
 	},
 }
 

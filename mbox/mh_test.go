@@ -117,7 +117,7 @@ func TestMHByPath(t *testing.T) {
 	}
 	checkEqual(t, "findings", got, []string{
 		"notes: no part of the mailbox: text without From_ lines, no mailbox",
-		"old: no part of the mailbox: looks like a mailbox in unix format; it was not converted"})
+		"old: no part of the mailbox: a mailbox in unix format, which is a folder of its own"})
 	for name, want := range map[string]bool{"1": true, "001": true, ",1": true, "#1": true, "1a": false, ",": false, "old": false, mhSequencesName: true} {
 		if isMHFile(name) != want {
 			t.Errorf("isMHFile(%q) = %t", name, !want)

@@ -213,7 +213,10 @@ func (r *mix) list(m member) error {
 		}
 	}
 	suffix, ok := strings.CutPrefix(m.name, mixDataPrefix)
-	if number, isData := mixDataNumber(suffix); ok && isData {
+	if !ok {
+		return r.strangers.add(m, "", r.account)
+	}
+	if number, ok := mixDataNumber(suffix); ok {
 		f := mixDataFile{number: number}
 		if m.regular {
 			f.size = m.size
@@ -221,7 +224,11 @@ func (r *mix) list(m member) error {
 		r.data = append(r.data, f)
 		return nil
 	}
-	return r.strangers.add(m, "", r.account)
+	note := ""
+	if isHex([]byte(suffix)) && m.regular {
+		note = "named almost like a data file, but UW would not find it by that name"
+	}
+	return r.strangers.add(m, note, r.account)
 }
 
 // mixDataName is mix.c mix_file_data.

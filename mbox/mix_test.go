@@ -1,7 +1,9 @@
 package mbox
 
 import (
+	"cmp"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -79,7 +81,7 @@ func TestMix(t *testing.T) {
 		{"more fields", one(all, strings.Replace(la, ":\r\n", ":0:xyz:\r\n", 1), lb, lc), plain, 9, nil},
 		{"LF only", with(one(all), mixIndexName, strings.ReplaceAll("S1\r\n"+la+lb+lc, "\r", "")), plain, 9, nil},
 		{"index above last UID", with(one(all, la, lb, lc), mixMetaName, "S1\r\nV3edb6d20\r\nL3\r\nN1\r\nK\r\n"), plain, 4, nil},
-		{"other files", with(with(one(ra, la), ".mixdead", "x"), ".mix1", rb), plain[:1], 9, []Kind{KindNotMessage}},
+		{"other files", with(with(one(ra, la), ".mixture", "x"), ".mix1", rb), plain[:1], 9, []Kind{KindMailBeside, KindNotMessage}},
 		{"sort cache", with(one(ra, la), mixSortCacheName, "S1\r\n:x"), plain[:1], 9, nil},
 
 		{"damaged line", one(all, la, "xyz\r\n", lc), plain, 9, []Kind{KindDamage}},
@@ -282,6 +284,34 @@ func (c *countReads) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
+// scanMix goes through a data file and holds what it found to what a scan promises: every
+// byte is in one message or accounted for, and messages do not overlap.
+func scanMix(src io.ReaderAt, size int64, listed []mixMessage, gaps bool, window int) error {
+	var salvage []mixMessage
+	s := mixScan{mix: newMix(nil, Options{}), salvage: &salvage, size: size}
+	s.win.src, s.win.end, s.win.buf = src, size, make([]byte, window)
+	if gaps {
+		s.gaps.add(0, maxUID+1)
+	}
+	if err := s.records(1, listed); err != nil {
+		return err
+	}
+	total, end := s.account.Total(), int64(0)
+	all := slices.DeleteFunc(slices.Concat(listed, salvage), func(m mixMessage) bool { return m.state == mixLost })
+	slices.SortFunc(all, func(a, b mixMessage) int { return cmp.Compare(a.position(), b.position()) })
+	for _, m := range all {
+		if m.position() < end {
+			return fmt.Errorf("a message at %d begins before %d, where the one before it ends", m.position(), end)
+		}
+		end = m.position() + int64(m.prefix) + int64(m.size)
+		total += int64(m.prefix) + int64(m.size)
+	}
+	if total != size || end > size {
+		return fmt.Errorf("%d of %d bytes accounted for; the last message ends at %d", total, size, end)
+	}
+	return nil
+}
+
 // TestMixHostile: what a data file makes the scan read is at most some times its size,
 // whatever it and the index say.
 func TestMixHostile(t *testing.T) {
@@ -319,25 +349,9 @@ func TestMixHostile(t *testing.T) {
 	}
 	for name, test := range tests {
 		for _, gaps := range []bool{false, true} {
-			var salvage []mixMessage
 			src := &countReads{Reader: strings.NewReader(test.data)}
-			s := mixScan{mix: newMix(nil, Options{}), salvage: &salvage, size: int64(len(test.data))}
-			s.win.src, s.win.end, s.win.buf = src, s.size, make([]byte, mixScanWindow)
-			if gaps {
-				s.gaps.add(0, maxUID+1)
-			}
-			listed := slices.Clone(test.listed)
-			if err := s.records(1, listed); err != nil {
-				t.Fatal(err)
-			}
-			total := s.account.Total()
-			for _, m := range slices.Concat(listed, salvage) {
-				if m.state != mixLost {
-					total += int64(m.prefix) + int64(m.size)
-				}
-			}
-			if total != s.size {
-				t.Errorf("%s: %d of %d bytes accounted for", name, total, s.size)
+			if err := scanMix(src, int64(len(test.data)), slices.Clone(test.listed), gaps, mixScanWindow); err != nil {
+				t.Errorf("%s: %v", name, err)
 			}
 			if src.bytes > 40*size || src.calls > size/2 {
 				t.Errorf("%s: %d reads of %d bytes for a file of %d", name, src.calls, src.bytes, size)
@@ -373,6 +387,26 @@ func FuzzMix(f *testing.F) {
 			}
 		}
 		readDirectory(t, dir, FormatMix)
+	})
+}
+
+// FuzzMixData scans data files with an index whose places are anywhere.
+func FuzzMixData(f *testing.F) {
+	const a = "Subject: a\r\n\r\na\r\n"
+	f.Add(mixRecord(2, a)+mixRecord(3, a), mixLine(2, len(a), 1, 0)+mixLine(3, len(a), 1, 62), true, uint8(60))
+	f.Add("junk"+mixRecord(2, a)+"x"+mixRecord(3, a)[:50], mixLine(2, len(a)+9, 1, 4)+mixLine(7, 9, 1, 20), false, uint8(0))
+	f.Add(":msg:"+mixRecord(2, a)+":msg:"+mixRecord(0xffffffff, ""), mixLine(3, 300, 1, 5), true, uint8(9))
+	f.Fuzz(func(t *testing.T, data, index string, gaps bool, window uint8) {
+		var listed []mixMessage
+		for line := range strings.Lines(index) {
+			if m, ok := parseMixIndexLine([]byte(line)); ok {
+				listed = append(listed, m)
+			}
+		}
+		slices.SortFunc(listed, func(a, b mixMessage) int { return cmp.Compare(a.position(), b.position()) })
+		if err := scanMix(strings.NewReader(data), int64(len(data)), listed, gaps, max(minWindowSize, int(window))); err != nil {
+			t.Error(err)
+		}
 	})
 }
 

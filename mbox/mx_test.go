@@ -33,7 +33,7 @@ func TestMX(t *testing.T) {
 		{"greatest UID", map[string]string{mxIndexName: "V00000001L00000001", "4294967294": a}, []string{"4294967294: " + a}, 1, maxUID, nil},
 		{"numbers above all UIDs", map[string]string{mxIndexName: "V00000001L00000001", "4294967295": a, "00000000000000000000000000000007": b, "99999999999999999999": b},
 			[]string{"7: " + b, "8: " + a, "9: " + b}, 1, 9, []Kind{KindOddNumber}},
-		{"number 0", map[string]string{mxIndexName: "V00000001L00000001", "0": a, "000": a}, nil, 1, 1, []Kind{KindNotMessage}},
+		{"number 0", map[string]string{mxIndexName: "V00000001L00000001", "0": a, "000": a}, nil, 1, 1, []Kind{KindMailBeside}},
 		{"damaged index", map[string]string{mxIndexName: "V00000005L00000003KWork\nM00000001;00000001.0001M0000\x00\x00\x00\x00\x00M00000003;00000001.0004", "1": a, "2": b, "3": a},
 			[]string{"1 R Work: " + a, "2: " + b, "3 F Work: " + a}, 5, 3, []Kind{KindDamage}},
 		{"keyword without end", map[string]string{mxIndexName: "V00000005L00000003KWorkM00000001;00000000.0001KPlayM00000002;00000000.0002", "1": a, "2": b},

@@ -48,8 +48,10 @@ type numbered struct {
 
 // numberedKind is what mx and mh differ in.
 type numberedKind struct {
-	lf  bool     // lines end with LF
-	own []string // names of the files that hold no message and belong to the format
+	lf bool // lines end with LF
+	// folders says that other files in the directory may be folders.
+	folders bool
+	own     []string // names of the files that hold no message and belong to the format
 	// removed reports whether a file is a message that was removed; nil: none is.
 	removed func(name string) bool
 	// learn reads the format's own files. The messages are in their order; it gives them
@@ -72,7 +74,7 @@ const maxHugeNumbers = 1000
 
 func newNumbered(dir *directory, opts Options, kind numberedKind) *numbered {
 	n := &numbered{dir: dir, opts: opts, kind: kind, found: newLimitedFindings(opts.Findings),
-		own: map[string]int64{}, strangers: strangers{dir: dir}, account: Account{}}
+		own: map[string]int64{}, strangers: strangers{dir: dir, folders: kind.folders}, account: Account{}}
 	n.text = storedText{lf: kind.lf, find: n.found.find, account: n.account}
 	return n
 }

@@ -20,7 +20,7 @@ type recordFormat struct {
 	// shortest is less than the length of any record line.
 	shortest int64
 	// parseFlags reads what follows the semicolon of a record line.
-	parseFlags func(flags []byte, rec *record) bool
+	parseFlags func(b []byte) (recordFlags, bool)
 	// isFlags reports whether b begins with what UW writes there, and with eol.
 	isFlags func(b []byte) bool
 	// start reads what precedes the first record, and returns its size; nil: nothing does.
@@ -262,28 +262,21 @@ func (r *recordReader) view(pos int64, need int) ([]byte, error) {
 func (r *recordReader) readHeader() error {
 	r.head = r.head[:0]
 	pos := r.msg.HeaderOffset
-	keep := func(b []byte) {
-		r.head = append(r.head, b[:min(len(b), maxHeader-len(r.head))]...)
-		pos += int64(len(b))
-	}
 	for blank := false; pos < r.end && !blank; {
 		b, err := r.view(pos, 2)
 		if err != nil {
 			return err
 		}
 		blank = b[0] == '\n' || len(b) > 1 && b[0] == '\r' && b[1] == '\n'
-		for {
-			n := bytes.IndexByte(b, '\n') + 1
-			if n > 0 {
-				keep(b[:n])
-				break
-			}
-			if keep(b); pos == r.end {
-				break
-			}
+		for lineEnds := false; !lineEnds && pos < r.end; {
 			if b, err = r.view(pos, 1); err != nil {
 				return err
 			}
+			if n := bytes.IndexByte(b, '\n') + 1; n > 0 {
+				b, lineEnds = b[:n], true
+			}
+			r.head = append(r.head, b[:min(len(b), maxHeader-len(r.head))]...)
+			pos += int64(len(b))
 		}
 	}
 	r.msg.BodyOffset = pos

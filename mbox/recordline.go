@@ -15,9 +15,14 @@ const maxRecordLine = 64
 //
 // with flags as the format has them.
 type record struct {
-	line     int64 // bytes of the line, with its end
-	size     int64 // bytes of the message
-	stamp    stamp
+	line  int64 // bytes of the line, with its end
+	size  int64 // bytes of the message
+	stamp stamp
+	recordFlags
+}
+
+// recordFlags is what follows the semicolon.
+type recordFlags struct {
 	flags    Flags // with Recent
 	keywords uint64
 	uid      uint64 // 0: none, or not yet
@@ -44,7 +49,10 @@ func (f *recordFormat) parseRecord(b []byte) (rec record, ok bool) {
 	}
 	size = bytes.TrimLeft(size, " ")
 	n, junk := number(size)
-	if len(junk) == len(size) || len(junk) > 0 && !f.junkAfterSize || !f.parseFlags(flags, &rec) {
+	if len(junk) == len(size) || len(junk) > 0 && !f.junkAfterSize {
+		return rec, false
+	}
+	if rec.recordFlags, ok = f.parseFlags(flags); !ok {
 		return rec, false
 	}
 	rec.line, rec.size = int64(i+len(f.eol)), int64(n)

@@ -115,6 +115,9 @@ func (r *recordReader) search(from, to, beyond int64) (found, cut int64, err err
 		if err != nil {
 			return 0, 0, err
 		}
+		if rest := to - base + maxRecordLine; rest < int64(len(b)) {
+			b = b[:rest]
+		}
 		for i := 0; ; i++ {
 			n := bytes.IndexByte(b[i:], ';')
 			if n < 0 {

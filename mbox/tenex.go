@@ -85,9 +85,9 @@ func isTenexFlags(b []byte) bool {
 
 // parseTenexFlags reads them as UW does, which does not mind an 8 or a 9: in the keywords
 // it ends the number, and as the last digit it counts as what it is.
-func parseTenexFlags(b []byte, rec *record) bool {
+func parseTenexFlags(b []byte) (f recordFlags, ok bool) {
 	if !isTenexFlags(b) {
-		return false
+		return f, false
 	}
 	var keywords uint64
 	for _, c := range b[:10] {
@@ -98,10 +98,10 @@ func parseTenexFlags(b []byte, rec *record) bool {
 	}
 	const bits = 30
 	for bit := range bits { // the first keyword is the highest bit
-		rec.keywords |= keywords >> (bits - 1 - bit) & 1 << bit
+		f.keywords |= keywords >> (bits - 1 - bit) & 1 << bit
 	}
-	rec.flags = systemFlags(uint64(b[10]-'0')*8 + uint64(b[11]-'0'))
-	return true
+	f.flags = systemFlags(uint64(b[10]-'0')*8 + uint64(b[11]-'0'))
+	return f, true
 }
 
 // nameTenexKeywords takes the names that the user's configuration gives.

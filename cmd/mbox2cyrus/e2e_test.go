@@ -156,7 +156,12 @@ func TestTheWholeWay(t *testing.T) {
 // compareWithTruth starts Cyrus and compares everything that its clients see.
 func compareWithTruth(t *testing.T, srv *cyrustest.Server, opts cyrustest.Options, truth *samplehost.Truth) {
 	t.Helper()
-	rules := cyrusspool.NameRules{UnixHierarchySep: !opts.DotSeparator, UsernameToLower: true}
+	compareByRules(t, srv, opts, truth, cyrusspool.NameRules{UnixHierarchySep: !opts.DotSeparator, UsernameToLower: true})
+}
+
+// compareByRules does that where names of users are mapped by other rules.
+func compareByRules(t *testing.T, srv *cyrustest.Server, opts cyrustest.Options, truth *samplehost.Truth, rules cyrusspool.NameRules) {
+	t.Helper()
 	users := map[string]string{}
 	for _, u := range truth.Users {
 		id, _ := rules.UserID(u.Name)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -65,7 +66,7 @@ func TestKilledAndRunAgain(t *testing.T) {
 func TestStoppedBySignal(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
-	if _, err := samplehost.Write(root, samplehost.Options{Seed: 12, Users: 40, Messages: 4000, Plain: true, OmitMessages: true}); err != nil {
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 12, Users: 40, Messages: 4000, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
 		t.Fatal(err)
 	}
 	args := append([]string{"migrate", "--json", "--jobs", "1"}, flagsFor(srv, root, state)...)
@@ -115,7 +116,7 @@ func TestFullDisk(t *testing.T) {
 	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
 	// Small messages: they fit by their bytes, which the check beforehand
 	// counts, but not by their blocks.
-	if _, err := samplehost.Write(root, samplehost.Options{Seed: 13, Users: 4, Messages: 250, Bytes: 300 << 10, Plain: true, OmitMessages: true}); err != nil {
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 13, Users: 4, Messages: 250, Bytes: 300 << 10, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
 		t.Fatal(err)
 	}
 	before := snapshot(t, root)
@@ -147,7 +148,7 @@ func TestTooSmallPartition(t *testing.T) {
 		}
 	})
 	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
-	if _, err := samplehost.Write(root, samplehost.Options{Seed: 13, Users: 2, Messages: 100, Bytes: 400 << 10, Plain: true, OmitMessages: true}); err != nil {
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 13, Users: 2, Messages: 100, Bytes: 400 << 10, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
 		t.Fatal(err)
 	}
 	o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)
@@ -157,4 +158,35 @@ func TestTooSmallPartition(t *testing.T) {
 	if entries, err := os.ReadDir(srv.Spool); err != nil || len(entries) > 0 {
 		t.Errorf("the spool holds %v, %v", entries, err)
 	}
+}
+
+// TestStateLost removes the state directory between runs. What is complete is taken for
+// what it is, and nothing is there twice.
+func TestStateLost(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+	truth, err := samplehost.Write(root, samplehost.Options{Seed: 14, Users: 3, Messages: 120, Plain: true, Location: newYork(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"migrate"}, flagsFor(srv, root, state)...)
+	first := runJSON(t, args...)
+	if first.code != 0 {
+		t.Fatalf("exit code %d\n%s", first.code, first.stderr)
+	}
+	if err := os.RemoveAll(state); err != nil {
+		t.Fatal(err)
+	}
+	spool := messageFiles(t, srv)
+	again := runJSON(t, args...)
+	if s := again.summary(t); again.code != 0 || s["messages_written"] != 0.0 || s["messages_verified"] != first.summary(t)["messages_verified"] {
+		t.Fatalf("without the state: exit code %d, %v\n%s", again.code, s, again.stderr)
+	}
+	if now := messageFiles(t, srv); !maps.Equal(spool, now) {
+		t.Errorf("message files were written again: %d before, %d now", len(spool), len(now))
+	}
+	if v := runJSON(t, append([]string{"verify", "--level", "content"}, flagsFor(srv, root, state)...)...); v.code != 0 {
+		t.Errorf("verify: exit code %d\n%s", v.code, v.stderr)
+	}
+	compareWithTruth(t, srv, cyrustest.Options{}, truth)
 }

@@ -19,6 +19,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/mbox"
+	"mbox2cyrus/reconstruct"
 )
 
 // Flag names that appear in more than one place.
@@ -28,8 +29,11 @@ const (
 	flagLevel  = "level"
 
 	flagFromDates = "from-dates"
-	flagMap       = "map"
-	flagHelpDesk  = "help-desk"
+
+	flagDomain   = "domain"
+	flagACL      = "acl"
+	flagMap      = "map"
+	flagHelpDesk = "help-desk"
 )
 
 // inspectName is the command that shows every doubt of a file.
@@ -91,6 +95,9 @@ func cyrusFlags() []cli.Flag {
 		stringFlag("imapd-conf", "/etc/imapd.conf", "Cyrus's configuration `FILE`"),
 		stringFlag("cyrus-bin", "", "`DIR` of Cyrus's programs (default: found by itself)"),
 		stringFlag("partition", "", "`NAME` of the Cyrus partition (default: Cyrus's default)"),
+		stringFlag("partition-map", "", "CSV `FILE` of users and their partitions: user,partition"),
+		stringFlag(flagDomain, "", "virtual domain `D` of the users (virtdomains): joe becomes joe@D"),
+		&cli.StringSliceFlag{Name: flagACL, Usage: "`ID:RIGHTS` in every new mailbox besides the owner's, as backup:lrs (may be repeated)", EnvVars: env(flagACL)},
 		stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done"),
 	}
 }
@@ -111,6 +118,7 @@ type sourceOptions struct {
 	zone      *time.Location    // of the host
 	location  *time.Location    // that From_ dates are read in: zone, or UTC
 	charset   encoding.Encoding // of folder names
+	acl       []reconstruct.ACL // besides the owner's
 	jobs      int
 }
 
@@ -142,6 +150,9 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 		return o, usagef("--filename-charset %s: no such charset is known", c.String("filename-charset"))
 	}
 	o.charset = charset
+	if o.acl, err = parseACL(c.StringSlice(flagACL)); err != nil {
+		return o, err
+	}
 	if o.jobs = c.Int("jobs"); o.jobs < 1 {
 		return o, usagef("--jobs must be at least 1")
 	}

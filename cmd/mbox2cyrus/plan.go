@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -63,16 +65,19 @@ func (p *program) dryRun(c *cli.Context, s *session) error {
 	return p.finish(s, p.caught.exitCode())
 }
 
-// sayNeed compares what the plan needs with what the partition has.
-func sayNeed(s *session, need plan.Need) error {
-	bytes, inodes, err := s.cyrus.Free()
-	if err != nil {
-		return err
-	}
-	s.report.Printf("needs about %d bytes and %d inodes on partition %s, which has %s", need.Bytes, need.Inodes, s.cyrus.Partition, free(bytes, inodes))
-	if need.Bytes > bytes || inodes >= 0 && need.Inodes > inodes {
-		s.report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "no-space",
-			Text: fmt.Sprintf("partition %s is too small: about %d bytes and %d inodes are needed, it has %s free", s.cyrus.Partition, need.Bytes, need.Inodes, free(bytes, inodes))})
+// sayNeed compares what the plan needs with what the partitions have.
+func sayNeed(s *session, needs map[string]plan.Need) error {
+	for _, partition := range slices.Sorted(maps.Keys(needs)) {
+		need := needs[partition]
+		bytes, inodes, err := s.cyrus.Free(partition)
+		if err != nil {
+			return err
+		}
+		s.report.Printf("needs about %d bytes and %d inodes on partition %s, which has %s", need.Bytes, need.Inodes, partition, free(bytes, inodes))
+		if need.Bytes > bytes || inodes >= 0 && need.Inodes > inodes {
+			s.report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "no-space",
+				Text: fmt.Sprintf("partition %s is too small: about %d bytes and %d inodes are needed, it has %s free", partition, need.Bytes, need.Inodes, free(bytes, inodes))})
+		}
 	}
 	return nil
 }

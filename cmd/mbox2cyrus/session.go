@@ -59,7 +59,8 @@ func (s *session) open(c *cli.Context) (err error) {
 	if s.host, err = mbox.OpenHost(s.opts.host); err != nil {
 		return err
 	}
-	s.cyrus, err = target.Open(c.Context, target.Options{IMAPDConf: conf, BinDir: c.String("cyrus-bin"), Partition: c.String("partition")})
+	s.cyrus, err = target.Open(c.Context, target.Options{IMAPDConf: conf, BinDir: c.String("cyrus-bin"), Partition: c.String("partition"),
+		Domain: c.String(flagDomain), ACL: s.opts.acl})
 	if err != nil {
 		return err
 	}
@@ -70,8 +71,10 @@ func (s *session) open(c *cli.Context) (err error) {
 			return err
 		}
 	}
-	s.plan, err = plan.Build(s.host, s.cyrus.Rules, s.opts.selection, names)
-	return err
+	if s.plan, err = plan.Build(s.host, s.cyrus.Rules, s.opts.selection, names); err != nil {
+		return err
+	}
+	return s.choose(c)
 }
 
 func (s *session) close() error {

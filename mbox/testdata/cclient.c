@@ -7,10 +7,8 @@
  *   cclient append NAME FLAGS DATE   the message on standard input
  *   cclient flag NAME SEQUENCE FLAGS sets flags; keywords that are new are created
  *   cclient expunge NAME
- *   cclient copy NAME TO             all messages
+ *   cclient copy NAME TO             all messages; TO has the same format
  *   cclient check NAME               opens it read-write, as a client does
- *   cclient hold NAME                the same, says "open", and keeps it open until
- *                                    standard input ends
  *   cclient hold NAME                the same, says "open", and keeps it open until
  *                                    standard input ends
  *
@@ -189,10 +187,6 @@ int main(int argc, char *argv[])
 	else if (!strcmp(verb, "copy") && argc == 4) {
 		if (s->nmsgs && !mail_copy_full(s, "1:*", argv[3], NIL))
 			failed = 1;
-	} else if (!strcmp(verb, "hold")) {
-		puts(s->rdonly ? "read-only" : "open");
-		fflush(stdout);
-		getchar();
 	} else if (!strcmp(verb, "hold")) {
 		puts(s->rdonly ? "read-only" : "open");
 		fflush(stdout);

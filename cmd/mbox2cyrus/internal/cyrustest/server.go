@@ -32,6 +32,19 @@ type Options struct {
 	HashIMAPSpool bool
 	// LegacyDirs gives new users the layout by name, as before 3.6.
 	LegacyDirs bool
+	// FullDirHash changes which letter that is.
+	FullDirHash bool
+	// VirtDomains is "userid" or "on", "" for off.
+	VirtDomains string
+	// DefaultDomain is the domain that users have without one ("" for localhost).
+	DefaultDomain string
+	// Partitions are further partitions, each in a directory "spool-NAME".
+	Partitions []string
+	// MetaFiles are the kinds of files that partition default has in the directory
+	// "meta", as metapartition_files names them: "header index cache".
+	MetaFiles string
+	// User is whom Cyrus runs as ("" for cyrus).
+	User string
 	// Extra are more lines for imapd.conf, such as "virtdomains: userid".
 	Extra []string
 }
@@ -42,8 +55,10 @@ type Server struct {
 	Conf      string // imapd.conf
 	ConfigDir string // configdirectory
 	Spool     string // partition-default
+	Meta      string // metapartition-default, if there is one
 	UID, GID  int    // the user cyrus and its group
 
+	opts      Options
 	temporary bool
 	process   *process
 	imap      string
@@ -77,7 +92,7 @@ func New(dir string, opts Options) (*Server, error) {
 	if err := Available(); err != nil {
 		return nil, err
 	}
-	s := new(Server)
+	s := &Server{opts: opts}
 	if err := s.lookupUser(); err != nil {
 		return nil, err
 	}
@@ -104,8 +119,12 @@ func (s *Server) makeFiles(dir string, opts Options) error {
 	s.Conf = filepath.Join(dir, "imapd.conf")
 	s.ConfigDir = filepath.Join(dir, "conf")
 	s.Spool = filepath.Join(dir, "spool")
-	dirs := []string{"", "spool", "sieve", "conf", "conf/db", "conf/socket",
+	s.Meta = filepath.Join(dir, "meta")
+	dirs := []string{"", "meta", "spool", "sieve", "conf", "conf/db", "conf/socket",
 		"conf/proc", "conf/log", "conf/lock", "conf/msg", "conf/user", "conf/quota"}
+	for _, name := range opts.Partitions {
+		dirs = append(dirs, "spool-"+name)
+	}
 	for _, sub := range dirs {
 		if err := s.makeDir(filepath.Join(dir, sub)); err != nil {
 			return fmt.Errorf("directory for cyrus: %w", err)
@@ -124,17 +143,33 @@ func (s *Server) makeFiles(dir string, opts Options) error {
 }
 
 func (s *Server) lookupUser() error {
-	u, err := user.Lookup("cyrus")
+	u, err := user.Lookup(s.user())
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotHere, err)
 	}
 	if s.UID, err = strconv.Atoi(u.Uid); err != nil {
-		return fmt.Errorf("user cyrus: %w", err)
+		return fmt.Errorf("user %s: %w", u.Username, err)
 	}
 	if s.GID, err = strconv.Atoi(u.Gid); err != nil {
-		return fmt.Errorf("user cyrus: %w", err)
+		return fmt.Errorf("user %s: %w", u.Username, err)
 	}
 	return nil
+}
+
+// user is the name of the user that this Cyrus runs as.
+func (s *Server) user() string {
+	if s.opts.User != "" {
+		return s.opts.User
+	}
+	return "cyrus"
+}
+
+// domain is the domain of users whose names have none.
+func (s *Server) domain() string {
+	if s.opts.DefaultDomain != "" {
+		return s.opts.DefaultDomain
+	}
+	return "localhost"
 }
 
 func (s *Server) makeDir(dir string) error {
@@ -188,7 +223,7 @@ func (s *Server) imapdConf(opts Options) []byte {
 	set("lmtpsocket", in("socket/lmtp"))
 	set("admins", "cyrus")
 	set("servername", "localhost")
-	set("defaultdomain", "localhost")
+	set("defaultdomain", s.domain())
 	set("allowplaintext", "1")
 	set("sasl_pwcheck_method", "auxprop")
 	set("sasl_auxprop_plugin", "sasldb")
@@ -197,7 +232,21 @@ func (s *Server) imapdConf(opts Options) []byte {
 	on("unixhierarchysep", !opts.DotSeparator)
 	on("altnamespace", !opts.NoAltNamespace)
 	on("hashimapspool", opts.HashIMAPSpool)
+	on("fulldirhash", opts.FullDirHash)
 	on("mailbox_legacy_dirs", opts.LegacyDirs)
+	if opts.VirtDomains != "" {
+		set("virtdomains", opts.VirtDomains)
+	}
+	for _, name := range opts.Partitions {
+		set("partition-"+name, filepath.Join(s.Dir, "spool-"+name))
+	}
+	if opts.MetaFiles != "" {
+		set("metapartition-default", s.Meta)
+		set("metapartition_files", opts.MetaFiles)
+	}
+	if opts.User != "" {
+		set("cyrus_user", opts.User)
+	}
 	for _, line := range opts.Extra {
 		fmt.Fprintln(&b, line)
 	}
@@ -206,9 +255,14 @@ func (s *Server) imapdConf(opts Options) []byte {
 
 func (s *Server) sasldb() string { return filepath.Join(s.Dir, "sasldb2") }
 
-// AddUser gives a user a password. It makes no mailbox.
+// AddUser gives a user a password. It makes no mailbox. With virtual domains the name
+// has its domain behind it.
 func (s *Server) AddUser(name, password string) error {
-	cmd := exec.Command("saslpasswd2", "-p", "-c", "-f", s.sasldb(), "-u", "localhost", name)
+	realm := "localhost" // servername
+	if local, domain, virtual := strings.Cut(name, "@"); virtual {
+		name, realm = local, domain
+	}
+	cmd := exec.Command("saslpasswd2", "-p", "-c", "-f", s.sasldb(), "-u", realm, name)
 	cmd.Stdin = strings.NewReader(password)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("password of %s: saslpasswd2: %w: %s", name, err, bytes.TrimSpace(out))

@@ -64,6 +64,9 @@ var Entries = []Entry{
 	{mbox.KindNotMessage, report.Note, false,
 		"passes over a file in a mailbox's directory whose name is not that of a message",
 		"those that know the format do the same"},
+	{mbox.KindMailBeside, report.Attention, false,
+		"passes over a file in a mailbox's directory whose name is not that of a message, mail or not",
+		"those that know the format do the same"},
 	{mbox.KindDuplicate, report.Note, false,
 		"moves the mail of the spool to the end of the INBOX; where that broke off, it shows a message twice",
 		"look at one of the places alone, and see the message once"},
@@ -73,6 +76,12 @@ var Entries = []Entry{
 	{mbox.KindBareLF, report.Note, false,
 		"sends the message as it is, so that clients see lines without an end, or no end of the header",
 		"read the LF as the end of a line"},
+	{mbox.KindOddNumber, report.Note, false,
+		"lists a message by the number of its file, looks for it by that number without leading zeros, and shows one that is not there as empty",
+		"those that know the format open the file by its name, or pass over it"},
+	{mbox.KindSeenByTime, report.Note, false,
+		"takes a message of an mh folder for read when its file was accessed after it was written",
+		"MH itself knows the unread by its unseen sequence, if the user's profile asks for one"},
 
 	// UIDs, keywords and UW's own data.
 	{mbox.KindPseudoMessage, report.Note, true,

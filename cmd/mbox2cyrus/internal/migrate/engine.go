@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -133,25 +135,27 @@ func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Conte
 	}
 }
 
-// CheckSpace refuses a run that cannot fit on the partition. Folders that an
+// CheckSpace refuses a run that cannot fit on its partitions. Folders that an
 // earlier run finished need nothing.
 func (e *Engine) CheckSpace(p *plan.Plan) error {
-	var need int64
+	need := map[string]int64{} // by partition
 	for _, u := range p.Users {
 		for _, f := range u.Folders {
 			if m, ok := e.Ledger.Mailbox(string(f.Mailbox)); !ok || m.State == ledger.Begun {
-				need += f.File.Size
+				need[u.Partition] += f.File.Size
 			}
 		}
 	}
-	free, _, err := e.Cyrus.Free()
-	if err != nil {
-		return err
-	}
-	// Line ends grow, files are rounded up to blocks, the cache is some 5 %:
-	// a fifth more is what mail of ordinary sizes takes.
-	if want := need + need/5; want > free {
-		return fmt.Errorf("partition %s has %d bytes free, this run needs about %d; nothing was written", e.Cyrus.Partition, free, want)
+	for _, partition := range slices.Sorted(maps.Keys(need)) {
+		free, _, err := e.Cyrus.Free(partition)
+		if err != nil {
+			return err
+		}
+		// Line ends grow, files are rounded up to blocks, the cache is some 5 %:
+		// a fifth more is what mail of ordinary sizes takes.
+		if want := need[partition] + need[partition]/5; want > free {
+			return fmt.Errorf("partition %s has %d bytes free, this run needs about %d; nothing was written", partition, free, want)
+		}
 	}
 	return nil
 }
@@ -166,7 +170,7 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 	j := &job{user: u}
 	var err error
 	if len(u.Folders) > 0 {
-		if j.boxes, err = e.triage(u); err == nil {
+		if j.boxes, err = e.triage(ctx, u); err == nil {
 			err = e.fillAll(ctx, j)
 		}
 	}

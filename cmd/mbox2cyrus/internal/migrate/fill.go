@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -117,9 +116,9 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 
 // open opens the mailbox in Cyrus's partition for writing.
 func (f *filler) open(e *Engine) (err error) {
-	partition := e.Cyrus.PartitionDir(f.rec.Partition)
+	place := e.place(f.mailbox)
 	if f.update || f.append {
-		if f.w, err = cyrusspool.UpdateMailbox(partition, f.rec.Dir, e.Cyrus.Fresh.Owner); err != nil {
+		if f.w, err = place.Update(e.Cyrus.Fresh.Owner); err != nil {
 			return err
 		}
 		f.old.index = f.w.Old()
@@ -127,7 +126,7 @@ func (f *filler) open(e *Engine) (err error) {
 		return f.old.advance()
 	}
 	f.modseq = 1
-	f.w, err = cyrusspool.CreateMailbox(partition, f.rec.Dir, e.Cyrus.Fresh.IndexVersion, e.Cyrus.Fresh.Owner)
+	f.w, err = place.Create(e.Cyrus.Fresh.IndexVersion, e.Cyrus.Fresh.Owner)
 	return err
 }
 
@@ -178,7 +177,7 @@ func (e *Engine) header(m *mailbox) (cyrusspool.Header, error) {
 	if !m.rec.Adopted && !m.update && !m.append {
 		return e.Cyrus.Header(m.entry), nil
 	}
-	raw, err := os.ReadFile(filepath.Join(e.dir(m), "cyrus.header"))
+	raw, err := os.ReadFile(e.place(m).HeaderFile())
 	if err != nil {
 		return cyrusspool.Header{}, err
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -194,7 +193,7 @@ func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *
 
 // appended are the messages of the mailbox from FirstUID on.
 func (e *Engine) appended(m *mailbox) (all []known, err error) {
-	f, err := os.OpenFile(filepath.Join(e.dir(m), "cyrus.index"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(e.place(m).IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -1,12 +1,12 @@
 package migrate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -21,10 +21,10 @@ import (
 // triage decides what each mailbox of a user needs, from what the ledger, Cyrus
 // and the source say now. An error means that nothing of the user may be
 // touched.
-func (e *Engine) triage(u *plan.User) ([]*mailbox, error) {
+func (e *Engine) triage(ctx context.Context, u *plan.User) ([]*mailbox, error) {
 	var boxes []*mailbox
 	add := func(name cyrusspool.Name, folder *plan.Folder) error {
-		m, err := e.triageOne(u, name, folder)
+		m, err := e.triageOne(ctx, u, name, folder)
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (e *Engine) checkStrangers(u *plan.User, boxes []*mailbox) error {
 	return nil
 }
 
-func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Folder) (*mailbox, error) {
+func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Name, folder *plan.Folder) (*mailbox, error) {
 	m := &mailbox{folder: folder}
 	rec, known := e.Ledger.Mailbox(string(name))
 	entry, inCyrus, err := e.Cyrus.Entry(name)
@@ -77,7 +77,7 @@ func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Fold
 	}
 	switch {
 	case !known && !inCyrus:
-		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID())
+		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID(), u.Partition)
 		m.rec = e.newRecord(u, m)
 		m.todo = fill
 		return m, nil
@@ -86,8 +86,14 @@ func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Fold
 		m.rec = e.newRecord(u, m)
 		m.rec.Adopted = true
 		m.todo = fill
-		err := e.mayAdopt(entry)
-		if err != nil && e.Merge {
+		err := e.mayAdopt(u, entry)
+		if err == nil {
+			return m, nil
+		}
+		if ours, rerr := e.recognise(ctx, u, m); rerr != nil || ours {
+			return m, rerr
+		}
+		if e.Merge {
 			err = e.mayAppend(m)
 			if folder == nil {
 				m.todo = nothing // a mailbox above others, and it is there
@@ -103,8 +109,7 @@ func (e *Engine) triageOne(u *plan.User, name cyrusspool.Name, folder *plan.Fold
 	if inCyrus {
 		m.entry = entry
 	} else {
-		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID)
-		m.entry.Partition = rec.Partition
+		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
 	}
 	same := folder == nil && rec.SourceID == nil || folder != nil && rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(folder.File))
 	switch {
@@ -176,7 +181,7 @@ func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.I
 		return false, h, nil
 	}
 	defer manifest.Close() // read only: nothing can be lost
-	f, err := os.OpenFile(filepath.Join(e.dir(m), "cyrus.index"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(e.place(m).IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, h, nil
 	}
@@ -245,9 +250,9 @@ func (e *Engine) newRecord(u *plan.User, m *mailbox) ledger.Mailbox {
 
 // mayAdopt allows an existing mailbox to be filled only if it never held a
 // message: an administrator often makes the accounts beforehand.
-func (e *Engine) mayAdopt(entry reconstruct.Entry) error {
-	if entry.Partition != e.Cyrus.Partition {
-		return fmt.Errorf("%s is in Cyrus already, on partition %s; nothing of this user was touched", report.Quote(entry.Name), entry.Partition)
+func (e *Engine) mayAdopt(u *plan.User, entry reconstruct.Entry) error {
+	if u.PartitionChosen && entry.Partition != u.Partition {
+		return fmt.Errorf("%s is in Cyrus already, on partition %s and not on %s; nothing of this user was touched", report.Quote(entry.Name), entry.Partition, u.Partition)
 	}
 	if err := e.mustBeEmpty(entry); err != nil {
 		return err
@@ -264,7 +269,7 @@ func (e *Engine) mayAppend(m *mailbox) error {
 	if e.Running {
 		return fmt.Errorf("%s is in Cyrus already, which is running: stop Cyrus, so that messages can be appended", report.Quote(m.rec.Name))
 	}
-	raw, err := readHead(filepath.Join(e.dir(m), "cyrus.index"))
+	raw, err := readHead(e.place(m).IndexFile())
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
@@ -283,11 +288,10 @@ func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {
 	refuse := func(err error) error {
 		return fmt.Errorf("%s is in Cyrus already, and this program did not make it: %w; nothing of this user was touched", report.Quote(entry.Name), err)
 	}
-	partition := e.Cyrus.PartitionDir(entry.Partition)
-	if partition == "" {
+	if !e.Cyrus.HasPartition(entry.Partition) {
 		return refuse(fmt.Errorf("its partition %q is not configured", entry.Partition))
 	}
-	raw, err := readHead(filepath.Join(partition, e.Cyrus.Dir(entry), "cyrus.index"))
+	raw, err := readHead(e.Cyrus.Place(entry.Partition, e.Cyrus.Dir(entry)).IndexFile())
 	if err != nil {
 		return refuse(err)
 	}
@@ -303,7 +307,7 @@ func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {
 
 // indexUntouched reports whether cyrus.index is the very file that was verified.
 func (e *Engine) indexUntouched(m *mailbox) (bool, error) {
-	f, err := os.OpenFile(e.dir(m)+"/cyrus.index", os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(e.place(m).IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

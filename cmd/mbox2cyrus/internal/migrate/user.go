@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -131,7 +130,7 @@ func (e *Engine) settle(_ context.Context, batch []*job) error {
 			if m.todo == fill {
 				m.rec.State = ledger.Filled
 				filled = append(filled, m.rec)
-				dirs = append(dirs, e.dir(m))
+				dirs = append(dirs, e.place(m).Dirs()...)
 			}
 		}
 	}
@@ -183,7 +182,7 @@ func (e *Engine) prove(j *job, subscriptions string) error {
 	var proved []ledger.Mailbox
 	var old []string // manifests
 	for _, m := range j.work() {
-		res, err := verify.Index(e.Ledger, m.rec, e.dir(m))
+		res, err := verify.Index(e.Ledger, m.rec, e.place(m))
 		if err != nil {
 			return err
 		}
@@ -245,9 +244,7 @@ func (e *Engine) complaints(batch []*job, rep reconstruct.Report) {
 	}
 }
 
-func (e *Engine) dir(m *mailbox) string {
-	return filepath.Join(e.Cyrus.PartitionDir(m.rec.Partition), m.rec.Dir)
-}
+func (e *Engine) place(m *mailbox) cyrusspool.Place { return e.Cyrus.Place(m.rec.Partition, m.rec.Dir) }
 
 func (e *Engine) report(j *job) {
 	for _, m := range j.boxes {

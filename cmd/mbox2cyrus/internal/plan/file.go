@@ -29,6 +29,7 @@ type file struct {
 type fileUser struct {
 	User          ledger.RawName    `json:"user"`
 	UserID        string            `json:"cyrus_user"`
+	Partition     string            `json:"partition"`
 	Folders       []fileFolder      `json:"folders"`
 	Parents       []cyrusspool.Name `json:"parents"`
 	Subscriptions []cyrusspool.Name `json:"subscriptions"`
@@ -43,7 +44,7 @@ type fileFolder struct {
 }
 
 func (u *User) file() fileUser {
-	f := fileUser{User: ledger.RawName(u.Name), UserID: u.ID, Parents: u.Parents, Subscriptions: u.Subscriptions}
+	f := fileUser{User: ledger.RawName(u.Name), UserID: u.ID, Partition: u.Partition, Parents: u.Parents, Subscriptions: u.Subscriptions}
 	for _, folder := range u.Folders {
 		f.Folders = append(f.Folders, fileFolder{Folder: ledger.RawName(folder.File.Name), Path: ledger.RawName(folder.File.Path),
 			Mailbox: folder.Mailbox, Format: fmt.Sprint(folder.File.Format), Source: FileID(folder.File)})
@@ -115,6 +116,9 @@ func (p *Plan) Apply(path string) (err error) {
 func changed(was, is fileUser) string {
 	if was.UserID != is.UserID {
 		return fmt.Sprintf("becomes Cyrus user %s, not %s", report.Quote(is.UserID), report.Quote(was.UserID))
+	}
+	if was.Partition != is.Partition {
+		return fmt.Sprintf("goes to partition %s, not %s", report.Quote(is.Partition), report.Quote(was.Partition))
 	}
 	at := func(all []fileFolder, f fileFolder) int {
 		return slices.IndexFunc(all, func(o fileFolder) bool { return o.Folder == f.Folder && o.Path == f.Path })

@@ -29,7 +29,11 @@ type User struct {
 	Parents       []cyrusspool.Name // mailboxes without a folder of their own, needed above others
 	Subscriptions []cyrusspool.Name
 	Problems      []report.Problem
-	Bytes         int64 // of all folders
+	Bytes         int64  // of all folders
+	Partition     string // of Cyrus, that new mailboxes go to
+	// PartitionChosen says that the administrator named the partition. Mailboxes that
+	// Cyrus has on another one are then not filled.
+	PartitionChosen bool
 
 	hasMailDir bool
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync/atomic"
+	"sync"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
@@ -17,7 +17,7 @@ type Progress interface {
 	UserDone(name string)
 }
 
-// Need is what the mail of a plan takes on the Cyrus partition, about.
+// Need is what mail takes on a Cyrus partition, about.
 type Need struct{ Bytes, Inodes int64 }
 
 // Scanner reads every folder of a plan, counts, and writes nothing.
@@ -28,7 +28,8 @@ type Scanner struct {
 	Jobs     int
 	HelpDesk *HelpDesk // gets what changes for users; may be nil
 
-	bytes, inodes atomic.Int64
+	mu   sync.Mutex
+	need map[string]Need
 }
 
 const (
@@ -37,11 +38,20 @@ const (
 	cachePerMsg  = 1024 // index record and cache of one message of ordinary mail
 )
 
-// Run reads the folders and reports each, with what is doubtful in it. What
-// concerns one user is reported; the error is the context's.
-func (s *Scanner) Run(ctx context.Context, p *Plan) (Need, error) {
+// Run reads the folders and reports each, with what is doubtful in it, and returns what
+// each partition must hold. What concerns one user is reported; the error is the
+// context's.
+func (s *Scanner) Run(ctx context.Context, p *Plan) (map[string]Need, error) {
+	s.need = map[string]Need{}
 	err := p.Each(ctx, s.Jobs, func(u *User) { s.user(ctx, u) })
-	return Need{s.bytes.Load(), s.inodes.Load()}, err
+	return s.need, err
+}
+
+func (s *Scanner) needs(u *User, bytes, inodes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.need[u.Partition]
+	s.need[u.Partition] = Need{n.Bytes + bytes, n.Inodes + inodes}
 }
 
 func (s *Scanner) user(ctx context.Context, u *User) {
@@ -53,7 +63,7 @@ func (s *Scanner) user(ctx context.Context, u *User) {
 	help := s.HelpDesk.user(u)
 	defer help.done()
 	for _, parent := range u.Parents {
-		s.inodes.Add(mailboxFiles)
+		s.needs(u, 0, mailboxFiles)
 		s.Report.Folder(report.Folder{User: u.Name, Mailbox: string(parent)})
 	}
 	for _, f := range u.Folders {
@@ -88,8 +98,7 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 		s.Report.Problem(p)
 		help.problem(p)
 	}
-	s.bytes.Add(disk)
-	s.inodes.Add(count + mailboxFiles)
+	s.needs(u, disk, count+mailboxFiles)
 	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), Found: res.Messages, Bytes: bytes,
 		Doubts: res.Doubts, UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
 }

@@ -42,7 +42,7 @@ func (f Fresh) byName(mbtype string) bool {
 var probed = []string{
 	"unixhierarchysep", "altnamespace", "virtdomains", "defaultdomain", "username_tolower",
 	"hashimapspool", "fulldirhash", "mailbox_legacy_dirs", "umask", "defaultacl", "implicit_owner_rights",
-	"mailbox_initial_flags", "mailbox_default_options", "cyrus_user", "cyrus_group", "admins",
+	"mailbox_initial_flags", "mailbox_default_options", "metapartition_files", "cyrus_user", "cyrus_group", "admins",
 	"mboxlist_db", "annotation_db", "quota_db", "seenstate_db", "subscription_db", "mboxkey_db",
 	"duplicate_db", "tlscache_db", "ptscache_db", "statuscache_db",
 	"conversations", "delete_mode", "expunge_mode", "improved_mboxlist_sort",
@@ -57,7 +57,7 @@ func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspo
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	probeConf, err := writeProbe(scratch, conf, owner)
+	probeConf, err := c.writeProbe(scratch, conf, owner)
 	if err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
@@ -66,9 +66,9 @@ func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspo
 	if err := c.learnSettings(ctx, &programs, conf); err != nil {
 		return err
 	}
-	spool := filepath.Join(scratch, "spool")
 	name := cyrusspool.InboxName(probeUser)
-	if err := c.makeProbe(ctx, &programs, name, spool, owner); err != nil {
+	planted, err := c.makeProbe(ctx, &programs, name, scratch, owner)
+	if err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
 	list, form, err := programs.List(ctx)
@@ -87,7 +87,15 @@ func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspo
 				return fmt.Errorf("probing Cyrus: %w", err)
 			}
 		}
-		return c.readProbe(spool, e)
+		if err := c.readProbe(probeConf, e); err != nil {
+			return err
+		}
+		if planted {
+			// The directory is ours: who may read files may search directories.
+			mode := c.Fresh.Owner.FileMode
+			c.Fresh.Owner.DirMode = mode | mode&0o444>>2
+		}
+		return nil
 	}
 	return fmt.Errorf("probing Cyrus: it made no mailbox %s when asked to (%d others)", name, len(list))
 }
@@ -122,59 +130,59 @@ func oldSettings(conf *cyrusspool.Conf) map[string]string {
 }
 
 // makeProbe has Cyrus make the probe mailbox: by itself, or from 2.3 to 2.5 in a
-// directory that has an empty cyrus.header. 2.1 and 2.2 can only be told of a
-// mailbox and rebuild its index.
-func (c *Cyrus) makeProbe(ctx context.Context, programs *reconstruct.Programs, name cyrusspool.Name, spool string, owner cyrusspool.Owner) error {
+// directory that was planted with an empty cyrus.header. 2.1 and 2.2 can only be
+// told of a mailbox and rebuild its index.
+func (c *Cyrus) makeProbe(ctx context.Context, programs *reconstruct.Programs, name cyrusspool.Name, scratch string, owner cyrusspool.Owner) (planted bool, err error) {
 	external := name.External(c.Rules.Separator())
-	err := programs.Create(ctx, "default", external)
+	err = programs.Create(ctx, "default", external)
 	var missing *reconstruct.NoHeaderError
 	if errors.As(err, &missing) {
-		if err := plant(spool, filepath.Dir(missing.Path), nil, owner); err != nil {
-			return err
+		if err := plant(scratch, filepath.Dir(missing.Path), nil, owner); err != nil {
+			return true, err
 		}
-		return programs.Create(ctx, "default", external)
+		return true, programs.Create(ctx, "default", external)
 	}
 	if !errors.Is(err, reconstruct.ErrOption) {
-		return err
+		return false, err
 	}
 	entry := reconstruct.Entry{Name: string(name), Partition: "default", ACL: []reconstruct.ACL{{ID: probeUser, Rights: oldRights}}}
 	// The one form that every release before 3.6 reads.
 	if err := programs.Enter(ctx, reconstruct.FormBare, []reconstruct.Entry{entry}); err != nil {
-		return err
+		return true, err
 	}
 	paths, err := programs.Paths(ctx, []string{external})
 	if err != nil {
-		return err
+		return true, err
 	}
 	header, err := (&cyrusspool.Header{UniqueID: "0123456789abcdef", ACL: []cyrusspool.ACLEntry{{ID: probeUser, Rights: oldRights}}}).Append(nil)
 	if err != nil {
-		return err
+		return true, err
 	}
-	if err := plant(spool, paths[external].Data, header, owner); err != nil {
-		return err
+	if err := plant(scratch, paths[external].Data, header, owner); err != nil {
+		return true, err
 	}
 	// What it says of the index, which is not there, does not matter.
 	_, err = programs.Reconstruct(ctx, reconstruct.Job{Mailboxes: []string{external}})
-	return err
+	return true, err
 }
 
 // oldRights are the rights that 2.1 and 2.2 give an owner (imap/mboxlist.c,
 // mboxlist_createmailbox).
 const oldRights = "lrswipcda"
 
-// plant makes the directory dir, which is below spool, and in it a cyrus.header.
-func plant(spool, dir string, header []byte, owner cyrusspool.Owner) (err error) {
-	rel, err := filepath.Rel(spool, dir)
+// plant makes the directory dir, which is below scratch, and in it a cyrus.header.
+func plant(scratch, dir string, header []byte, owner cyrusspool.Owner) (err error) {
+	rel, err := filepath.Rel(scratch, dir)
 	if err != nil {
 		return fmt.Errorf("mailbox in %s: %w", dir, err)
 	}
 	// Cyrus's user may write there, and must not lead us elsewhere.
-	root, err := os.OpenRoot(spool)
+	root, err := os.OpenRoot(scratch)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	if err := root.MkdirAll(rel, 0o755); err != nil {
+	if err := root.MkdirAll(rel, 0o700); err != nil {
 		return err
 	}
 	file := filepath.Join(rel, "cyrus.header")
@@ -193,11 +201,20 @@ func plant(spool, dir string, header []byte, owner cyrusspool.Owner) (err error)
 }
 
 // writeProbe makes the scratch directory of a Cyrus that has its own
-// configdirectory and partition and otherwise the settings of conf.
-func writeProbe(scratch string, conf *cyrusspool.Conf, owner cyrusspool.Owner) (confPath string, err error) {
+// configdirectory and partition and otherwise the settings of conf. What the chosen
+// partition has elsewhere is elsewhere there too.
+func (c *Cyrus) writeProbe(scratch string, conf *cyrusspool.Conf, owner cyrusspool.Owner) (confPath string, err error) {
 	var text strings.Builder
 	fmt.Fprintf(&text, "configdirectory: %s/conf\npartition-default: %s/spool\ndefaultpartition: default\n", scratch, scratch)
 	fmt.Fprintf(&text, "proc_path: %s/conf/proc\nmboxname_lockpath: %s/conf/lock\nsievedir: %s/conf/sieve\n", scratch, scratch, scratch)
+	dirs := []string{"spool", "conf", "conf/db", "conf/socket", "conf/proc", "conf/lock", "conf/log", "conf/msg", "conf/user", "conf/quota"}
+	for _, key := range []string{"metapartition-", "metadir-header-", "metadir-index-", "metadir-cache-"} {
+		if _, ok := conf.Get(key + c.Partition); ok {
+			dir := strings.TrimSuffix(key, "-")
+			dirs = append(dirs, dir)
+			fmt.Fprintf(&text, "%sdefault: %s/%s\n", key, scratch, dir)
+		}
+	}
 	for _, key := range probed {
 		if value, ok := conf.Get(key); ok {
 			fmt.Fprintf(&text, "%s: %s\n", key, value)
@@ -211,7 +228,7 @@ func writeProbe(scratch string, conf *cyrusspool.Conf, owner cyrusspool.Owner) (
 	if err := os.WriteFile(confPath, []byte(text.String()), 0o644); err != nil {
 		return "", err
 	}
-	for _, dir := range []string{"spool", "conf", "conf/db", "conf/socket", "conf/proc", "conf/lock", "conf/log", "conf/msg", "conf/user", "conf/quota"} {
+	for _, dir := range dirs {
 		dir = filepath.Join(scratch, dir)
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return "", err
@@ -249,14 +266,18 @@ func (c *Cyrus) takeSettings(settings map[string]string) error {
 	return nil
 }
 
-// readProbe reads the files of the probe mailbox.
-func (c *Cyrus) readProbe(spool string, e reconstruct.Entry) error {
-	dir := filepath.Join(spool, c.Dir(e))
-	header, err := readHeader(dir)
+// readProbe reads the files of the probe mailbox where they must be.
+func (c *Cyrus) readProbe(confPath string, e reconstruct.Entry) error {
+	conf, err := cyrusspool.ParseConf(confPath)
+	if err != nil {
+		return fmt.Errorf("probing Cyrus: %w", err)
+	}
+	place := conf.Roots()["default"].At(c.Dir(e))
+	header, err := readHeader(place.HeaderFile())
 	if err != nil {
 		return fmt.Errorf("probing Cyrus: its new mailbox is not where expected: %w", err)
 	}
-	raw, err := os.ReadFile(filepath.Join(dir, "cyrus.index"))
+	raw, err := os.ReadFile(place.IndexFile())
 	if err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
@@ -280,10 +301,10 @@ func (c *Cyrus) readProbe(spool string, e reconstruct.Entry) error {
 		return fmt.Errorf("probing Cyrus: the owner has no rights in the mailbox that it made")
 	}
 	var file, folder unix.Stat_t
-	if err := unix.Stat(filepath.Join(dir, "cyrus.index"), &file); err != nil {
+	if err := unix.Stat(place.IndexFile(), &file); err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
-	if err := unix.Stat(dir, &folder); err != nil {
+	if err := unix.Stat(place.Messages(), &folder); err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
 	c.Fresh.Owner = cyrusspool.Owner{

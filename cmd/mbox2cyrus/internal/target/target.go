@@ -35,6 +35,9 @@ type Options struct {
 	IMAPDConf string // absolute path
 	BinDir    string // "": found by itself
 	Partition string // "": the configured default
+	Domain    string // virtual domain of the users, "" for Cyrus's default domain
+	// ACL are rights that are given besides the owner's, in every mailbox that is made.
+	ACL []reconstruct.ACL
 }
 
 // Cyrus is the installed Cyrus.
@@ -47,8 +50,10 @@ type Cyrus struct {
 	Partition string // name of the partition that mailboxes go to
 	Fresh     Fresh
 
-	partitions map[string]string // name -> directory
-	entries    map[cyrusspool.Name]reconstruct.Entry
+	roots    map[string]cyrusspool.Roots // of the partitions
+	settings map[string]string           // all of them, as Cyrus understands them
+	acl      []reconstruct.ACL
+	entries  map[cyrusspool.Name]reconstruct.Entry
 }
 
 // Open learns everything about the Cyrus of opts. It changes nothing there.
@@ -57,7 +62,7 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	c := &Cyrus{IMAPDConf: opts.IMAPDConf, partitions: conf.Partitions()}
+	c := &Cyrus{IMAPDConf: opts.IMAPDConf, roots: conf.Roots(), acl: opts.ACL}
 	var ok bool
 	if c.ConfigDir, ok = conf.Get("configdirectory"); !ok {
 		return nil, fmt.Errorf("%w: %s: configdirectory is not set", ErrConfig, opts.IMAPDConf)
@@ -65,7 +70,10 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if err := c.refuseUnsupported(conf); err != nil {
 		return nil, err
 	}
-	if err := c.choosePartition(conf, opts.Partition); err != nil {
+	if c.Partition, err = c.choosePartition(conf, opts.Partition); err != nil {
+		return nil, err
+	}
+	if err := c.CheckPartition(c.Partition); err != nil {
 		return nil, err
 	}
 	owner, err := ownerOf(c.ConfigDir)
@@ -84,6 +92,12 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if c.Version, err = c.Programs.Version(ctx); err != nil {
 		return nil, err
 	}
+	if c.settings, err = c.Programs.Settings(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.chooseDomain(opts.Domain); err != nil {
+		return nil, err
+	}
 	if err := c.probe(ctx, conf, owner); err != nil {
 		return nil, err
 	}
@@ -94,49 +108,49 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 // refused before anything is written.
 func (c *Cyrus) refuseUnsupported(conf *cyrusspool.Conf) error {
 	for _, key := range conf.Keys() {
-		value, _ := conf.Get(key)
-		switch {
-		case strings.HasPrefix(key, "metapartition-"), strings.HasPrefix(key, "metadir-"):
-			if files, _ := conf.Get("metapartition_files"); files == "" && !strings.HasPrefix(key, "metadir-") {
-				continue // without metapartition_files nothing is moved there
-			}
-		case key == "archive_enabled", key == "object_storage_enabled":
+		switch key {
+		case "archive_enabled", "object_storage_enabled":
 			if on, err := conf.Bool(key, false); err == nil && !on {
 				continue
 			}
-		case key == "mupdate_server":
-		case key == "virtdomains":
-			if value == "off" || value == "no" || value == "0" || value == "false" {
-				continue
-			}
+		case "mupdate_server", "proxyservers":
 		default:
 			continue
 		}
+		value, _ := conf.Get(key)
 		return fmt.Errorf("%w: %s: %s: %s is set, which this version does not write for; nothing was changed", ErrConfig, c.IMAPDConf, key, value)
 	}
 	return nil
 }
 
-func (c *Cyrus) choosePartition(conf *cyrusspool.Conf, name string) error {
+// choosePartition returns the partition that is named, or the one that new users have.
+func (c *Cyrus) choosePartition(conf *cyrusspool.Conf, name string) (string, error) {
 	if name == "" {
 		name = conf.DefaultPartition()
 	}
-	if name == "" && len(c.partitions) == 1 {
-		name = slices.Collect(maps.Keys(c.partitions))[0]
+	if name == "" && len(c.roots) == 1 {
+		name = slices.Collect(maps.Keys(c.roots))[0]
 	}
 	if name == "" {
-		return fmt.Errorf("%w: %s names no default partition: use --partition", ErrConfig, c.IMAPDConf)
+		return "", fmt.Errorf("%w: %s names no default partition: use --partition", ErrConfig, c.IMAPDConf)
 	}
-	dir, ok := c.partitions[name]
+	return name, nil
+}
+
+// CheckPartition refuses a partition that is not configured, or whose directories are
+// not there.
+func (c *Cyrus) CheckPartition(name string) error {
+	roots, ok := c.roots[name]
 	if !ok {
 		return fmt.Errorf("%w: %s has no partition-%s", ErrConfig, c.IMAPDConf, name)
 	}
-	if st, err := os.Stat(dir); err != nil {
-		return fmt.Errorf("%w: partition %s: %w; Cyrus's makedirs or mkimap makes it", ErrConfig, name, err)
-	} else if !st.IsDir() {
-		return fmt.Errorf("%w: partition %s: %s is not a directory", ErrConfig, name, dir)
+	for _, dir := range roots.All() {
+		if st, err := os.Stat(dir); err != nil {
+			return fmt.Errorf("%w: partition %s: %w; Cyrus's makedirs or mkimap makes it", ErrConfig, name, err)
+		} else if !st.IsDir() {
+			return fmt.Errorf("%w: partition %s: %s is not a directory", ErrConfig, name, dir)
+		}
 	}
-	c.Partition = name
 	return nil
 }
 
@@ -165,7 +179,7 @@ func (c *Cyrus) Entry(name cyrusspool.Name) (e reconstruct.Entry, ok bool, err e
 	if e, ok = c.entries[name]; !ok || c.Fresh.ListForm == reconstruct.FormJSON {
 		return e, ok, nil
 	}
-	header, err := readHeader(filepath.Join(c.partitions[e.Partition], c.Dir(e)))
+	header, err := readHeader(c.Place(e.Partition, c.Dir(e)).HeaderFile())
 	if err != nil {
 		return e, true, fmt.Errorf("%s is in Cyrus: %w", e.Name, err)
 	}
@@ -173,9 +187,16 @@ func (c *Cyrus) Entry(name cyrusspool.Name) (e reconstruct.Entry, ok bool, err e
 	return e, true, nil
 }
 
-// readHeader reads the cyrus.header of a mailbox.
-func readHeader(dir string) (*cyrusspool.Header, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "cyrus.header"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+// Entered returns the entry of a mailbox as Cyrus lists it, which up to 3.4 is without a
+// unique id.
+func (c *Cyrus) Entered(name cyrusspool.Name) (e reconstruct.Entry, ok bool) {
+	e, ok = c.entries[name]
+	return e, ok
+}
+
+// readHeader reads a cyrus.header.
+func readHeader(path string) (*cyrusspool.Header, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -210,9 +231,14 @@ func (c *Cyrus) UserEntries(userid string) []reconstruct.Entry {
 	return all
 }
 
-// PartitionDir returns the directory of a partition, "" if there is none of
-// that name.
-func (c *Cyrus) PartitionDir(partition string) string { return c.partitions[partition] }
+// HasPartition reports whether a partition is configured.
+func (c *Cyrus) HasPartition(partition string) bool {
+	_, ok := c.roots[partition]
+	return ok
+}
+
+// Place returns where the files of a mailbox are; dir is its directory as Dir returns it.
+func (c *Cyrus) Place(partition, dir string) cyrusspool.Place { return c.roots[partition].At(dir) }
 
 // Dir returns the directory of a mailbox below its partition, by the layout
 // that its entry's type says (cyrus-format 1.3).
@@ -223,13 +249,23 @@ func (c *Cyrus) Dir(e reconstruct.Entry) string {
 	return cyrusspool.DirByID(e.UniqueID)
 }
 
-// NewEntry describes a mailbox of the owner userid that is to be entered.
-func (c *Cyrus) NewEntry(name cyrusspool.Name, userid, uniqueID string) reconstruct.Entry {
-	return reconstruct.Entry{
-		Name: string(name), Partition: c.Partition, Type: c.Fresh.Type, UniqueID: uniqueID,
+// NewEntry describes a mailbox of the owner userid that is to be entered. Its layout is
+// that of his INBOX, if Cyrus has one.
+func (c *Cyrus) NewEntry(name cyrusspool.Name, userid, uniqueID, partition string) reconstruct.Entry {
+	e := reconstruct.Entry{
+		Name: string(name), Partition: partition, Type: c.Fresh.Type, UniqueID: uniqueID,
 		CreatedModSeq: 1, FolderModSeq: 1,
 		ACL: []reconstruct.ACL{{ID: userid, Rights: c.Fresh.Rights}},
 	}
+	if inbox, ok := c.entries[cyrusspool.InboxName(userid)]; ok && inbox.Type != "" {
+		e.Type = inbox.Type
+	}
+	for _, a := range c.acl {
+		if a.ID != userid {
+			e.ACL = append(e.ACL, a)
+		}
+	}
+	return e
 }
 
 // Header describes the cyrus.header of the mailbox of an entry.
@@ -251,7 +287,7 @@ func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) (subscri
 	}
 	names := make([]string, len(entries))
 	for i, e := range entries {
-		names[i] = cyrusspool.Name(e.Name).External(c.Rules.Separator())
+		names[i] = c.operand(cyrusspool.Name(e.Name))
 	}
 	paths, err := c.Programs.Paths(ctx, names)
 	if err != nil {
@@ -259,7 +295,7 @@ func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) (subscri
 	}
 	subscriptions = map[string]string{}
 	for i, e := range entries {
-		want := filepath.Join(c.partitions[e.Partition], c.Dir(e))
+		want := c.Place(e.Partition, c.Dir(e)).Messages()
 		p, ok := paths[names[i]]
 		if !ok {
 			return nil, fmt.Errorf("%s was entered, but Cyrus does not know it", e.Name)
@@ -298,19 +334,25 @@ func (c *Cyrus) subscriptions(inbox cyrusspool.Name, p reconstruct.Path) (string
 func (c *Cyrus) Reconstruct(ctx context.Context, entries map[string][]reconstruct.Entry) (reconstruct.Report, error) {
 	var whole, some reconstruct.Job
 	for _, id := range slices.Sorted(maps.Keys(entries)) {
-		names := map[string]bool{}
+		names := map[string]string{} // as printed -> as asked for
 		for _, e := range entries[id] {
-			names[cyrusspool.Name(e.Name).External(c.Rules.Separator())] = true
+			names[cyrusspool.Name(e.Name).External(c.Rules.Separator())] = c.operand(cyrusspool.Name(e.Name))
 		}
 		all := true
 		for _, e := range c.UserEntries(id) {
-			all = all && names[cyrusspool.Name(e.Name).External(c.Rules.Separator())]
+			all = all && names[cyrusspool.Name(e.Name).External(c.Rules.Separator())] != ""
 		}
-		if all && !c.Fresh.byMailbox {
+		all = all && !c.Fresh.byMailbox
+		expect := &some.Expect
+		if all {
 			whole.Users = append(whole.Users, id)
-			whole.Expect = append(whole.Expect, slices.Sorted(maps.Keys(names))...)
-		} else {
-			some.Mailboxes = append(some.Mailboxes, slices.Sorted(maps.Keys(names))...)
+			expect = &whole.Expect
+		}
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			*expect = append(*expect, name)
+			if !all {
+				some.Mailboxes = append(some.Mailboxes, names[name])
+			}
 		}
 	}
 	var rep reconstruct.Report
@@ -327,12 +369,12 @@ func (c *Cyrus) Reconstruct(ctx context.Context, entries map[string][]reconstruc
 	return rep, nil
 }
 
-// Free returns the free bytes and inodes that the owner of Cyrus may use on
-// the partition. Inodes is negative where the file system has no fixed number.
-func (c *Cyrus) Free() (bytes, inodes int64, err error) {
+// Free returns the free bytes and inodes that the owner of Cyrus may use for
+// messages on a partition. Inodes is negative where the file system has no fixed number.
+func (c *Cyrus) Free(partition string) (bytes, inodes int64, err error) {
 	var st unix.Statfs_t
-	if err := unix.Statfs(c.partitions[c.Partition], &st); err != nil {
-		return 0, 0, fmt.Errorf("partition %s: statfs: %w", c.Partition, err)
+	if err := unix.Statfs(c.roots[partition].Data, &st); err != nil {
+		return 0, 0, fmt.Errorf("partition %s: statfs: %w", partition, err)
 	}
 	inodes = int64(st.Ffree)
 	if st.Files == 0 {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -54,10 +53,10 @@ func (c *comparison) result() Result {
 }
 
 // Count compares the number of messages, UIDVALIDITY and UIDNEXT of the
-// mailbox in dir with the ledger.
-func Count(rec ledger.Mailbox, dir string) (Result, error) {
+// mailbox in place with the ledger.
+func Count(rec ledger.Mailbox, place cyrusspool.Place) (Result, error) {
 	c := &comparison{rec: rec}
-	b, err := openBox(dir)
+	b, err := openBox(place)
 	if err != nil {
 		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
 	}
@@ -71,9 +70,9 @@ func Count(rec ledger.Mailbox, dir string) (Result, error) {
 
 // Index compares every message of the manifest with Cyrus's index: UID, size,
 // SHA-1, internal date, system flags and keywords, and that Cyrus has parsed it.
-func Index(l *ledger.Ledger, rec ledger.Mailbox, dir string) (Result, error) {
+func Index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place) (Result, error) {
 	c := &comparison{rec: rec}
-	b, err := openBox(dir)
+	b, err := openBox(place)
 	if err != nil {
 		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
 	}
@@ -98,8 +97,8 @@ type box struct {
 	flags []string // of cyrus.header
 }
 
-func openBox(dir string) (b *box, err error) {
-	raw, err := os.ReadFile(filepath.Join(dir, "cyrus.header"))
+func openBox(place cyrusspool.Place) (b *box, err error) {
+	raw, err := os.ReadFile(place.HeaderFile())
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +106,7 @@ func openBox(dir string) (b *box, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "cyrus.index"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(place.IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}

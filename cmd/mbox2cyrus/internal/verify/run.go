@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -112,19 +111,19 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	if f != nil && v.Level != LevelContent && (rec.SourceID == nil || !rec.SourceID.Equal(plan.FileID(f.File))) {
 		differ(report.Attention, "source-changed", "the folder changed since it was migrated")
 	}
-	dir := filepath.Join(v.Cyrus.PartitionDir(rec.Partition), rec.Dir)
+	place := v.Cyrus.Place(rec.Partition, rec.Dir)
 	var res Result
 	switch {
 	case v.Level == LevelCount:
-		res, err = Count(rec, dir)
+		res, err = Count(rec, place)
 	default:
-		res, err = Index(v.Ledger, rec, dir)
+		res, err = Index(v.Ledger, rec, place)
 	}
 	if err != nil {
 		return err
 	}
 	if v.Level == LevelContent && f != nil {
-		content, err := Content(ctx, v.Source, v.Ledger, rec, u.User, f.File, dir)
+		content, err := Content(ctx, v.Source, v.Ledger, rec, u.User, f.File, place.Messages())
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,108 @@
+package migrate
+
+import (
+	"context"
+	"crypto/sha1"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/mbox"
+)
+
+// recognise finds out whether a mailbox that the ledger does not know holds what the
+// folder holds, message by message, and nothing else. Then it is the work of a run whose
+// state directory is lost, and its record is made anew.
+func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours bool, err error) {
+	if m.folder == nil {
+		return false, nil
+	}
+	raw, err := os.ReadFile(e.place(m).HeaderFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	header, err := cyrusspool.ParseHeader(raw)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	if err := e.describeSource(ctx, u, m, header.Flags); err != nil {
+		return false, err
+	}
+	defer func() {
+		if !ours {
+			err = errors.Join(err, e.Ledger.RemoveManifest(m.rec.Manifest))
+		}
+	}()
+	if m.rec.NewUIDVald {
+		head, err := readHead(e.place(m).IndexFile())
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", m.rec.Name, err)
+		}
+		h, err := cyrusspool.ParseIndexHeader(head)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", m.rec.Name, err)
+		}
+		m.rec.UIDValid = h.UIDValidity
+	}
+	res, err := verify.Index(e.Ledger, m.rec, e.place(m))
+	if err != nil || len(res.Problems) > 0 || m.rec.Messages == 0 && m.rec.NewUIDVald {
+		return false, err
+	}
+	m.rec.State, m.rec.IndexID = ledger.Verified, &res.IndexID
+	if err := cyrusspool.SyncFS(e.Ledger.ManifestDir()); err != nil {
+		return false, err
+	}
+	if err := e.Ledger.Set(m.rec); err != nil {
+		return false, err
+	}
+	m.todo, m.verified = nothing, res.Verified
+	e.Report.Problem(report.Problem{Severity: report.Note, User: u.Name, Folder: m.folderName(), Offset: -1, Kind: "recognised",
+		Text: m.rec.Name + ": the ledger did not know it, but it holds exactly what the folder holds: taken for the work of an earlier run"})
+	return true, nil
+}
+
+// describeSource makes the manifest and the record that filling the folder into a
+// mailbox with these flags would make.
+func (e *Engine) describeSource(ctx context.Context, u *plan.User, m *mailbox, flags []string) (err error) {
+	manifest, err := e.Ledger.CreateManifest(m.rec.Manifest)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, manifest.Close()) }()
+	order := ledger.Order{Emit: func(msg ledger.Message) error { manifest.Add(msg); return nil }}
+	src := *e.Source
+	src.Progress = nil
+	m.rec.Size = 0
+	sum := sha1.New()
+	res, err := src.Read(ctx, u.User, m.folder.File, func(msg *mbox.Message, _ []string) error {
+		sum.Reset()
+		size, err := msg.WriteTo(sum)
+		if err != nil {
+			return err
+		}
+		out := ledger.Message{UID: msg.UID, Offset: msg.Offset, End: msg.EndOffset, Size: size, Date: msg.Date.Unix(),
+			Flags: verify.LedgerFlags(msg.Flags), Keywords: msg.Keywords, File: msg.File}
+		sum.Sum(out.GUID[:0])
+		m.rec.Size += size
+		return order.Add(out)
+	})
+	if err == nil {
+		err = order.Flush()
+	}
+	if err != nil {
+		return err
+	}
+	m.rec.Keywords = placeKeywords(res.Keywords, flags).names
+	m.rec.UIDValid, m.rec.NewUIDVald, m.rec.UIDNext = res.UIDValidity, res.UIDValidity == 0, res.UIDNext
+	m.rec.Messages, m.rec.Bytes, m.rec.SourceID, m.rec.Source = res.Messages, res.Bytes, &res.ID, ledger.RawName(m.folder.File.Path)
+	return nil
+}
