@@ -63,9 +63,6 @@ func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspo
 	}
 	programs := *c.Programs
 	programs.Conf = probeConf
-	if err := c.learnSettings(ctx, &programs, conf); err != nil {
-		return err
-	}
 	name := cyrusspool.InboxName(probeUser)
 	planted, err := c.makeProbe(ctx, &programs, name, scratch, owner)
 	if err != nil {
@@ -100,33 +97,28 @@ func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspo
 	return fmt.Errorf("probing Cyrus: it made no mailbox %s when asked to (%d others)", name, len(list))
 }
 
-// learnSettings asks Cyrus for its settings. Before 2.5 it cannot be asked: what
-// conf leaves out has the defaults of those releases.
-func (c *Cyrus) learnSettings(ctx context.Context, programs *reconstruct.Programs, conf *cyrusspool.Conf) error {
-	settings, err := programs.Settings(ctx)
-	if errors.Is(err, reconstruct.ErrNoProgram) {
-		settings, err = oldSettings(conf), nil
-	}
-	if err != nil {
-		return err
-	}
+// askSettings asks Cyrus for its settings. Before 2.5 it cannot be asked: what
+// conf leaves out has the defaults of those releases (lib/imapoptions of 2.2 to
+// 2.4; 2.1 had the same in its code).
+func (c *Cyrus) askSettings(ctx context.Context, conf *cyrusspool.Conf) error {
+	settings, err := c.Programs.Settings(ctx)
 	// A setting of 3.0 and later, when users' names began to be hashed with
 	// their dots.
 	_, dots := settings["archive_enabled"]
 	c.Fresh.hashing.Carets = !dots
-	return c.takeSettings(settings)
-}
-
-// oldSettings is what cyr_info would say where there is none (lib/imapoptions of
-// 2.2 to 2.4; 2.1 had the same defaults in its code).
-func oldSettings(conf *cyrusspool.Conf) map[string]string {
-	settings := map[string]string{"unixhierarchysep": "no", "username_tolower": "yes", "hashimapspool": "no", "fulldirhash": "no"}
-	for key := range settings {
-		if value, ok := conf.Get(key); ok {
-			settings[key] = value
+	if errors.Is(err, reconstruct.ErrNoProgram) {
+		err = nil
+		settings = map[string]string{"unixhierarchysep": "no", "username_tolower": "yes", "hashimapspool": "no", "fulldirhash": "no",
+			"virtdomains": "off"}
+		for _, key := range conf.Keys() {
+			settings[key], _ = conf.Get(key)
 		}
 	}
-	return settings
+	if err != nil {
+		return err
+	}
+	c.settings = settings
+	return c.takeSettings(settings)
 }
 
 // makeProbe has Cyrus make the probe mailbox: by itself, or from 2.3 to 2.5 in a

@@ -92,7 +92,7 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if c.Version, err = c.Programs.Version(ctx); err != nil {
 		return nil, err
 	}
-	if c.settings, err = c.Programs.Settings(ctx); err != nil {
+	if err := c.askSettings(ctx, conf); err != nil {
 		return nil, err
 	}
 	if err := c.chooseDomain(opts.Domain); err != nil {
