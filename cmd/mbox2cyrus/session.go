@@ -87,7 +87,7 @@ func (s *session) close() error {
 
 // source returns the reader of the host's folders, whose progress d shows.
 func (s *session) source(d *progress.Display) *source.Source {
-	src := &source.Source{Host: s.host, Location: s.opts.location, Dates: s.dates, Locks: s.locks}
+	src := &source.Source{Host: s.host, Location: s.opts.location, Rules: s.opts.rules, Dates: s.dates, Locks: s.locks}
 	if d != nil {
 		src.Progress = d.Add
 	}

@@ -125,6 +125,7 @@ type Mailbox struct {
 
 	Source     RawName          `json:"source,omitempty"` // path below the source root
 	SourceID   *FileID          `json:"source_id,omitempty"`
+	Rules      string           `json:"rules,omitempty"`        // flags that changed what was read of it; "": none
 	Bytes      map[string]int64 `json:"source_bytes,omitempty"` // bytes of the source by reason; they add up to its size
 	Messages   int64            `json:"messages"`
 	Size       int64            `json:"size"` // bytes of all messages in Cyrus
@@ -161,6 +162,27 @@ type Run struct {
 type End struct {
 	Time     time.Time `json:"time"`
 	ExitCode int       `json:"exit_code"`
+	Bytes    int64     `json:"bytes,omitempty"`   // of the folders that were read, because they were new or changed
+	Seconds  float64   `json:"seconds,omitempty"` // from the start
+}
+
+// Pace is how fast runs were, by what they recorded: for one, the seconds it takes with
+// nothing to do, for the other the bytes of changed folders that it brings in one more
+// second.
+type Pace struct{ Idle, BytesPerSecond float64 }
+
+// learn takes up what another run measured. The least time that a run took is that with
+// nothing to do; the last large one tells the speed.
+func (p *Pace) learn(e End) {
+	if e.Seconds <= 0 || e.ExitCode != 0 && e.ExitCode != 2 {
+		return
+	}
+	if p.Idle == 0 || e.Seconds < p.Idle {
+		p.Idle = e.Seconds
+	}
+	if e.Bytes > 0 && (e.Bytes >= 1<<20 || p.BytesPerSecond == 0) {
+		p.BytesPerSecond = float64(e.Bytes) / e.Seconds
+	}
 }
 
 type line struct {
@@ -182,6 +204,7 @@ type Ledger struct {
 	boxes map[string]Mailbox
 	order []string
 	subs  map[RawName]Subscriptions
+	pace  Pace
 }
 
 // ErrBusy is returned by Open when another run holds the state directory.
@@ -288,6 +311,9 @@ func (l *Ledger) read(path string) (good int64, err error) {
 		if ln.Mailbox != nil {
 			l.put(*ln.Mailbox)
 		}
+		if ln.End != nil {
+			l.pace.learn(*ln.End)
+		}
 		if ln.Subscriptions != nil {
 			l.subs[ln.Subscriptions.User] = *ln.Subscriptions
 		}
@@ -356,6 +382,9 @@ func (l *Ledger) SetSubscriptions(s Subscriptions) error {
 	l.subs[s.User] = s
 	return nil
 }
+
+// Pace returns how fast earlier runs were; its BytesPerSecond is 0 if there were none.
+func (l *Ledger) Pace() Pace { return l.pace }
 
 // Begin records the start of a run.
 func (l *Ledger) Begin(r Run) error { return l.append(true, line{Run: &r}) }

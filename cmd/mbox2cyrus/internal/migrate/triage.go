@@ -13,6 +13,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
@@ -112,8 +113,13 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
 	}
 	same := folder == nil && rec.SourceID == nil || folder != nil && rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(folder.File))
+	otherRules := folder != nil && rec.Rules != e.Source.Rules.String()
 	switch {
-	case rec.State == ledger.Begun, rec.State == ledger.Filled && !same:
+	case otherRules && (rec.State == ledger.Verified || rec.Previous != ""):
+		// By other rules messages have other bounds and UIDs: the two do not mix.
+		e.leave(u, m, "other-rules", "the mailbox was migrated by an earlier run with "+source.DescribeRules(rec.Rules)+
+			", not as this one; it is left alone (give the same flags, or another --state directory)")
+	case rec.State == ledger.Begun, rec.State == ledger.Filled && (!same || otherRules):
 		return m, e.triageCutOff(u, m, inCyrus)
 	case rec.State == ledger.Filled:
 		m.todo = enter
