@@ -59,7 +59,7 @@ func (c *Cyrus) PutBack(ctx context.Context, records []reconstruct.Record) error
 // are. In the layout by unique id the second, by name, is used as long as Cyrus
 // does not know the INBOX: by the very program that enters it.
 func (c *Cyrus) UserDirs(inbox reconstruct.Entry) []UserDir {
-	file := cyrusspool.UserFile(cyrusspool.Name(inbox.Name), "", c.Fresh.fullHash, c.Fresh.carets)
+	file := c.Fresh.hashing.UserFile(cyrusspool.Name(inbox.Name), "")
 	dirs := []UserDir{{Dir: filepath.Dir(file), Prefix: filepath.Base(file)}}
 	if c.Fresh.byName(inbox.Type) {
 		return dirs
