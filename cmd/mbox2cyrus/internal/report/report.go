@@ -74,6 +74,7 @@ type Folder struct {
 	Held      int64  // messages set aside
 	Bytes     int64  // of the messages as stored in Cyrus
 	Unchanged bool   // nothing to do: done by an earlier run
+	Outcome   string // what became of it, where counters do not say it: "removed", "archived in …"
 
 	// Doubts has the number of the reader's findings by kind.
 	Doubts map[string]int64
@@ -151,6 +152,9 @@ func (f Folder) object() map[string]any {
 	}
 	if f.Doubts == nil {
 		m["doubts_by_kind"] = map[string]int64{}
+	}
+	if f.Outcome != "" {
+		nameFields(m, "outcome", f.Outcome)
 	}
 	nameFields(m, "user", f.User)
 	nameFields(m, "folder", f.Folder)
