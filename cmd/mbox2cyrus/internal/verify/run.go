@@ -127,7 +127,10 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	case v.Level == LevelCount:
 		res, err = Count(rec, place)
 	default:
-		res, err = Index(v.Ledger, rec, place)
+		var seen map[string]cyrusspool.SeenState
+		if seen, err = v.Cyrus.Seen(u.ID); err == nil {
+			res, err = Index(v.Ledger, rec, place, seen)
+		}
 	}
 	if err != nil {
 		return err
