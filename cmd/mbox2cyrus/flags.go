@@ -33,6 +33,9 @@ const (
 	flagUWVersion = "uw-version"
 	flagRepair    = "repair"
 
+	flagShard      = "shard"
+	flagOnlyFailed = "only-failed"
+
 	flagDomain   = "domain"
 	flagACL      = "acl"
 	flagMap      = "map"

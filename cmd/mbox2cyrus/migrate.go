@@ -67,6 +67,9 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version}); err != nil {
 		return err
 	}
+	if err := s.keepRecord(c, start); err != nil {
+		return err
+	}
 	d := p.progress(c, s)
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
 	if err := p.takeLocks(c, s); err != nil {

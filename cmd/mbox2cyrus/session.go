@@ -6,6 +6,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -27,6 +28,8 @@ type session struct {
 	dates  *calibrate.Sample // of the folders that are read; nil: not wanted
 
 	locks *mbox.Locks // nil: none are taken
+
+	record *history.Recorder // nil: none is kept
 
 	closeLog func() error
 }
@@ -88,14 +91,17 @@ func (s *session) close() error {
 	if s.host != nil {
 		err = s.host.Close()
 	}
-	return errors.Join(err, s.closeLog())
+	return errors.Join(err, s.record.Close(true), s.closeLog())
 }
 
 // source returns the reader of the host's folders, whose progress d shows.
 func (s *session) source(d *progress.Display) *source.Source {
 	src := &source.Source{Host: s.host, Location: s.opts.location, Rules: s.opts.rules, Dates: s.dates, Locks: s.locks}
 	if d != nil {
-		src.Progress = d.Add
+		src.Progress = func(bytes, messages int64) {
+			d.Add(bytes, messages)
+			s.record.Count(bytes, messages)
+		}
 	}
 	return src
 }
@@ -135,5 +141,7 @@ func (p *program) progress(c *cli.Context, s *session) *progress.Display {
 func (p *program) finish(s *session, stopped int) error {
 	code, err := s.report.Finish(stopped)
 	p.code = code
-	return err
+	record := s.record
+	s.record = nil
+	return errors.Join(err, record.Close(stopped != 0))
 }

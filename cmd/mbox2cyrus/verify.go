@@ -38,6 +38,9 @@ func (p *program) verifyCommand() *cli.Command {
 					return err
 				}
 			}
+			if err := s.keepRecord(c, now()); err != nil {
+				return err
+			}
 			d := p.progress(c, s)
 			v := &verify.Verifier{Source: s.source(d), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: d, Jobs: s.opts.jobs, Level: want}
 			err = v.Run(c.Context, s.plan)

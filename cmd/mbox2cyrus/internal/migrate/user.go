@@ -260,7 +260,12 @@ func (e *Engine) report(j *job) {
 		if m.todo == leave {
 			continue
 		}
+		shown, why := "", ""
+		if m.folder != nil {
+			shown, why = m.folder.Renamed(e.Cyrus.Rules)
+		}
 		e.Report.Folder(report.Folder{
+			Read: m.todo == fill, ShownAs: shown, RenamedWhy: why,
 			User: j.user.Name, Folder: m.folderName(), Mailbox: m.rec.Name,
 			Found: m.rec.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
 			Unchanged: m.todo == nothing, UIDValidity: m.rec.UIDValid, UIDNext: m.rec.UIDNext,
