@@ -15,7 +15,7 @@ func (p *program) migrateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "migrate",
 		Usage: "the whole safe job: convert, reconstruct, verify",
-		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...),
+		Flags: append(append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...), runFlags()...),
 			boolFlag(flagDryRun, "write nothing: show what would be done"),
 			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since"),
 			boolFlag("merge", "append to users who have mail in Cyrus already, with new UIDs; without it they are refused"),

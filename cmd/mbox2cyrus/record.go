@@ -15,12 +15,16 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/review"
 )
 
-// keepRecord begins the history of a run, for reports: from now on it keeps what is
-// reported. What cannot be kept of a verify is not worth a failure: it may be run by
+// keepRecord begins the history of a run, for reports, and the file of --metrics-file:
+// from now on they keep what is reported. What cannot be kept of a verify is not worth a failure: it may be run by
 // somebody who may only read, or on a copy.
 func (s *session) keepRecord(c *cli.Context, start time.Time) error {
+	if err := s.startGauges(c); err != nil {
+		return err
+	}
 	run := history.Run{Command: c.Command.Name, Start: start, Program: version + " " + commit, SourceRoot: s.opts.host.Root,
 		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version, Level: c.String(flagLevel), Shard: c.String(flagShard)}
 	var err error
@@ -53,6 +57,24 @@ func (s *session) keepRecord(c *cli.Context, start time.Time) error {
 	}
 	s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "not-recorded",
 		Text: "reports will not tell of this run: " + why})
+	return nil
+}
+
+// leaveOutProved leaves out the users of whom a report would say that they are proved.
+func (s *session) leaveOutProved() error {
+	r, err := review.Load([]string{s.state}, now())
+	if errors.Is(err, review.ErrNoLedger) {
+		return usagef("--%s: nothing was migrated with the state directory %s yet", flagOnlyFailed, s.state)
+	}
+	if err != nil {
+		return err
+	}
+	s.opts.selection.Done = map[string]bool{}
+	for _, u := range r.Users {
+		if u.State == review.Proved {
+			s.opts.selection.Done[string(u.Name)] = true
+		}
+	}
 	return nil
 }
 

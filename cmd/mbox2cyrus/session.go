@@ -30,6 +30,7 @@ type session struct {
 	locks *mbox.Locks // nil: none are taken
 
 	record *history.Recorder // nil: none is kept
+	gauges *gauges           // nil: no --metrics-file
 
 	closeLog func() error
 }
@@ -63,6 +64,11 @@ func (s *session) open(c *cli.Context) (err error) {
 		return err
 	}
 	s.cyrus.Rules.Charset = s.opts.charset
+	if c.Bool(flagOnlyFailed) {
+		if err := s.leaveOutProved(); err != nil {
+			return err
+		}
+	}
 	var names *plan.Names
 	if path := c.String("names"); path != "" {
 		if names, err = plan.ReadNames(path); err != nil {
@@ -91,7 +97,8 @@ func (s *session) close() error {
 	if s.host != nil {
 		err = s.host.Close()
 	}
-	return errors.Join(err, s.record.Close(true), s.closeLog())
+	// A run that came to its end has closed these.
+	return errors.Join(err, s.record.Close(true), s.gauges.end(report.ExitFailed), s.closeLog())
 }
 
 // source returns the reader of the host's folders, whose progress d shows.
@@ -141,7 +148,7 @@ func (p *program) progress(c *cli.Context, s *session) *progress.Display {
 func (p *program) finish(s *session, stopped int) error {
 	code, err := s.report.Finish(stopped)
 	p.code = code
-	record := s.record
-	s.record = nil
-	return errors.Join(err, record.Close(stopped != 0))
+	record, gauges := s.record, s.gauges
+	s.record, s.gauges = nil, nil
+	return errors.Join(err, record.Close(stopped != 0), gauges.end(code))
 }

@@ -18,7 +18,7 @@ func (p *program) verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "verify",
 		Usage: "compare source, ledger and Cyrus again, changing nothing",
-		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...), level), outputFlags()...),
+		Flags: append(append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...), runFlags()...), level), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			want := verify.Level(c.String(flagLevel))
 			if !slices.Contains(verify.Levels, want) {

@@ -293,6 +293,9 @@ func (u *User) judge() {
 	switch {
 	case u.Diffs > 0:
 		u.State = Differs
+		if said, ok := u.host.verify.Users[string(u.Name)]; ok {
+			u.Verified = min(u.Verified, said.Verified)
+		}
 	case u.Failures > 0:
 		u.State = worse(u.State, Failed)
 	case u.Attentions > 0 || u.Held > 0:
