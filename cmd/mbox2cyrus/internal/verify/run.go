@@ -33,7 +33,7 @@ type Verifier struct {
 	Source   *source.Source
 	Cyrus    *target.Cyrus
 	Ledger   *ledger.Ledger
-	Report   *report.Reporter
+	Report   Sink
 	Progress plan.Progress
 	Jobs     int
 	Level    Level
@@ -42,6 +42,13 @@ type Verifier struct {
 // ErrRules is wrapped by the error of Run when a mailbox was migrated by other rules
 // than those of the Source: a comparison would say nothing.
 var ErrRules = errors.New("other rules")
+
+// Sink takes what a Verifier finds. A [report.Reporter] is one.
+type Sink interface {
+	Problem(report.Problem)
+	Folder(report.Folder)
+	User(name string)
+}
 
 // Run verifies the users of a plan. Whatever is found is reported; the error is
 // the context's, or wraps ErrRules.
