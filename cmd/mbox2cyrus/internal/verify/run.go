@@ -39,10 +39,6 @@ type Verifier struct {
 	Level    Level
 }
 
-// ErrRules is wrapped by the error of Run when a mailbox was migrated by other rules
-// than those of the Source: a comparison would say nothing.
-var ErrRules = errors.New("other rules")
-
 // Sink takes what a Verifier finds. A [report.Reporter] is one.
 type Sink interface {
 	Problem(report.Problem)
@@ -51,7 +47,7 @@ type Sink interface {
 }
 
 // Run verifies the users of a plan. Whatever is found is reported; the error is
-// the context's, or wraps ErrRules.
+// the context's, or wraps source.ErrRules.
 func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
 	rules := v.Source.Rules.String()
 	for _, u := range p.Users {
@@ -59,7 +55,7 @@ func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
 			rec, ok := v.Ledger.Mailbox(string(f.Mailbox))
 			if ok && rec.State != ledger.Begun && rec.Rules != rules {
 				return fmt.Errorf("%w: %s was migrated with %s; give verify the same flags, it was given %s",
-					ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules))
+					source.ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules))
 			}
 		}
 	}
@@ -138,7 +134,10 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	case v.Level == LevelCount:
 		res, err = Count(rec, place)
 	default:
-		res, err = Index(v.Ledger, rec, place)
+		var seen map[string]cyrusspool.SeenState
+		if seen, err = v.Cyrus.Seen(u.ID); err == nil {
+			res, err = Index(v.Ledger, rec, place, seen)
+		}
 	}
 	if err != nil {
 		return err
