@@ -91,6 +91,17 @@ func (r *Reporter) Printf(format string, args ...any) {
 	}
 }
 
+// Command tells of a command that a run would have Cyrus execute: program and
+// arguments, what it would read, and the same as a line for a shell.
+func (r *Reporter) Command(words []string, stdin, line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.emit(Info, map[string]any{"message_type": "command", "command": words, "stdin": stdin})
+	if !r.opts.Quiet && !r.opts.JSON {
+		r.text(r.results, line)
+	}
+}
+
 func (r *Reporter) text(w io.Writer, s string) {
 	if _, err := io.WriteString(w, s+"\n"); err != nil && r.werr == nil {
 		r.werr = fmt.Errorf("writing the report: %w", err)
