@@ -33,10 +33,17 @@ type Verifier struct {
 	Source   *source.Source
 	Cyrus    *target.Cyrus
 	Ledger   *ledger.Ledger
-	Report   *report.Reporter
+	Report   Sink
 	Progress plan.Progress
 	Jobs     int
 	Level    Level
+}
+
+// Sink takes what a Verifier finds. A [report.Reporter] is one.
+type Sink interface {
+	Problem(report.Problem)
+	Folder(report.Folder)
+	User(name string)
 }
 
 // Run verifies the users of a plan. Whatever is found is reported; the error is
