@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -52,13 +53,16 @@ func (p *program) limit(c *cli.Context, s *session) error {
 	return nil
 }
 
-// stopped reports whether the run was told to stop, by a signal or by the clock.
-func (p *program) stopped() bool { return p.caught.exitCode() != 0 || p.timeUp.Load() }
+// stopped reports whether err is that the run was told to stop, by a signal or by the
+// clock.
+func (p *program) stopped(err error) bool {
+	return errors.Is(err, context.Canceled) && (p.caught.exitCode() != 0 || p.timeUp.Load())
+}
 
 // finish writes the summary. err is what the run ended with: an error of a run that was
 // told to stop is no failure.
 func (p *program) finish(s *session, err error) error {
-	if err != nil && !p.stopped() {
+	if err != nil && !p.stopped(err) {
 		return err
 	}
 	if err != nil && p.caught.exitCode() == 0 {

@@ -17,7 +17,7 @@ func (p *program) migrateCommand() *cli.Command {
 		Name:  "migrate",
 		Usage: "the whole safe job: convert, reconstruct, verify",
 		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), []cli.Flag{
-			boolFlag(flagDryRun, "write nothing: show what would be done"),
+			boolFlag(flagDryRun, "write nothing: show what would be done, and each command that Cyrus would be given"),
 			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since"),
 			boolFlag("merge", "append to users who have mail in Cyrus already, with new UIDs; without it they are refused"),
 			stringFlag("on-conflict", "skip", "a folder and its mailbox both changed since an earlier pass: `DO` skip, or append what is new"),
@@ -40,7 +40,7 @@ func (p *program) migrateCommand() *cli.Command {
 				return err
 			}
 			if c.Bool(flagDryRun) {
-				return p.dryRun(c, s)
+				return p.dryRun(c, s, sayCommands)
 			}
 			return p.migrate(c, s)
 		},
@@ -82,7 +82,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	err = e.Run(c.Context, s.plan)
 	p.display.Stop()
 	s.sayDates(false)
-	if err != nil && !p.stopped() {
+	if err != nil && !p.stopped(err) {
 		s.report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "run-failed", Text: err.Error()})
 		err = nil // it is in the account now
 	}

@@ -109,6 +109,17 @@ func (r *Reporter) Say(line string) {
 	r.text(r.people, line)
 }
 
+// Command tells of a command that a run would have Cyrus execute: program and
+// arguments, what it would read, and the same as a line for a shell.
+func (r *Reporter) Command(words []string, stdin, line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.emit(Info, map[string]any{"message_type": "command", "command": words, "stdin": stdin})
+	if !r.opts.Quiet && !r.opts.JSON {
+		r.text(r.results, line)
+	}
+}
+
 // text writes a line for people. If they are gone, the terminal hung up or the pipe's
 // reader dead, that is no fault of the run: it goes on, and the log tells.
 func (r *Reporter) text(w io.Writer, s string) {
