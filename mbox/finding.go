@@ -73,9 +73,12 @@ const (
 
 // Finding is a doubt or a repair.
 type Finding struct {
-	Kind    Kind
-	File    string // as Message.File
-	Offset  int64  // in the file, in bytes
+	Kind   Kind
+	File   string // as Message.File
+	Offset int64  // in the file, in bytes
+	// Length is how many bytes from Offset on are counted under ReasonDamage because of
+	// this; 0: none. Every byte that is counted so belongs to one finding.
+	Length  int64
 	Message int    // Message.Number of the message concerned; 0: none
 	Text    string // for people
 }

@@ -239,6 +239,7 @@ func checkRecordFixture(t *testing.T, f recordFixture, res collected) {
 		t.Errorf("findings %q, want %q", kinds, f.kinds)
 	}
 	account := res.mailbox.Account()
+	checkDamage(t, account, res.findings)
 	if account.Total() != int64(len(f.file)) || account[ReasonDamage] != f.damage {
 		t.Errorf("%v is %d bytes, the file has %d; %d damaged, want %d", account, account.Total(), len(f.file), account[ReasonDamage], f.damage)
 	}
