@@ -79,7 +79,10 @@ type Finding struct {
 	// Length is how many bytes from Offset on are counted under ReasonDamage because of
 	// this; 0: none. Every byte that is counted so belongs to one finding.
 	Length  int64
-	Message int    // Message.Number of the message concerned; 0: none
+	Message int // Message.Number of the message concerned; 0: none
+	// Refused says that File belongs to the mailbox and must not be opened: it is no
+	// regular file, or somebody else's.
+	Refused bool
 	Text    string // for people
 }
 

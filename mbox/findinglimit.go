@@ -7,8 +7,8 @@ import (
 )
 
 // maxOfKind is how many findings of one kind a mailbox in a directory has: every one of a
-// million files may deserve the same. Those that have a length are not limited, for the
-// bytes are in no message.
+// million files may deserve the same. Those about bytes or files that are in no message are
+// not limited.
 const maxOfKind = 100
 
 // limitedFindings passes the first maxOfKind findings of each kind on and counts the rest.
@@ -22,7 +22,7 @@ func newLimitedFindings(to func(Finding)) limitedFindings {
 }
 
 func (l *limitedFindings) find(f Finding) {
-	if f.Length > 0 {
+	if f.Length > 0 || f.Refused {
 		if l.to != nil {
 			l.to(f)
 		}

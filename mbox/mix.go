@@ -263,7 +263,7 @@ func (r *mix) readOwn(name, means string, read func(file io.ReaderAt, size int64
 		return err
 	}
 	if file == nil {
-		r.damage(name, 0, listed, "the file was not read, %s: %s", means, refused)
+		r.refused(name, listed, "the file was not read, %s: %s", means, refused)
 		return read(nil, 0)
 	}
 	r.account[ReasonIndex] += m.size
@@ -274,6 +274,12 @@ func (r *mix) readOwn(name, means string, read func(file io.ReaderAt, size int64
 func (r *mix) damaged(file string, offset, n int64, format string, args ...any) {
 	r.account[ReasonIndex] -= n
 	r.damage(file, offset, n, format, args...)
+}
+
+// refused counts all n bytes of a file that must not be read, and reports it.
+func (r *mix) refused(file string, n int64, format string, args ...any) {
+	r.account[ReasonDamage] += n
+	r.found.find(Finding{Kind: KindDamage, File: file, Length: n, Refused: true, Text: fmt.Sprintf(format, args...)})
 }
 
 // damage counts n bytes of a file, which no reason had yet, and reports them.

@@ -160,7 +160,7 @@ func (s *mixScan) file(data mixDataFile, listed []mixMessage) error {
 		return err
 	}
 	if file == nil {
-		s.mix.damage(s.name, 0, data.size, "the data file was not read: %s", refused)
+		s.mix.refused(s.name, data.size, "the data file was not read: %s", refused)
 		for i := range listed {
 			s.lose(&listed[i], "its data file was not read")
 		}

@@ -36,7 +36,7 @@ func learnMX(n *numbered) error {
 	}
 	if file == nil {
 		n.account[ReasonDamage] += size
-		n.found.find(Finding{Kind: KindUIDEpochLost, File: mxIndexName, Length: size, Text: "UIDVALIDITY cannot be kept: the index was not read; flags and keywords are lost: " + refused})
+		n.found.find(Finding{Kind: KindUIDEpochLost, File: mxIndexName, Length: size, Refused: true, Text: "UIDVALIDITY cannot be kept: the index was not read; flags and keywords are lost: " + refused})
 		return nil
 	}
 	x := newMXIndex(io.NewSectionReader(file, 0, m.size), &n.found)

@@ -303,7 +303,7 @@ func (n *numbered) refuse(name, why string) error {
 		size = m.size
 	}
 	n.account[ReasonDamage] += size
-	n.found.find(Finding{Kind: KindDamage, File: name, Length: size, Text: "named like a message, but not read: " + why})
+	n.found.find(Finding{Kind: KindDamage, File: name, Length: size, Refused: true, Text: "named like a message, but not read: " + why})
 	return nil
 }
 
