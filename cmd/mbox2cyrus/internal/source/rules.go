@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
 
@@ -12,6 +13,17 @@ import (
 type Rules struct {
 	UWVersion mbox.UWVersion
 	Repairs   mbox.Repairs
+	// HoldAbove is the size of the largest message, in bytes as Cyrus stores it, that is
+	// not set aside; 0: as large as Cyrus's index can say.
+	HoldAbove int64
+}
+
+// MaxMessage is the size of the largest message that is not set aside.
+func (r Rules) MaxMessage() int64 {
+	if r.HoldAbove > 0 {
+		return min(r.HoldAbove, cyrusspool.MaxMessageSize)
+	}
+	return cyrusspool.MaxMessageSize
 }
 
 // String returns the command-line flags that ask for the rules, "" for the default. The
@@ -24,6 +36,9 @@ func (r Rules) String() string {
 	for _, name := range r.Repairs.Names() {
 		flags = append(flags, "--repair "+name)
 	}
+	if n := r.MaxMessage(); n != cyrusspool.MaxMessageSize {
+		flags = append(flags, "--hold-above "+strconv.FormatInt(n, 10))
+	}
 	return strings.Join(flags, " ")
 }
 
@@ -31,7 +46,7 @@ func (r Rules) String() string {
 // where it is empty.
 func DescribeRules(flags string) string {
 	if flags == "" {
-		return "neither --repair nor --uw-version 2002"
+		return "neither --repair nor --uw-version 2002 nor --hold-above"
 	}
 	return flags
 }
