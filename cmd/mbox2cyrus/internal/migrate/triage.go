@@ -14,6 +14,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/undo"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
@@ -81,7 +82,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID(), u.Partition)
 		m.rec = e.newRecord(u, m)
 		m.todo = fill
-		return m, nil
+		return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 	case !known:
 		m.entry = entry
 		m.rec = e.newRecord(u, m)
@@ -89,7 +90,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.todo = fill
 		err := e.mayAdopt(u, entry)
 		if err == nil {
-			return m, nil
+			return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 		}
 		if ours, rerr := e.recognise(ctx, u, m); rerr != nil || ours {
 			return m, rerr
@@ -101,6 +102,8 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 			}
 		}
 		return m, err
+	case rec.State == ledger.Undoing:
+		return nil, fmt.Errorf("%s: an undo was cut off here; run undo again to end it", report.Quote(rec.Name))
 	}
 	m.rec = rec
 	if inCyrus && entry.UniqueID != rec.UniqueID {
@@ -208,7 +211,7 @@ func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.I
 		if rerr != nil && rerr != io.EOF {
 			return false, h, fmt.Errorf("%s: %w", m.rec.Name, rerr)
 		}
-		if rerr != nil || werr != nil || r.UID != w.UID || r.GUID != w.GUID || r.SystemFlags != verify.SystemFlags(w.Flags) {
+		if rerr != nil || werr != nil || r.UID != w.UID || index.Header().Version.HasGUID() && r.GUID != w.GUID || r.SystemFlags != verify.SystemFlags(w.Flags)&index.Header().Version.SystemFlags() {
 			return false, h, nil
 		}
 	}

@@ -128,7 +128,7 @@ func (e *Engine) settle(_ context.Context, batch []*job) error {
 	for _, j := range batch {
 		for _, m := range j.boxes {
 			if m.todo == fill {
-				m.rec.State = ledger.Filled
+				m.rec.State, m.rec.IndexID = ledger.Filled, nil
 				filled = append(filled, m.rec)
 				dirs = append(dirs, e.place(m).Dirs()...)
 			}
@@ -169,7 +169,11 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 		return err
 	}
 	for _, j := range batch {
-		if err := e.prove(j, subscriptions[j.user.ID]); err != nil {
+		err := e.giveSeen(ctx, j)
+		if err == nil {
+			err = e.prove(j, subscriptions[j.user.ID])
+		}
+		if err != nil {
 			e.fail(j.user, "user-failed", err)
 		}
 	}
@@ -181,8 +185,12 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 func (e *Engine) prove(j *job, subscriptions string) error {
 	var proved []ledger.Mailbox
 	var old []string // manifests
+	seen, err := e.Cyrus.Seen(j.user.ID)
+	if err != nil {
+		return err
+	}
 	for _, m := range j.work() {
-		res, err := verify.Index(e.Ledger, m.rec, e.place(m))
+		res, err := verify.Index(e.Ledger, m.rec, e.place(m), seen)
 		if err != nil {
 			return err
 		}
@@ -190,14 +198,15 @@ func (e *Engine) prove(j *job, subscriptions string) error {
 		for _, p := range res.Problems {
 			e.Report.Problem(p)
 		}
+		m.rec.IndexID = &res.IndexID // as it was left, for undo, even if it is not what it must be
 		if len(res.Problems) == 0 {
-			m.rec.State, m.rec.IndexID = ledger.Verified, &res.IndexID
+			m.rec.State = ledger.Verified
 			if m.rec.Previous != "" {
 				old = append(old, m.rec.Previous)
 				m.rec.Previous = ""
 			}
-			proved = append(proved, m.rec)
 		}
+		proved = append(proved, m.rec)
 	}
 	// Before the mailboxes are recorded as done: a run that is cut off here does it again.
 	if err := e.subscribe(j.user, subscriptions); err != nil {
@@ -255,7 +264,7 @@ func (e *Engine) report(j *job) {
 		held := m.heldOf()
 		e.Report.Folder(report.Folder{
 			User: j.user.Name, Folder: m.folderName(), Mailbox: m.rec.Name,
-			Found: m.rec.Messages + held.Messages, Held: held.Items, HeldBytes: held.Bytes, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
+			Found: m.rec.Messages + held.Messages, Held: held.Items, HeldBytes: held.Bytes, HeldMail: held.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
 			Unchanged: m.todo == nothing, UIDValidity: m.rec.UIDValid, UIDNext: m.rec.UIDNext,
 		})
 	}

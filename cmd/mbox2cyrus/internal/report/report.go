@@ -74,8 +74,10 @@ type Folder struct {
 	Verified  int64  // messages that Cyrus's index confirms
 	Held      int64  // items set aside: messages, and bytes that make none
 	HeldBytes int64  // of the source
+	HeldMail  int64  // of the items, those that are messages; they are among those found
 	Bytes     int64  // of the messages as stored in Cyrus
 	Unchanged bool   // nothing to do: done by an earlier run
+	Outcome   string // what became of it, where counters do not say it: "removed", "archived in …"
 
 	// Doubts has the number of the reader's findings by kind.
 	Doubts map[string]int64
@@ -157,6 +159,9 @@ func (f Folder) object() map[string]any {
 	}
 	if f.Doubts == nil {
 		m["doubts_by_kind"] = map[string]int64{}
+	}
+	if f.Outcome != "" {
+		nameFields(m, "outcome", f.Outcome)
 	}
 	nameFields(m, "user", f.User)
 	nameFields(m, "folder", f.Folder)

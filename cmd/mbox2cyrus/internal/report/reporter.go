@@ -91,6 +91,17 @@ func (r *Reporter) Printf(format string, args ...any) {
 	}
 }
 
+// Command tells of a command that a run would have Cyrus execute: program and
+// arguments, what it would read, and the same as a line for a shell.
+func (r *Reporter) Command(words []string, stdin, line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.emit(Info, map[string]any{"message_type": "command", "command": words, "stdin": stdin})
+	if !r.opts.Quiet && !r.opts.JSON {
+		r.text(r.results, line)
+	}
+}
+
 func (r *Reporter) text(w io.Writer, s string) {
 	if _, err := io.WriteString(w, s+"\n"); err != nil && r.werr == nil {
 		r.werr = fmt.Errorf("writing the report: %w", err)
@@ -201,6 +212,8 @@ func (r *Reporter) Folder(f Folder) {
 	found := count(f.Found, "message")
 	state := fmt.Sprintf("%s, %d written, %d verified", found, f.Written, f.Verified)
 	switch {
+	case f.Outcome != "":
+		state = fmt.Sprintf("%s, %d bytes, %s", found, f.Bytes, Printable(f.Outcome))
 	case f.Unchanged:
 		state = fmt.Sprintf("%s, unchanged since an earlier run, %d verified", found, f.Verified)
 	case r.opts.Command == "verify":
@@ -306,6 +319,9 @@ func (s Summary) text() string {
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Verified, s.Bytes)
 	case s.Command == "approve":
 		fmt.Fprintf(&b, "held: %d, of which nobody approved: %d; %d bytes", s.Held, s.Attentions, s.HeldBytes)
+	case wayBack[s.Command].done != "" && !s.DryRun:
+		fmt.Fprintf(&b, "%s, %s: %s, %d bytes %s",
+			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes, wayBack[s.Command].done)
 	case s.Command == "inspect":
 		fmt.Fprintf(&b, "%s: %s, %d bytes", count(s.Folders, "mailbox file"), count(s.Found, "message"), s.Bytes)
 	default:
@@ -332,11 +348,21 @@ func count(n int64, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// wayBack are the commands that bring no mail to Cyrus, and what they say.
+var wayBack = map[string]struct{ done, verdict string }{
+	"undo":   {"undone", "Cyrus is as it was before"},
+	"export": {"exported", "everything was written and read back"},
+	"retire": {"in the archive or back from it", "done"},
+}
+
 func verdict(code int, command string, dryRun bool) string {
 	switch code {
 	case ExitOK:
 		if command == "plan" || dryRun {
 			return "planned"
+		}
+		if way, ok := wayBack[command]; ok {
+			return way.verdict
 		}
 		switch command {
 		case "inspect":

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,8 @@ import (
 type Rules struct {
 	UWVersion mbox.UWVersion
 	Repairs   mbox.Repairs
+	Timezone  string // as given, "": this machine's
+	UTC       bool   // From_ dates that name no zone are UTC
 	// HoldAbove is the size of the largest message, in bytes as Cyrus stores it, that is
 	// not set aside; 0: as large as Cyrus's index can say.
 	HoldAbove int64
@@ -26,6 +29,10 @@ func (r Rules) MaxMessage() int64 {
 	return cyrusspool.MaxMessageSize
 }
 
+// ErrRules is wrapped by the error for something that was made by other rules than those
+// of this run: a comparison would say nothing.
+var ErrRules = errors.New("other rules")
+
 // String returns the command-line flags that ask for the rules, "" for the default. The
 // ledger remembers it of each mailbox.
 func (r Rules) String() string {
@@ -35,6 +42,12 @@ func (r Rules) String() string {
 	}
 	for _, name := range r.Repairs.Names() {
 		flags = append(flags, "--repair "+name)
+	}
+	if r.Timezone != "" {
+		flags = append(flags, "--source-timezone "+r.Timezone)
+	}
+	if r.UTC {
+		flags = append(flags, "--from-dates utc")
 	}
 	if n := r.MaxMessage(); n != cyrusspool.MaxMessageSize {
 		flags = append(flags, "--hold-above "+strconv.FormatInt(n, 10))
@@ -46,7 +59,7 @@ func (r Rules) String() string {
 // where it is empty.
 func DescribeRules(flags string) string {
 	if flags == "" {
-		return "neither --repair nor --uw-version 2002 nor --hold-above"
+		return "none of --repair, --uw-version 2002, --source-timezone, --from-dates utc and --hold-above"
 	}
 	return flags
 }

@@ -33,18 +33,21 @@ type Verifier struct {
 	Source   *source.Source
 	Cyrus    *target.Cyrus
 	Ledger   *ledger.Ledger
-	Report   *report.Reporter
+	Report   Sink
 	Progress plan.Progress
 	Jobs     int
 	Level    Level
 }
 
-// ErrRules is wrapped by the error of Run when a mailbox was migrated by other rules
-// than those of the Source: a comparison would say nothing.
-var ErrRules = errors.New("other rules")
+// Sink takes what a Verifier finds. A [report.Reporter] is one.
+type Sink interface {
+	Problem(report.Problem)
+	Folder(report.Folder)
+	User(name string)
+}
 
 // Run verifies the users of a plan. Whatever is found is reported; the error is
-// the context's, or wraps ErrRules.
+// the context's, or wraps source.ErrRules.
 func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
 	rules := v.Source.Rules.String()
 	for _, u := range p.Users {
@@ -52,7 +55,7 @@ func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
 			rec, ok := v.Ledger.Mailbox(string(f.Mailbox))
 			if ok && rec.State != ledger.Begun && rec.Rules != rules {
 				return fmt.Errorf("%w: %s was migrated with %s; give verify the same flags, it was given %s",
-					ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules))
+					source.ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules))
 			}
 		}
 	}
@@ -131,7 +134,10 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	case v.Level == LevelCount:
 		res, err = Count(rec, place)
 	default:
-		res, err = Index(v.Ledger, rec, place)
+		var seen map[string]cyrusspool.SeenState
+		if seen, err = v.Cyrus.Seen(u.ID); err == nil {
+			res, err = Index(v.Ledger, rec, place, seen)
+		}
 	}
 	if err != nil {
 		return err
@@ -152,7 +158,8 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	}
 	folder.Found, folder.Verified, folder.Bytes = rec.Messages, res.Verified, rec.Size
 	if rec.Held != nil {
-		folder.Found, folder.Held, folder.HeldBytes = rec.Messages+rec.Held.Messages, rec.Held.Items, rec.Held.Bytes
+		folder.Held, folder.HeldBytes, folder.HeldMail = rec.Held.Items, rec.Held.Bytes, rec.Held.Messages
+		folder.Found += rec.Held.Messages
 	}
 	folder.UIDValidity, folder.UIDNext = rec.UIDValid, rec.UIDNext
 	v.Report.Folder(folder)
