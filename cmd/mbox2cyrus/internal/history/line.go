@@ -39,6 +39,7 @@ type Line struct {
 	Offset   *int64 `json:"offset"`
 	SourceLn int64  `json:"line"`
 	Count    int64  `json:"count"`
+	HeldID   string `json:"held_id"`
 	Unlisted bool   `json:"unlisted"` // stands for those beyond the first of its kind and user
 
 	// user: what was said of him
@@ -90,9 +91,10 @@ func (l Line) Fine() bool {
 }
 
 // lasting reports whether a problem stays true as long as its folder is not read again:
-// findings of the reader. What the plan says of a folder is said anew by each run.
+// findings of the reader. What the plan says of a folder, and what is held of it, is said
+// anew by each run.
 func (l Line) lasting() bool {
-	return l.Type == "problem" && l.Folder != "" && (l.Severity == "note" || l.Severity == "attention") &&
+	return l.Type == "problem" && l.Folder != "" && l.HeldID == "" && (l.Severity == "note" || l.Severity == "attention") &&
 		!strings.HasPrefix(l.Kind, "name-") && !strings.HasPrefix(l.Kind, "user-") && l.Kind != "busy" && l.Kind != "source-gone"
 }
 

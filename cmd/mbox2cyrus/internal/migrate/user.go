@@ -260,6 +260,8 @@ func (e *Engine) report(j *job) {
 		if m.todo == leave {
 			continue
 		}
+		e.reportHeld(m)
+		held := m.heldOf()
 		shown, why := "", ""
 		if m.folder != nil {
 			shown, why = m.folder.Renamed(e.Cyrus.Rules)
@@ -267,7 +269,7 @@ func (e *Engine) report(j *job) {
 		e.Report.Folder(report.Folder{
 			Read: m.todo == fill, ShownAs: shown, RenamedWhy: why,
 			User: j.user.Name, Folder: m.folderName(), Mailbox: m.rec.Name,
-			Found: m.rec.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
+			Found: m.rec.Messages + held.Messages, Held: held.Items, HeldBytes: held.Bytes, HeldMail: held.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
 			Unchanged: m.todo == nothing, UIDValidity: m.rec.UIDValid, UIDNext: m.rec.UIDNext,
 		})
 	}

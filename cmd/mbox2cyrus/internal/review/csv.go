@@ -48,7 +48,7 @@ func (r *Review) WriteCSV(w io.Writer, table string) error {
 }
 
 func (r *Review) csvUsers(out *csv.Writer) error {
-	err := out.Write([]string{"host", "user", "state", "folders", "messages", "messages_verified", "messages_held", "bytes",
+	err := out.Write([]string{"host", "user", "state", "folders", "messages", "messages_verified", "held_items", "bytes",
 		"folders_renamed", "pop3_messages_again", "notes", "attentions", "failures", "differences", "finished"})
 	for _, u := range r.Users {
 		if err != nil {

@@ -72,6 +72,7 @@ func open(dir string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.ledger = l
 	for _, m := range l.Mailboxes() {
 		h.boxes[string(m.User)] = append(h.boxes[string(m.User)], m)
 	}
@@ -192,6 +193,11 @@ func (r *Review) add(h *Host, kinds map[string]*Kind) error {
 			continue // has no mail, and nobody need look for any
 		}
 		r.Users = append(r.Users, u)
+		for _, m := range h.boxes[name] {
+			if m.Held != nil {
+				r.Held = append(r.Held, Held{h.Name, m.User, m.Folder, m.Name, m.Held.Items, m.Held.Messages, m.Held.Bytes})
+			}
+		}
 		h.State = worse(h.State, u.State)
 		h.Users++
 		h.Messages += u.Messages
@@ -208,7 +214,7 @@ func (h *Host) each(do func(command string, ln history.Line)) error {
 		if ln.Type == "problem" {
 			told[identity(ln)] = true
 		}
-		do(history.Migrate, ln)
+		do(history.Migrate, h.approved(ln))
 		return nil
 	})
 	if err != nil {
@@ -216,10 +222,23 @@ func (h *Host) each(do func(command string, ln history.Line)) error {
 	}
 	return h.verify.Each(func(ln history.Line) error {
 		if ln.Type != "problem" || !told[identity(ln)] {
-			do(history.Verify, ln)
+			do(history.Verify, h.approved(ln))
 		}
 		return nil
 	})
+}
+
+// approved is a line as it is now: what is held may have been approved of since it was
+// written.
+func (h *Host) approved(ln history.Line) history.Line {
+	if ln.HeldID == "" || ln.Severity == report.Note.String() {
+		return ln
+	}
+	if by, at, ok := h.ledger.Approved(ln.HeldID); ok {
+		ln.Severity = report.Note.String()
+		ln.Text += fmt.Sprintf(" (approved by %s at %s)", by, at.Format(time.RFC3339))
+	}
+	return ln
 }
 
 // identity is a hash of what a problem says.
@@ -263,6 +282,9 @@ func (h *Host) user(name string) *User {
 		}
 		u.Messages += m.Messages
 		u.Bytes += m.Size
+		if m.Held != nil {
+			u.Held += m.Held.Items
+		}
 		if m.State == ledger.Verified {
 			u.Verified += m.Messages
 		} else {
@@ -271,7 +293,7 @@ func (h *Host) user(name string) *User {
 	}
 	said, ok := h.migrate.Users[name]
 	if ok {
-		u.Finished, u.Held = said.Time, said.Held
+		u.Finished = said.Time
 	}
 	if ok && said.Folders > 0 && len(h.boxes[name]) == 0 {
 		u.State = Unfinished // undone
@@ -298,7 +320,7 @@ func (u *User) judge() {
 		}
 	case u.Failures > 0:
 		u.State = worse(u.State, Failed)
-	case u.Attentions > 0 || u.Held > 0:
+	case u.Attentions > 0: // what is held and not approved of is among them
 		u.State = worse(u.State, Attention)
 	}
 }
@@ -335,9 +357,6 @@ func (r *Review) folder(h *Host, u *User, ln history.Line) {
 	if ln.ShownAs != "" {
 		r.Names = append(r.Names, Rename{h.Name, ledger.RawName(ln.User), ledger.RawName(ln.Folder), ln.ShownAs, ln.RenamedWhy})
 		u.Renamed++
-	}
-	if ln.Held > 0 {
-		r.Held = append(r.Held, Held{h.Name, ledger.RawName(ln.User), ledger.RawName(ln.Folder), ln.Mailbox, ln.Held})
 	}
 }
 
@@ -415,6 +434,9 @@ func (r *Review) sum() {
 			t.POP3Messages += p.Again
 			t.POP3Bytes += p.AgainBytes
 		}
+	}
+	for _, held := range r.Held {
+		t.HeldBytes += held.Bytes
 	}
 	for _, k := range r.Kinds {
 		t.ProblemsTotal += k.Count

@@ -36,7 +36,8 @@ type Totals struct {
 	Messages      int64           `json:"messages"`
 	Verified      int64           `json:"messages_verified"` // in mailboxes that are verified
 	Bytes         int64           `json:"bytes"`             // of the messages in Cyrus
-	Held          int64           `json:"messages_held"`
+	Held          int64           `json:"held_items"`        // messages, and bytes that make none
+	HeldBytes     int64           `json:"held_bytes"`
 	Renamed       int64           `json:"folders_renamed"`
 	POP3Users     int64           `json:"pop3_users_again"`
 	POP3Messages  int64           `json:"pop3_messages_again"`
@@ -90,6 +91,7 @@ type Host struct {
 	Digests    Digests `json:"certificate"`
 
 	migrate, verify *history.Log
+	ledger          *ledger.Ledger
 	boxes           map[string][]ledger.Mailbox // by user
 }
 
@@ -137,7 +139,7 @@ type User struct {
 	Folders    int64          `json:"folders"`
 	Messages   int64          `json:"messages"`
 	Verified   int64          `json:"messages_verified"`
-	Held       int64          `json:"messages_held"`
+	Held       int64          `json:"held_items"`
 	Bytes      int64          `json:"bytes"`
 	Renamed    int64          `json:"folders_renamed"`
 	Again      int64          `json:"pop3_messages_again"`
@@ -170,13 +172,16 @@ type POP3 struct {
 	Format     string         `json:"uidl_format"`
 }
 
-// Held is a folder with messages that were set aside.
+// Held is a folder of which something was set aside. The problems of the user tell each
+// item, and whether it waits for approve.
 type Held struct {
 	Host     string         `json:"host"`
 	User     ledger.RawName `json:"user"`
 	Folder   ledger.RawName `json:"folder"`
 	Mailbox  string         `json:"mailbox"`
-	Messages int64          `json:"messages_held"`
+	Items    int64          `json:"held_items"`
+	Messages int64          `json:"held_messages"` // those of the items that are messages
+	Bytes    int64          `json:"held_bytes"`    // of the source
 }
 
 // Problem is one finding.

@@ -79,7 +79,7 @@ func TestWhatUsersAre(t *testing.T) {
 	}
 	want := map[string]State{
 		"ann":     Proved,
-		"bob":     Attention,  // damage, and messages held
+		"bob":     Attention,  // damage that is held, of which a part was approved
 		"caf\xe9": Attention,  // his name is not UTF-8
 		"dan":     Differs,    // migrate was content, verify was not
 		"eve":     Unfinished, // in the ledger alone, and there not verified
@@ -88,11 +88,16 @@ func TestWhatUsersAre(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+	for _, u := range r.Users {
+		if u.Name == "bob" && (u.Attentions != 1 || u.Notes != 1 || u.Held != 2) {
+			t.Errorf("bob: %+v", u)
+		}
+	}
 	if r.Totals.ExitCode != 3 || r.Totals.Verified != 17 || r.Totals.Messages != 22 || r.Totals.Held != 2 || r.Totals.POP3Messages != 3 {
 		t.Errorf("%+v", r.Totals)
 	}
 	for _, k := range r.Kinds {
-		if k.Kind == "damage" && k.Count != 1 {
+		if k.Kind == "damage" && k.Count != 2 {
 			t.Errorf("what migrate and verify both said is counted %d times", k.Count)
 		}
 	}
@@ -115,7 +120,7 @@ func TestJSONIsWhole(t *testing.T) {
 	for _, p := range v.Problems {
 		sum += p.Count
 	}
-	if sum != v.Totals.ProblemsTotal || sum != 6 || len(v.Users) != 7 {
+	if sum != v.Totals.ProblemsTotal || sum != 7 || len(v.Users) != 7 {
 		t.Errorf("%d problems of %d, %d users", sum, v.Totals.ProblemsTotal, len(v.Users))
 	}
 }

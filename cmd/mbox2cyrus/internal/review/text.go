@@ -21,8 +21,8 @@ const (
 func (r *Review) WriteText(w io.Writer) error {
 	b := bufio.NewWriter(w) // it keeps its first error for Flush
 	t := r.Totals
-	fmt.Fprintf(b, "%s, %s, %s: %s, %d of them verified, %d held; %s\n", plural(t.Hosts, "host"), plural(t.Users, "user"), plural(t.Folders, "folder"),
-		plural(t.Messages, "message"), t.Verified, t.Held, size(t.Bytes))
+	fmt.Fprintf(b, "%s, %s, %s: %s, %d of them verified; %s, %s held\n", plural(t.Hosts, "host"), plural(t.Users, "user"), plural(t.Folders, "folder"),
+		plural(t.Messages, "message"), t.Verified, size(t.Bytes), plural(t.Held, "item"))
 	fmt.Fprintf(b, "users:")
 	for _, s := range States {
 		fmt.Fprintf(b, " %s %d", s, t.ByState[s])
@@ -46,11 +46,22 @@ func (r *Review) WriteText(w io.Writer) error {
 	if t.POP3Users > 0 {
 		fmt.Fprintf(b, "\nPOP3 clients that leave mail on the server fetch up to %s of %s again, %s\n", plural(t.POP3Messages, "message"), plural(t.POP3Users, "user"), size(t.POP3Bytes))
 	}
-	for _, held := range r.Held {
-		fmt.Fprintf(b, "\nheld: %s: %s: %s\n", report.Quote(string(held.User)), report.Quote(string(held.Folder)), plural(held.Messages, "message"))
-	}
+	r.textHeld(b)
 	fmt.Fprintf(b, "\nSHA-256 of %s, which made this report: %s\n", report.Printable(r.Program), r.Binary)
 	return b.Flush()
+}
+
+func (r *Review) textHeld(b *bufio.Writer) {
+	if len(r.Held) > 0 {
+		fmt.Fprintf(b, "\nHeld: %s, %s\n", plural(r.Totals.Held, "item"), size(r.Totals.HeldBytes))
+	}
+	for i, held := range r.Held {
+		if i == textUsers {
+			fmt.Fprintf(b, "  … and %d more; --format json has all\n", len(r.Held)-i)
+			break
+		}
+		fmt.Fprintf(b, "  %s: %s: %s, %s\n", report.Quote(string(held.User)), report.Quote(string(held.Folder)), plural(held.Items, "item"), size(held.Bytes))
+	}
 }
 
 func (h *Host) text(b *bufio.Writer) {

@@ -33,10 +33,17 @@ type Verifier struct {
 	Source   *source.Source
 	Cyrus    *target.Cyrus
 	Ledger   *ledger.Ledger
-	Report   *report.Reporter
+	Report   Sink
 	Progress plan.Progress
 	Jobs     int
 	Level    Level
+}
+
+// Sink takes what a Verifier finds. A [report.Reporter] is one.
+type Sink interface {
+	Problem(report.Problem)
+	Folder(report.Folder)
+	User(name string)
 }
 
 // Run verifies the users of a plan. Whatever is found is reported; the error is
@@ -146,7 +153,14 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	for _, p := range res.Problems {
 		v.Report.Problem(p)
 	}
+	if err := Held(v.Ledger, rec, v.Report.Problem); err != nil {
+		return err
+	}
 	folder.Found, folder.Verified, folder.Bytes = rec.Messages, res.Verified, rec.Size
+	if rec.Held != nil {
+		folder.Held, folder.HeldBytes, folder.HeldMail = rec.Held.Items, rec.Held.Bytes, rec.Held.Messages
+		folder.Found += rec.Held.Messages
+	}
 	folder.UIDValidity, folder.UIDNext = rec.UIDValid, rec.UIDNext
 	v.Report.Folder(folder)
 	return nil
