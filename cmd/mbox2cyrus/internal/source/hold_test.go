@@ -119,7 +119,7 @@ func TestHoldFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	full := errors.New("no space")
-	_, err = (&Source{}).read(context.Background(), folder, nil, func(Aside) error { return full })
+	_, err = (&Source{}).read(context.Background(), folder, nil, func(Aside) error { return full }, func(_, _ int64) {})
 	if !errors.Is(err, full) {
 		t.Errorf("error %v", err)
 	}
