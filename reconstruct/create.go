@@ -33,7 +33,7 @@ func (p *Programs) Create(ctx context.Context, partition, name string) error {
 		stdout:  out,
 	})
 	out.close()
-	said = strings.TrimSpace(said)
+	said = withoutUpkeep(said)
 	switch {
 	case strings.Contains(said, "already exists"):
 		return fmt.Errorf("create mailbox %q: %w", name, ErrExists)

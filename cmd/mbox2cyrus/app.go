@@ -17,6 +17,7 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/specialuse"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/mbox"
 )
@@ -127,7 +128,7 @@ func exitCode(err error) int {
 		return report.ExitUsage
 	case errors.Is(err, target.ErrPermission), errors.Is(err, fs.ErrPermission):
 		return report.ExitPermission
-	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames), errors.Is(err, plan.ErrPerUser):
+	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames), errors.Is(err, plan.ErrPerUser), errors.Is(err, specialuse.ErrFile):
 		return report.ExitConfig
 	}
 	return report.ExitFailed

@@ -393,6 +393,9 @@ func (l *Ledger) RemoveManifest(name string) error {
 	return nil
 }
 
+// Dir returns the state directory.
+func (l *Ledger) Dir() string { return l.dir }
+
 // ManifestDir returns the directory of the manifests, for syncing.
 func (l *Ledger) ManifestDir() string { return filepath.Join(l.dir, manifestDir) }
 

@@ -37,6 +37,9 @@ type Engine struct {
 	// AppendOnConflict says what to do where both the folder and the mailbox in Cyrus
 	// changed since an earlier pass: append what is new in the folder, or leave both.
 	AppendOnConflict bool
+
+	roots quotaRoots
+	uses  useScript
 }
 
 // Run migrates the users of a plan, the largest first. It returns an error only

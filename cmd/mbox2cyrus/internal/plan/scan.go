@@ -99,6 +99,6 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 		help.problem(p)
 	}
 	s.needs(u, disk, count+mailboxFiles)
-	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), Found: res.Messages, Bytes: bytes,
+	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), SpecialUse: f.SpecialUse, Found: res.Messages, Bytes: bytes,
 		Doubts: res.Doubts, UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
 }

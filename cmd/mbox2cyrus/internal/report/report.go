@@ -65,15 +65,17 @@ func (p Problem) count() int64 { return max(1, p.Count) }
 
 // Folder is one finished folder.
 type Folder struct {
-	User      string
-	Folder    string // raw name on the UW host; empty: a mailbox made only as a parent
-	Mailbox   string // Cyrus's internal name
-	Found     int64  // messages found in the source
-	Written   int64  // message files written in this run
-	Verified  int64  // messages that Cyrus's index confirms
-	Held      int64  // messages set aside
-	Bytes     int64  // of the messages as stored in Cyrus
-	Unchanged bool   // nothing to do: done by an earlier run
+	User     string
+	Folder   string // raw name on the UW host; empty: a mailbox made only as a parent
+	Mailbox  string // Cyrus's internal name
+	Found    int64  // messages found in the source
+	Written  int64  // message files written in this run
+	Verified int64  // messages that Cyrus's index confirms
+	Held     int64  // messages set aside
+	Bytes    int64  // of the messages as stored in Cyrus
+	// SpecialUse is the attribute that the mailbox gets (RFC 6154), without its backslash.
+	SpecialUse string
+	Unchanged  bool // nothing to do: done by an earlier run
 
 	// Doubts has the number of the reader's findings by kind.
 	Doubts map[string]int64
@@ -148,6 +150,9 @@ func (f Folder) object() map[string]any {
 		"message_type": "folder", "mailbox": f.Mailbox,
 		"messages_found": f.Found, "messages_written": f.Written, "messages_verified": f.Verified, "messages_held": f.Held,
 		"bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.doubts(), "doubts_by_kind": f.Doubts,
+	}
+	if f.SpecialUse != "" {
+		m["special_use"] = `\` + f.SpecialUse
 	}
 	if f.Doubts == nil {
 		m["doubts_by_kind"] = map[string]int64{}

@@ -214,7 +214,11 @@ func (r *Reporter) Folder(f Folder) {
 	if f.Folder == "" {
 		name = "(parent)"
 	}
-	r.text(r.results, fmt.Sprintf("%s: %s -> %s: %s", Quote(f.User), name, f.Mailbox, state))
+	box := f.Mailbox
+	if f.SpecialUse != "" {
+		box += ` (\` + f.SpecialUse + ")"
+	}
+	r.text(r.results, fmt.Sprintf("%s: %s -> %s: %s", Quote(f.User), name, box, state))
 }
 
 // User counts one finished user, of whom nothing more will be said.
