@@ -405,7 +405,7 @@ func TestGoldenLayout(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				at := DirByName(Name(filepath.Base(box)), hashed, false)
+				at := Hashing{Spool: hashed}.Dir(Name(filepath.Base(box)))
 				if h.Form == HeaderDlist {
 					at = DirByID(h.UniqueID)
 				}

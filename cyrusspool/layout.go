@@ -17,52 +17,61 @@ func DirByID(id string) string {
 	return path.Join("uuid", id[:1], id[1:2], id)
 }
 
-// DirByName returns the directory, below a partition, of a mailbox in the layout by
-// name: all mailboxes up to Cyrus 3.4, later those whose mbtype holds "l"
-// (imap/mboxname.c, mboxname_hash). hashed and full are imapd.conf's hashimapspool and
-// fulldirhash.
-//
-// Up to 2.5 a user with a dot is hashed otherwise when fulldirhash is on (the whole of
-// "joe^x", here only "joe"): there, ask mbpath.
-func DirByName(n Name, hashed, full bool) string {
+// Hashing is how names become paths in the layout by name.
+type Hashing struct {
+	Spool bool // hashimapspool: a level of one letter in the partition
+	Full  bool // fulldirhash: the other way to find the letter
+	// Carets: a dot in a user's name is the "^" of the internal name to the hash and
+	// in the names of the user's files, up to Cyrus 2.5.
+	Carets bool
+}
+
+// Dir returns the directory, below a partition, of a mailbox in the layout by name:
+// all mailboxes up to Cyrus 3.4, later those whose mbtype holds "l" (imap/mboxname.c,
+// mboxname_hash).
+func (h Hashing) Dir(n Name) string {
 	domain, rest := n.split()
 	components := strings.Split(rest, ".")
 	var dirs []string
 	if domain != "" {
 		dirs = append(dirs, "domain")
-		if hashed {
-			dirs = append(dirs, dirHash(domain, full))
+		if h.Spool {
+			dirs = append(dirs, dirHash(domain, h.Full))
 		}
 		dirs = append(dirs, domain)
 	}
-	if hashed {
+	if h.Spool {
 		by := components[0]
 		if len(components) > 1 {
 			by = components[1]
 		}
-		dirs = append(dirs, dirHash(strings.ReplaceAll(by, "^", "."), full))
+		dirs = append(dirs, dirHash(h.user(by), h.Full))
 	}
 	return path.Join(append(dirs, components...)...)
 }
 
 // UserFile returns the path, below the configdirectory, of a file that a user has in
-// the layout by name: "user/j/joe.sub" for suffix "sub" (imap/mboxname.c,
+// the layout by name: "user/j/joe.sub" for the suffix "sub" (imap/mboxname.c,
 // mboxname_conf_getpath; up to 2.5 imap/user.c, user_hash_subs, and imap/seen_db.c,
-// seen_getpath). It is hashed whether or not hashimapspool is on; full is fulldirhash.
-//
-// inbox is the name of the user's INBOX. Up to 2.5 a dot of the user is "^" in the
-// file's name too, as carets says, and all of it is hashed.
-func UserFile(inbox Name, suffix string, full, carets bool) string {
+// seen_getpath). It is hashed whether or not hashimapspool is on. inbox is the name
+// of the user's INBOX.
+func (h Hashing) UserFile(inbox Name, suffix string) string {
 	domain, rest := inbox.split()
 	_, user, _ := strings.Cut(rest, ".")
-	if !carets {
-		user = strings.ReplaceAll(user, "^", ".")
-	}
+	user = h.user(user)
 	var dirs []string
 	if domain != "" {
-		dirs = append(dirs, "domain", dirHash(domain, full), domain)
+		dirs = append(dirs, "domain", dirHash(domain, h.Full), domain)
 	}
-	return path.Join(append(dirs, "user", dirHash(user, full), user+"."+suffix)...)
+	return path.Join(append(dirs, "user", dirHash(user, h.Full), user+"."+suffix)...)
+}
+
+// user returns a component of an internal name as it is hashed.
+func (h Hashing) user(component string) string {
+	if h.Carets {
+		return component
+	}
+	return strings.ReplaceAll(component, "^", ".")
 }
 
 // dirHash is the one-letter directory of s (lib/util.c, dir_hash_c). Only what stands

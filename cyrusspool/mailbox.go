@@ -72,7 +72,7 @@ type Writer struct {
 
 // CreateMailbox opens the directory dir below partition for filling with an index of
 // version v, and makes what is missing of it. dir is a path as [DirByID] and
-// [DirByName] return it. The partition itself may be reached through a symbolic link;
+// [Hashing.Dir] return it. The partition itself may be reached through a symbolic link;
 // anything below it that is not a directory is refused.
 func CreateMailbox(partition, dir string, v Version, o Owner) (*Writer, error) {
 	return OneRoot(partition).At(dir).Create(v, o)

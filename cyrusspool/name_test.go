@@ -60,30 +60,50 @@ func TestParents(t *testing.T) {
 	}
 }
 
-// TestDirByName has the paths that real servers of 2.4 to 3.12 were seen to use.
-func TestDirByName(t *testing.T) {
+// TestHashingDir has the paths that real servers of 2.4 to 3.12 were seen to use.
+func TestHashingDir(t *testing.T) {
 	tests := []struct {
-		name         Name
-		hashed, full bool
-		want         string
+		name    Name
+		hashing Hashing
+		want    string
 	}{
-		{"user.joe", false, false, "user/joe"},
-		{"user.joe", true, false, "j/user/joe"},
-		{"user.joe.My Sent", true, false, "j/user/joe/My Sent"},
-		{"user.jim^bloggs.v1^2 notes", true, false, "j/user/jim^bloggs/v1^2 notes"},
-		{"user.9lives", true, false, "q/user/9lives"},
-		{"user.Anna", true, false, "a/user/Anna"},
-		{"user.[x", true, false, "q/user/[x"},
-		{"shared", true, false, "s/shared"},
-		{"shared.x", true, false, "x/shared/x"},
-		{"dom.org!user.joe", true, false, "domain/d/dom.org/j/user/joe"},
-		{"dom.org!user.joe", false, false, "domain/dom.org/user/joe"},
-		{"user.Ann", true, true, "M/user/Ann"},
-		{"dom.org!user.joe^x", true, true, "domain/J/dom.org/B/user/joe^x"},
+		{"user.joe", Hashing{}, "user/joe"},
+		{"user.joe", Hashing{Spool: true}, "j/user/joe"},
+		{"user.joe.My Sent", Hashing{Spool: true}, "j/user/joe/My Sent"},
+		{"user.jim^bloggs.v1^2 notes", Hashing{Spool: true}, "j/user/jim^bloggs/v1^2 notes"},
+		{"user.9lives", Hashing{Spool: true}, "q/user/9lives"},
+		{"user.Anna", Hashing{Spool: true}, "a/user/Anna"},
+		{"user.[x", Hashing{Spool: true}, "q/user/[x"},
+		{"shared", Hashing{Spool: true}, "s/shared"},
+		{"shared.x", Hashing{Spool: true}, "x/shared/x"},
+		{"dom.org!user.joe", Hashing{Spool: true}, "domain/d/dom.org/j/user/joe"},
+		{"dom.org!user.joe", Hashing{}, "domain/dom.org/user/joe"},
+		{"user.Ann", Hashing{Spool: true, Full: true}, "M/user/Ann"},
+		{"dom.org!user.joe^x", Hashing{Spool: true, Full: true}, "domain/J/dom.org/B/user/joe^x"},
+		{"dom.org!user.joe^x", Hashing{Spool: true, Full: true, Carets: true}, "domain/J/dom.org/N/user/joe^x"},
 	}
 	for _, test := range tests {
-		if got := DirByName(test.name, test.hashed, test.full); got != test.want {
-			t.Errorf("%q, %v, %v: %q, want %q", test.name, test.hashed, test.full, got, test.want)
+		if got := test.hashing.Dir(test.name); got != test.want {
+			t.Errorf("%q, %+v: %q, want %q", test.name, test.hashing, got, test.want)
+		}
+	}
+}
+
+func TestUserFile(t *testing.T) {
+	for _, test := range []struct {
+		inbox   Name
+		hashing Hashing
+		want    string
+	}{
+		{"user.joe", Hashing{}, "user/j/joe.sub"},
+		{"user.joe", Hashing{Spool: true}, "user/j/joe.sub"},
+		{"user.jim^bloggs", Hashing{}, "user/j/jim.bloggs.sub"},
+		{"user.jim^bloggs", Hashing{Carets: true}, "user/j/jim^bloggs.sub"},
+		{"user.Ann", Hashing{Full: true}, "user/M/Ann.sub"},
+		{"dom.org!user.joe", Hashing{}, "domain/d/dom.org/user/j/joe.sub"},
+	} {
+		if got := test.hashing.UserFile(test.inbox, "sub"); got != test.want {
+			t.Errorf("%q, %+v: %q, want %q", test.inbox, test.hashing, got, test.want)
 		}
 	}
 }

@@ -134,7 +134,7 @@ func (r *Reader) ended(sep separator) {
 		r.find(KindLoneCR, m.HeaderOffset, "%d CRs that end no line %s", r.loneCRs, what)
 	}
 	if r.unquoted > 0 {
-		r.find(KindRepairUnquote, r.unquotedAt, "the > before \"From \" was taken off, in %d lines from here on", r.unquoted)
+		r.find(KindRepairUnquote, r.unquotedAt, "the > before \"From \" was taken off, in this line and %d others of the message", r.unquoted-1)
 	}
 	if r.rules.doubtful && sep.opens && r.contentLength > uint64(sep.end-m.BodyOffset) {
 		r.find(KindContentLength, m.HeaderOffset, "Content-Length: %d reaches past the next From_ line; UW splits there", r.contentLength)

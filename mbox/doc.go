@@ -3,8 +3,8 @@
 //
 // # Messages
 //
-// [Reader] reads a mailbox in unix format (mbox with UW's own headers) in one pass, in
-// constant memory, whatever is in it: any bytes end in messages and findings. Messages
+// [Reader] reads a mailbox in unix format (mbox with UW's own headers) or mmdf format in
+// one pass, in constant memory, whatever is in it: any bytes end in messages and findings. Messages
 // begin and end where UW IMAP 2007f has them; UIDs, UIDVALIDITY, flags and keywords are
 // read by its rules, odd ones included; [Message.WriteTo] gives the bytes that a client
 // gets from UW. [Recognise] tells the format of a file by its first bytes.
@@ -13,12 +13,13 @@
 // real mail is never taken for UW's own data, the marks of a rewrite that was cut short
 // are removed (NULs, missing line ends), and a date without a zone is read in the zone
 // that the host had at that date. Doubtful UIDs that UW would believe are believed only
-// where that can do no harm.
+// where that can do no harm. What goes further than that and changes what UW showed are
+// [Repairs], each a choice.
 //
 // Every byte of a file is accounted for, see [Reader.Account].
 //
 // The package never writes to the source, never guesses message boundaries from
-// Content-Length, never unquotes ">From ", and never gives a UID twice.
+// Content-Length, never unquotes ">From " unasked, and never gives a UID twice.
 //
 // # Hosts
 //

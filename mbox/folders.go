@@ -204,14 +204,12 @@ func (w *walker) briefSum() {
 		return
 	}
 	var kinds []string
-	total := 0
 	for _, kind := range slices.Sorted(maps.Keys(w.briefly)) {
 		kinds = append(kinds, fmt.Sprintf("%s %d", kind, w.briefly[kind]))
-		total += w.briefly[kind]
 	}
 	w.briefly = nil
 	w.skip(w.homePath, &Skipped{Kind: SkipNotFolder,
-		Text: fmt.Sprintf("%d files of the home hold no mail and are not listed one by one (%s)", total, strings.Join(kinds, ", "))})
+		Text: "files of the home that hold no mail are not listed one by one: " + strings.Join(kinds, ", ")})
 }
 
 // cause returns the text of an error without the path that the os package adds to it:

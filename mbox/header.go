@@ -254,30 +254,52 @@ func (r *Reader) keepHeader(p *headerPiece) {
 	}
 }
 
+// lineBegin is how much of a header line is looked at for findings.
+const lineBegin = 128
+
 // headerLine looks at the beginning of a header line for what is worth a finding.
 func (r *Reader) headerLine(p *headerPiece) error {
-	if r.rules.doubtful && p.offset == r.msg.HeaderOffset && !r.isFirst &&
-		bytes.IndexByte(p.data, ':') < 0 {
+	first := r.rules.doubtful && p.offset == r.msg.HeaderOffset && !r.isFirst
+	switch p.data[0] {
+	case 'F', 'C', 'c', 'X', 'x':
+	default:
+		if !first {
+			return nil
+		}
+	}
+	b, err := r.ahead(p.offset, lineBegin)
+	if err != nil {
+		return err
+	}
+	line, _ := cutLine(b)
+	if first && bytes.IndexByte(line, ':') < 0 {
 		r.find(KindSuspiciousSplit, r.msg.Offset, "no header field follows the From_ line: it may be part of the message before")
 	}
-	switch p.data[0] {
+	switch line[0] {
 	case 'F':
-		if r.rules.doubtful && bytes.HasPrefix(p.data, fromPrefix) {
+		if r.rules.doubtful && bytes.HasPrefix(line, fromPrefix) {
 			return r.fromInHeader(p.offset)
 		}
 	case 'C', 'c':
-		const name = "content-length:"
-		if len(p.data) > len(name) && bytes.EqualFold(p.data[:len(name)], []byte(name)) {
-			if n, rest := number(bytes.TrimLeft(p.data[len(name):], " \t")); len(rest) < len(p.data) {
+		if value, ok := valueOf(line, "Content-Length:"); ok {
+			if n, rest := number(bytes.TrimLeft(value, " \t")); len(rest) < len(value) {
 				r.contentLength = n
 			}
 		}
 	case 'X', 'x':
-		if r.opts.Repairs.Has(RepairMozilla) {
-			return r.mozillaLine(p.offset)
+		if value, ok := valueOf(line, "X-Mozilla-Status:"); ok && r.opts.Repairs.Has(RepairMozilla) && !r.mozilla.found {
+			r.mozilla = parseMozillaStatus(value, p.offset)
 		}
 	}
 	return nil
+}
+
+// valueOf returns what follows a field name, in any case, with its colon.
+func valueOf(line []byte, name string) (value []byte, ok bool) {
+	if len(line) < len(name) || !bytes.EqualFold(line[:len(name)], []byte(name)) {
+		return nil, false
+	}
+	return line[len(name):], true
 }
 
 // fromInHeader reports a line of a header that begins "From ".

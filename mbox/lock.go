@@ -315,9 +315,12 @@ func (k *FolderLock) session(p *part) error {
 	if err != nil {
 		return fmt.Errorf("mbox %q: session lock %s: %w", p.path, lockPath, errors.Join(err, remove()))
 	}
+	// One that a killed run of ours left goes too; that of a session that broke off is
+	// its user's.
+	ours := created || have.Uid == uint32(os.Geteuid())
 	k.undo = append(k.undo, func() error {
 		var err error
-		if created {
+		if ours {
 			err = removeLock(keep, name, file)
 		}
 		return errors.Join(err, file.Close(), keep.Close())

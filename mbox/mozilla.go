@@ -19,18 +19,10 @@ var mozillaFlags = [...]struct {
 	flag Flags
 }{{0x0001, Seen}, {0x0002, Answered}, {0x0004, Flagged}, {0x0008, Deleted}}
 
-// mozillaLine takes the header line at offset if it is the first X-Mozilla-Status field.
-func (r *Reader) mozillaLine(offset int64) error {
-	const name, size = "X-Mozilla-Status:", 64
-	b, err := r.ahead(offset, int(min(size, r.win.end-offset)))
-	if err != nil || r.mozilla.found || len(b) < len(name) || !bytes.EqualFold(b[:len(name)], []byte(name)) {
-		return err
-	}
-	b, _ = cutLine(b[len(name):])
-	if n, err := strconv.ParseUint(string(bytes.TrimSpace(b)), 16, 32); err == nil {
-		r.mozilla = mozillaStatus{offset: offset, bits: n, found: true}
-	}
-	return nil
+// parseMozillaStatus reads the value of the field, four hexadecimal digits, at offset.
+func parseMozillaStatus(value []byte, offset int64) mozillaStatus {
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 16, 16)
+	return mozillaStatus{offset: offset, bits: n, found: err == nil}
 }
 
 // mozillaFlags gives the message the flags of X-Mozilla-Status, if UW never knew it.

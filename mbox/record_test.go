@@ -291,3 +291,36 @@ func TestRecordsUW(t *testing.T) {
 		t.Errorf("showed it %d", shown)
 	}
 }
+
+// TestRecordFindings checks where findings are and what they say.
+func TestRecordFindings(t *testing.T) {
+	const second = mbxHeaderSize + 53 + 20 // the record after one with recText
+	for _, c := range []struct {
+		fixture string
+		want    Finding // Text: what it must have
+	}{
+		{"mbx-expunged", Finding{Kind: KindExpunged, Offset: second, Text: "removed: 1,"}},
+		{"mbx only expunged", Finding{Kind: KindExpunged, Offset: mbxHeaderSize, Text: "removed: 2,"}},
+		{"mbx-baduid", Finding{Kind: KindUIDEpochLost, Offset: second, Text: "UID 4 is not greater"}},
+		{"mbx-uidgt", Finding{Kind: KindUIDEpochLost, Offset: second, Text: "UID 12 is greater than the last"}},
+		{"mbx-trunc-msg", Finding{Kind: KindTruncated, Offset: second, Message: 2, Text: "of 20 bytes there are 15"}},
+		{"mbx-junk", Finding{Kind: KindDamage, Offset: second, Text: "6 bytes"}},
+		{"mbx with NULs at the end", Finding{Kind: KindNULTail, Offset: second, Text: "300 NULs"}},
+		{"mbx with NULs between", Finding{Kind: KindNULHole, Offset: second, Text: "300 NULs"}},
+		{"mbx-bare-lf", Finding{Kind: KindBareLF, Offset: mbxHeaderSize + 53, Message: 1, Text: "3 LFs"}},
+		{"mbx-kwhole", Finding{Kind: KindKeywordUnknown, Offset: mbxHeaderSize, Message: 1, Text: "0x6"}},
+		{"mbx with a long keyword", Finding{Kind: KindKeywordHole, Offset: 25, Text: "more than 50 bytes"}},
+		{"mbx with a bad date", Finding{Kind: KindDateUnparsable, Offset: mbxHeaderSize, Message: 1, Text: "file-time"}},
+	} {
+		i := slices.IndexFunc(recordFixtures, func(f recordFixture) bool { return f.name == c.fixture })
+		f := recordFixtures[i]
+		res := readRecords(t, f.format, f.file, windowSize, always)
+		if !slices.ContainsFunc(res.findings, func(got Finding) bool {
+			text := got.Text
+			got.Text = c.want.Text
+			return got == c.want && strings.Contains(text, c.want.Text)
+		}) {
+			t.Errorf("%s: findings %+v, want one like %+v", f.name, res.findings, c.want)
+		}
+	}
+}

@@ -15,8 +15,9 @@ const maxOrdered = 1 << 18
 type uidOrder struct {
 	validity uint32
 	last     uint32
-	places   []spot
-	at       int // of the next place
+	spots    []spot
+	at       int    // of the next spot
+	gombox   goMbox // what the file is in its own order
 	now      spot
 }
 
@@ -33,7 +34,7 @@ type spot struct {
 // scout is what a Reader learns when it reads the whole mailbox before another Reader does,
 // for repairs that need to know the end at the beginning.
 type scout struct {
-	places   []spot
+	spots    []spot
 	count    uint64 // of messages, UW's own included
 	validity uint64 // of the first base
 	recorded uint64 // last UID as it has it
@@ -104,10 +105,10 @@ func (s *scout) message(r *Reader, drop bool) {
 	if !r.opts.Repairs.Has(RepairUIDs) || s.count > maxOrdered {
 		return
 	}
-	if n := len(s.places); n > 0 {
-		s.places[n-1].until = r.sep.header
+	if n := len(s.spots); n > 0 {
+		s.spots[n-1].until = r.sep.header
 	}
-	s.places = append(s.places, p)
+	s.spots = append(s.spots, p)
 }
 
 // takeOrder sorts the mailbox that s has read, whose UIDVALIDITY UW would give up. UIDs
@@ -125,15 +126,15 @@ func (r *Reader) takeOrder(s *Reader) error {
 		r.find(KindRepairUID, s.lossOffset, "UIDVALIDITY or UIDs would have more than 32 bits: not sorted")
 		return nil
 	}
-	o := &uidOrder{validity: uint32(sc.validity), last: uint32(sc.recorded), places: sc.places}
+	o := &uidOrder{validity: uint32(sc.validity), last: uint32(sc.recorded), spots: sc.spots, gombox: s.gombox}
 	limit := uint32(sc.recorded + sc.count)
 	byUID := func(a, b spot) int { return cmp.Or(cmp.Compare(a.uid, b.uid), cmp.Compare(a.offset, b.offset)) }
-	slices.SortFunc(o.places, byUID)
+	slices.SortFunc(o.spots, byUID)
 	kept := 0
-	for i := range o.places {
-		p := &o.places[i]
+	for i := range o.spots {
+		p := &o.spots[i]
 		p.fresh = p.uid == 0 || p.uid > limit || p.drop ||
-			i > 0 && o.places[i-1].uid == p.uid || i+1 < len(o.places) && o.places[i+1].uid == p.uid
+			i > 0 && o.spots[i-1].uid == p.uid || i+1 < len(o.spots) && o.spots[i+1].uid == p.uid
 		if p.uid <= limit {
 			o.last = max(o.last, p.uid)
 		}
@@ -151,15 +152,15 @@ func (r *Reader) takeOrder(s *Reader) error {
 		}
 		return 2
 	}
-	slices.SortFunc(o.places, func(a, b spot) int {
+	slices.SortFunc(o.spots, func(a, b spot) int {
 		c := cmp.Compare(class(a), class(b))
 		if c == 0 && !a.fresh {
 			c = cmp.Compare(a.uid, b.uid)
 		}
 		return cmp.Or(c, cmp.Compare(a.offset, b.offset))
 	})
-	for i := range o.places {
-		if p := &o.places[i]; p.fresh && !p.drop {
+	for i := range o.spots {
+		if p := &o.spots[i]; p.fresh && !p.drop {
 			o.last++
 			p.uid = o.last
 		}
@@ -179,13 +180,16 @@ func (r *Reader) inOrder() (err error) {
 	if o == nil {
 		return nil
 	}
-	if o.at == len(o.places) {
-		r.sep = separator{}
+	if o.at == len(o.spots) {
+		r.sep, r.gombox = separator{}, o.gombox
 		return nil
 	}
-	o.now = o.places[o.at]
+	o.now = o.spots[o.at]
 	o.at++
 	r.win.until = o.now.until // lest every jump read a whole window
+	if _, err := r.win.from(o.now.offset, minWindowSize); err != nil {
+		return err
+	}
 	r.sep, err = r.delim.reopen(r, o.now.offset)
 	return err
 }

@@ -41,7 +41,8 @@ func (p *Programs) Version(ctx context.Context) (string, error) {
 // of it.
 func usage(stderr string) bool {
 	s := strings.ToLower(stderr)
-	return strings.Contains(s, "usage:") || strings.Contains(s, "invalid option")
+	return strings.Contains(s, "usage:") || strings.Contains(s, "invalid option") ||
+		strings.HasPrefix(s, "cyr_info [-") // 2.5 and 3.0, without the word
 }
 
 // Settings returns every setting of imapd.conf as Cyrus understands it, with

@@ -18,6 +18,7 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/mbox"
 	"mbox2cyrus/reconstruct"
 )
@@ -29,6 +30,8 @@ const (
 	flagLevel  = "level"
 
 	flagFromDates = "from-dates"
+	flagUWVersion = "uw-version"
+	flagRepair    = "repair"
 
 	flagDomain     = "domain"
 	flagACL        = "acl"
@@ -69,6 +72,8 @@ func sourceFlags() []cli.Flag {
 		&cli.IntFlag{Name: "min-uid", Value: 500, Usage: "users from this uid `N` on", EnvVars: env("min-uid")},
 		timezoneFlag(),
 		fromDatesFlag(),
+		uwVersionFlag(),
+		repairFlag(),
 		stringFlag("filename-charset", "ISO-8859-1", "`CHARSET` of 8-bit folder names that are not UTF-8"),
 		stringFlag("names", "", "give folders the names that `FILE` says: a file written by --map and edited"),
 		&cli.IntFlag{Name: "jobs", Value: runtime.NumCPU(), Usage: "users at a time `N`", EnvVars: env("jobs")},
@@ -81,6 +86,33 @@ func timezoneFlag() cli.Flag {
 
 func fromDatesFlag() cli.Flag {
 	return stringFlag(flagFromDates, "local", "From_ dates that name no zone are `WHAT`: local (to the UW host) or utc; plan measures it")
+}
+
+func uwVersionFlag() cli.Flag {
+	return &cli.IntFlag{Name: flagUWVersion, Value: int(mbox.UW2007), EnvVars: env(flagUWVersion),
+		Usage: "`YEAR` of the UW IMAP whose rules hold where they differ: 2007, or 2002 for releases before 2006"}
+}
+
+func repairFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: flagRepair, EnvVars: env(flagRepair),
+		Usage: "put `NAME` right although UW did not (may be repeated): " + strings.Join(mbox.Repairs(^mbox.Repairs(0)).Names(), ", ")}
+}
+
+// parseRules are the values of uwVersionFlag and repairFlag.
+func parseRules(c *cli.Context) (r source.Rules, err error) {
+	switch r.UWVersion = mbox.UWVersion(c.Int(flagUWVersion)); r.UWVersion {
+	case mbox.UW2007, mbox.UW2002:
+	default:
+		return r, usagef("--%s %d: 2007 or 2002", flagUWVersion, r.UWVersion)
+	}
+	for _, name := range c.StringSlice(flagRepair) {
+		repair, err := mbox.ParseRepair(name)
+		if err != nil {
+			return r, usagef("--%s: %v; there are\n  %s", flagRepair, err, strings.Join(mbox.RepairHelp(), "\n  "))
+		}
+		r.Repairs |= repair
+	}
+	return r, nil
 }
 
 func mapFlag() cli.Flag {
@@ -119,8 +151,9 @@ func outputFlags() []cli.Flag {
 type sourceOptions struct {
 	host      mbox.HostOptions
 	selection plan.Selection
-	zone      *time.Location    // of the host
-	location  *time.Location    // that From_ dates are read in: zone, or UTC
+	zone      *time.Location // of the host
+	location  *time.Location // that From_ dates are read in: zone, or UTC
+	rules     source.Rules
 	charset   encoding.Encoding // of folder names
 	acl       []reconstruct.ACL // besides the owner's
 	jobs      int
@@ -147,6 +180,9 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	slices.Sort(o.selection.Users)
 	o.selection.Users = slices.Compact(o.selection.Users)
 	if o.zone, o.location, err = parseZone(c); err != nil {
+		return o, err
+	}
+	if o.rules, err = parseRules(c); err != nil {
 		return o, err
 	}
 	charset, err := ianaindex.IANA.Encoding(c.String("filename-charset"))

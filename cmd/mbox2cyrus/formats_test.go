@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"os/user"
@@ -309,5 +310,133 @@ func TestFormats(t *testing.T) {
 	for name, want := range views {
 		t.Logf("%s: %s, %d messages in UW, %d in Cyrus", name, want.driver, len(want.messages), len(served[name].Messages))
 		want.same(t, name+" ("+want.driver+")", served[name])
+	}
+}
+
+// TestHomeDirectoryHost: folders in the home itself, as UW has it when nobody configures
+// anything; an INBOX in mbx format in the home, and what came to the spool since.
+func TestHomeDirectoryHost(t *testing.T) {
+	h := newUWHost(t)
+	h.uw("", "create", "#driver.mbx/work/boxes", "work/plain")
+	h.appendLetters("work/boxes", "work/boxes", true)
+	h.appendLetters("work/plain", "work/plain", true)
+	// UW takes ~/INBOX for the INBOX if it is mbx, mix or mx; c-client does not make one
+	// there by that name.
+	h.uw("", "create", "#driver.mbx/inb")
+	h.appendLetters("inb", "inb", true)
+	if err := os.Rename(h.path("home/joe/inb"), h.path("home/joe/INBOX")); err != nil {
+		t.Fatal(err)
+	}
+	h.put("var/mail/joe", letter(1)+letter(2, "Status: RO"))
+	h.put("home/joe/.bashrc", "umask 022\n")
+	h.put("home/joe/.old-mail", letter(9))
+	h.put("home/joe/thesis.tex", "\\documentclass{article}\n")
+	h.put("home/joe/odd \xe9 %\"name", letter(3))
+	h.put("home/joe/.mailboxlist", "work/plain\nINBOX\nwork/boxes\n")
+	if err := os.Symlink("/etc/passwd", h.path("home/joe/link")); err != nil {
+		t.Fatal(err)
+	}
+	inbox, boxes, plain := h.view("INBOX"), h.view("work/boxes"), h.view("work/plain")
+	if inbox.driver != "mbx" {
+		t.Fatalf("c-client takes an INBOX in %s format", inbox.driver)
+	}
+	before := snapshot(t, h.root)
+
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	args := append(flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state")), "--min-uid", "1", "--mail-dir", ".")
+	// The link wants a person.
+	if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 2 || len(o.severe()) != 1 || len(o.problems("symlink")) != 1 {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if v := runJSON(t, append([]string{"verify", "--level", "content"}, args...)...); v.code != 2 || len(v.severe()) != 1 {
+		t.Errorf("verify: exit code %d\n%s", v.code, v.stderr)
+	}
+	if diff := diffSnapshots(before, snapshot(t, h.root)); diff != "" {
+		t.Errorf("the source was changed: %s", diff)
+	}
+	served := serve(t, srv)
+	boxes.same(t, "work/boxes", served["work/boxes"])
+	plain.same(t, "work/plain", served["work/plain"])
+	// What UW would have moved from the spool follows what is in the mbx file.
+	have := served["INBOX"]
+	if n := len(inbox.messages); len(have.Messages) == n+2 {
+		for i, m := range have.Messages[n:] {
+			if want := inbox.uidNext + uint32(i); m.UID != want || m.Size != 22 || slices.Contains(m.Flags, `\Seen`) != (i == 1) {
+				t.Errorf("INBOX: from the spool: UID %d, flags %q, %d bytes; want UID %d", m.UID, m.Flags, m.Size, want)
+			}
+		}
+		have.Messages, have.UIDNext = have.Messages[:n], inbox.uidNext
+	}
+	inbox.same(t, "INBOX", have)
+	names := slices.Sorted(maps.Keys(served))
+	if want := []string{".old-mail", "INBOX", "odd é __name", "work", "work/boxes", "work/plain"}; !slices.Equal(names, want) {
+		t.Errorf("mailboxes %q, want %q", names, want)
+	}
+	for _, name := range []string{"INBOX", "work/plain", "work/boxes"} {
+		if !served[name].Subscribed {
+			t.Errorf("%s is not subscribed to", name)
+		}
+	}
+}
+
+// TestMailboxInUse: UW has two folders open. The one in unix format is left to the next
+// run; one in mbx format can be read beside a session, as UW itself does.
+func TestMailboxInUse(t *testing.T) {
+	h := newUWHost(t)
+	h.uw("", "create", "mail/busy", "#driver.mbx/mail/busybox", "mail/idle")
+	for _, name := range []string{"mail/busy", "mail/busybox", "mail/idle"} {
+		h.appendLetters(name, name, false)
+	}
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	args := append(flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state")), "--min-uid", "1", "--lock", "yes", "--lock-wait", "300ms")
+
+	release := []func(){}
+	for _, name := range []string{"mail/busy", "mail/busybox"} {
+		hold := h.command("hold", name)
+		stdin, err := hold.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stdout, err := hold.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := hold.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil || line != "open\n" {
+			t.Fatalf("c-client: %q, %v", line, err)
+		}
+		release = append(release, func() {
+			_ = stdin.Close() // it ends with its input
+			if err := hold.Wait(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	o := runJSON(t, append([]string{"migrate"}, args...)...)
+	busy := o.problems("busy")
+	if o.code != 2 || len(busy) != 1 || busy[0]["folder"] != "busy" || len(o.severe()) != 1 {
+		t.Errorf("exit code %d, %v\n%s", o.code, busy, o.stderr)
+	}
+	if s := o.summary(t); s["messages_verified"] != 8.0 {
+		t.Errorf("%v", s)
+	}
+	for _, f := range release {
+		f()
+	}
+	before := snapshot(t, h.root)
+	if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 0 || o.summary(t)["messages_verified"] != 12.0 {
+		t.Errorf("when they are free: exit code %d, %v\n%s", o.code, o.summary(t), o.stderr)
+	}
+	for path, s := range snapshot(t, h.root) {
+		if was, ok := before[path]; !ok || was.sum != s.sum {
+			t.Errorf("%s was changed or left behind", path)
+		}
+	}
+	served := serve(t, srv)
+	for _, name := range []string{"busy", "busybox", "idle"} {
+		v := h.view("mail/" + name)
+		v.same(t, name, served[name])
 	}
 }

@@ -26,7 +26,7 @@ func (p *program) inspectCommand() *cli.Command {
 		Name:      inspectName,
 		Usage:     "what one mailbox file holds, message by message, with every doubt",
 		ArgsUsage: "FILE...",
-		Flags:     append([]cli.Flag{timezoneFlag(), fromDatesFlag()}, outputFlags()...),
+		Flags:     append([]cli.Flag{timezoneFlag(), fromDatesFlag(), uwVersionFlag(), repairFlag()}, outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			if !c.Args().Present() {
 				return usagef("inspect wants at least one mailbox file")
@@ -35,12 +35,16 @@ func (p *program) inspectCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			rules, err := parseRules(c)
+			if err != nil {
+				return err
+			}
 			rep, closeLog, err := p.reporter(c)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, closeLog()) }()
-			src := &source.Source{Location: loc}
+			src := &source.Source{Location: loc, Rules: rules}
 			for _, path := range c.Args().Slice() {
 				in := &inspection{out: p.stdout, json: c.Bool("json"), file: path}
 				res, err := src.ReadFolder(c.Context, path, in.message)

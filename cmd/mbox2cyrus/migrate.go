@@ -47,6 +47,7 @@ func (p *program) migrateCommand() *cli.Command {
 }
 
 func (p *program) migrate(c *cli.Context, s *session) (err error) {
+	start := now()
 	l, err := ledger.Open(s.state)
 	if err != nil {
 		return err
@@ -62,7 +63,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	if err := e.CheckSpace(s.plan); err != nil {
 		return err
 	}
-	if err := l.Begin(ledger.Run{Start: now(), Program: version + " " + commit, SourceRoot: s.opts.host.Root,
+	if err := l.Begin(ledger.Run{Start: start, Program: version + " " + commit, SourceRoot: s.opts.host.Root,
 		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version}); err != nil {
 		return err
 	}
@@ -84,5 +85,6 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	if err := p.finish(s, p.caught.exitCode()); err != nil {
 		return err
 	}
-	return l.End(ledger.End{Time: now(), ExitCode: p.code})
+	end := now()
+	return l.End(ledger.End{Time: end, ExitCode: p.code, Bytes: e.Filled(), Seconds: end.Sub(start).Seconds()})
 }

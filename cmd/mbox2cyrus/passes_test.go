@@ -141,6 +141,10 @@ func TestLaterPass(t *testing.T) {
 	h.write("home/joe/mail/opened", letter(1, "X-IMAPbase: 1060000000 0000000002", "Status: RO", "X-UID: 1")+letter(2, "Status: O", "X-UID: 2"))
 	h.write("home/joe/mail/fresh", letter(1))
 	h.write("home/joe/.mailboxlist", "mail/still\nmail/fresh\n")
+	plan := runJSON(t, append([]string{"plan"}, flagsFor(srv, h.root, state)...)...)
+	if w := plan.problems("window"); len(w) != 1 || !strings.HasPrefix(w[0]["text"].(string), "4 of 5 folders") {
+		t.Errorf("plan foretells %v", w)
+	}
 	migrate(4) // INBOX 2, work 1, fresh 1
 
 	spool := snapshot(t, srv.Spool)
@@ -187,6 +191,18 @@ func TestLaterPass(t *testing.T) {
 	}
 	if len(second["fresh"].Messages) != 1 || len(second["still"].Messages) != 2 {
 		t.Errorf("fresh %q, still %q", describe(second["fresh"]), describe(second["still"]))
+	}
+
+	// A folder that is gone takes no mail away in Cyrus.
+	if err := os.Remove(filepath.Join(h.root, "home/joe/mail/fresh")); err != nil {
+		t.Fatal(err)
+	}
+	gone := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, state)...)...)
+	if p := gone.problems("source-gone"); gone.code != 2 || len(p) != 1 || p[0]["folder"] != "fresh" {
+		t.Errorf("a folder is gone: exit code %d\n%s", gone.code, gone.stderr)
+	}
+	if v := serve(t, srv)["fresh"]; len(v.Messages) != 1 {
+		t.Errorf("fresh: %q", describe(v))
 	}
 }
 

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -56,6 +58,9 @@ func (p *program) dryRun(c *cli.Context, s *session) error {
 	if err == nil {
 		err = sayNeed(s, need)
 	}
+	if err == nil {
+		err = sayWindow(s)
+	}
 	if err == nil && list != "" {
 		err = sc.HelpDesk.WriteFile(list)
 	}
@@ -79,6 +84,34 @@ func sayNeed(s *session, needs map[string]plan.Need) error {
 				Text: fmt.Sprintf("partition %s is too small: about %d bytes and %d inodes are needed, it has %s free", partition, need.Bytes, need.Inodes, free(bytes, inodes))})
 		}
 	}
+	return nil
+}
+
+// sayWindow tells how long a pass would take now, from what the passes before took.
+func sayWindow(s *session) error {
+	l, err := ledger.Read(s.state)
+	if err != nil {
+		return err
+	}
+	pace := l.Pace()
+	if pace.BytesPerSecond == 0 {
+		return nil
+	}
+	folders, changed, bytes := 0, 0, int64(0)
+	for _, u := range s.plan.Users {
+		for _, f := range u.Folders {
+			folders++
+			rec, ok := l.Mailbox(string(f.Mailbox))
+			if !ok || rec.State != ledger.Verified || rec.SourceID == nil || !rec.SourceID.Equal(plan.FileID(f.File)) {
+				changed++
+				bytes += f.File.Size
+			}
+		}
+	}
+	took := time.Duration((pace.Idle + float64(bytes)/pace.BytesPerSecond) * float64(time.Second)).Round(100 * time.Millisecond)
+	text := fmt.Sprintf("%d of %d folders (%d bytes) are new or changed since the last pass; a pass now takes about %v, by the pace of those before", changed, folders, bytes, took)
+	s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "window", Text: text, Routine: true})
+	s.report.Printf("%s", text)
 	return nil
 }
 

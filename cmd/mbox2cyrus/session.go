@@ -12,6 +12,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/mbox"
+	"mbox2cyrus/reconstruct"
 )
 
 // session is what plan, migrate and verify have in common: an open UW host, an
@@ -52,16 +53,10 @@ func (s *session) open(c *cli.Context) (err error) {
 	if s.state, err = absolute(c.String(flagState)); err != nil {
 		return err
 	}
-	conf, err := absolute(c.String("imapd-conf"))
-	if err != nil {
-		return err
-	}
 	if s.host, err = mbox.OpenHost(s.opts.host); err != nil {
 		return err
 	}
-	s.cyrus, err = target.Open(c.Context, target.Options{IMAPDConf: conf, BinDir: c.String("cyrus-bin"), Partition: c.String("partition"),
-		Domain: c.String(flagDomain), ACL: s.opts.acl})
-	if err != nil {
+	if s.cyrus, err = openCyrus(c, s.opts.acl); err != nil {
 		return err
 	}
 	s.cyrus.Rules.Charset = s.opts.charset
@@ -77,6 +72,17 @@ func (s *session) open(c *cli.Context) (err error) {
 	return s.choose(c)
 }
 
+// openCyrus opens the Cyrus that the flags name. acl is what new mailboxes get besides
+// the owner's rights.
+func openCyrus(c *cli.Context, acl []reconstruct.ACL) (*target.Cyrus, error) {
+	conf, err := absolute(c.String("imapd-conf"))
+	if err != nil {
+		return nil, err
+	}
+	return target.Open(c.Context, target.Options{IMAPDConf: conf, BinDir: c.String("cyrus-bin"), Partition: c.String("partition"),
+		Domain: c.String(flagDomain), ACL: acl})
+}
+
 func (s *session) close() error {
 	var err error
 	if s.host != nil {
@@ -87,7 +93,7 @@ func (s *session) close() error {
 
 // source returns the reader of the host's folders, whose progress d shows.
 func (s *session) source(d *progress.Display) *source.Source {
-	src := &source.Source{Host: s.host, Location: s.opts.location, Dates: s.dates, Locks: s.locks}
+	src := &source.Source{Host: s.host, Location: s.opts.location, Rules: s.opts.rules, Dates: s.dates, Locks: s.locks}
 	if d != nil {
 		src.Progress = d.Add
 	}

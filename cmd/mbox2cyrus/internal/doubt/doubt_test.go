@@ -138,3 +138,17 @@ func TestDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestRepairsAreDescribed keeps the list of repairs in docs/doubts.md complete.
+func TestRepairsAreDescribed(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docs", "doubts.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range mbox.RepairHelp() {
+		name, does, _ := strings.Cut(line, " ")
+		if want := "| `" + name + "` | " + strings.TrimSpace(does) + " |\n"; !strings.Contains(string(doc), want) {
+			t.Errorf("docs/doubts.md lacks %s", want)
+		}
+	}
+}

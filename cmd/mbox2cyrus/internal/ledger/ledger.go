@@ -6,6 +6,7 @@
 //	lock                 held (fcntl) by the one run that may write
 //	ledger.jsonl         the journal: one JSON object a line, only ever appended
 //	manifests/ID.tsv     one line a message of the mailbox with that unique id
+//	originals/ID/…       what was there of an adopted mailbox before it was filled
 //
 // The last line about a mailbox in the journal is its state. A line is synced
 // to disk before anything relies on it. A torn last line, as a crash leaves it,
@@ -15,14 +16,18 @@ package ledger
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -33,7 +38,11 @@ import (
 )
 
 // Version of the journal's format, in its first line. docs/ledger.md describes it.
-const Version = 1
+// Version 1, which is read too, had no undo: it lacks the states of one, and of
+// its mailboxes it is not known what was there before.
+const Version = 2
+
+const oldestVersion = 1
 
 const journalName = "ledger.jsonl"
 
@@ -49,6 +58,10 @@ const (
 	Filled State = "filled"
 	// Verified: Cyrus rebuilt its index and the index says what the source said.
 	Verified State = "verified"
+	// Undoing: the mailbox is being taken out of Cyrus again and may be half gone.
+	Undoing State = "undoing"
+	// Undone: Cyrus is as it was before the mailbox was begun. It is forgotten.
+	Undone State = "undone"
 )
 
 // RawName is a name from the UW host, any bytes. In JSON it is a string where
@@ -125,6 +138,7 @@ type Mailbox struct {
 
 	Source     RawName          `json:"source,omitempty"` // path below the source root
 	SourceID   *FileID          `json:"source_id,omitempty"`
+	Rules      string           `json:"rules,omitempty"`        // flags that changed what was read of it; "": none
 	Bytes      map[string]int64 `json:"source_bytes,omitempty"` // bytes of the source by reason; they add up to its size
 	Messages   int64            `json:"messages"`
 	Size       int64            `json:"size"` // bytes of all messages in Cyrus
@@ -138,6 +152,11 @@ type Mailbox struct {
 	Assigned   bool             `json:"assigned,omitempty"`        // UIDs are not the source's: those of an earlier pass were kept
 	FirstUID   uint32           `json:"first_uid,omitempty"`       // of our messages, in a mailbox to which they were appended
 	Previous   string           `json:"previous,omitempty"`        // manifest of the pass before, until this one is verified
+
+	// What undo must know of the time before.
+	MadeDirs  []MadeDir   `json:"made_dirs,omitempty"`  // those above Dir that were not there
+	Original  *Original   `json:"original,omitempty"`   // of an adopted mailbox
+	UserFiles []UserFiles `json:"user_files,omitempty"` // of an INBOX: what its user had besides mailboxes; the first has the subscriptions
 }
 
 // Subscriptions are those that were written for a user.
@@ -161,6 +180,27 @@ type Run struct {
 type End struct {
 	Time     time.Time `json:"time"`
 	ExitCode int       `json:"exit_code"`
+	Bytes    int64     `json:"bytes,omitempty"`   // of the folders that were read, because they were new or changed
+	Seconds  float64   `json:"seconds,omitempty"` // from the start
+}
+
+// Pace is how fast runs were, by what they recorded: for one, the seconds it takes with
+// nothing to do, for the other the bytes of changed folders that it brings in one more
+// second.
+type Pace struct{ Idle, BytesPerSecond float64 }
+
+// learn takes up what another run measured. The least time that a run took is that with
+// nothing to do; the last large one tells the speed.
+func (p *Pace) learn(e End) {
+	if e.Seconds <= 0 || e.ExitCode != 0 && e.ExitCode != 2 {
+		return
+	}
+	if p.Idle == 0 || e.Seconds < p.Idle {
+		p.Idle = e.Seconds
+	}
+	if e.Bytes > 0 && (e.Bytes >= 1<<20 || p.BytesPerSecond == 0) {
+		p.BytesPerSecond = float64(e.Bytes) / e.Seconds
+	}
 }
 
 type line struct {
@@ -174,14 +214,17 @@ type line struct {
 
 // Ledger is an open state directory.
 type Ledger struct {
-	dir  string
-	lock *os.File
+	dir     string
+	lock    *os.File
+	version int // of the journal's last part
 
 	mu    sync.Mutex
 	f     *os.File // nil: read only
 	boxes map[string]Mailbox
 	order []string
+	made  map[MadeDir]bool // directories that this program made, once
 	subs  map[RawName]Subscriptions
+	pace  Pace
 }
 
 // ErrBusy is returned by Open when another run holds the state directory.
@@ -244,6 +287,9 @@ func (l *Ledger) open() error {
 	if err := l.f.Truncate(good); err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
+	if l.version < Version {
+		return l.append(true, line{Ledger: Version})
+	}
 	return nil
 }
 
@@ -258,6 +304,7 @@ func Read(dir string) (*Ledger, error) {
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
 	l.boxes, l.subs = map[string]Mailbox{}, map[RawName]Subscriptions{}
+	l.made = map[MadeDir]bool{}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -282,24 +329,54 @@ func (l *Ledger) read(path string) (good int64, err error) {
 			}
 			return 0, fmt.Errorf("ledger %s: line %d at offset %d is damaged: %w", path, n, good, err)
 		}
-		if n == 1 && ln.Ledger != Version {
-			return 0, fmt.Errorf("ledger %s: version %d, this program writes and reads %d", path, ln.Ledger, Version)
+		if n == 1 || ln.Ledger != 0 { // a later one: a newer program went on with the journal
+			if ln.Ledger < oldestVersion || ln.Ledger > Version {
+				return 0, fmt.Errorf("ledger %s: line %d: version %d, this program reads %d to %d and writes %d", path, n, ln.Ledger, oldestVersion, Version, Version)
+			}
+			l.version = ln.Ledger
 		}
 		if ln.Mailbox != nil {
 			l.put(*ln.Mailbox)
 		}
+		if ln.End != nil {
+			l.pace.learn(*ln.End)
+		}
 		if ln.Subscriptions != nil {
-			l.subs[ln.Subscriptions.User] = *ln.Subscriptions
+			l.putSubscriptions(*ln.Subscriptions)
 		}
 		good += int64(len(b))
 	}
 }
 
 func (l *Ledger) put(m Mailbox) {
-	if _, known := l.boxes[m.Name]; !known {
+	for _, dir := range m.MadeDirs {
+		l.made[dir] = true
+	}
+	for _, u := range m.UserFiles {
+		for _, dir := range u.MadeDirs {
+			l.made[dir] = true
+		}
+	}
+	_, known := l.boxes[m.Name]
+	switch {
+	case m.State == Undone:
+		delete(l.boxes, m.Name)
+		l.order = slices.DeleteFunc(l.order, func(name string) bool { return name == m.Name })
+		return
+	case !known:
 		l.order = append(l.order, m.Name)
 	}
 	l.boxes[m.Name] = m
+}
+
+// MadeDirs returns the directories above mailboxes, and of users, that were not there
+// before this program, mailboxes that were undone included, the deepest first.
+func (l *Ledger) MadeDirs() []MadeDir {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(l.made), func(a, b MadeDir) int {
+		return cmp.Or(strings.Count(b.Dir, "/")-strings.Count(a.Dir, "/"), strings.Compare(a.Dir, b.Dir), strings.Compare(a.Root, b.Root))
+	})
 }
 
 // Mailbox returns what is known of a mailbox by Cyrus's internal name.
@@ -338,6 +415,15 @@ func (l *Ledger) Set(boxes ...Mailbox) error {
 	return nil
 }
 
+// putSubscriptions takes what a line says: without a path, that there are none.
+func (l *Ledger) putSubscriptions(s Subscriptions) {
+	if s.Path == "" {
+		delete(l.subs, s.User)
+		return
+	}
+	l.subs[s.User] = s
+}
+
 // Subscriptions returns those that were written for a user of the UW host.
 func (l *Ledger) Subscriptions(user string) (Subscriptions, bool) {
 	l.mu.Lock()
@@ -346,16 +432,20 @@ func (l *Ledger) Subscriptions(user string) (Subscriptions, bool) {
 	return s, ok
 }
 
-// SetSubscriptions records the subscriptions that were written.
+// SetSubscriptions records the subscriptions that were written; without a path, that
+// they were removed again.
 func (l *Ledger) SetSubscriptions(s Subscriptions) error {
 	if err := l.append(true, line{Subscriptions: &s}); err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.subs[s.User] = s
+	l.putSubscriptions(s)
 	return nil
 }
+
+// Pace returns how fast earlier runs were; its BytesPerSecond is 0 if there were none.
+func (l *Ledger) Pace() Pace { return l.pace }
 
 // Begin records the start of a run.
 func (l *Ledger) Begin(r Run) error { return l.append(true, line{Run: &r}) }

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -38,9 +39,13 @@ type Engine struct {
 	// changed since an earlier pass: append what is new in the folder, or leave both.
 	AppendOnConflict bool
 
-	roots quotaRoots
-	uses  useScript
+	roots  quotaRoots
+	uses   useScript
+	filled atomic.Int64 // bytes of the folders that were filled
 }
+
+// Filled returns how many bytes the folders have that this run filled into mailboxes.
+func (e *Engine) Filled() int64 { return e.filled.Load() }
 
 // Run migrates the users of a plan, the largest first. It returns an error only
 // when the run as a whole cannot go on (the context's error when it was
@@ -174,6 +179,7 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 	var err error
 	if len(u.Folders) > 0 {
 		if j.boxes, err = e.triage(ctx, u); err == nil {
+			e.gone(u, j)
 			err = e.fillAll(ctx, j)
 		}
 	}
@@ -192,6 +198,21 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 	e.Report.User(u.Name)
 	e.Progress.UserDone(u.Name)
 	return nil
+}
+
+// gone tells of folders that an earlier run migrated and that are no longer there. Their
+// mailboxes stay: a file system that is not mounted must not empty a Cyrus.
+func (e *Engine) gone(u *plan.User, j *job) {
+	there := map[string]bool{}
+	for _, m := range j.boxes {
+		there[m.rec.Name] = true
+	}
+	for _, rec := range e.Ledger.Mailboxes() {
+		if string(rec.User) == u.Name && rec.Folder != "" && !there[rec.Name] {
+			e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
+				Text: fmt.Sprintf("%s was migrated, but its folder is no longer there; the mailbox stays: remove it in Cyrus if it is not wanted", rec.Name)})
+		}
+	}
 }
 
 func (e *Engine) fail(u *plan.User, kind string, err error) {

@@ -85,6 +85,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	m.rec.Bytes, m.rec.SourceID, m.rec.Source = res.Bytes, nil, ""
 	if m.folder != nil {
 		m.rec.SourceID, m.rec.Source = &res.ID, ledger.RawName(m.folder.File.Path)
+		m.rec.Rules = e.Source.Rules.String()
 	}
 	m.written, m.goMbox = f.written, res.GoMbox
 
@@ -102,6 +103,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	if err := f.w.Commit(f.indexHeader(), header); err != nil {
 		return err
 	}
+	e.filled.Add(f.source())
 	// Only now, so that a folder that had to be read anew is reported once.
 	m.doubts = res.Doubts
 	for _, p := range res.Problems {
@@ -112,6 +114,14 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 			Kind: "keyword-changed", Text: fmt.Sprintf("keyword %s became %s: %s", report.Quote(c.from), c.to, c.why)})
 	}
 	return nil
+}
+
+// source is the size of the folder.
+func (f *filler) source() int64 {
+	if f.rec.SourceID == nil {
+		return 0
+	}
+	return f.rec.SourceID.Size
 }
 
 // open opens the mailbox in Cyrus's partition for writing.

@@ -13,6 +13,8 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/undo"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
@@ -80,7 +82,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID(), u.Partition)
 		m.rec = e.newRecord(u, m)
 		m.todo = fill
-		return m, nil
+		return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 	case !known:
 		m.entry = entry
 		m.rec = e.newRecord(u, m)
@@ -88,7 +90,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.todo = fill
 		err := e.mayAdopt(u, entry)
 		if err == nil {
-			return m, nil
+			return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 		}
 		if ours, rerr := e.recognise(ctx, u, m); rerr != nil || ours {
 			return m, rerr
@@ -100,6 +102,8 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 			}
 		}
 		return m, err
+	case rec.State == ledger.Undoing:
+		return nil, fmt.Errorf("%s: an undo was cut off here; run undo again to end it", report.Quote(rec.Name))
 	}
 	m.rec = rec
 	if inCyrus && entry.UniqueID != rec.UniqueID {
@@ -112,8 +116,13 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
 	}
 	same := folder == nil && rec.SourceID == nil || folder != nil && rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(folder.File))
+	otherRules := folder != nil && rec.Rules != e.Source.Rules.String()
 	switch {
-	case rec.State == ledger.Begun, rec.State == ledger.Filled && !same:
+	case otherRules && (rec.State == ledger.Verified || rec.Previous != ""):
+		// By other rules messages have other bounds and UIDs: the two do not mix.
+		e.leave(u, m, "other-rules", "the mailbox was migrated by an earlier run with "+source.DescribeRules(rec.Rules)+
+			", not as this one; it is left alone (give the same flags, or another --state directory)")
+	case rec.State == ledger.Begun, rec.State == ledger.Filled && (!same || otherRules):
 		return m, e.triageCutOff(u, m, inCyrus)
 	case rec.State == ledger.Filled:
 		m.todo = enter

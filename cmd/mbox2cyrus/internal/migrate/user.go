@@ -135,7 +135,7 @@ func (e *Engine) settle(_ context.Context, batch []*job) error {
 	for _, j := range batch {
 		for _, m := range j.boxes {
 			if m.todo == fill {
-				m.rec.State = ledger.Filled
+				m.rec.State, m.rec.IndexID = ledger.Filled, nil
 				filled = append(filled, m.rec)
 				dirs = append(dirs, e.place(m).Dirs()...)
 			}
@@ -199,14 +199,15 @@ func (e *Engine) prove(j *job, subscriptions string) error {
 		for _, p := range res.Problems {
 			e.Report.Problem(p)
 		}
+		m.rec.IndexID = &res.IndexID // as it was left, for undo, even if it is not what it must be
 		if len(res.Problems) == 0 {
-			m.rec.State, m.rec.IndexID = ledger.Verified, &res.IndexID
+			m.rec.State = ledger.Verified
 			if m.rec.Previous != "" {
 				old = append(old, m.rec.Previous)
 				m.rec.Previous = ""
 			}
-			proved = append(proved, m.rec)
 		}
+		proved = append(proved, m.rec)
 	}
 	// Before the mailboxes are recorded as done: a run that is cut off here does it again.
 	if err := e.subscribe(j.user, subscriptions); err != nil {

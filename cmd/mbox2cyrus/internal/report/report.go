@@ -65,17 +65,18 @@ func (p Problem) count() int64 { return max(1, p.Count) }
 
 // Folder is one finished folder.
 type Folder struct {
-	User     string
-	Folder   string // raw name on the UW host; empty: a mailbox made only as a parent
-	Mailbox  string // Cyrus's internal name
-	Found    int64  // messages found in the source
-	Written  int64  // message files written in this run
-	Verified int64  // messages that Cyrus's index confirms
-	Held     int64  // messages set aside
-	Bytes    int64  // of the messages as stored in Cyrus
+	User      string
+	Folder    string // raw name on the UW host; empty: a mailbox made only as a parent
+	Mailbox   string // Cyrus's internal name
+	Found     int64  // messages found in the source
+	Written   int64  // message files written in this run
+	Verified  int64  // messages that Cyrus's index confirms
+	Held      int64  // messages set aside
+	Bytes     int64  // of the messages as stored in Cyrus
+	Unchanged bool   // nothing to do: done by an earlier run
+	Outcome   string // what became of it, where counters do not say it: "removed", "archived in …"
 	// SpecialUse is the attribute that the mailbox gets (RFC 6154), without its backslash.
 	SpecialUse string
-	Unchanged  bool // nothing to do: done by an earlier run
 
 	// Doubts has the number of the reader's findings by kind.
 	Doubts map[string]int64
@@ -156,6 +157,9 @@ func (f Folder) object() map[string]any {
 	}
 	if f.Doubts == nil {
 		m["doubts_by_kind"] = map[string]int64{}
+	}
+	if f.Outcome != "" {
+		nameFields(m, "outcome", f.Outcome)
 	}
 	nameFields(m, "user", f.User)
 	nameFields(m, "folder", f.Folder)

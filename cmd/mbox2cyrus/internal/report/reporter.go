@@ -200,6 +200,8 @@ func (r *Reporter) Folder(f Folder) {
 	found := count(f.Found, "message")
 	state := fmt.Sprintf("%s, %d written, %d verified", found, f.Written, f.Verified)
 	switch {
+	case f.Outcome != "":
+		state = fmt.Sprintf("%s, %d bytes, %s", found, f.Bytes, Printable(f.Outcome))
 	case f.Unchanged:
 		state = fmt.Sprintf("%s, unchanged since an earlier run, %d verified", found, f.Verified)
 	case r.opts.Command == "verify":
@@ -304,6 +306,9 @@ func (s Summary) text() string {
 	case s.Command == "verify":
 		fmt.Fprintf(&b, "%s, %s: %s found, %d verified; %d bytes",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Verified, s.Bytes)
+	case wayBack[s.Command].done != "" && !s.DryRun:
+		fmt.Fprintf(&b, "%s, %s: %s, %d bytes %s",
+			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes, wayBack[s.Command].done)
 	case s.Command == "inspect":
 		fmt.Fprintf(&b, "%s: %s, %d bytes", count(s.Folders, "mailbox file"), count(s.Found, "message"), s.Bytes)
 	default:
@@ -330,11 +335,21 @@ func count(n int64, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// wayBack are the commands that bring no mail to Cyrus, and what they say.
+var wayBack = map[string]struct{ done, verdict string }{
+	"undo":   {"undone", "Cyrus is as it was before"},
+	"export": {"exported", "everything was written and read back"},
+	"retire": {"in the archive or back from it", "done"},
+}
+
 func verdict(code int, command string, dryRun bool) string {
 	switch code {
 	case ExitOK:
 		if command == "plan" || dryRun {
 			return "planned"
+		}
+		if way, ok := wayBack[command]; ok {
+			return way.verdict
 		}
 		if command == "inspect" {
 			return "read"

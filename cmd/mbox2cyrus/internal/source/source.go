@@ -20,6 +20,7 @@ import (
 type Source struct {
 	Host     *mbox.Host
 	Location *time.Location // zone of From_ dates that name none
+	Rules    Rules
 	Progress func(bytes, messages int64)
 	Dates    *calibrate.Sample // gets messages of every folder; may be nil
 	Locks    *mbox.Locks       // taken on every folder of the host while it is read; nil: none
@@ -125,7 +126,7 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 		}
 		res.Problems, res.Doubts = found.result(), found.kinds
 	}()
-	mailbox, err := folder.Mailbox(mbox.Options{Location: s.Location, Findings: found.add})
+	mailbox, err := folder.Mailbox(mbox.Options{Location: s.Location, UWVersion: s.Rules.UWVersion, Repairs: s.Rules.Repairs, Findings: found.add})
 	if err != nil {
 		return res, err
 	}

@@ -26,9 +26,9 @@ type Fresh struct {
 	// SubscriptionForm is the form in which this Cyrus writes subscriptions.
 	SubscriptionForm cyrusspool.SubscriptionForm
 
-	hashed, fullHash bool
-	// carets: a dot in a user's name is "^" in the names of his files, up to 2.5.
-	carets bool
+	hashing cyrusspool.Hashing
+	// byMailbox: reconstruct takes no users, only mailboxes, up to 2.4.
+	byMailbox bool
 }
 
 // byName reports whether a mailbox of that type lies in a directory by name.
@@ -44,6 +44,7 @@ var probed = []string{
 	"hashimapspool", "fulldirhash", "mailbox_legacy_dirs", "umask", "defaultacl", "implicit_owner_rights",
 	"mailbox_initial_flags", "mailbox_default_options", "metapartition_files", "cyrus_user", "cyrus_group", "admins",
 	"mboxlist_db", "annotation_db", "quota_db", "seenstate_db", "subscription_db", "mboxkey_db",
+	"duplicate_db", "tlscache_db", "ptscache_db", "statuscache_db",
 	"conversations", "delete_mode", "expunge_mode", "improved_mboxlist_sort",
 }
 
@@ -62,15 +63,9 @@ func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspo
 	}
 	programs := *c.Programs
 	programs.Conf = probeConf
-	settings, err := programs.Settings(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.takeSettings(settings); err != nil {
-		return err
-	}
 	name := cyrusspool.InboxName(probeUser)
-	if err := programs.Create(ctx, "default", name.External(c.Rules.Separator())); err != nil {
+	planted, err := c.makeProbe(ctx, &programs, name, scratch, owner)
+	if err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
 	list, form, err := programs.List(ctx)
@@ -79,11 +74,122 @@ func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspo
 	}
 	c.Fresh.ListForm = form
 	for _, e := range list {
-		if e.Name == string(name) {
-			return c.readProbe(probeConf, e)
+		if e.Name != string(name) {
+			continue
 		}
+		if form != reconstruct.FormJSON {
+			_, err := programs.Reconstruct(ctx, reconstruct.Job{Users: []string{probeUser}})
+			c.Fresh.byMailbox = errors.Is(err, reconstruct.ErrOption)
+			if err != nil && !c.Fresh.byMailbox {
+				return fmt.Errorf("probing Cyrus: %w", err)
+			}
+		}
+		if err := c.readProbe(probeConf, e); err != nil {
+			return err
+		}
+		if planted {
+			// The directory is ours: who may read files may search directories.
+			mode := c.Fresh.Owner.FileMode
+			c.Fresh.Owner.DirMode = mode | mode&0o444>>2
+		}
+		return nil
 	}
 	return fmt.Errorf("probing Cyrus: it made no mailbox %s when asked to (%d others)", name, len(list))
+}
+
+// askSettings asks Cyrus for its settings. Before 2.5 it cannot be asked: what
+// conf leaves out has the defaults of those releases (lib/imapoptions of 2.2 to
+// 2.4; 2.1 had the same in its code).
+func (c *Cyrus) askSettings(ctx context.Context, conf *cyrusspool.Conf) error {
+	settings, err := c.Programs.Settings(ctx)
+	// A setting of 3.0 and later, when users' names began to be hashed with
+	// their dots.
+	_, dots := settings["archive_enabled"]
+	c.Fresh.hashing.Carets = !dots
+	if errors.Is(err, reconstruct.ErrNoProgram) {
+		err = nil
+		settings = map[string]string{"unixhierarchysep": "no", "username_tolower": "yes", "hashimapspool": "no", "fulldirhash": "no",
+			"virtdomains": "off"}
+		for _, key := range conf.Keys() {
+			settings[key], _ = conf.Get(key)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c.settings = settings
+	return c.takeSettings(settings)
+}
+
+// makeProbe has Cyrus make the probe mailbox: by itself, or from 2.3 to 2.5 in a
+// directory that was planted with an empty cyrus.header. 2.1 and 2.2 can only be
+// told of a mailbox and rebuild its index.
+func (c *Cyrus) makeProbe(ctx context.Context, programs *reconstruct.Programs, name cyrusspool.Name, scratch string, owner cyrusspool.Owner) (planted bool, err error) {
+	external := name.External(c.Rules.Separator())
+	err = programs.Create(ctx, "default", external)
+	var missing *reconstruct.NoHeaderError
+	if errors.As(err, &missing) {
+		if err := plant(scratch, filepath.Dir(missing.Path), nil, owner); err != nil {
+			return true, err
+		}
+		return true, programs.Create(ctx, "default", external)
+	}
+	if !errors.Is(err, reconstruct.ErrOption) {
+		return false, err
+	}
+	entry := reconstruct.Entry{Name: string(name), Partition: "default", ACL: []reconstruct.ACL{{ID: probeUser, Rights: oldRights}}}
+	// The one form that every release before 3.6 reads.
+	if err := programs.Enter(ctx, reconstruct.FormBare, []reconstruct.Entry{entry}); err != nil {
+		return true, err
+	}
+	paths, err := programs.Paths(ctx, []string{external})
+	if err != nil {
+		return true, err
+	}
+	header, err := (&cyrusspool.Header{UniqueID: "0123456789abcdef", ACL: []cyrusspool.ACLEntry{{ID: probeUser, Rights: oldRights}}}).Append(nil)
+	if err != nil {
+		return true, err
+	}
+	if err := plant(scratch, paths[external].Data, header, owner); err != nil {
+		return true, err
+	}
+	// What it says of the index, which is not there, does not matter.
+	_, err = programs.Reconstruct(ctx, reconstruct.Job{Mailboxes: []string{external}})
+	return true, err
+}
+
+// oldRights are the rights that 2.1 and 2.2 give an owner (imap/mboxlist.c,
+// mboxlist_createmailbox).
+const oldRights = "lrswipcda"
+
+// plant makes the directory dir, which is below scratch, and in it a cyrus.header.
+func plant(scratch, dir string, header []byte, owner cyrusspool.Owner) (err error) {
+	rel, err := filepath.Rel(scratch, dir)
+	if err != nil {
+		return fmt.Errorf("mailbox in %s: %w", dir, err)
+	}
+	// Cyrus's user may write there, and must not lead us elsewhere.
+	root, err := os.OpenRoot(scratch)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	if err := root.MkdirAll(rel, 0o700); err != nil {
+		return err
+	}
+	file := filepath.Join(rel, "cyrus.header")
+	if err := root.WriteFile(file, header, 0o600); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	for at := file; at != "."; at = filepath.Dir(at) {
+		if err := root.Lchown(at, owner.UID, owner.GID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeProbe makes the scratch directory of a Cyrus that has its own
@@ -134,8 +240,8 @@ func (c *Cyrus) takeSettings(settings map[string]string) error {
 	for key, to := range map[string]*bool{
 		"unixhierarchysep": &c.Rules.UnixHierarchySep,
 		"username_tolower": &c.Rules.UsernameToLower,
-		"hashimapspool":    &c.Fresh.hashed,
-		"fulldirhash":      &c.Fresh.fullHash,
+		"hashimapspool":    &c.Fresh.hashing.Spool,
+		"fulldirhash":      &c.Fresh.hashing.Full,
 	} {
 		value, ok := settings[key]
 		if !ok {

@@ -93,7 +93,7 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if c.Version, err = c.Programs.Version(ctx); err != nil {
 		return nil, err
 	}
-	if c.settings, err = c.Programs.Settings(ctx); err != nil {
+	if err := c.askSettings(ctx, conf); err != nil {
 		return nil, err
 	}
 	if err := c.chooseDomain(opts.Domain); err != nil {
@@ -245,7 +245,7 @@ func (c *Cyrus) Place(partition, dir string) cyrusspool.Place { return c.roots[p
 // that its entry's type says (cyrus-format 1.3).
 func (c *Cyrus) Dir(e reconstruct.Entry) string {
 	if c.Fresh.byName(e.Type) {
-		return cyrusspool.DirByName(cyrusspool.Name(e.Name), c.Fresh.hashed, c.Fresh.fullHash)
+		return c.Fresh.hashing.Dir(cyrusspool.Name(e.Name))
 	}
 	return cyrusspool.DirByID(e.UniqueID)
 }
@@ -322,7 +322,7 @@ func (c *Cyrus) subscriptions(inbox cyrusspool.Name, p reconstruct.Path) (string
 	if c.Fresh.ListForm == reconstruct.FormJSON {
 		return "", fmt.Errorf("Cyrus does not say where the subscriptions of %s are", inbox)
 	}
-	path := filepath.Join(c.ConfigDir, cyrusspool.UserFile(inbox, "sub", c.Fresh.fullHash, c.Fresh.carets))
+	path := filepath.Join(c.ConfigDir, c.Fresh.hashing.UserFile(inbox, "sub"))
 	if dir := filepath.Dir(path); p.UserDir != "" && filepath.Clean(p.UserDir) != dir {
 		return "", fmt.Errorf("the subscriptions of %s belong into %s, but Cyrus has the user's files in %s", inbox, dir, p.UserDir)
 	}
@@ -343,6 +343,7 @@ func (c *Cyrus) Reconstruct(ctx context.Context, entries map[string][]reconstruc
 		for _, e := range c.UserEntries(id) {
 			all = all && names[cyrusspool.Name(e.Name).External(c.Rules.Separator())] != ""
 		}
+		all = all && !c.Fresh.byMailbox
 		expect := &some.Expect
 		if all {
 			whole.Users = append(whole.Users, id)

@@ -39,9 +39,23 @@ type Verifier struct {
 	Level    Level
 }
 
+// ErrRules is wrapped by the error of Run when a mailbox was migrated by other rules
+// than those of the Source: a comparison would say nothing.
+var ErrRules = errors.New("other rules")
+
 // Run verifies the users of a plan. Whatever is found is reported; the error is
-// the context's.
+// the context's, or wraps ErrRules.
 func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
+	rules := v.Source.Rules.String()
+	for _, u := range p.Users {
+		for _, f := range u.Folders {
+			rec, ok := v.Ledger.Mailbox(string(f.Mailbox))
+			if ok && rec.State != ledger.Begun && rec.Rules != rules {
+				return fmt.Errorf("%w: %s was migrated with %s; give verify the same flags, it was given %s",
+					ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules))
+			}
+		}
+	}
 	err := p.Each(ctx, v.Jobs, func(u *plan.User) {
 		v.Progress.UserStarted(u.Name, u.Bytes)
 		defer v.Progress.UserDone(u.Name)

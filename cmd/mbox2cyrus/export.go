@@ -1,0 +1,78 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/export"
+)
+
+func (p *program) exportCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "export",
+		Usage:     "a Cyrus mailbox, or all of a user's, back to mbox: the way back after go-live",
+		ArgsUsage: "[MAILBOX]",
+		Flags: append([]cli.Flag{
+			stringFlag("user", "", "all mailboxes and the subscriptions of this user `ID` of Cyrus, into a directory like a home on a UW host"),
+			stringFlag("output", "", "new `FILE` (of a mailbox) or directory (of a user); nothing is overwritten"),
+			stringFlag("owner", "", "owner `UID[:GID]` of what is written (default: who runs this)"),
+			stringFlag("imapd-conf", "/etc/imapd.conf", "Cyrus's configuration `FILE`"),
+			stringFlag("cyrus-bin", "", "`DIR` of Cyrus's programs (default: found by itself)"),
+			stringFlag("partition", "", "`NAME` of any Cyrus partition, where Cyrus has no default"),
+			stringFlag("source-timezone", "", "`ZONE` of the UW host, as in Europe/Vienna, for the dates in the file (default: this machine's)"),
+		}, outputFlags()...),
+		Action: func(c *cli.Context) (err error) {
+			mailbox, user, out := c.Args().First(), c.String("user"), c.String("output")
+			switch {
+			case c.NArg() > 1:
+				return usagef("export takes one mailbox: %q", c.Args().Get(1))
+			case (mailbox == "") == (user == ""):
+				return usagef("export wants either a MAILBOX (user/joe/Sent) or --user ID")
+			case out == "":
+				return usagef("export wants --output")
+			}
+			x := &export.Exporter{}
+			if o := c.String("owner"); o != "" {
+				if x.Owner, err = export.ParseOwner(o); err != nil {
+					return usagef("--owner: %v", err)
+				}
+			}
+			x.Location = time.Local
+			if zone := c.String("source-timezone"); zone != "" {
+				if x.Location, err = time.LoadLocation(zone); err != nil {
+					return usagef("--source-timezone %s: %v", zone, err)
+				}
+			}
+			host, err := os.Hostname()
+			if err != nil {
+				return err
+			}
+			x.Host = cmp.Or(host, "localhost")
+			var closeLog func() error
+			if x.Report, closeLog, err = p.reporter(c); err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, closeLog()) }()
+			if x.Cyrus, err = openCyrus(c, nil); err != nil {
+				return err
+			}
+			if user != "" {
+				err = x.User(c.Context, user, out)
+			} else {
+				err = x.Mailbox(c.Context, mailbox, out)
+			}
+			if errors.Is(err, export.ErrNoMailbox) {
+				return usagef("%v", err)
+			}
+			if err != nil && p.caught.exitCode() == 0 {
+				return err
+			}
+			p.code, err = x.Report.Finish(p.caught.exitCode())
+			return err
+		},
+	}
+}

@@ -1,0 +1,100 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/reconstruct"
+)
+
+const originalDir = "originals"
+
+// Original is what an adopted mailbox was before it was filled.
+type Original struct {
+	Records []reconstruct.Record `json:"records"` // of mailboxes.db
+	Files   []KeptFile           `json:"files"`   // all files of its directory
+}
+
+// UserFiles are the files that Cyrus keeps for a user outside his mailboxes, in one
+// directory: subscriptions, counters and the like.
+type UserFiles struct {
+	Dir      string     `json:"dir"`                 // below Cyrus's configdirectory
+	Prefix   string     `json:"prefix,omitempty"`    // of the files there that are his; "": all
+	MadeDirs []MadeDir  `json:"made_dirs,omitempty"` // Dir and those above it, as far as they were not there
+	Files    []KeptFile `json:"files,omitempty"`     // as they were
+}
+
+// MadeDir is a directory that was not there before this program.
+type MadeDir struct {
+	Root string `json:"root"` // of a partition, or Cyrus's configdirectory
+	Dir  string `json:"dir"`  // below it
+}
+
+// KeptFile is a file of which a copy is kept below originals/.
+type KeptFile struct {
+	Root   string `json:"root"` // that its directory is below
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"` // hexadecimal
+	Copy   string `json:"copy"`   // name of the copy
+}
+
+// Keep copies a file of the mailbox with a unique id into the state directory, and
+// returns its SHA-256 in hexadecimal. The copy is on the disk when Keep returns. name
+// must be a plain file name.
+func (l *Ledger) Keep(id, name string, r io.Reader) (digest string, err error) {
+	dir := filepath.Join(l.dir, originalDir, id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("keeping %s: %w", name, err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("keeping %s: %w", name, err)
+	}
+	sum := sha256.New()
+	_, err = io.Copy(io.MultiWriter(f, sum), r)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("keeping %s: %w", name, err)
+	}
+	for _, dir := range []string{dir, filepath.Dir(dir), l.dir} {
+		if err := syncDir(dir); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// OpenKept opens the copy that Keep made.
+func (l *Ledger) OpenKept(id, name string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(l.dir, originalDir, id, name), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("kept original: %w", err)
+	}
+	return f, nil
+}
+
+// Forget removes what is kept of a mailbox that is undone: its manifests and the
+// copies that Keep made.
+func (l *Ledger) Forget(m Mailbox) error {
+	for _, name := range []string{m.Manifest, m.Previous} {
+		if name == "" {
+			continue
+		}
+		if err := l.RemoveManifest(name); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(l.dir, originalDir, m.UniqueID)); err != nil {
+		return fmt.Errorf("kept originals: %w", err)
+	}
+	return nil
+}

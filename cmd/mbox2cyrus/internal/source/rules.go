@@ -1,0 +1,37 @@
+package source
+
+import (
+	"strconv"
+	"strings"
+
+	"mbox2cyrus/mbox"
+)
+
+// Rules are the switches that change what is read from a folder. The zero value is the
+// default.
+type Rules struct {
+	UWVersion mbox.UWVersion
+	Repairs   mbox.Repairs
+}
+
+// String returns the command-line flags that ask for the rules, "" for the default. The
+// ledger remembers it of each mailbox.
+func (r Rules) String() string {
+	var flags []string
+	if r.UWVersion != 0 && r.UWVersion != mbox.UW2007 {
+		flags = append(flags, "--uw-version "+strconv.Itoa(int(r.UWVersion)))
+	}
+	for _, name := range r.Repairs.Names() {
+		flags = append(flags, "--repair "+name)
+	}
+	return strings.Join(flags, " ")
+}
+
+// DescribeRules makes of what [Rules.String] returned something that people understand
+// where it is empty.
+func DescribeRules(flags string) string {
+	if flags == "" {
+		return "neither --repair nor --uw-version 2002"
+	}
+	return flags
+}

@@ -1,0 +1,87 @@
+package target
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// database tells where Cyrus's mailboxes.db is.
+func (c *Cyrus) database() (db reconstruct.Database, err error) {
+	db = reconstruct.Database{Path: c.settings["mboxlist_db_path"], Type: c.settings["mboxlist_db"]}
+	if db.Path == "" {
+		db.Path = filepath.Join(c.ConfigDir, "mailboxes.db")
+	}
+	if db.Type == "" {
+		return db, fmt.Errorf("%w: Cyrus does not say its setting of mboxlist_db", ErrConfig)
+	}
+	switch c.settings["improved_mboxlist_sort"] {
+	case "yes", "on", "1", "t", "true":
+		db.Sorted = true
+	}
+	return db, nil
+}
+
+// Remove makes Cyrus forget mailboxes; their files stay. Cyrus must not run.
+func (c *Cyrus) Remove(ctx context.Context, entries []reconstruct.Entry) error {
+	db, err := c.database()
+	if err != nil {
+		return err
+	}
+	return c.Programs.Remove(ctx, db, c.Fresh.ListForm, entries)
+}
+
+// Records returns what mailboxes.db has of a mailbox, for PutBack.
+func (c *Cyrus) Records(ctx context.Context, e reconstruct.Entry) ([]reconstruct.Record, error) {
+	db, err := c.database()
+	if err != nil {
+		return nil, err
+	}
+	return c.Programs.Records(ctx, db, c.Fresh.ListForm, e)
+}
+
+// PutBack gives mailboxes.db records that it had before. Cyrus must not run.
+func (c *Cyrus) PutBack(ctx context.Context, records []reconstruct.Record) error {
+	db, err := c.database()
+	if err != nil {
+		return err
+	}
+	return c.Programs.PutBack(ctx, db, records)
+}
+
+// UserDirs returns the directories, below configdirectory, in which Cyrus keeps
+// files of the owner of an INBOX outside his mailboxes, and what the names of his
+// files begin with there, "" where all are his (imap/mboxname.c,
+// mboxname_conf_getpath; cyrus-format 1.3). The first is where the subscriptions
+// are. In the layout by unique id the second, by name, is used as long as Cyrus
+// does not know the INBOX: by the very program that enters it.
+func (c *Cyrus) UserDirs(inbox reconstruct.Entry) []UserDir {
+	file := c.Fresh.hashing.UserFile(cyrusspool.Name(inbox.Name), "")
+	dirs := []UserDir{{Dir: filepath.Dir(file), Prefix: filepath.Base(file)}}
+	if c.Fresh.byName(inbox.Type) {
+		return dirs
+	}
+	return append([]UserDir{{Dir: filepath.Join("user", cyrusspool.DirByID(inbox.UniqueID))}}, dirs...)
+}
+
+// UserDir is a directory that has files of a user.
+type UserDir struct{ Dir, Prefix string }
+
+// SubscriptionFile returns the path of the subscriptions of a user whose INBOX
+// Cyrus has.
+func (c *Cyrus) SubscriptionFile(ctx context.Context, userid string) (string, error) {
+	inbox := cyrusspool.InboxName(userid)
+	external := c.operand(inbox)
+	paths, err := c.Programs.Paths(ctx, []string{external})
+	if err != nil {
+		return "", err
+	}
+	p, ok := paths[external]
+	if !ok {
+		return "", fmt.Errorf("Cyrus has no INBOX of %q", userid)
+	}
+	return c.subscriptions(inbox, p)
+}

@@ -1,0 +1,382 @@
+package undo
+
+import (
+	"crypto/sha1"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
+	"mbox2cyrus/cyrusspool"
+)
+
+// finding is something that is not as this program left it.
+type finding struct {
+	rec  ledger.Mailbox
+	text string
+}
+
+// maxFindings is how many findings of one user are told.
+const maxFindings = 20
+
+// checker collects the findings of one user.
+type checker struct {
+	u        *Undoer
+	one      *user
+	findings []finding
+}
+
+func (c *checker) found(rec ledger.Mailbox, format string, args ...any) {
+	if len(c.findings) < maxFindings {
+		c.findings = append(c.findings, finding{rec, rec.Name + ": " + fmt.Sprintf(format, args...)})
+	}
+}
+
+// check compares all of a user with the ledger. It changes nothing.
+func (u *Undoer) check(one *user) ([]finding, error) {
+	c := &checker{u: u, one: one}
+	c.strangers()
+	for _, rec := range one.boxes {
+		if err := c.mailbox(rec); err != nil {
+			return nil, fmt.Errorf("%s: %w", rec.Name, err)
+		}
+		for _, files := range rec.UserFiles {
+			if err := c.userFiles(rec, files); err != nil {
+				return nil, fmt.Errorf("files of the user of %s: %w", rec.Name, err)
+			}
+		}
+	}
+	return c.findings, nil
+}
+
+// strangers finds mailboxes of others inside those that are to go.
+func (c *checker) strangers() {
+	known := map[string]bool{}
+	for _, rec := range c.one.boxes {
+		known[rec.Name] = true
+	}
+	for _, rec := range c.one.boxes {
+		if rec.Adopted {
+			continue
+		}
+		for _, e := range c.u.Cyrus.UserEntries(cyrusspool.Name(rec.Name).User()) {
+			if strings.HasPrefix(e.Name, rec.Name+".") && !known[e.Name] {
+				c.found(rec, "has a mailbox %s below it that this program did not make", report.Quote(e.Name))
+				known[e.Name] = true // once
+			}
+		}
+	}
+}
+
+func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
+	entry, in, err := c.u.Cyrus.Entry(cyrusspool.Name(rec.Name))
+	if err != nil {
+		return err
+	}
+	switch {
+	case rec.FirstUID > 0:
+		c.found(rec, "messages were appended, from UID %d on, to mail that Cyrus had there; undo cannot tell what became of the two since", rec.FirstUID)
+		return nil
+	case rec.Adopted && rec.Original == nil:
+		c.found(rec, "it was in Cyrus when this ledger was begun, and what it was before is not known")
+		return nil
+	case in && entry.UniqueID != rec.UniqueID:
+		c.found(rec, "is another mailbox in Cyrus now (unique id %s, was %s)", report.Quote(entry.UniqueID), rec.UniqueID)
+		return nil
+	case in && entry.Partition != rec.Partition:
+		c.found(rec, "is on partition %s in Cyrus now, was on %s", entry.Partition, rec.Partition)
+		return nil
+	case !in && (rec.State == ledger.Verified || rec.Adopted):
+		c.found(rec, "is no longer in Cyrus: somebody removed or renamed it")
+		return nil
+	}
+	if !c.u.Cyrus.HasPartition(rec.Partition) {
+		return fmt.Errorf("its partition %q is not configured", rec.Partition)
+	}
+	place := c.u.Cyrus.Place(rec.Partition, rec.Dir)
+	for _, root := range place.Roots.All() {
+		if _, err := os.Stat(root); err != nil { // not mounted, say
+			return err
+		}
+		if err := c.directory(rec, place, root, in); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// directory looks at one of the directories that a mailbox has its files in.
+func (c *checker) directory(rec ledger.Mailbox, place cyrusspool.Place, root string, in bool) (err error) {
+	d, err := cyrusspool.OpenDir(root, rec.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if rec.State == ledger.Verified {
+			c.found(rec, "its directory below %s is gone", root)
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if root == place.Roots.Index {
+		if err := c.index(rec, place, d, in); err != nil {
+			return err
+		}
+	}
+	return c.files(rec, d, root == place.Roots.Data)
+}
+
+// index finds out whether cyrus.index is the one that this program left.
+func (c *checker) index(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, in bool) error {
+	id, err := identityAt(d, "cyrus.index")
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return err
+	}
+	if rec.Adopted {
+		sum, err := sumAt(d, "cyrus.index", sha256.New())
+		if err != nil {
+			return err
+		}
+		if original, ok := keptSum(rec.Original.Files, place.Roots.Index, "cyrus.index"); ok && sum == original {
+			return nil // not filled yet, or put back already
+		}
+	}
+	switch {
+	case missing:
+		if rec.State == ledger.Verified {
+			c.found(rec, "its cyrus.index is gone")
+		}
+	case !in && rec.State != ledger.Undoing:
+		// Cyrus does not know of it, so nobody else writes there.
+	case rec.IndexID != nil && id.Equal(*rec.IndexID):
+	case rec.State == ledger.Begun:
+		c.found(rec, "a migrate was cut off while it wrote into it; run migrate to its end first")
+	case rec.IndexID != nil:
+		c.found(rec, "Cyrus changed it since it was migrated (mail, flags or a session)")
+	case rec.State == ledger.Filled:
+		return c.contents(rec, place)
+	}
+	return nil
+}
+
+// contents compares the messages of a mailbox that was entered by a run that was
+// cut off before it could record the index: whether Cyrus rebuilt it is all that
+// may be open.
+func (c *checker) contents(rec ledger.Mailbox, place cyrusspool.Place) error {
+	res, err := verify.Index(c.u.Ledger, rec, place)
+	if err != nil {
+		return err
+	}
+	for _, p := range res.Problems {
+		if p.Kind != "not-rebuilt" {
+			c.found(rec, "Cyrus has it otherwise than it was written: %s", p.Text)
+			return nil
+		}
+	}
+	return nil
+}
+
+// files compares the names in a directory of a mailbox, and the sizes of messages,
+// with the manifest. Messages are in one of the directories only.
+func (c *checker) files(rec ledger.Mailbox, d *os.File, messages bool) error {
+	want := &messageList{}
+	var err error
+	switch {
+	case !messages:
+	case rec.State == ledger.Verified, rec.State == ledger.Filled:
+		if want, err = listMessages(c.u.Ledger, rec); err != nil {
+			return err
+		}
+	default:
+		want = nil // any: the mailbox is not complete, or not any more
+	}
+	seen := 0
+	err = eachEntry(d, func(e fs.DirEntry) error {
+		switch {
+		case e.IsDir():
+			if !c.isMailbox(rec, e.Name()) {
+				c.found(rec, "has a directory %s that this program did not make", report.Quote(e.Name()))
+			}
+		case !e.Type().IsRegular():
+			c.found(rec, "has something called %s that is no file", report.Quote(e.Name()))
+		case messageUID(e.Name()) > 0 && want == nil:
+		case messageUID(e.Name()) > 0:
+			info, err := e.Info()
+			if err != nil {
+				return err
+			}
+			seen++
+			if size, ok := want.size(messageUID(e.Name())); !ok {
+				seen--
+				c.found(rec, "has a message file %s that this program did not write", e.Name())
+			} else if size != info.Size() {
+				c.found(rec, "its message file %s has %d bytes, not %d", e.Name(), info.Size(), size)
+			}
+		case !isMailboxFile(e.Name()):
+			c.found(rec, "has a file %s that this program did not make", report.Quote(e.Name()))
+		}
+		return nil
+	})
+	if err == nil && want != nil && seen < len(want.uids) {
+		c.found(rec, "%d of its %d message files are gone", len(want.uids)-seen, len(want.uids))
+	}
+	return err
+}
+
+// isMailbox reports whether a directory in a mailbox's, as the layout by name has
+// it, is that of another mailbox: of this program's, or one that Cyrus knows.
+func (c *checker) isMailbox(rec ledger.Mailbox, name string) bool {
+	below := rec.Name + "." + name
+	if slices.ContainsFunc(c.one.boxes, func(m ledger.Mailbox) bool {
+		return m.Name == below || strings.HasPrefix(m.Name, below+".")
+	}) {
+		return strings.HasSuffix(rec.Dir, lastComponent(rec.Name))
+	}
+	return c.u.Cyrus.Has(cyrusspool.Name(below))
+}
+
+func lastComponent(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+// Files that Cyrus or this program keeps in a mailbox's directory (imap/mailbox.h,
+// FNAME_*), and their forms while they are written.
+func isMailboxFile(name string) bool {
+	name = strings.TrimSuffix(name, ".NEW")
+	return slices.Contains([]string{"cyrus.header", "cyrus.index", "cyrus.cache", "cyrus.annotations", "cyrus.squat"}, name)
+}
+
+// userFiles finds what somebody put beside a user's mailboxes since.
+func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) {
+	d, err := cyrusspool.OpenDir(c.u.Cyrus.ConfigDir, u.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	return eachEntry(d, func(e fs.DirEntry) error {
+		if !belongs(u, e.Name()) {
+			return nil
+		}
+		if _, was := keptSum(u.Files, c.u.Cyrus.ConfigDir, e.Name()); was {
+			return nil
+		}
+		switch fileKind(u, e.Name()) {
+		case derived, unfinished:
+		case subscriptions:
+			sum, err := sumAt(d, e.Name(), sha1.New())
+			if err != nil {
+				return err
+			}
+			if written, _ := c.u.Ledger.Subscriptions(c.one.login); sum != written.SHA1 {
+				c.found(rec, "the user's subscriptions in Cyrus are not those that were written, or a migrate was cut off while it wrote them")
+			}
+		default:
+			c.found(rec, "the user has a file %s in %s that this program did not make", report.Quote(e.Name()), u.Dir)
+		}
+		return nil
+	})
+}
+
+// userFile is what a file of a user outside his mailboxes is.
+type userFile int
+
+const (
+	other         userFile = iota
+	subscriptions          // a user's choice
+	derived                // Cyrus makes it from the mailboxes (counters, conversations)
+	unfinished             // left by a run that was cut off
+)
+
+// fileKind tells by the name: "sub.db" in a directory of the user's own, else
+// "joe.sub" (imap/user.c, user_hash_subs; mboxname.c; conversations.c).
+func fileKind(u ledger.UserFiles, name string) userFile {
+	name, unfinishedName := strings.CutSuffix(name, ".NEW")
+	what := strings.TrimPrefix(name, u.Prefix)
+	if u.Prefix == "" {
+		what = strings.TrimSuffix(what, ".db")
+	}
+	switch what {
+	case "sub":
+		if unfinishedName {
+			return unfinished
+		}
+		return subscriptions
+	case "counters", "conversations":
+		return derived
+	}
+	return other
+}
+
+func keptSum(files []ledger.KeptFile, root, name string) (sum string, ok bool) {
+	for _, f := range files {
+		if f.Root == root && f.Name == name {
+			return f.SHA256, true
+		}
+	}
+	return "", false
+}
+
+// messageUID returns the UID that a message file's name says, 0 for other names.
+func messageUID(name string) uint32 {
+	digits, ok := strings.CutSuffix(name, ".")
+	if !ok {
+		return 0
+	}
+	uid, err := strconv.ParseUint(digits, 10, 32)
+	if err != nil || strconv.FormatUint(uid, 10) != digits {
+		return 0
+	}
+	return uint32(uid)
+}
+
+func identityAt(d *os.File, name string) (id ledger.FileID, err error) {
+	f, err := openAt(d, name)
+	if err != nil {
+		return id, err
+	}
+	id, err = ledger.Stat(f)
+	return id, errors.Join(err, f.Close())
+}
+
+// messageList is what a manifest says of message files: 12 bytes for each.
+type messageList struct {
+	uids  []uint32 // rising
+	sizes []int64
+}
+
+func listMessages(l *ledger.Ledger, rec ledger.Mailbox) (list *messageList, err error) {
+	r, err := l.OpenManifest(rec.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	list = &messageList{uids: make([]uint32, 0, rec.Messages), sizes: make([]int64, 0, rec.Messages)}
+	for {
+		m, err := r.Next()
+		if err == io.EOF {
+			return list, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		list.uids, list.sizes = append(list.uids, m.UID), append(list.sizes, m.Size)
+	}
+}
+
+func (l *messageList) size(uid uint32) (size int64, ok bool) {
+	i, ok := slices.BinarySearch(l.uids, uid)
+	if !ok {
+		return 0, false
+	}
+	return l.sizes[i], true
+}

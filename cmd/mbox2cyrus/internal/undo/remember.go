@@ -1,0 +1,164 @@
+package undo
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// Remember completes the record of a mailbox that is about to be begun for the
+// first time with what undo must know: which directories are missing, and of a
+// mailbox that is adopted, its entry and files. Of an INBOX it also takes down
+// what the user has outside his mailboxes. Copies are on the disk on return.
+func Remember(ctx context.Context, c *target.Cyrus, l *ledger.Ledger, rec *ledger.Mailbox, entry reconstruct.Entry) error {
+	roots := c.Place(rec.Partition, rec.Dir).Roots.All()
+	for _, root := range roots {
+		made, err := missing(root, filepath.Dir(rec.Dir))
+		if err != nil {
+			return fmt.Errorf("%s: %w", rec.Name, err)
+		}
+		rec.MadeDirs = append(rec.MadeDirs, made...)
+	}
+	if rec.Adopted {
+		records, err := c.Records(ctx, entry)
+		if err != nil {
+			return fmt.Errorf("%s: %w", rec.Name, err)
+		}
+		rec.Original = &ledger.Original{Records: records}
+		for i, root := range roots {
+			files, err := keepFiles(l, rec.UniqueID, fmt.Sprintf("mailbox%d:", i), root, rec.Dir, func(string) bool { return true })
+			if err != nil {
+				return fmt.Errorf("%s: %w", rec.Name, err)
+			}
+			rec.Original.Files = append(rec.Original.Files, files...)
+		}
+	}
+	if len(cyrusspool.Name(rec.Name).Folder()) > 0 {
+		return nil
+	}
+	for i, dir := range c.UserDirs(entry) {
+		u, err := userFiles(c, l, rec.UniqueID, i, dir)
+		if err != nil {
+			return fmt.Errorf("files of the user of %s: %w", rec.Name, err)
+		}
+		rec.UserFiles = append(rec.UserFiles, u)
+	}
+	return nil
+}
+
+// missing returns dir and the directories above it, below root, that are not there.
+func missing(root, dir string) (dirs []ledger.MadeDir, err error) {
+	for ; dir != "."; dir = filepath.Dir(dir) {
+		_, err := os.Lstat(filepath.Join(root, dir))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		dirs = append(dirs, ledger.MadeDir{Root: root, Dir: dir})
+	}
+	return dirs, nil
+}
+
+func userFiles(c *target.Cyrus, l *ledger.Ledger, id string, n int, dir target.UserDir) (u ledger.UserFiles, err error) {
+	u.Dir, u.Prefix = dir.Dir, dir.Prefix
+	if u.MadeDirs, err = missing(c.ConfigDir, u.Dir); err != nil {
+		return u, err
+	}
+	u.Files, err = keepFiles(l, id, fmt.Sprintf("user%d:", n), c.ConfigDir, u.Dir, func(name string) bool { return belongs(u, name) })
+	return u, err
+}
+
+// belongs reports whether a file in the directory of a user's files is his. In
+// the layout by name the directory has many users' files, each "login.what".
+func belongs(u ledger.UserFiles, name string) bool {
+	what, ok := strings.CutPrefix(name, u.Prefix)
+	return ok && (u.Prefix == "" || what != "" && !strings.Contains(strings.TrimSuffix(what, ".NEW"), "."))
+}
+
+// keepFiles copies the regular files of a directory that are wanted, each under its name
+// with mark in front.
+func keepFiles(l *ledger.Ledger, id, mark, root, dir string, wanted func(string) bool) (kept []ledger.KeptFile, err error) {
+	d, err := cyrusspool.OpenDir(root, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	err = eachEntry(d, func(e fs.DirEntry) error {
+		if !e.Type().IsRegular() || !wanted(e.Name()) {
+			return nil
+		}
+		f, err := openAt(d, e.Name())
+		if err != nil {
+			return err
+		}
+		k := ledger.KeptFile{Root: root, Name: e.Name(), Copy: mark + e.Name()}
+		k.SHA256, err = l.Keep(id, k.Copy, f)
+		kept = append(kept, k)
+		return errors.Join(err, f.Close())
+	})
+	return kept, err
+}
+
+// eachEntry calls do for every entry of a directory, in no order, in bounded memory.
+func eachEntry(d *os.File, do func(fs.DirEntry) error) error {
+	if _, err := d.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	for {
+		entries, err := d.ReadDir(1000)
+		for _, e := range entries {
+			if err := do(e); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("list: %w", err)
+		}
+	}
+}
+
+func openAt(d *os.File, name string) (*os.File, error) {
+	fd, err := unix.Openat(int(d.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join(d.Name(), name), Err: err}
+	}
+	return os.NewFile(uintptr(fd), filepath.Join(d.Name(), name)), nil
+}
+
+// sumAt returns the hash of a file in hexadecimal, "" if there is none.
+func sumAt(d *os.File, name string, h hash.Hash) (sum string, err error) {
+	f, err := openAt(d, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

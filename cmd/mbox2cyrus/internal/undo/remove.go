@@ -1,0 +1,209 @@
+package undo
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cyrusspool"
+)
+
+// removeFiles removes what is on the disk of a user of whom Cyrus knows no more.
+func (u *Undoer) removeFiles(one *user) error {
+	for _, rec := range one.boxes {
+		if err := u.removeMailbox(rec); err != nil {
+			return fmt.Errorf("%s: %w", rec.Name, err)
+		}
+		for _, files := range rec.UserFiles {
+			if err := u.removeUserFiles(rec.UniqueID, files); err != nil {
+				return fmt.Errorf("files of the user of %s: %w", rec.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// removeMailbox goes through the directories of a mailbox, that of its messages first.
+func (u *Undoer) removeMailbox(rec ledger.Mailbox) error {
+	place := u.Cyrus.Place(rec.Partition, rec.Dir)
+	for _, root := range place.Roots.All() {
+		if err := u.removeDirectory(rec, root); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *Undoer) removeDirectory(rec ledger.Mailbox, root string) error {
+	d, err := cyrusspool.OpenDir(root, rec.Dir)
+	if errors.Is(err, fs.ErrNotExist) && !rec.Adopted {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(u.empty(rec, root, d), d.Close()); err != nil || rec.Adopted {
+		return err
+	}
+	removed, err := cyrusspool.RemoveDir(root, rec.Dir)
+	if err == nil && !removed {
+		err = fmt.Errorf("%s: %w", rec.Dir, unix.ENOTEMPTY)
+	}
+	return err
+}
+
+// empty takes the files out of a directory of a mailbox: messages first and the index
+// behind header and cache, so that what a kill leaves is a mailbox whose index can be
+// recognised.
+func (u *Undoer) empty(rec ledger.Mailbox, root string, d *os.File) error {
+	var keep []ledger.KeptFile
+	if rec.Adopted {
+		for _, k := range rec.Original.Files {
+			if k.Root == root {
+				keep = append(keep, k)
+			}
+		}
+		if err := u.putBack(rec.UniqueID, keep, d); err != nil {
+			return err
+		}
+	}
+	var own []string
+	err := unlinkEach(d, func(name string) bool {
+		if isMailboxFile(name) {
+			if _, was := keptSum(keep, root, name); !was {
+				own = append(own, name)
+			}
+			return false
+		}
+		return messageUID(name) > 0
+	})
+	if err != nil {
+		return err
+	}
+	slices.Sort(own)
+	for _, name := range own {
+		if err := unlink(d, name); err != nil {
+			return err
+		}
+	}
+	return d.Sync()
+}
+
+// unlinkEach unlinks the regular files of a directory that are meant. Names are
+// collected a piece at a time, since a directory that changes while it is listed
+// may show an entry twice or not at all.
+func unlinkEach(d *os.File, meant func(name string) bool) error {
+	var names []string
+	err := eachEntry(d, func(e fs.DirEntry) error {
+		if e.Type().IsRegular() && meant(e.Name()) {
+			names = append(names, e.Name())
+		}
+		return nil
+	})
+	for _, name := range names {
+		if err == nil {
+			err = unlink(d, name)
+		}
+	}
+	return err
+}
+
+func unlink(d *os.File, name string) error {
+	err := unix.Unlinkat(int(d.Fd()), name, 0)
+	if err != nil && err != unix.ENOENT {
+		return &fs.PathError{Op: "unlink", Path: filepath.Join(d.Name(), name), Err: err}
+	}
+	return nil
+}
+
+// putBack writes kept files that are no longer as they were, each under another
+// name first.
+func (u *Undoer) putBack(id string, files []ledger.KeptFile, d *os.File) error {
+	for _, k := range files {
+		sum, err := sumAt(d, k.Name, sha256.New())
+		if err == nil && sum != k.SHA256 {
+			err = u.putBackOne(id, k, d)
+		}
+		if err != nil {
+			return fmt.Errorf("putting back %s: %w", k.Name, err)
+		}
+	}
+	return nil
+}
+
+func (u *Undoer) putBackOne(id string, k ledger.KeptFile, d *os.File) (err error) {
+	from, err := u.Ledger.OpenKept(id, k.Copy)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	temporary := k.Name + ".NEW"
+	if err := unlink(d, temporary); err != nil {
+		return err
+	}
+	owner := u.Cyrus.Fresh.Owner
+	fd, err := unix.Openat(int(d.Fd()), temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return &fs.PathError{Op: "create", Path: temporary, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), filepath.Join(d.Name(), temporary))
+	_, err = io.Copy(f, from)
+	if err == nil {
+		err = f.Chmod(owner.FileMode.Perm())
+	}
+	if err == nil && owner.UID >= 0 {
+		err = f.Chown(owner.UID, owner.GID)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	sum, err := sumAt(d, temporary, sha256.New())
+	if err != nil {
+		return err
+	}
+	if sum != k.SHA256 {
+		return errors.New("the copy in the state directory is not what was kept")
+	}
+	if err := unix.Renameat(int(d.Fd()), temporary, int(d.Fd()), k.Name); err != nil {
+		return &fs.PathError{Op: "rename", Path: temporary, Err: err}
+	}
+	return nil
+}
+
+// removeUserFiles removes what was put beside a user's mailboxes, and puts back
+// what Cyrus derived from them: check found that nothing else is there.
+func (u *Undoer) removeUserFiles(id string, files ledger.UserFiles) (err error) {
+	d, err := cyrusspool.OpenDir(u.Cyrus.ConfigDir, files.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	var back []ledger.KeptFile
+	for _, k := range files.Files {
+		if fileKind(files, k.Name) == derived {
+			back = append(back, k)
+		}
+	}
+	if err := u.putBack(id, back, d); err != nil {
+		return err
+	}
+	err = unlinkEach(d, func(name string) bool {
+		_, was := keptSum(files.Files, u.Cyrus.ConfigDir, name)
+		return belongs(files, name) && !was && fileKind(files, name) != other
+	})
+	return errors.Join(err, d.Sync())
+}

@@ -1,0 +1,210 @@
+package undo
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// Undoer takes users out of Cyrus again.
+type Undoer struct {
+	Cyrus  *target.Cyrus
+	Ledger *ledger.Ledger
+	Report *report.Reporter
+	DryRun bool
+}
+
+// maxBatch is how many users' entries go with one call of Cyrus's programs, each
+// of which reads the whole mailboxes.db.
+const maxBatch = 100
+
+// user is one user who is to be undone.
+type user struct {
+	login string // on the UW host
+	boxes []ledger.Mailbox
+}
+
+// Users returns the logins of all users who have mailboxes in the ledger, sorted.
+func Users(l *ledger.Ledger) (logins []string) {
+	for _, m := range l.Mailboxes() {
+		logins = append(logins, string(m.User))
+	}
+	slices.Sort(logins)
+	return slices.Compact(logins)
+}
+
+// Run undoes users. What was changed since it was migrated is reported and that
+// user left alone. The error is the context's: the run was stopped between users.
+func (u *Undoer) Run(ctx context.Context, logins []string) error {
+	byLogin := map[string][]ledger.Mailbox{}
+	for _, m := range u.Ledger.Mailboxes() {
+		byLogin[string(m.User)] = append(byLogin[string(m.User)], m)
+	}
+	for batch := range slices.Chunk(logins, maxBatch) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var clean []*user
+		for _, login := range batch {
+			one := &user{login: login, boxes: byLogin[login]}
+			// A mailbox comes before the one that it is in.
+			slices.SortFunc(one.boxes, func(a, b ledger.Mailbox) int { return strings.Compare(b.Name, a.Name) })
+			if u.mayUndo(one) {
+				clean = append(clean, one)
+			}
+		}
+		if !u.DryRun {
+			// What was begun is finished: a stop waits for the batch.
+			u.undo(context.WithoutCancel(ctx), clean)
+		}
+		for _, one := range clean {
+			u.tell(one)
+		}
+	}
+	return nil
+}
+
+func (u *Undoer) mayUndo(one *user) bool {
+	findings, err := u.check(one)
+	if err != nil {
+		u.fail(one, err)
+		return false
+	}
+	for _, f := range findings {
+		u.Report.Problem(report.Problem{Severity: report.Attention, User: one.login, Folder: string(f.rec.Folder), Offset: -1,
+			Kind: "changed-since", Text: f.text + "; nothing of this user was undone"})
+	}
+	return len(findings) == 0
+}
+
+func (u *Undoer) fail(one *user, err error) {
+	one.boxes = nil
+	u.Report.Problem(report.Problem{Severity: report.Failure, User: one.login, Offset: -1, Kind: "undo-failed",
+		Text: err.Error() + "; run undo again to go on"})
+}
+
+func (u *Undoer) tell(one *user) {
+	if len(one.boxes) == 0 {
+		return
+	}
+	for _, rec := range slices.Backward(one.boxes) {
+		outcome := "removed"
+		switch {
+		case rec.Adopted && u.DryRun:
+			outcome = "would be empty again"
+		case rec.Adopted:
+			outcome = "empty again, as it was"
+		case u.DryRun:
+			outcome = "would be removed"
+		}
+		u.Report.Folder(report.Folder{User: one.login, Folder: string(rec.Folder), Mailbox: rec.Name, Found: rec.Messages,
+			Bytes: rec.Size, UIDValidity: rec.UIDValid, UIDNext: rec.UIDNext, Outcome: outcome})
+	}
+	u.Report.User(one.login)
+}
+
+// undo undoes users whose mailboxes were found untouched.
+func (u *Undoer) undo(ctx context.Context, users []*user) {
+	if err := u.forgetInCyrus(ctx, users); err != nil {
+		for _, one := range users {
+			u.fail(one, err)
+		}
+		return
+	}
+	for _, one := range users {
+		if err := u.removeFiles(one); err != nil {
+			u.fail(one, err)
+		}
+	}
+	if err := u.settle(users); err != nil {
+		for _, one := range users {
+			u.fail(one, err)
+		}
+	}
+}
+
+// forgetInCyrus marks the mailboxes and takes their entries out of mailboxes.db.
+func (u *Undoer) forgetInCyrus(ctx context.Context, users []*user) error {
+	var marked []ledger.Mailbox
+	var made []reconstruct.Entry
+	var adopted []reconstruct.Record
+	for _, one := range users {
+		for i := range one.boxes {
+			rec := &one.boxes[i]
+			if rec.State != ledger.Undoing {
+				rec.State = ledger.Undoing
+				marked = append(marked, *rec)
+			}
+			if rec.Adopted {
+				adopted = append(adopted, rec.Original.Records...)
+			} else { // one that is gone already, or was never entered, does no harm
+				made = append(made, reconstruct.Entry{Name: rec.Name, UniqueID: rec.UniqueID})
+			}
+		}
+	}
+	if len(marked) > 0 {
+		if err := u.Ledger.Set(marked...); err != nil {
+			return err
+		}
+	}
+	if err := u.Cyrus.Remove(ctx, made); err != nil {
+		return err
+	}
+	return u.Cyrus.PutBack(ctx, adopted)
+}
+
+// settle removes the directories that are empty now, makes all of it durable and
+// lets the ledger forget the mailboxes.
+func (u *Undoer) settle(users []*user) error {
+	roots := map[string]bool{u.Cyrus.ConfigDir: true}
+	var undone []ledger.Mailbox
+	for _, one := range users {
+		for _, rec := range one.boxes {
+			for _, root := range u.Cyrus.Place(rec.Partition, rec.Dir).Roots.All() {
+				roots[root] = true
+			}
+			rec.State = ledger.Undone
+			undone = append(undone, rec)
+		}
+	}
+	if len(undone) == 0 {
+		return nil
+	}
+	for _, made := range u.Ledger.MadeDirs() {
+		if !roots[made.Root] {
+			continue // of mailboxes that are not concerned
+		}
+		if _, err := cyrusspool.RemoveDir(made.Root, made.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	dirs := slices.Sorted(maps.Keys(roots))
+	if err := cyrusspool.SyncFS(dirs...); err != nil {
+		return err
+	}
+	for _, one := range users {
+		if _, written := u.Ledger.Subscriptions(one.login); written && len(one.boxes) > 0 {
+			if err := u.Ledger.SetSubscriptions(ledger.Subscriptions{User: ledger.RawName(one.login)}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := u.Ledger.Set(undone...); err != nil {
+		return err
+	}
+	for _, rec := range undone {
+		if err := u.Ledger.Forget(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}

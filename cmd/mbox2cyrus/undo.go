@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/undo"
+)
+
+func (p *program) undoCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "undo",
+		Usage: "remove from Cyrus exactly what migrate made, if nothing touched it since",
+		Flags: append([]cli.Flag{
+			stringFlag("imapd-conf", "/etc/imapd.conf", "Cyrus's configuration `FILE`"),
+			stringFlag("cyrus-bin", "", "`DIR` of Cyrus's programs (default: found by itself)"),
+			stringFlag("partition", "", "`NAME` of any Cyrus partition, where Cyrus has no default"),
+			stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done"),
+			&cli.StringSliceFlag{Name: "user", Usage: "this `NAME` on the UW host (may be repeated)", EnvVars: env("user")},
+			&cli.BoolFlag{Name: "all", Usage: "all users in the ledger"}, // no environment variable: it must be said
+			boolFlag(flagDryRun, "change nothing: show what would be removed, and what stands in the way"),
+		}, outputFlags()...),
+		Action: func(c *cli.Context) (err error) {
+			users := c.StringSlice("user")
+			switch {
+			case c.Args().Present():
+				return usagef("undo takes no arguments, only flags: %q", c.Args().First())
+			case c.Bool("all") == (len(users) > 0):
+				return usagef("undo wants either --user NAME or --all")
+			}
+			rep, closeLog, err := p.reporter(c)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, closeLog()) }()
+			cyrus, err := openCyrus(c, nil)
+			if err != nil {
+				return err
+			}
+			return p.undo(c, cyrus, rep, users)
+		},
+	}
+}
+
+func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter, users []string) (err error) {
+	state, err := absolute(c.String(flagState))
+	if err != nil {
+		return err
+	}
+	pid, running, err := cyrus.Programs.Running(c.Context)
+	if err != nil {
+		return err
+	}
+	if running && !c.Bool(flagDryRun) {
+		return fmt.Errorf("Cyrus is running (process %d), and may have open what is to be removed: stop it and run undo again; nothing was changed", pid)
+	}
+	open := ledger.Open
+	if c.Bool(flagDryRun) {
+		open = ledger.Read
+	}
+	l, err := open(state)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	known := undo.Users(l)
+	if c.Bool("all") {
+		users = known
+	}
+	for _, name := range users {
+		if !slices.Contains(known, name) {
+			return usagef("user %s has no mailboxes in the ledger below %s: nothing to undo", report.Quote(name), state)
+		}
+	}
+	if !c.Bool(flagDryRun) {
+		if err := l.Begin(ledger.Run{Start: now(), Program: version + " " + commit + " undo", IMAPDConf: cyrus.IMAPDConf, Cyrus: cyrus.Version}); err != nil {
+			return err
+		}
+	}
+	u := &undo.Undoer{Cyrus: cyrus, Ledger: l, Report: rep, DryRun: c.Bool(flagDryRun)}
+	err = u.Run(c.Context, slices.Compact(slices.Sorted(slices.Values(users))))
+	if err != nil && p.caught.exitCode() == 0 {
+		return err
+	}
+	if p.code, err = rep.Finish(p.caught.exitCode()); err != nil || c.Bool(flagDryRun) {
+		return err
+	}
+	return l.End(ledger.End{Time: now(), ExitCode: p.code})
+}

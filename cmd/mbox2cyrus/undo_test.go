@@ -1,0 +1,367 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/samplehost"
+)
+
+// cyrusTree is all that Cyrus has: mailboxes.db as its own program dumps it, and
+// every file and directory of the partition and of configdirectory with owner,
+// mode and content. Locks, and the file of mailboxes.db (whose records only
+// append), are left out.
+func cyrusTree(t *testing.T, srv *cyrustest.Server) map[string]string {
+	t.Helper()
+	tree := map[string]string{}
+	dump, err := srv.Run(t.Context(), "ctl_mboxlist", "-d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree["mailboxes.db"] = dump
+	raw, err := srv.Run(t.Context(), "cyr_dbtool", filepath.Join(srv.ConfigDir, "mailboxes.db"), "twoskip", "show")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(raw, "\n") {
+		key, _, _ := strings.Cut(line, "\t")
+		tree["key "+fmt.Sprintf("%q", key)] = "" // its value has the time of its last change
+	}
+	roots := []string{srv.Spool, srv.ConfigDir}
+	if srv.Meta != "" {
+		roots = append(roots, srv.Meta)
+	}
+	for _, root := range roots {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			rel, err := filepath.Rel(srv.Dir, path)
+			if err != nil {
+				return err
+			}
+			if rel == "conf/lock" || rel == "conf/proc" {
+				return filepath.SkipDir
+			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			st := info.Sys().(*syscall.Stat_t)
+			what := fmt.Sprintf("%v %d:%d", info.Mode(), st.Uid, st.Gid)
+			if info.Mode().IsRegular() && rel != "conf/mailboxes.db" && rel != "conf/db/skipstamp" {
+				b, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				what += fmt.Sprintf(" %x", sha256.Sum256(b))
+			}
+			tree[rel] = what
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tree
+}
+
+func diffTrees(before, after map[string]string) string {
+	var diffs []string
+	for path, was := range before {
+		if is, ok := after[path]; !ok {
+			diffs = append(diffs, path+" is gone")
+		} else if is != was {
+			diffs = append(diffs, fmt.Sprintf("%s was %s, is %s", path, was, is))
+		}
+	}
+	for path := range after {
+		if _, ok := before[path]; !ok {
+			diffs = append(diffs, path+" is new")
+		}
+	}
+	slices.Sort(diffs)
+	return strings.Join(diffs, "\n")
+}
+
+// cyrusFlagsFor are the flags of commands that do not look at the UW host.
+func cyrusFlagsFor(s *cyrustest.Server, state string) []string {
+	return []string{"--imapd-conf", s.Conf, "--state", state}
+}
+
+// layouts are all the ways in which a private Cyrus can lay out its spool.
+var layouts = []struct {
+	name   string
+	opts   cyrustest.Options
+	served bool // read over IMAP in the end
+}{
+	{"by-id", cyrustest.Options{}, true},
+	{"by-id-dot", cyrustest.Options{DotSeparator: true, NoAltNamespace: true}, false},
+	{"by-name", cyrustest.Options{LegacyDirs: true}, false},
+	{"by-name-hashed", cyrustest.Options{LegacyDirs: true, HashIMAPSpool: true}, true},
+	{"by-name-dot", cyrustest.Options{LegacyDirs: true, DotSeparator: true, NoAltNamespace: true}, false},
+	{"by-name-full-hash", cyrustest.Options{LegacyDirs: true, HashIMAPSpool: true, FullDirHash: true}, false},
+	{"meta", cyrustest.Options{MetaFiles: "header index cache"}, true},
+	{"meta-by-name", cyrustest.Options{LegacyDirs: true, MetaFiles: "index"}, false},
+	{"umask", cyrustest.Options{Extra: []string{"umask: 027"}}, false},
+	{"conversations", cyrustest.Options{Extra: []string{"conversations: yes", "reverseacls: yes"}}, false},
+	{"by-name-conversations", cyrustest.Options{LegacyDirs: true, Extra: []string{"conversations: yes"}}, false},
+}
+
+// TestUndoLeavesCyrusAsItWas compares the whole Cyrus tree before migrate and
+// after undo, beside a user of Cyrus's own and an empty account that was made
+// beforehand, with a quota. Migrating again works.
+func TestUndoLeavesCyrusAsItWas(t *testing.T) {
+	for _, tt := range layouts {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, tt.opts)
+			root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+			truth, err := samplehost.Write(root, samplehost.Options{Seed: 7, Users: 2, CapitalUsers: true, Location: newYork(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sep := "/"
+			if tt.opts.DotSeparator {
+				sep = "."
+			}
+			for _, name := range []string{"zed", "joe", "joe" + sep + "work"} {
+				if out, err := srv.Run(t.Context(), "reconstruct", "-x", "-p", "default", "user"+sep+name); err != nil {
+					t.Fatal(err, out)
+				}
+			}
+			quota := filepath.Join(srv.ConfigDir, "quota", "j", "user.joe")
+			if err := os.MkdirAll(filepath.Dir(quota), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(quota, []byte("%(S (0 100000))\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{quota, filepath.Dir(quota)} {
+				if err := os.Chown(path, srv.UID, srv.GID); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if out, err := srv.Run(t.Context(), "quota", "-f"); err != nil {
+				t.Fatal(err, out)
+			}
+			before := cyrusTree(t, srv)
+
+			first := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)
+			if first.code != 0 && first.code != 2 {
+				t.Fatalf("migrate: exit code %d\n%s", first.code, first.stderr)
+			}
+			migrated := cyrusTree(t, srv)
+			dry := runJSON(t, append([]string{"undo", "--all", "--dry-run"}, cyrusFlagsFor(srv, state)...)...)
+			if dry.code != 0 || dry.summary(t)["dry_run"] != true {
+				t.Errorf("dry run: exit code %d\n%s", dry.code, dry.stderr)
+			}
+			if diff := diffTrees(migrated, cyrusTree(t, srv)); diff != "" {
+				t.Errorf("the dry run changed something:\n%s", diff)
+			}
+
+			undone := runJSON(t, append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)...)
+			if undone.code != 0 {
+				t.Fatalf("undo: exit code %d\n%s", undone.code, undone.stderr)
+			}
+			for _, key := range []string{"users", "folders", "messages_found"} {
+				if want, have := dry.summary(t)[key], undone.summary(t)[key]; want != have || have == 0.0 {
+					t.Errorf("undo has %v %s, the dry run said %v", have, key, want)
+				}
+			}
+			if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
+				t.Errorf("Cyrus is not as it was:\n%s", diff)
+			}
+			if left, _ := filepath.Glob(filepath.Join(state, "*", "*")); len(left) > 0 {
+				t.Errorf("the state directory still has %v", left)
+			}
+
+			again := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)
+			if a, b := again.summary(t), first.summary(t); again.code != first.code || a["messages_written"] != b["messages_written"] {
+				t.Errorf("migrate again: exit code %d, %v written, first %d, %v\n%s", again.code, a["messages_written"], first.code, b["messages_written"], again.stderr)
+			}
+			if tt.served {
+				compareWithTruth(t, srv, tt.opts, truth)
+			}
+		})
+	}
+}
+
+// TestUndoRefusesWhatWasTouched changes something of each user after migrate.
+// Undo names it, leaves that user as he is, and undoes the others.
+func TestUndoRefusesWhatWasTouched(t *testing.T) {
+	touched := []struct {
+		name  string
+		touch func(t *testing.T, srv *cyrustest.Server, dir, sub string)
+		says  string
+	}{
+		{"index", func(t *testing.T, _ *cyrustest.Server, dir, _ string) {
+			appendTo(t, filepath.Join(dir, "cyrus.index"), "x")
+		}, "Cyrus changed it"},
+		{"new message file", func(t *testing.T, _ *cyrustest.Server, dir, _ string) {
+			appendTo(t, filepath.Join(dir, "99999."), "x")
+		}, "message file 99999. that this program did not write"},
+		{"message gone", func(t *testing.T, _ *cyrustest.Server, dir, _ string) {
+			files, err := filepath.Glob(filepath.Join(dir, "*[0-9]."))
+			if err != nil || len(files) == 0 {
+				t.Fatal(files, err)
+			}
+			if err := os.Remove(files[0]); err != nil {
+				t.Fatal(err)
+			}
+		}, "message files are gone"},
+		{"message longer", func(t *testing.T, _ *cyrustest.Server, dir, _ string) {
+			files, err := filepath.Glob(filepath.Join(dir, "*[0-9]."))
+			if err != nil || len(files) == 0 {
+				t.Fatal(files, err)
+			}
+			appendTo(t, files[0], "x")
+		}, "bytes, not"},
+		{"strange file", func(t *testing.T, _ *cyrustest.Server, dir, _ string) {
+			appendTo(t, filepath.Join(dir, "notes"), "x")
+		}, "a file notes"},
+		{"subscriptions", func(t *testing.T, _ *cyrustest.Server, _, sub string) {
+			appendTo(t, sub, "NINBOX\x1fzzz\t\n")
+		}, "subscriptions in Cyrus are not those"},
+		{"seen state", func(t *testing.T, _ *cyrustest.Server, _, sub string) {
+			appendTo(t, filepath.Join(filepath.Dir(sub), "seen.db"), "x")
+		}, "a file seen.db"},
+		{"new mailbox", func(t *testing.T, srv *cyrustest.Server, _, _ string) {
+			if out, err := srv.Run(t.Context(), "reconstruct", "-x", "-p", "default", "user/joe/mine"); err != nil {
+				t.Fatal(err, out)
+			}
+		}, "user.joe.mine below it"},
+	}
+	for _, tt := range touched {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+			if _, err := samplehost.Write(root, samplehost.Options{Seed: 7, Users: 3, Messages: 60, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
+				t.Fatal(err)
+			}
+			if r := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...); r.code != 0 {
+				t.Fatalf("migrate: exit code %d\n%s", r.code, r.stderr)
+			}
+			dir, err := srv.Run(t.Context(), "mbpath", "user/joe")
+			if err != nil {
+				t.Fatal(err)
+			}
+			sub, err := filepath.Glob(filepath.Join(srv.ConfigDir, "user", "uuid", "*", "*", filepath.Base(strings.TrimSpace(dir)), "sub.db"))
+			if err != nil || len(sub) != 1 {
+				t.Fatal(sub, err)
+			}
+			tt.touch(t, srv, strings.TrimSpace(dir), sub[0])
+			touched := cyrusTree(t, srv)
+			undone := runJSON(t, append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)...)
+			said := undone.problems("changed-since")
+			if undone.code != 2 || len(said) == 0 || !strings.Contains(fmt.Sprint(said), tt.says) {
+				t.Errorf("exit code %d, %v, want 2 and %q", undone.code, said, tt.says)
+			}
+			if n := undone.summary(t)["users"]; n == 0.0 {
+				t.Error("no other user was undone")
+			}
+			after := cyrusTree(t, srv)
+			for path, was := range touched {
+				if strings.Contains(path, filepath.Base(strings.TrimSpace(dir))) && after[path] != was {
+					t.Errorf("%s was %q, is %q", path, was, after[path])
+				}
+			}
+			if !strings.Contains(after["mailboxes.db"], `"user.joe"`) || strings.Contains(after["mailboxes.db"], `"user.ann"`) {
+				t.Errorf("mailboxes.db:\n%s", after["mailboxes.db"])
+			}
+		})
+	}
+}
+
+func appendTo(t *testing.T, path, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestUndoWhileCyrusRuns is refused.
+func TestUndoWhileCyrusRuns(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 7, Users: 1, Messages: 5, Plain: true, OmitMessages: true}); err != nil {
+		t.Fatal(err)
+	}
+	if r := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...); r.code != 0 {
+		t.Fatalf("migrate: exit code %d\n%s", r.code, r.stderr)
+	}
+	if err := srv.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := cyrusTree(t, srv)
+	r := runJSON(t, append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)...)
+	if r.code != 1 || !strings.Contains(r.stderr, "Cyrus is running") {
+		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+	if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
+		t.Errorf("something was changed:\n%s", diff)
+	}
+}
+
+// TestUndoKilledAtEverySystemCall kills undo before each of its calls that change
+// something, runs it again, and in the end Cyrus is as it was.
+func TestUndoKilledAtEverySystemCall(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("strace is not installed: it kills the program at a chosen system call")
+	}
+	srv := cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true})
+	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 7, Users: 1, Messages: 6, Plain: true, OmitMessages: true}); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := srv.Run(t.Context(), "reconstruct", "-x", "-p", "default", "user/joe"); err != nil {
+		t.Fatal(err, out)
+	}
+	before := cyrusTree(t, srv)
+	kills := 0
+	for _, call := range []string{"unlinkat", "renameat", "fsync", "fdatasync", "write", "syncfs", "clone,clone3,vfork"} {
+		for n := 1; ; n += 1 + n/2 {
+			if r := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...); r.code != 0 {
+				t.Fatalf("%s %d: migrate: exit code %d\n%s", call, n, r.code, r.stderr)
+			}
+			cmd := exec.Command(strace, append([]string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
+				"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), "mbox2cyrus", "undo", "--all", "--quiet"}, cyrusFlagsFor(srv, state)...)...)
+			out, err := cmd.CombinedOutput()
+			if err == nil { // it made fewer such calls
+				if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
+					t.Errorf("%s: not killed, but not as it was:\n%s", call, diff)
+				}
+				break
+			}
+			kills++
+			again := runJSON(t, append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)...)
+			// Killed after its last step there is nothing left to undo.
+			if again.code != 0 {
+				t.Fatalf("killed at %s %d (%s): undo again: exit code %d\n%s", call, n, out, again.code, again.stderr)
+			}
+			if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
+				t.Fatalf("killed at %s %d: not as it was:\n%s", call, n, diff)
+			}
+		}
+	}
+	t.Logf("killed %d times", kills)
+	if kills < 15 {
+		t.Errorf("killed only %d times", kills)
+	}
+}

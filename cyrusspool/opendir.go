@@ -1,0 +1,72 @@
+package cyrusspool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// OpenDir opens the directory dir below root, through no symbolic link below root, for
+// listing and as the place that the *at system calls start from. dir is a path as
+// [DirByID] and [DirByName] return it. A directory that is not there wraps
+// fs.ErrNotExist.
+func OpenDir(root, dir string) (*os.File, error) {
+	if !filepath.IsLocal(dir) || dir != filepath.Clean(dir) || dir == "." {
+		return nil, fmt.Errorf("directory %q: not a clean path below %s", dir, root)
+	}
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
+	at, err := unix.Open(root, flags, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: root, Err: err}
+	}
+	for name := range strings.SplitSeq(dir, "/") {
+		next, err := unix.Openat(at, name, flags|unix.O_NOFOLLOW, 0)
+		unix.Close(at) // opened for reading: nothing can be lost
+		if err != nil {
+			return nil, &fs.PathError{Op: "open", Path: filepath.Join(root, dir) + ", at " + name, Err: err}
+		}
+		at = next
+	}
+	return os.NewFile(uintptr(at), filepath.Join(root, dir)), nil
+}
+
+// RemoveDir removes the directory dir below root if it is empty, reaching it through no
+// symbolic link below root. One that is not there, or not empty, is left so without
+// an error; removed tells.
+func RemoveDir(root, dir string) (removed bool, err error) {
+	parent := root
+	var at *os.File
+	if above := filepath.Dir(dir); above != "." {
+		at, err = OpenDir(root, above)
+		parent = above
+	} else {
+		at, err = os.Open(root)
+	}
+	if err == nil {
+		err = retry(func() error { return unix.Unlinkat(int(at.Fd()), filepath.Base(dir), unix.AT_REMOVEDIR) })
+		if err == nil {
+			err = at.Sync()
+			removed = err == nil
+		}
+		if cerr := at.Close(); err == nil {
+			err = cerr
+		}
+	}
+	switch {
+	case err == nil, isErrno(err, unix.ENOENT, unix.ENOTEMPTY, unix.EEXIST):
+		return removed, nil
+	}
+	return false, fmt.Errorf("remove directory %s below %s: %w", filepath.Base(dir), parent, err)
+}
+
+// isErrno reports whether err is or wraps one of the system's errors.
+func isErrno(err error, any ...unix.Errno) bool {
+	var errno unix.Errno
+	return errors.As(err, &errno) && slices.Contains(any, errno)
+}

@@ -1,0 +1,151 @@
+package reconstruct
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// A Database is where and how Cyrus keeps mailboxes.db.
+type Database struct {
+	Path   string // absolute
+	Type   string // backend, such as "twoskip" (mboxlist_db)
+	Sorted bool   // improved_mboxlist_sort: keys are in another order
+}
+
+// A Record is one record of mailboxes.db as it is, bytes for bytes.
+type Record struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// Records returns the records of a mailbox, for [Programs.PutBack]. In [FormJSON]
+// an entry has two, "N" and its name, and "I" and its unique id (Cyrus
+// imap/mboxlist.c, mboxlist_dbname_to_key and mboxlist_id_to_key); before, one, its
+// name.
+func (p *Programs) Records(ctx context.Context, db Database, form ListForm, e Entry) ([]Record, error) {
+	keys, err := e.keys(form)
+	if err != nil {
+		return nil, fmt.Errorf("records of %q: %w", e.Name, err)
+	}
+	var records []Record
+	for _, key := range keys {
+		out := &limited{most: maxRecord}
+		if err := p.dbtool(ctx, db, "get", key+"\n", out); err != nil {
+			return nil, fmt.Errorf("records of %q: %w", e.Name, err)
+		}
+		value, ok := strings.CutSuffix(out.String(), "\n")
+		if !ok || value == "" || strings.Contains(value, "\n") {
+			return nil, fmt.Errorf("records of %q: cyr_dbtool get %q: %q is no record", e.Name, key, clip(out.String()))
+		}
+		records = append(records, Record{key, value})
+	}
+	return records, nil
+}
+
+// maxRecord bounds one record: names, an access control list and former names.
+const maxRecord = 1 << 20
+
+// PutBack sets records of mailboxes.db to values that they had, all in one
+// transaction. Cyrus must not run.
+func (p *Programs) PutBack(ctx context.Context, db Database, records []Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	var lines strings.Builder
+	for _, r := range records {
+		if r.Key == "" || r.Value == "" || strings.ContainsAny(r.Key, "\t\r\n\x00") || strings.ContainsAny(r.Value, "\r\n\x00") {
+			return fmt.Errorf("record %q cannot be put back", r.Key)
+		}
+		lines.WriteString(r.Key + "\t" + r.Value + "\n")
+	}
+	return p.dbtool(ctx, db, "set", lines.String(), nil)
+}
+
+// Remove takes the entries of mailboxes out of mailboxes.db, all in one
+// transaction, and leaves their files alone. Cyrus must not run. The entries must be
+// as [Programs.List] returned them now: of one with another unique id the record by
+// name is that of another mailbox. An entry that is gone already is no error, so that
+// a removal that was cut off can be repeated.
+//
+// That nothing was said proves nothing: Remove lists again, and an entry that is
+// still there is an error.
+func (p *Programs) Remove(ctx context.Context, db Database, form ListForm, entries []Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	var keys strings.Builder
+	gone := map[string]bool{}
+	for i := range entries {
+		all, err := entries[i].keys(form)
+		if err != nil {
+			return fmt.Errorf("remove %q: %w", entries[i].Name, err)
+		}
+		for _, key := range all {
+			keys.WriteString(key + "\n")
+		}
+		gone[entries[i].Name] = true
+	}
+	if err := p.dbtool(ctx, db, "delete", keys.String(), nil); err != nil {
+		return err
+	}
+	list, _, err := p.List(ctx)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(list, func(e Entry) bool { return gone[e.Name] }); i >= 0 {
+		return fmt.Errorf("cyr_dbtool delete: it said nothing, but %q is still in mailboxes.db", list[i].Name)
+	}
+	return nil
+}
+
+// dbtool runs cyr_dbtool with keys, or keys and values, a line each. The tool wants
+// its operands behind its options, without "--" in some releases; none of these
+// begins with "-".
+func (p *Programs) dbtool(ctx context.Context, db Database, action, lines string, out io.Writer) error {
+	args := []string{"-T"} // one transaction
+	if db.Sorted {
+		args = append(args, "-M")
+	}
+	said, err := p.run(ctx, call{program: "cyr_dbtool", args: append(args, db.Path, db.Type, action), stdin: strings.NewReader(lines), stdout: out})
+	if err != nil {
+		return err
+	}
+	if said = strings.TrimSpace(said); said != "" {
+		return fmt.Errorf("cyr_dbtool %s: %q", action, said)
+	}
+	return nil
+}
+
+// keys returns the keys of an entry's records.
+func (e *Entry) keys(form ListForm) ([]string, error) {
+	if err := checkName(e.Name); err != nil {
+		return nil, err
+	}
+	switch form {
+	case FormBare, FormLine:
+		return []string{e.Name}, nil
+	case FormJSON:
+		if !word(e.UniqueID) {
+			return nil, errors.New("no unique id")
+		}
+		return []string{"N" + dbName(e.Name), "I" + e.UniqueID}, nil
+	}
+	return nil, errForm
+}
+
+// dbName spells an internal name as the keys of Cyrus 3.6 and later do: with
+// real dots, 1F between components and 1D behind a domain (Cyrus
+// imap/mboxname.c, mbname_dbname).
+func dbName(internal string) string {
+	domain, rest, found := strings.Cut(internal, "!")
+	if !found {
+		domain, rest = "", internal
+	} else {
+		domain += "\x1d"
+	}
+	return domain + strings.NewReplacer(".", "\x1f", "^", ".").Replace(rest)
+}
