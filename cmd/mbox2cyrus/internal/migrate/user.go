@@ -266,5 +266,6 @@ func (e *Engine) report(j *job) {
 			Found: m.rec.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
 			Unchanged: m.todo == nothing, UIDValidity: m.rec.UIDValid, UIDNext: m.rec.UIDNext,
 		})
+		e.reportPOP3(j.user, m)
 	}
 }

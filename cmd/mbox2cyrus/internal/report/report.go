@@ -101,6 +101,8 @@ type Summary struct {
 	Command, SourceRoot    string
 	FailedUsers            []string
 	MailboxesMadeAsParents int64
+
+	POP3Users, POP3Messages, POP3Bytes int64 // fetched again at most by POP3 clients, as far as this run knows
 }
 
 // nameFields adds a name to a JSON object: as it is where it is UTF-8, else
@@ -171,6 +173,7 @@ func (s Summary) object() map[string]any {
 		"message_type": "summary", "command": s.Command, "users": s.Users, "folders": s.Folders,
 		"messages_found": s.Found, "messages_written": s.Written, "messages_verified": s.Verified, "messages_held": s.Held,
 		"bytes": s.Bytes, "seconds": s.Elapsed.Seconds(), "dry_run": s.DryRun, "exit_code": s.ExitCode,
+		"pop3_users_again": s.POP3Users, "pop3_messages_again": s.POP3Messages, "pop3_bytes_again": s.POP3Bytes,
 		"folders_unchanged": s.UnchangedFolders, "problems": s.ByKind,
 		"notes": s.Notes, "attentions": s.Attentions, "failures": s.Failures, "differences": s.Differences,
 		"failed_users": s.FailedUsers, "finished": time.Now().UTC().Format(time.RFC3339),

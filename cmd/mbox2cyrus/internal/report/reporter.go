@@ -315,6 +315,10 @@ func (s Summary) text() string {
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes; nothing was written",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes)
 	}
+	if s.POP3Users > 0 {
+		fmt.Fprintf(&b, "\nPOP3 clients that leave mail on the server fetch up to %s of %s again, %d bytes (docs/pop3.md)",
+			count(s.POP3Messages, "message"), count(s.POP3Users, "user"), s.POP3Bytes)
+	}
 	if len(s.ByKind) > 0 {
 		b.WriteString("\nproblems by kind:")
 		for _, k := range slices.Sorted(maps.Keys(s.ByKind)) {
