@@ -41,7 +41,7 @@ const (
 // damage. Some may have been expunged, which is reported; none is lost.
 //
 // In memory are 28 bytes for each message, and, while the data files are looked through,
-// 4 more and 8 for each damaged line.
+// 8 more and 8 for each damaged line.
 type mix struct {
 	dir   *directory
 	opts  Options
@@ -54,6 +54,7 @@ type mix struct {
 	data      []mixDataFile // sorted by number
 	gaps      uidRanges     // UIDs that damaged lines of the index may have had
 	listed    []uint32      // UIDs of the index, in order
+	verified  []uint32      // those of them whose record is where the index has it
 	messages  []mixMessage
 	at        int
 	number    int
@@ -92,6 +93,7 @@ type mixState uint8
 
 const (
 	mixListed  mixState = iota // as the index has it
+	mixDoubt                   // as the index has it, which is probably wrong
 	mixSalvage                 // in a data file only, where the index is damaged
 	mixStray                   // in the index, but in another place than that which it has
 	mixNoUID                   // it has none that is possible, or that of another message
@@ -332,7 +334,8 @@ func (r *mix) readIndex() error {
 }
 
 // readIndexLines reads all lines of the index. Between the UIDs of the lines around a
-// damaged one is a gap.
+// damaged one is a gap. So is one after a line with more fields than any release of UW
+// writes, though UW passes over them: it may have swallowed the lines that followed it.
 func (r *mix) readIndexLines(lines *mixLines) error {
 	var before uint32 // UID of the last good line
 	open := false     // damage follows it
@@ -347,7 +350,7 @@ func (r *mix) readIndexLines(lines *mixLines) error {
 		if first && whole && isMixSequence(line) || whole && len(line) == 0 {
 			continue
 		}
-		m, ok := parseMixIndexLine(line)
+		m, rest, ok := parseMixIndexLine(line)
 		if !ok || !whole {
 			open = true
 			r.damaged(lines.pos - offset)
@@ -360,14 +363,16 @@ func (r *mix) readIndexLines(lines *mixLines) error {
 		case open: // not in order: nothing can be said
 			r.gaps.add(0, maxUID+1)
 		}
-		open, before = false, m.uid
+		if open = len(rest) > 0; open {
+			r.find(KindDamage, mixIndexName, offset, "a line of the index has more fields than UW writes: messages between UID %d and that of the next line are taken from the data files, those too that were expunged", m.uid)
+		}
+		before = m.uid
 		r.last = max(r.last, m.uid)
 		r.messages = append(r.messages, m)
 	}
 	if open {
 		r.gaps.add(before, maxUID+1)
 	}
-	r.gaps.close()
 	return nil
 }
 

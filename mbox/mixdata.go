@@ -14,42 +14,59 @@ func (r *mix) readData() error {
 	slices.SortFunc(r.messages, func(a, b mixMessage) int {
 		return cmp.Or(cmp.Compare(a.file, b.file), cmp.Compare(a.position(), b.position()), cmp.Compare(a.uid, b.uid))
 	})
-	r.listed = make([]uint32, len(r.messages))
-	for i := range r.messages {
-		r.listed[i] = r.messages[i].uid
-	}
-	slices.Sort(r.listed)
-	listed := r.messages
 	var salvage []mixMessage
 	s := mixScan{mix: r, salvage: &salvage}
 	s.win.buf = make([]byte, mixScanWindow)
-	for _, data := range r.data {
-		n := 0
-		for ; n < len(listed) && listed[n].file < data.number; n++ {
-			r.lose(&listed[n], "its data file is missing")
-		}
-		listed = listed[n:]
-		for n = 0; n < len(listed) && listed[n].file == data.number; n++ {
-		}
-		if err := s.file(data, listed[:n]); err != nil {
-			return err
-		}
-		listed = listed[n:]
+	if err := s.each((*mixScan).verify); err != nil {
+		return err
 	}
-	for i := range listed {
-		r.lose(&listed[i], "its data file is missing")
+	r.doubtful()
+	if err := s.each((*mixScan).records); err != nil {
+		return err
 	}
 	if s.expunged > 0 {
 		r.find(KindExpunged, s.expungedFile, s.expungedAt, "%d messages of the data files are not in the index: they were expunged; the first is here", s.expunged)
 	}
-	r.listed = nil
+	r.listed, r.verified, r.gaps = nil, nil, nil
 	r.messages = append(r.messages, salvage...)
 	r.sort()
 	return nil
 }
 
-// lose gives up a message of the index.
+// doubtful makes gaps of the UIDs around those whose record is not where the index has it,
+// and sets up the lists of UIDs.
+func (r *mix) doubtful() {
+	byUID := make([]int32, 0, len(r.messages))
+	for i := range r.messages {
+		byUID = append(byUID, int32(i))
+	}
+	slices.SortFunc(byUID, func(a, b int32) int { return cmp.Compare(r.messages[a].uid, r.messages[b].uid) })
+	var before uint32
+	open := false
+	for _, i := range byUID {
+		m := &r.messages[i]
+		r.listed = append(r.listed, m.uid)
+		if m.state != mixListed {
+			open = open || m.state == mixDoubt // a data file that is missing says nothing of the index
+			continue
+		}
+		r.verified = append(r.verified, m.uid)
+		if open {
+			r.gaps.add(before, m.uid)
+		}
+		open, before = false, m.uid
+	}
+	if open {
+		r.gaps.add(before, maxUID+1)
+	}
+	r.gaps.close()
+}
+
+// lose gives up a message of the index, once.
 func (r *mix) lose(m *mixMessage, why string) {
+	if m.state == mixLost {
+		return
+	}
 	m.state = mixLost
 	r.find(KindDamage, mixDataName(m.file), m.position(), "the message with UID %d is lost: %s", m.uid, why)
 }
@@ -142,6 +159,11 @@ type mixScan struct {
 	side    [maxMixRecordLine]byte // for looking elsewhere
 	size    int64
 	salvage *[]mixMessage
+	refused []uint32 // numbers of data files that must not be read
+
+	anchors []mixMessage // those of the data file that anchor has not passed
+
+	shaken bool // some of the index's messages are not where it has them
 
 	// sound is where search found a record before soundEnd, or that; see damage.
 	sound, soundEnd int64
@@ -151,17 +173,41 @@ type mixScan struct {
 	expungedAt   int64
 }
 
-// file goes through one data file. listed are the index's messages in it, in their order
-// there.
-func (s *mixScan) file(data mixDataFile, listed []mixMessage) error {
+// each calls do for every data file that can be read, with the index's messages in it in
+// their order there. What the index has in other files is lost.
+func (s *mixScan) each(do func(s *mixScan, number uint32, listed []mixMessage) error) error {
+	listed := s.messages
+	for _, data := range s.data {
+		n := 0
+		for ; n < len(listed) && listed[n].file < data.number; n++ {
+			s.lose(&listed[n], "its data file is missing")
+		}
+		listed = listed[n:]
+		for n = 0; n < len(listed) && listed[n].file == data.number; n++ {
+		}
+		if err := s.file(data, listed[:n], do); err != nil {
+			return err
+		}
+		listed = listed[n:]
+	}
+	for i := range listed {
+		s.lose(&listed[i], "its data file is missing")
+	}
+	return nil
+}
+
+func (s *mixScan) file(data mixDataFile, listed []mixMessage, do func(s *mixScan, number uint32, listed []mixMessage) error) error {
 	s.name = mixDataName(data.number)
 	file, m, refused, err := s.dir.member(s.name)
 	if err != nil {
 		return err
 	}
 	if file == nil {
-		s.account[ReasonDamage] += data.size
-		s.find(KindDamage, s.name, 0, "the data file was not read: %s", refused)
+		if !slices.Contains(s.refused, data.number) {
+			s.refused = append(s.refused, data.number)
+			s.account[ReasonDamage] += data.size
+			s.find(KindDamage, s.name, 0, "the data file was not read: %s", refused)
+		}
 		for i := range listed {
 			s.lose(&listed[i], "its data file was not read")
 		}
@@ -170,13 +216,57 @@ func (s *mixScan) file(data mixDataFile, listed []mixMessage) error {
 	s.size = m.size
 	s.win.src, s.win.end, s.win.n = file, m.size, 0
 	s.sound, s.soundEnd = 0, 0
-	if err := errors.Join(s.records(data.number, listed), file.Close()); err != nil {
+	if err := errors.Join(do(s, data.number, listed), file.Close()); err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	return nil
 }
 
+// verify looks whether the index's messages are where it has them. A damaged record line
+// will do if the most of it is there and the message ends as it should.
+func (s *mixScan) verify(_ uint32, listed []mixMessage) error {
+	for i := range listed {
+		m := &listed[i]
+		pos := m.position()
+		b, err := s.at(pos)
+		if err != nil {
+			return err
+		}
+		line, ok := parseMixRecordLine(b)
+		if ok {
+			ok = line.uid == m.uid
+		} else if m.resembles(b) {
+			if ok, err = s.isEnd(pos + mixRecordLineSize + int64(m.size)); err != nil {
+				return err
+			}
+		}
+		if !ok {
+			m.state = mixDoubt
+		}
+	}
+	return nil
+}
+
+// resembles reports whether more than half of what can be known of a message's record line
+// is at the beginning of b.
+func (m *mixMessage) resembles(b []byte) bool {
+	line := fmt.Sprintf("%s%08x:%*s:%08x:\r\n", mixToken, m.uid, mixDateSize, "", m.size) // blanks for the date
+	same, known := 0, 0
+	for i := range min(len(line), len(b)) {
+		if line[i] != ' ' {
+			known++
+			if line[i] == b[i] {
+				same++
+			}
+		}
+	}
+	return 2*same > known
+}
+
+// records goes through one data file.
 func (s *mixScan) records(number uint32, listed []mixMessage) error {
+	s.anchors = listed
+	s.shaken = slices.ContainsFunc(listed, func(m mixMessage) bool { return m.state == mixDoubt })
 	for pos := int64(0); pos < s.size; {
 		for len(listed) > 0 && listed[0].position() < pos {
 			s.lose(&listed[0], "the index has it inside another message")
@@ -188,7 +278,7 @@ func (s *mixScan) records(number uint32, listed []mixMessage) error {
 		}
 		here := listed[:same]
 		listed = listed[same:]
-		end, err := s.record(number, pos, here, listed)
+		end, err := s.record(number, pos, here)
 		if err != nil {
 			return err
 		}
@@ -200,9 +290,9 @@ func (s *mixScan) records(number uint32, listed []mixMessage) error {
 	return nil
 }
 
-// record takes what begins at pos. here are the index's messages of that place, after
-// those that follow. It returns the end of what it took, which is after pos.
-func (s *mixScan) record(number uint32, pos int64, here, after []mixMessage) (int64, error) {
+// record takes what begins at pos. here are the index's messages of that place. It returns
+// the end of what it took, which is after pos.
+func (s *mixScan) record(number uint32, pos int64, here []mixMessage) (int64, error) {
 	line, ok, err := s.line(pos)
 	if err != nil {
 		return 0, err
@@ -224,11 +314,12 @@ func (s *mixScan) record(number uint32, pos int64, here, after []mixMessage) (in
 			return 0, err
 		}
 		if took {
-			return s.take(m, pos, after)
+			m.state = mixListed
+			return s.take(m, pos)
 		}
 	}
 	if !ok {
-		return s.damage(pos, after)
+		return s.damage(pos)
 	}
 	m := mixMessage{uid: line.uid, file: number, size: line.size, date: line.date, prefix: line.length, state: mixSalvage}
 	m.setPosition(pos)
@@ -237,29 +328,34 @@ func (s *mixScan) record(number uint32, pos int64, here, after []mixMessage) (in
 	case inIndex:
 		m.state = mixStray
 	case !s.gaps.has(line.uid):
-		return s.expunge(&m, pos, after)
+		return s.expunge(&m, pos)
 	case s.lastKnown && m.uid > s.last:
 		m.uid = 0 // one wrong digit must not use up the UIDs of the mailbox
 	}
-	end, err := s.take(&m, pos, after)
+	end, err := s.take(&m, pos)
 	if err == nil && m.state != mixLost {
 		*s.salvage = append(*s.salvage, m)
 	}
 	return end, err
 }
 
-// line reads the record line at pos.
-func (s *mixScan) line(pos int64) (mixRecordLine, bool, error) {
+// at returns what a record line at pos is in: nothing beyond the end of the file.
+func (s *mixScan) at(pos int64) ([]byte, error) {
 	want := int(min(maxMixRecordLine, s.size-pos))
 	if want <= 0 {
-		return mixRecordLine{}, false, nil
+		return nil, nil
 	}
-	b := s.win.held(pos)
-	if len(b) < want {
-		b = s.side[:want]
-		if err := readFull(s.win.src, b, pos); err != nil {
-			return mixRecordLine{}, false, err
-		}
+	if b := s.win.held(pos); len(b) >= want {
+		return b, nil
+	}
+	return s.side[:want], readFull(s.win.src, s.side[:want], pos)
+}
+
+// line reads the record line at pos.
+func (s *mixScan) line(pos int64) (mixRecordLine, bool, error) {
+	b, err := s.at(pos)
+	if err != nil {
+		return mixRecordLine{}, false, err
 	}
 	line, ok := parseMixRecordLine(b)
 	return line, ok, nil
@@ -282,11 +378,19 @@ func (s *mixScan) isEnd(pos int64) (bool, error) {
 func (s *mixScan) choose(m *mixMessage, pos int64, line mixRecordLine, ok bool) (bool, error) {
 	if !ok {
 		prefix := int64(cmp.Or(m.prefix, mixRecordLineSize))
-		end, err := s.isEnd(pos + prefix + int64(m.size))
+		end := pos + prefix + int64(m.size)
+		there, err := s.isEnd(end)
 		if err != nil {
 			return false, err
 		}
-		if !end || m.size == 0 {
+		if there { // by chance, if another record is inside
+			inside, err := s.search(pos+1, end, end)
+			if err != nil {
+				return false, err
+			}
+			there = inside == end
+		}
+		if !there || m.size == 0 {
 			s.lose(m, "its record in the data file is damaged")
 			return false, nil
 		}
@@ -296,7 +400,9 @@ func (s *mixScan) choose(m *mixMessage, pos int64, line mixRecordLine, ok bool) 
 	}
 	m.prefix = line.length
 	if line.uid != m.uid {
-		if line.size != m.size {
+		_, listed := slices.BinarySearch(s.listed, line.uid)
+		_, verified := slices.BinarySearch(s.verified, line.uid)
+		if line.size != m.size || listed && !verified || s.gaps.has(line.uid) {
 			s.lose(m, fmt.Sprintf("the data file has another message in its place, with UID %d", line.uid))
 			return false, nil
 		}
@@ -313,7 +419,7 @@ func (s *mixScan) choose(m *mixMessage, pos int64, line mixRecordLine, ok bool) 
 		if err != nil {
 			return false, err
 		}
-		if byLine && !byIndex {
+		if byLine && (!byIndex || line.size < size) { // both lead on: rather the one that takes no other record
 			size = line.size
 		}
 		s.find(KindDamage, s.name, pos, "the message with UID %d has %d bytes in the index and %d in the data file; %d were taken", m.uid, m.size, line.size, size)
@@ -322,40 +428,40 @@ func (s *mixScan) choose(m *mixMessage, pos int64, line mixRecordLine, ok bool) 
 	return true, nil
 }
 
-// limit returns where a record has to end whose text begins at start and should end at
-// end: at the end of the file, where a message of the index begins, or, if nothing
-// begins at end, where another record does.
-func (s *mixScan) limit(start, end int64, after []mixMessage) (int64, error) {
-	for i := range after {
-		next := after[i].position()
-		if next > end || next >= s.size {
-			break
-		}
-		line, ok, err := s.line(next)
-		if err != nil {
-			return 0, err
-		}
-		if ok && line.uid == after[i].uid {
-			return next, nil
-		}
-		if next == end {
-			return end, nil
-		}
+// anchor returns the place of the first message after pos that is where the index has it,
+// or the end of the file. pos never decreases.
+func (s *mixScan) anchor(pos int64) int64 {
+	for len(s.anchors) > 0 && (s.anchors[0].state != mixListed || s.anchors[0].position() <= pos) {
+		s.anchors = s.anchors[1:]
 	}
-	if end = min(end, s.size); end <= start {
+	if len(s.anchors) == 0 {
+		return s.size
+	}
+	return min(s.size, s.anchors[0].position())
+}
+
+// limit returns where a record at pos has to end whose text begins at start and should end
+// at end: at the next anchor, or, if nothing begins at end, where another record does. In
+// a file that the index does not agree with, that something begins at end may be chance.
+func (s *mixScan) limit(pos, start, end int64) (int64, error) {
+	anchor := s.anchor(pos)
+	if anchor <= end && anchor < s.size {
+		return anchor, nil
+	}
+	if end <= start {
 		return end, nil
 	}
-	if ok, err := s.isEnd(end); ok || err != nil {
+	if ok, err := s.isEnd(end); err != nil || ok && !s.shaken {
 		return end, err
 	}
-	return s.search(start, end)
+	return s.search(start, min(end, s.size), anchor)
 }
 
 // take makes the record at pos a message, cut short if it has to be.
-func (s *mixScan) take(m *mixMessage, pos int64, after []mixMessage) (int64, error) {
+func (s *mixScan) take(m *mixMessage, pos int64) (int64, error) {
 	start := pos + int64(m.prefix)
 	want := start + int64(m.size)
-	end, err := s.limit(start, want, after)
+	end, err := s.limit(pos, start, want)
 	if err != nil {
 		return 0, err
 	}
@@ -373,9 +479,9 @@ func (s *mixScan) take(m *mixMessage, pos int64, after []mixMessage) (int64, err
 }
 
 // expunge passes over a record that is not in the index.
-func (s *mixScan) expunge(m *mixMessage, pos int64, after []mixMessage) (int64, error) {
+func (s *mixScan) expunge(m *mixMessage, pos int64) (int64, error) {
 	start := pos + int64(m.prefix)
-	end, err := s.limit(start, start+int64(m.size), after)
+	end, err := s.limit(pos, start, start+int64(m.size))
 	if err != nil {
 		return 0, err
 	}
@@ -390,17 +496,14 @@ func (s *mixScan) expunge(m *mixMessage, pos int64, after []mixMessage) (int64, 
 // damage passes over bytes at pos that are no record, to the next record line that leads
 // to another or to a place where one must be; or to one before that which has room there
 // for its message, though nothing follows it.
-func (s *mixScan) damage(pos int64, after []mixMessage) (int64, error) {
-	end := s.size
-	if len(after) > 0 {
-		end = min(end, after[0].position())
-	}
-	if s.soundEnd != end || s.sound <= pos { // else there is none before the one found last
-		sound, err := s.search(pos+1, end)
+func (s *mixScan) damage(pos int64) (int64, error) {
+	anchor := s.anchor(pos)
+	if s.soundEnd != anchor || s.sound <= pos { // else there is none before the one found last
+		sound, err := s.search(pos+1, anchor, anchor)
 		if err != nil {
 			return 0, err
 		}
-		s.sound, s.soundEnd = sound, end
+		s.sound, s.soundEnd = sound, anchor
 	}
 	next, err := s.searchLine(pos+1, s.sound, func(end int64) (bool, error) { return end <= s.sound, nil })
 	if err != nil {
@@ -412,10 +515,10 @@ func (s *mixScan) damage(pos int64, after []mixMessage) (int64, error) {
 }
 
 // search returns the offset of the first record line from pos on, and before end, that
-// leads to another record, to the end of the file or to end; or end.
-func (s *mixScan) search(pos, end int64) (int64, error) {
+// leads to another record, to the end of the file or to the anchor; or end.
+func (s *mixScan) search(pos, end, anchor int64) (int64, error) {
 	return s.searchLine(pos, end, func(next int64) (bool, error) {
-		if next == end {
+		if next == anchor {
 			return true, nil
 		}
 		return s.isEnd(next)

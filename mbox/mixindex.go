@@ -107,35 +107,36 @@ func isMixSequence(line []byte) bool {
 //
 //	:<UID>:<date>:<size>:<file>:<position>:<length of the record line>:<length of the header>:
 //
-// All numbers are hexadecimal and in bytes; more fields may follow. What a mixMessage
-// cannot hold makes no record: a UID above 2^32-2, a size of 4 GiB, a position of 1 TiB.
-func parseMixIndexLine(line []byte) (m mixMessage, ok bool) {
+// All numbers are hexadecimal and in bytes; rest is what follows, of a later version. What
+// a mixMessage cannot hold makes no record: a UID above 2^32-2, a size of 4 GiB, a
+// position of 1 TiB.
+func parseMixIndexLine(line []byte) (m mixMessage, rest []byte, ok bool) {
 	if len(line) == 0 || line[0] != ':' {
-		return m, false
+		return m, nil, false
 	}
 	uid, line, ok := cutHex(line[1:], ':')
 	if !ok || uid == 0 || uid > maxUID {
-		return m, false
+		return m, nil, false
 	}
 	m.uid = uint32(uid)
 	if m.date, line, ok = cutMixDate(line); !ok {
-		return m, false
+		return m, nil, false
 	}
 	var n [5]uint64 // size, file, position, length of the record line, of the header
 	for i := range n {
 		if n[i], line, ok = cutHex(line, ':'); !ok {
-			return m, false
+			return m, nil, false
 		}
 	}
 	if n[0] > maxMixSize || n[1] > maxMixFile || n[2] > maxMixPosition {
-		return m, false
+		return m, nil, false
 	}
 	m.size, m.file = uint32(n[0]), uint32(n[1])
 	m.setPosition(int64(n[2]))
 	if n[3] <= maxMixRecordLine {
 		m.prefix = uint8(n[3])
 	}
-	return m, true
+	return m, line, true
 }
 
 // parseMixStatusLine reads a record of .mixstatus (mix.c STRFMT, mix_parse):

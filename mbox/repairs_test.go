@@ -2,7 +2,9 @@ package mbox
 
 import (
 	"math/rand/v2"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -267,11 +269,32 @@ func checkRepaired(t testing.TB, file string, delim delimiter, repairs Repairs, 
 	if _, ok := delim.(unixDelimiter); ok {
 		checkGoMbox(t, []byte(file), res.r)
 	}
-	if repairs.Has(RepairUIDs) && res.r.order != nil {
-		for i := 1; i < len(res.messages); i++ {
-			if res.messages[i].UID <= res.messages[i-1].UID {
-				t.Errorf("%q: UID %d follows %d", file, res.messages[i].UID, res.messages[i-1].UID)
-			}
+	if res.r.order != nil {
+		checkOrdered(t, file, res)
+	}
+}
+
+var xuidLine = regexp.MustCompile(`(?m)(?:^|\x00)X-UID: *(\d+)`)
+
+// checkOrdered: UIDs rise, and each is the message's own or a new one above all that are.
+func checkOrdered(t testing.TB, file string, res result) {
+	t.Helper()
+	fresh := map[int]bool{} // numbers of messages
+	for _, f := range res.findings {
+		if f.Kind == KindRepairUID && f.Message > 0 {
+			fresh[f.Message] = true
+		}
+	}
+	for i, m := range res.messages {
+		if i > 0 && (m.UID <= res.messages[i-1].UID || fresh[i] && !fresh[i+1]) {
+			t.Errorf("%q: UID %d follows %d", file, m.UID, res.messages[i-1].UID)
+		}
+		own := slices.ContainsFunc(xuidLine.FindAllStringSubmatch(file[m.HeaderOffset:m.BodyOffset], -1), func(x []string) bool {
+			n, err := strconv.ParseUint(x[1], 10, 64)
+			return err == nil && n == uint64(m.UID)
+		})
+		if !own && !fresh[i+1] {
+			t.Errorf("%q: message %d has UID %d, which is not its own", file, i+1, m.UID)
 		}
 	}
 }

@@ -17,9 +17,9 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/specialuse"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
-	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/mbox"
 )
 
@@ -52,7 +52,9 @@ type program struct {
 	stdout, stderr io.Writer
 	caught         *stopSignal
 	json           bool
-	code           int // exit code of a command that ran to its end
+	commands       []*cli.Command
+	configured     map[string]bool // flags that the configuration file gave
+	code           int             // exit code of a command that ran to its end
 }
 
 func (p *program) app() *cli.App {
@@ -63,7 +65,7 @@ func (p *program) app() *cli.App {
 		Description:     "Reads the mbox files of a UW IMAP host (or a copy of it) and writes them straight into a Cyrus partition. No IMAP daemon runs on either side. The source is only read.",
 		Writer:          p.stdout,
 		ErrWriter:       p.stderr,
-		Commands:        []*cli.Command{p.planCommand(), p.migrateCommand(), p.verifyCommand(), p.inspectCommand(), p.undoCommand(), p.exportCommand()},
+		Commands:        []*cli.Command{p.planCommand(), p.migrateCommand(), p.verifyCommand(), p.inspectCommand(), p.undoCommand(), p.exportCommand(), p.configCommand()},
 		Suggest:         true,
 		HideHelpCommand: true,
 		// Exit codes are given by run alone, so that everything is closed first.
@@ -81,12 +83,25 @@ func (p *program) app() *cli.App {
 	for _, cmd := range app.Commands {
 		cmd.OnUsageError = usageError
 		cmd.HideHelpCommand = true
-		cmd.Before = func(c *cli.Context) error {
-			p.json = c.Bool("json")
-			return p.flagsFirst(c)
+		if len(cmd.Subcommands) > 0 {
+			continue
 		}
+		cmd.Flags = append(cmd.Flags, configFlag())
+		cmd.Before = p.before
+		cmd.CustomHelpTemplate = commandHelp(cmd)
 	}
+	p.commands = app.Commands
 	return app
+}
+
+// before is done before each command.
+func (p *program) before(c *cli.Context) error {
+	err := p.applyConfig(c)
+	p.json = c.Bool("json")
+	if err != nil {
+		return err
+	}
+	return p.flagsFirst(c)
 }
 
 const exitStatusHelp = `
@@ -129,7 +144,7 @@ func exitCode(err error) int {
 		return report.ExitUsage
 	case errors.Is(err, target.ErrPermission), errors.Is(err, fs.ErrPermission):
 		return report.ExitPermission
-	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames), errors.Is(err, plan.ErrPerUser), errors.Is(err, verify.ErrRules), errors.Is(err, specialuse.ErrFile):
+	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames), errors.Is(err, plan.ErrPerUser), errors.Is(err, source.ErrRules), errors.Is(err, specialuse.ErrFile):
 		return report.ExitConfig
 	}
 	return report.ExitFailed

@@ -31,7 +31,7 @@ func (p *program) migrateCommand() *cli.Command {
 				return usagef("--on-conflict %s: skip or append", do)
 			}
 			if path := c.String("plan"); path != "" {
-				if err := s.plan.Apply(path); err != nil {
+				if err := s.plan.Apply(path, s.opts.rules); err != nil {
 					return err
 				}
 			}

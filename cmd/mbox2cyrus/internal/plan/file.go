@@ -12,6 +12,7 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cyrusspool"
 )
 
@@ -23,6 +24,7 @@ const fileVersion = 1
 type file struct {
 	Version    int        `json:"mbox2cyrus_plan"`
 	SourceRoot string     `json:"source_root"`
+	Rules      string     `json:"rules,omitempty"` // as source.Rules has it
 	Users      []fileUser `json:"users"`
 }
 
@@ -53,8 +55,8 @@ func (u *User) file() fileUser {
 }
 
 // WriteFile writes the plan for review, to be applied by migrate --plan.
-func (p *Plan) WriteFile(path, sourceRoot string) error {
-	f := file{Version: fileVersion, SourceRoot: sourceRoot}
+func (p *Plan) WriteFile(path, sourceRoot string, rules source.Rules) error {
+	f := file{Version: fileVersion, SourceRoot: sourceRoot, Rules: rules.String()}
 	for _, u := range p.Users {
 		f.Users = append(f.Users, u.file())
 	}
@@ -70,8 +72,9 @@ func (p *Plan) WriteFile(path, sourceRoot string) error {
 
 // Apply holds the plan, which was made just now, to the one that was reviewed:
 // users who are not in it are left out, and a user of whom anything is no
-// longer as it was reviewed is not migrated.
-func (p *Plan) Apply(path string) (err error) {
+// longer as it was reviewed is not migrated. A plan that was reviewed under other
+// rules is an error that wraps source.ErrRules.
+func (p *Plan) Apply(path string, rules source.Rules) (err error) {
 	r, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
@@ -88,6 +91,10 @@ func (p *Plan) Apply(path string) (err error) {
 	}
 	if reviewed.Version != fileVersion {
 		return fmt.Errorf("plan %s: version %d, this program knows %d", path, reviewed.Version, fileVersion)
+	}
+	if reviewed.Rules != rules.String() {
+		return fmt.Errorf("plan %s: %w: it was made with %s; give migrate the same flags, it was given %s",
+			path, source.ErrRules, source.DescribeRules(reviewed.Rules), source.DescribeRules(rules.String()))
 	}
 	byName := map[string]fileUser{}
 	for _, u := range reviewed.Users {

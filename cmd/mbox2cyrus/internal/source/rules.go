@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,10 @@ type Rules struct {
 	UWVersion mbox.UWVersion
 	Repairs   mbox.Repairs
 }
+
+// ErrRules is wrapped by the error for something that was made by other rules than those
+// of this run: a comparison would say nothing.
+var ErrRules = errors.New("other rules")
 
 // String returns the command-line flags that ask for the rules, "" for the default. The
 // ledger remembers it of each mailbox.

@@ -39,12 +39,8 @@ type Verifier struct {
 	Level    Level
 }
 
-// ErrRules is wrapped by the error of Run when a mailbox was migrated by other rules
-// than those of the Source: a comparison would say nothing.
-var ErrRules = errors.New("other rules")
-
 // Run verifies the users of a plan. Whatever is found is reported; the error is
-// the context's, or wraps ErrRules.
+// the context's, or wraps source.ErrRules.
 func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
 	rules := v.Source.Rules.String()
 	for _, u := range p.Users {
@@ -52,7 +48,7 @@ func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
 			rec, ok := v.Ledger.Mailbox(string(f.Mailbox))
 			if ok && rec.State != ledger.Begun && rec.Rules != rules {
 				return fmt.Errorf("%w: %s was migrated with %s; give verify the same flags, it was given %s",
-					ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules))
+					source.ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules))
 			}
 		}
 	}
