@@ -45,6 +45,19 @@ func (v Version) RecordSize() int {
 	return layouts[v].recordSize
 }
 
+// SystemFlags returns the flags that a record of this version can have. Up to 10, \Seen
+// is in the seen state of each user ([SeenState]).
+func (v Version) SystemFlags() uint32 {
+	const old = FlagAnswered | FlagFlagged | FlagDeleted | FlagDraft
+	if v < Version12 {
+		return old
+	}
+	return ^uint32(0)
+}
+
+// HasGUID tells whether records have the SHA-1 of the message.
+func (v Version) HasGUID() bool { return v >= Version10 }
+
 // hasCRC tells whether header and records end in a CRC-32 of what stands before it.
 func (v Version) hasCRC() bool { return v >= Version12 }
 

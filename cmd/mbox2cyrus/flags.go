@@ -112,6 +112,8 @@ func parseRules(c *cli.Context) (r source.Rules, err error) {
 		}
 		r.Repairs |= repair
 	}
+	// They change dates just as the others change messages.
+	r.Timezone, r.UTC = c.String("source-timezone"), c.String(flagFromDates) == "utc"
 	return r, nil
 }
 

@@ -34,7 +34,7 @@ func (e *Engine) fill(ctx context.Context, u *plan.User, m *mailbox) error {
 }
 
 func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err error) {
-	f := &filler{mailbox: m}
+	f := &filler{mailbox: m, flags: e.Cyrus.Fresh.IndexVersion.SystemFlags()}
 	f.order.Emit = f.add
 	header, err := e.header(m)
 	if err != nil {
@@ -208,6 +208,7 @@ type filler struct {
 	prev     *previous // nil in the first pass
 	old      oldRecords
 	modseq   uint64 // of what is new or changed
+	flags    uint32 // that the index can have
 
 	order    ledger.Order
 	new      []ledger.Message // in a later pass that gives UIDs: those above the old ones
@@ -353,7 +354,7 @@ func (f *filler) appendNew() error {
 }
 
 func (f *filler) add(m ledger.Message) error {
-	userFlags, systemFlags := f.keywords.userFlags(m.Keywords), verify.SystemFlags(m.Flags)
+	userFlags, systemFlags := f.keywords.userFlags(m.Keywords), verify.SystemFlags(m.Flags)&f.flags
 	rec, have, err := f.old.find(m.UID)
 	if err != nil {
 		return err

@@ -53,7 +53,11 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 		}
 		m.rec.UIDValid = h.UIDValidity
 	}
-	res, err := verify.Index(e.Ledger, m.rec, e.place(m))
+	seen, err := e.Cyrus.Seen(u.ID)
+	if err != nil {
+		return false, err
+	}
+	res, err := verify.Index(e.Ledger, m.rec, e.place(m), seen)
 	if err != nil || len(res.Problems) > 0 || m.rec.Messages == 0 && m.rec.NewUIDVald {
 		return false, err
 	}

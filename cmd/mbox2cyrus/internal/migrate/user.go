@@ -178,7 +178,11 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 	}
 	e.surround(ctx, stop, batch)
 	for _, j := range batch {
-		if err := e.prove(j, subscriptions[j.user.ID]); err != nil {
+		err := e.giveSeen(ctx, j)
+		if err == nil {
+			err = e.prove(j, subscriptions[j.user.ID])
+		}
+		if err != nil {
 			e.fail(j.user, "user-failed", err)
 		}
 	}
@@ -190,8 +194,12 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 func (e *Engine) prove(j *job, subscriptions string) error {
 	var proved []ledger.Mailbox
 	var old []string // manifests
+	seen, err := e.Cyrus.Seen(j.user.ID)
+	if err != nil {
+		return err
+	}
 	for _, m := range j.work() {
-		res, err := verify.Index(e.Ledger, m.rec, e.place(m))
+		res, err := verify.Index(e.Ledger, m.rec, e.place(m), seen)
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,8 @@ import (
 type Rules struct {
 	UWVersion mbox.UWVersion
 	Repairs   mbox.Repairs
+	Timezone  string // as given, "": this machine's
+	UTC       bool   // From_ dates that name no zone are UTC
 }
 
 // ErrRules is wrapped by the error for something that was made by other rules than those
@@ -29,6 +31,12 @@ func (r Rules) String() string {
 	for _, name := range r.Repairs.Names() {
 		flags = append(flags, "--repair "+name)
 	}
+	if r.Timezone != "" {
+		flags = append(flags, "--source-timezone "+r.Timezone)
+	}
+	if r.UTC {
+		flags = append(flags, "--from-dates utc")
+	}
 	return strings.Join(flags, " ")
 }
 
@@ -36,7 +44,7 @@ func (r Rules) String() string {
 // where it is empty.
 func DescribeRules(flags string) string {
 	if flags == "" {
-		return "neither --repair nor --uw-version 2002"
+		return "none of --repair, --uw-version 2002, --source-timezone and --from-dates utc"
 	}
 	return flags
 }

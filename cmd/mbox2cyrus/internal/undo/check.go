@@ -172,7 +172,11 @@ func (c *checker) index(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, 
 // cut off before it could record the index: whether Cyrus rebuilt it is all that
 // may be open.
 func (c *checker) contents(rec ledger.Mailbox, place cyrusspool.Place) error {
-	res, err := verify.Index(c.u.Ledger, rec, place)
+	seen, err := c.u.Cyrus.Seen(cyrusspool.Name(rec.Name).User())
+	if err != nil {
+		return err
+	}
+	res, err := verify.Index(c.u.Ledger, rec, place, seen)
 	if err != nil {
 		return err
 	}

@@ -29,9 +29,10 @@ const maxDifferences = 100
 
 // comparison collects the differences of one mailbox.
 type comparison struct {
-	rec ledger.Mailbox
-	res Result
-	n   int64
+	rec     ledger.Mailbox
+	version cyrusspool.Version // of the index
+	res     Result
+	n       int64
 }
 
 func (c *comparison) differ(severity report.Severity, kind string, offset int64, format string, args ...any) {
@@ -70,7 +71,9 @@ func Count(rec ledger.Mailbox, place cyrusspool.Place) (Result, error) {
 
 // Index compares every message of the manifest with Cyrus's index: UID, size,
 // SHA-1, internal date, system flags and keywords, and that Cyrus has parsed it.
-func Index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place) (Result, error) {
+// seen is where \Seen is when the index has none (up to Cyrus 2.3), by unique ids;
+// an index that has no SHA-1 (up to 2.2) is believed without.
+func Index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen map[string]cyrusspool.SeenState) (Result, error) {
 	c := &comparison{rec: rec}
 	b, err := openBox(place)
 	if err != nil {
@@ -79,6 +82,9 @@ func Index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place) (Result
 	manifest, err := l.OpenManifest(rec.Manifest)
 	if err != nil {
 		return Result{}, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), b.close())
+	}
+	if c.version = b.index.Header().Version; c.version.SystemFlags()&cyrusspool.FlagSeen == 0 {
+		b.seen = seen[rec.UniqueID].Seen
 	}
 	c.header(b)
 	err = c.messages(manifest, b)
@@ -94,7 +100,8 @@ type box struct {
 	file  *os.File
 	id    ledger.FileID
 	index *cyrusspool.IndexReader
-	flags []string // of cyrus.header
+	flags []string          // of cyrus.header
+	seen  cyrusspool.UIDSet // what the index does not say
 }
 
 func openBox(place cyrusspool.Place) (b *box, err error) {
@@ -126,6 +133,9 @@ func (b *box) close() error { return b.file.Close() }
 func (b *box) next() (cyrusspool.Record, error) {
 	for {
 		r, err := b.index.Next()
+		if b.seen.Contains(r.UID) {
+			r.SystemFlags |= cyrusspool.FlagSeen
+		}
 		if err != nil || r.SystemFlags&(cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked) == 0 {
 			return r, err
 		}
@@ -134,6 +144,9 @@ func (b *box) next() (cyrusspool.Record, error) {
 
 func (c *comparison) header(b *box) {
 	h := b.index.Header()
+	if h.Version < cyrusspool.Version12 {
+		h.Exists = h.NumRecords // nothing expunged stays in such an index
+	}
 	if h.UIDValidity != c.rec.UIDValid {
 		c.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY is %d in Cyrus, must be %d", h.UIDValidity, c.rec.UIDValid)
 	}
@@ -188,6 +201,9 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 }
 
 func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywords []int) {
+	if !c.version.HasGUID() {
+		have.GUID = want.GUID
+	}
 	if want.UID < c.rec.FirstUID && have.GUID == want.GUID {
 		c.res.Verified++ // flags and date are its user's by now
 		return

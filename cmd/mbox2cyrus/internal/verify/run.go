@@ -33,10 +33,17 @@ type Verifier struct {
 	Source   *source.Source
 	Cyrus    *target.Cyrus
 	Ledger   *ledger.Ledger
-	Report   *report.Reporter
+	Report   Sink
 	Progress plan.Progress
 	Jobs     int
 	Level    Level
+}
+
+// Sink takes what a Verifier finds. A [report.Reporter] is one.
+type Sink interface {
+	Problem(report.Problem)
+	Folder(report.Folder)
+	User(name string)
 }
 
 // Run verifies the users of a plan. Whatever is found is reported; the error is
@@ -127,7 +134,10 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	case v.Level == LevelCount:
 		res, err = Count(rec, place)
 	default:
-		res, err = Index(v.Ledger, rec, place)
+		var seen map[string]cyrusspool.SeenState
+		if seen, err = v.Cyrus.Seen(u.ID); err == nil {
+			res, err = Index(v.Ledger, rec, place, seen)
+		}
 	}
 	if err != nil {
 		return err
