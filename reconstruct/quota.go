@@ -68,6 +68,22 @@ func (p *Programs) SetQuota(ctx context.Context, db QuotaDB, root string, limit 
 	return nil
 }
 
+// RemoveQuota removes a quota root. That mailboxes say they are of it is for
+// [Programs.RecountQuota] to put right.
+func (p *Programs) RemoveQuota(ctx context.Context, db QuotaDB, root string) error {
+	if err := checkName(root); err != nil {
+		return fmt.Errorf("quota root: %w", err)
+	}
+	said, err := p.run(ctx, call{program: "cyr_dbtool", args: []string{db.Path, db.Type, "delete"}, stdin: strings.NewReader(root + "\n")})
+	if err != nil {
+		return fmt.Errorf("quota root %s: %w", root, err)
+	}
+	if said = withoutUpkeep(said); said != "" {
+		return fmt.Errorf("quota root %s: cyr_dbtool: %q", root, said)
+	}
+	return nil
+}
+
 // RecountQuota counts what the quota roots of users hold, and tells their mailboxes of
 // which root they are (quota -f -u, from 3.2; before, quota -f for all users).
 func (p *Programs) RecountQuota(ctx context.Context, userids []string) error {

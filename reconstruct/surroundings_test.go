@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// record is a script that appends its arguments, after the -C FILE that all programs
+// recorded is a script that appends its arguments, after the -C FILE that all programs
 // get, and its standard input to the file "calls" beside it, and then runs script.
-func record(script string) string {
+func recorded(script string) string {
 	return `shift 2; { echo "$@"; cat; } >> "$(dirname "$0")/calls"` + "\n" + script
 }
 
@@ -38,7 +38,7 @@ func TestRecountQuota(t *testing.T) {
 		{"a complaint", "echo 'quota: reading user.joe: Mailbox does not exist' >&2", "-f -u -- joe\n", "Mailbox does not exist"},
 		{"a failure", "exit 75", "-f -u -- joe\n", "exit status 75"},
 	} {
-		p := fake(t, map[string]string{"quota": record(tt.script)})
+		p := fake(t, map[string]string{"quota": recorded(tt.script)})
 		err := p.RecountQuota(context.Background(), []string{"joe", "ann@example.org"})
 		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.err)
@@ -51,7 +51,7 @@ func TestRecountQuota(t *testing.T) {
 
 func TestQuotaRoots(t *testing.T) {
 	db := QuotaDB{Path: "/conf/quotas.db", Type: "quotalegacy"}
-	p := fake(t, map[string]string{"cyr_dbtool": record("[ $3 = set ] || printf 'user.joe\\t%%(S (0 10))\\nuser.ann\\t5\\n10\\nd.org!user.x\\t%%(S (1 2))\\n'")})
+	p := fake(t, map[string]string{"cyr_dbtool": recorded("[ $3 != show ] || printf 'user.joe\\t%%(S (0 10))\\nuser.ann\\t5\\n10\\nd.org!user.x\\t%%(S (1 2))\\n'")})
 	roots, err := p.QuotaRoots(context.Background(), db)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,10 @@ func TestQuotaRoots(t *testing.T) {
 	if err := p.SetQuota(context.Background(), db, "user.*", 7); err == nil {
 		t.Error("a pattern was taken for a root")
 	}
-	want := "/conf/quotas.db quotalegacy show\n/conf/quotas.db quotalegacy set\nuser.joe\t%(S (0 7))\n/conf/quotas.db quotalegacy set\n-user.joe\t0 7\n"
+	if err := p.RemoveQuota(context.Background(), db, "user.joe"); err != nil {
+		t.Error(err)
+	}
+	want := "/conf/quotas.db quotalegacy show\n/conf/quotas.db quotalegacy set\nuser.joe\t%(S (0 7))\n/conf/quotas.db quotalegacy set\n-user.joe\t0 7\n/conf/quotas.db quotalegacy delete\nuser.joe\n"
 	if diff := cmp.Diff(want, calls(t, p)); diff != "" {
 		t.Error(diff)
 	}
@@ -93,7 +96,7 @@ func TestSetSpecialUse(t *testing.T) {
 }
 
 func TestIndexForSearch(t *testing.T) {
-	p := fake(t, map[string]string{"squatter": record("echo 'squatter[5]: indexing mailboxes' >&2"), "ctl_conversationsdb": record("")})
+	p := fake(t, map[string]string{"squatter": recorded("echo 'squatter[5]: indexing mailboxes' >&2"), "ctl_conversationsdb": recorded("")})
 	if err := p.IndexForSearch(context.Background(), []string{"joe", "ann"}); err != nil {
 		t.Error(err)
 	}

@@ -135,6 +135,7 @@ type Mailbox struct {
 	Partition string  `json:"partition"`
 	Dir       string  `json:"dir"` // below the partition
 	Adopted   bool    `json:"adopted,omitempty"`
+	QuotaSet  bool    `json:"quota_set,omitempty"` // of an INBOX: the user had no quota, and was given one
 
 	Source     RawName          `json:"source,omitempty"` // path below the source root
 	SourceID   *FileID          `json:"source_id,omitempty"`

@@ -36,7 +36,7 @@ func (e *Engine) surround(ctx, stop context.Context, batch []*job) {
 		}
 	}
 	e.specialUses(ctx, batch)
-	e.quotas(ctx, users, names)
+	e.quotas(ctx, batch)
 	if e.Cyrus.Conversations() {
 		for _, id := range users {
 			if err := e.Cyrus.Programs.BuildConversations(ctx, id); err != nil {
@@ -132,22 +132,23 @@ func (e *Engine) specialUseScript(uses map[cyrusspool.Name]string) (path string,
 
 // quotas sets the quota of users who are to have one and have none, and has Cyrus count
 // what is used where there is a quota.
-func (e *Engine) quotas(ctx context.Context, users []string, names map[string]*plan.User) {
+func (e *Engine) quotas(ctx context.Context, batch []*job) {
 	roots, err := e.quotaRoots(ctx)
-	if err != nil {
-		if !errors.Is(err, reconstruct.ErrNoProgram) || slices.ContainsFunc(users, func(id string) bool { return names[id].Quota > 0 }) {
-			for _, id := range users {
-				e.undone(names[id], "quota", err, "quota -f -u "+id)
-			}
+	for _, j := range batch {
+		if len(j.work()) == 0 {
+			continue
 		}
-		return
-	}
-	var count []string
-	for _, id := range users {
-		u, inbox := names[id], cyrusspool.InboxName(id)
+		u := j.user
+		if err != nil {
+			if u.Quota > 0 || !errors.Is(err, reconstruct.ErrNoProgram) {
+				e.undone(u, "quota", err, "quota -f -u "+u.ID)
+			}
+			continue
+		}
+		inbox := cyrusspool.InboxName(u.ID)
 		have := roots[inbox]
 		if u.Quota > 0 && !have {
-			if err := e.Cyrus.SetQuota(ctx, id, u.Quota); err != nil {
+			if err := e.setQuota(ctx, j); err != nil {
 				e.undone(u, "quota", err, fmt.Sprintf("set a quota of %d bytes", u.Quota))
 			} else {
 				have = true
@@ -156,18 +157,27 @@ func (e *Engine) quotas(ctx context.Context, users []string, names map[string]*p
 		for root := range roots {
 			have = have || strings.HasPrefix(string(root), string(inbox)+".") || strings.HasPrefix(string(inbox), string(root)+".")
 		}
-		if have {
-			count = append(count, id)
+		if !have {
+			continue
+		}
+		if err := e.Cyrus.Programs.RecountQuota(ctx, []string{u.ID}); err != nil {
+			e.undone(u, "quota", err, "quota -f -u "+u.ID)
 		}
 	}
-	if len(count) == 0 {
-		return
-	}
-	if err := e.Cyrus.Programs.RecountQuota(ctx, count); err != nil {
-		for _, id := range count {
-			e.undone(names[id], "quota", err, "quota -f -u "+id)
+}
+
+// setQuota gives a user his quota. That it is of our making is recorded first, so that
+// undo knows.
+func (e *Engine) setQuota(ctx context.Context, j *job) error {
+	for _, m := range j.boxes {
+		if m.rec.Name == string(cyrusspool.InboxName(j.user.ID)) && m.todo != leave {
+			m.rec.QuotaSet = true
+			if err := e.Ledger.Set(m.rec); err != nil {
+				return err
+			}
 		}
 	}
+	return e.Cyrus.SetQuota(ctx, j.user.ID, j.user.Quota)
 }
 
 // quotaRoots are those that Cyrus had when the run began.

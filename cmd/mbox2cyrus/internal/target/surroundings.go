@@ -83,6 +83,11 @@ func (c *Cyrus) SetQuota(ctx context.Context, userid string, bytes int64) error 
 	return c.Programs.SetQuota(ctx, c.quotaDB(), string(cyrusspool.InboxName(userid)), (bytes+1023)/1024)
 }
 
+// RemoveQuota takes the limit of a user away.
+func (c *Cyrus) RemoveQuota(ctx context.Context, userid string) error {
+	return c.Programs.RemoveQuota(ctx, c.quotaDB(), string(cyrusspool.InboxName(userid)))
+}
+
 // SpecialUseNames returns the names that imapd.conf gives to folders of a special use
 // (xlist-sent and the like), by use in lower case.
 func (c *Cyrus) SpecialUseNames() map[string]string {
