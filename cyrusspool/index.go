@@ -25,8 +25,8 @@ const (
 	Version20 Version = 20 // after 3.12, times in nanoseconds
 )
 
-// Known tells whether this package has the layout of v. Not known are 5, which was
-// never in a release this package has seen, and 11, which never left Fastmail.
+// Known tells whether this package has the layout of v. Not known are those before 4
+// (Cyrus 2.0 and older) and 11, which never left Fastmail.
 func (v Version) Known() bool { return v <= newest && layouts[v].headerSize != 0 }
 
 // HeaderSize returns the size of the index header in bytes, 0 for an unknown version.

@@ -58,6 +58,11 @@ func TestRemoveSaysWhatIsToGo(t *testing.T) {
 	if string(b) != want {
 		t.Errorf("%q, want %q", b, want)
 	}
+	_, script = record(t, `echo "/usr/cyrus/bin/cyr_dbtool: invalid option -- 'T'" >&2`)
+	p = fake(t, map[string]string{"cyr_dbtool": script})
+	if err := p.Remove(t.Context(), testDB, FormLine, []Entry{{Name: "user.joe"}}); err != nil {
+		t.Errorf("2.4, which does not know -T: %v", err)
+	}
 	if err := p.Remove(t.Context(), testDB, FormJSON, nil); err != nil {
 		t.Errorf("nothing to remove: %v", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 	"mbox2cyrus/reconstruct"
 )
@@ -32,6 +33,7 @@ const (
 	flagFromDates = "from-dates"
 	flagUWVersion = "uw-version"
 	flagRepair    = "repair"
+	flagHoldAbove = "hold-above"
 
 	flagDomain     = "domain"
 	flagACL        = "acl"
@@ -74,6 +76,7 @@ func sourceFlags() []cli.Flag {
 		fromDatesFlag(),
 		uwVersionFlag(),
 		repairFlag(),
+		&cli.Int64Flag{Name: flagHoldAbove, Value: cyrusspool.MaxMessageSize, EnvVars: env(flagHoldAbove), Usage: "hold messages of more than `BYTES`, at most as large as Cyrus's index can say (see approve)"},
 		stringFlag("filename-charset", "ISO-8859-1", "`CHARSET` of 8-bit folder names that are not UTF-8"),
 		stringFlag("names", "", "give folders the names that `FILE` says: a file written by --map and edited"),
 		&cli.IntFlag{Name: "jobs", Value: runtime.NumCPU(), Usage: "users at a time `N`", EnvVars: env("jobs")},
@@ -136,8 +139,12 @@ func cyrusFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: flagACL, Usage: "`ID:RIGHTS` in every new mailbox besides the owner's, as backup:lrs (may be repeated)", EnvVars: env(flagACL)},
 		stringFlag(flagQuota, "none", "quota of each user: `BYTES` (also 500M, 2G), or a CSV file: user,bytes"),
 		stringFlag(flagSpecialUse, "auto", "folders for sent mail, drafts, trash, junk: `WHAT` is auto (by their names), off, or a CSV file: use,folder"),
-		stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done"),
+		stateFlag(),
 	}
+}
+
+func stateFlag() cli.Flag {
+	return stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done")
 }
 
 func outputFlags() []cli.Flag {
@@ -186,6 +193,9 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	}
 	if o.rules, err = parseRules(c); err != nil {
 		return o, err
+	}
+	if o.rules.HoldAbove = c.Int64(flagHoldAbove); o.rules.HoldAbove < 1 || o.rules.HoldAbove > cyrusspool.MaxMessageSize {
+		return o, usagef("--%s %d: from 1 to %d", flagHoldAbove, o.rules.HoldAbove, int64(cyrusspool.MaxMessageSize))
 	}
 	charset, err := ianaindex.IANA.Encoding(c.String("filename-charset"))
 	if err != nil || charset == nil {

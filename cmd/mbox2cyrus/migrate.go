@@ -16,7 +16,7 @@ func (p *program) migrateCommand() *cli.Command {
 		Name:  "migrate",
 		Usage: "the whole safe job: convert, reconstruct, verify",
 		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...),
-			boolFlag(flagDryRun, "write nothing: show what would be done"),
+			boolFlag(flagDryRun, "write nothing: show what would be done, and each command that Cyrus would be given"),
 			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since"),
 			boolFlag("merge", "append to users who have mail in Cyrus already, with new UIDs; without it they are refused"),
 			stringFlag("on-conflict", "skip", "a folder and its mailbox both changed since an earlier pass: `DO` skip, or append what is new"),
@@ -39,7 +39,7 @@ func (p *program) migrateCommand() *cli.Command {
 				return err
 			}
 			if c.Bool(flagDryRun) {
-				return p.dryRun(c, s)
+				return p.dryRun(c, s, sayCommands)
 			}
 			return p.migrate(c, s)
 		},

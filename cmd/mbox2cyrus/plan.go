@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -36,13 +37,14 @@ func (p *program) planCommand() *cli.Command {
 			if err := s.writeMap(c); err != nil {
 				return err
 			}
-			return p.dryRun(c, s)
+			return p.dryRun(c, s, nil)
 		},
 	}
 }
 
-// dryRun reads everything and writes nothing: the plan.
-func (p *program) dryRun(c *cli.Context, s *session) error {
+// dryRun reads everything and writes nothing: the plan. say, if not nil, tells more
+// of it in the end.
+func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *session) error) error {
 	d := p.progress(c, s)
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
 	for _, pr := range s.plan.Problems {
@@ -61,6 +63,9 @@ func (p *program) dryRun(c *cli.Context, s *session) error {
 	}
 	if err == nil {
 		err = sayWindow(s)
+	}
+	if err == nil && say != nil {
+		err = say(c.Context, s)
 	}
 	if err == nil && list != "" {
 		err = sc.HelpDesk.WriteFile(list)

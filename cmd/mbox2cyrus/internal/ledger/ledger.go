@@ -6,6 +6,7 @@
 //	lock                 held (fcntl) by the one run that may write
 //	ledger.jsonl         the journal: one JSON object a line, only ever appended
 //	manifests/ID.tsv     one line a message of the mailbox with that unique id
+//	held/ID.…            what of its folder is in no message, see package held
 //	originals/ID/…       what was there of an adopted mailbox before it was filled
 //
 // The last line about a mailbox in the journal is its state. A line is synced
@@ -141,6 +142,7 @@ type Mailbox struct {
 	SourceID   *FileID          `json:"source_id,omitempty"`
 	Rules      string           `json:"rules,omitempty"`        // flags that changed what was read of it; "": none
 	Bytes      map[string]int64 `json:"source_bytes,omitempty"` // bytes of the source by reason; they add up to its size
+	Held       *Held            `json:"held,omitempty"`         // nil: nothing
 	Messages   int64            `json:"messages"`
 	Size       int64            `json:"size"` // bytes of all messages in Cyrus
 	Keywords   []string         `json:"keywords,omitempty"`
@@ -158,6 +160,13 @@ type Mailbox struct {
 	MadeDirs  []MadeDir   `json:"made_dirs,omitempty"`  // those above Dir that were not there
 	Original  *Original   `json:"original,omitempty"`   // of an adopted mailbox
 	UserFiles []UserFiles `json:"user_files,omitempty"` // of an INBOX: what its user had besides mailboxes; the first has the subscriptions
+}
+
+// Held is how much of a folder is in no message, and listed in HeldDir.
+type Held struct {
+	Items    int64 `json:"items"`
+	Bytes    int64 `json:"bytes"`
+	Messages int64 `json:"messages,omitempty"` // items that are messages, but larger than Cyrus's index can say
 }
 
 // Subscriptions are those that were written for a user.
@@ -211,6 +220,7 @@ type line struct {
 	End     *End     `json:"end,omitempty"`
 
 	Subscriptions *Subscriptions `json:"subscriptions,omitempty"`
+	Approval      *Approval      `json:"approved,omitempty"`
 }
 
 // Ledger is an open state directory.
@@ -226,6 +236,8 @@ type Ledger struct {
 	made  map[MadeDir]bool // directories that this program made, once
 	subs  map[RawName]Subscriptions
 	pace  Pace
+
+	approved map[string]approvedBy // by id of the held item
 }
 
 // ErrBusy is returned by Open when another run holds the state directory.
@@ -294,6 +306,12 @@ func (l *Ledger) open() error {
 	return nil
 }
 
+// Exists reports whether the state directory has a ledger.
+func Exists(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, journalName))
+	return err == nil
+}
+
 // Read opens the state directory for looking only: no lock, nothing made. A
 // directory without a ledger is an empty ledger.
 func Read(dir string) (*Ledger, error) {
@@ -304,7 +322,7 @@ func Read(dir string) (*Ledger, error) {
 
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
-	l.boxes, l.subs = map[string]Mailbox{}, map[RawName]Subscriptions{}
+	l.boxes, l.subs, l.approved = map[string]Mailbox{}, map[RawName]Subscriptions{}, map[string]approvedBy{}
 	l.made = map[MadeDir]bool{}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -344,6 +362,9 @@ func (l *Ledger) read(path string) (good int64, err error) {
 		}
 		if ln.Subscriptions != nil {
 			l.putSubscriptions(*ln.Subscriptions)
+		}
+		if ln.Approval != nil {
+			l.putApproval(*ln.Approval)
 		}
 		good += int64(len(b))
 	}

@@ -269,9 +269,11 @@ func (e *Engine) report(j *job) {
 		if m.todo == leave {
 			continue
 		}
+		e.reportHeld(m)
+		held := m.heldOf()
 		e.Report.Folder(report.Folder{
 			User: j.user.Name, Folder: m.folderName(), Mailbox: m.rec.Name, SpecialUse: m.specialUse(),
-			Found: m.rec.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
+			Found: m.rec.Messages + held.Messages, Held: held.Items, HeldBytes: held.Bytes, HeldMail: held.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
 			Unchanged: m.todo == nothing, UIDValidity: m.rec.UIDValid, UIDNext: m.rec.UIDNext,
 		})
 		e.reportPOP3(j.user, m)

@@ -3,9 +3,11 @@ package plan
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/held"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/pop3"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
@@ -85,6 +87,11 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 	res, err := s.Source.Read(ctx, u.User, f.File, func(m *mbox.Message, _ []string) error {
 		help.message(f, m)
 		n, err := m.WriteTo(io.Discard)
+		if err == nil && s.Source.Rules.CheckSize(n) != nil {
+			s.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, File: m.File, Offset: m.Offset, Kind: held.TooLarge,
+				Text: fmt.Sprintf("a message of %d bytes, as Cyrus would have it: it will be held, and is for a person to look at", n)})
+			return nil
+		}
 		count++
 		bytes += n
 		if isInbox {

@@ -57,6 +57,7 @@ type Problem struct {
 	UW       string // what UW does there, and
 	Others   string // what other readers do; both "" where the kind says it all
 	Count    int64  // how many findings this one stands for; 0 is 1
+	HeldID   string // of what is held; "" for other problems
 	Routine  bool   // what nearly every folder has: in JSON and in the counts, not shown to people
 }
 
@@ -71,7 +72,9 @@ type Folder struct {
 	Found     int64  // messages found in the source
 	Written   int64  // message files written in this run
 	Verified  int64  // messages that Cyrus's index confirms
-	Held      int64  // messages set aside
+	Held      int64  // items set aside: messages, and bytes that make none
+	HeldBytes int64  // of the source
+	HeldMail  int64  // of the items, those that are messages; they are among those found
 	Bytes     int64  // of the messages as stored in Cyrus
 	Unchanged bool   // nothing to do: done by an earlier run
 	Outcome   string // what became of it, where counters do not say it: "removed", "archived in …"
@@ -90,6 +93,7 @@ type Summary struct {
 	Users, Folders         int64
 	Found, Written         int64
 	Verified, Held         int64
+	HeldBytes              int64
 	Bytes                  int64
 	UnchangedFolders       int64
 	Notes, Attentions      int64
@@ -134,6 +138,9 @@ func (p Problem) object() map[string]any {
 	if p.Count > 1 {
 		m["count"] = p.Count
 	}
+	if p.HeldID != "" {
+		m["held_id"] = p.HeldID
+	}
 	if p.UW != "" {
 		m["uw"], m["other_readers"] = p.UW, p.Others
 	}
@@ -152,7 +159,7 @@ func (f Folder) object() map[string]any {
 	m := map[string]any{
 		"message_type": "folder", "mailbox": f.Mailbox,
 		"messages_found": f.Found, "messages_written": f.Written, "messages_verified": f.Verified, "messages_held": f.Held,
-		"bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.doubts(), "doubts_by_kind": f.Doubts,
+		"bytes_held": f.HeldBytes, "bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.doubts(), "doubts_by_kind": f.Doubts,
 	}
 	if f.SpecialUse != "" {
 		m["special_use"] = `\` + f.SpecialUse
@@ -172,7 +179,7 @@ func (s Summary) object() map[string]any {
 	m := map[string]any{
 		"message_type": "summary", "command": s.Command, "users": s.Users, "folders": s.Folders,
 		"messages_found": s.Found, "messages_written": s.Written, "messages_verified": s.Verified, "messages_held": s.Held,
-		"bytes": s.Bytes, "seconds": s.Elapsed.Seconds(), "dry_run": s.DryRun, "exit_code": s.ExitCode,
+		"bytes_held": s.HeldBytes, "bytes": s.Bytes, "seconds": s.Elapsed.Seconds(), "dry_run": s.DryRun, "exit_code": s.ExitCode,
 		"pop3_users_again": s.POP3Users, "pop3_messages_again": s.POP3Messages, "pop3_bytes_again": s.POP3Bytes,
 		"folders_unchanged": s.UnchangedFolders, "problems": s.ByKind,
 		"notes": s.Notes, "attentions": s.Attentions, "failures": s.Failures, "differences": s.Differences,

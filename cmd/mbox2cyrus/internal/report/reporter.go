@@ -91,6 +91,17 @@ func (r *Reporter) Printf(format string, args ...any) {
 	}
 }
 
+// Command tells of a command that a run would have Cyrus execute: program and
+// arguments, what it would read, and the same as a line for a shell.
+func (r *Reporter) Command(words []string, stdin, line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.emit(Info, map[string]any{"message_type": "command", "command": words, "stdin": stdin})
+	if !r.opts.Quiet && !r.opts.JSON {
+		r.text(r.results, line)
+	}
+}
+
 func (r *Reporter) text(w io.Writer, s string) {
 	if _, err := io.WriteString(w, s+"\n"); err != nil && r.werr == nil {
 		r.werr = fmt.Errorf("writing the report: %w", err)
@@ -189,6 +200,7 @@ func (r *Reporter) Folder(f Folder) {
 	r.sum.Written += f.Written
 	r.sum.Verified += f.Verified
 	r.sum.Held += f.Held
+	r.sum.HeldBytes += f.HeldBytes
 	r.sum.Bytes += f.Bytes
 	if f.Unchanged {
 		r.sum.UnchangedFolders++
@@ -211,6 +223,9 @@ func (r *Reporter) Folder(f Folder) {
 		if n := f.doubts(); n > 0 {
 			state += ", " + count(n, "doubt")
 		}
+	}
+	if f.Held > 0 {
+		state += fmt.Sprintf(", %d held (%d bytes)", f.Held, f.HeldBytes)
 	}
 	name := Quote(f.Folder)
 	if f.Folder == "" {
@@ -255,7 +270,7 @@ func (r *Reporter) exitCode() int {
 		return ExitDifference
 	case r.sum.Failures > 0 || r.werr != nil:
 		return ExitFailed
-	case r.sum.Attentions > 0 || r.sum.Held > 0:
+	case r.sum.Attentions > 0: // what is held and not approved of is among them
 		return ExitAttention
 	}
 	return ExitOK
@@ -306,6 +321,8 @@ func (s Summary) text() string {
 	case s.Command == "verify":
 		fmt.Fprintf(&b, "%s, %s: %s found, %d verified; %d bytes",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Verified, s.Bytes)
+	case s.Command == "approve":
+		fmt.Fprintf(&b, "held: %d, of which nobody approved: %d; %d bytes", s.Held, s.Attentions, s.HeldBytes)
 	case wayBack[s.Command].done != "" && !s.DryRun:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes %s",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes, wayBack[s.Command].done)
@@ -355,11 +372,17 @@ func verdict(code int, command string, dryRun bool) string {
 		if way, ok := wayBack[command]; ok {
 			return way.verdict
 		}
-		if command == "inspect" {
+		switch command {
+		case "inspect":
 			return "read"
+		case "approve":
+			return "nothing waits for approval"
 		}
 		return "everything arrived and was proved"
 	case ExitAttention:
+		if command == "approve" {
+			return "something waits for approval"
+		}
 		return "done, but something needs a person: see the problems marked attention"
 	case ExitDifference:
 		return "VERIFICATION FOUND A DIFFERENCE: see the problems marked difference"

@@ -131,7 +131,7 @@ func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 		r.Report.Problem(p)
 	}
 	for _, f := range found.folders {
-		clean = clean && f.Found == f.Verified
+		clean = clean && f.Found == f.Verified+f.HeldMail
 	}
 	return clean, nil
 }

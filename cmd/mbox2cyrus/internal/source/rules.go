@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
 
@@ -15,6 +16,17 @@ type Rules struct {
 	Repairs   mbox.Repairs
 	Timezone  string // as given, "": this machine's
 	UTC       bool   // From_ dates that name no zone are UTC
+	// HoldAbove is the size of the largest message, in bytes as Cyrus stores it, that is
+	// not set aside; 0: as large as Cyrus's index can say.
+	HoldAbove int64
+}
+
+// MaxMessage is the size of the largest message that is not set aside.
+func (r Rules) MaxMessage() int64 {
+	if r.HoldAbove > 0 {
+		return min(r.HoldAbove, cyrusspool.MaxMessageSize)
+	}
+	return cyrusspool.MaxMessageSize
 }
 
 // ErrRules is wrapped by the error for something that was made by other rules than those
@@ -37,6 +49,9 @@ func (r Rules) String() string {
 	if r.UTC {
 		flags = append(flags, "--from-dates utc")
 	}
+	if n := r.MaxMessage(); n != cyrusspool.MaxMessageSize {
+		flags = append(flags, "--hold-above "+strconv.FormatInt(n, 10))
+	}
 	return strings.Join(flags, " ")
 }
 
@@ -44,7 +59,7 @@ func (r Rules) String() string {
 // where it is empty.
 func DescribeRules(flags string) string {
 	if flags == "" {
-		return "none of --repair, --uw-version 2002, --source-timezone and --from-dates utc"
+		return "none of --repair, --uw-version 2002, --source-timezone, --from-dates utc and --hold-above"
 	}
 	return flags
 }

@@ -33,7 +33,7 @@ type Result struct {
 	UIDValidity uint32 // 0: a new one must be chosen
 	UIDNext     uint32
 	Keywords    []string
-	Bytes       map[string]int64 // of the file, by reason; they add up to its size
+	Bytes       map[string]int64 // of the file, by reason; they add up to its size; held messages are under ReasonHeld
 	GoMbox      Prediction
 	Problems    []report.Problem // the reader's findings, not more than some of a kind
 	Doubts      map[string]int64 // the number of findings by kind
@@ -54,11 +54,17 @@ var ErrChanged = errors.New("changed while it was read")
 
 // Read reads a folder once, calling each for every message (nil: only count).
 func (s *Source) Read(ctx context.Context, u mbox.User, f mbox.File, each Each) (Result, error) {
+	return s.ReadHolding(ctx, u, f, each, nil)
+}
+
+// ReadHolding is Read, with hold called for what must be set aside: it is reported by
+// whoever holds it, and not in the result's Problems.
+func (s *Source) ReadHolding(ctx context.Context, u mbox.User, f mbox.File, each Each, hold Hold) (Result, error) {
 	folder, err := s.Host.Open(u, f)
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := s.readLocked(ctx, folder, each)
+	res, err := s.readLocked(ctx, folder, each, hold)
 	for i := range res.Problems {
 		res.Problems[i].User, res.Problems[i].Folder = u.Name, f.Name
 	}
@@ -69,15 +75,15 @@ func (s *Source) Read(ctx context.Context, u mbox.User, f mbox.File, each Each) 
 }
 
 // readLocked reads an open folder under lock.
-func (s *Source) readLocked(ctx context.Context, folder *mbox.Folder, each Each) (Result, error) {
+func (s *Source) readLocked(ctx context.Context, folder *mbox.Folder, each Each, hold Hold) (Result, error) {
 	if s.Locks == nil {
-		return s.read(ctx, folder, each)
+		return s.read(ctx, folder, each, hold)
 	}
 	lock, err := s.Locks.Take(ctx, folder)
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := s.read(ctx, folder, each)
+	res, err := s.read(ctx, folder, each, hold)
 	for _, doubt := range lock.Doubts {
 		res.Problems = append(res.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "lock-missing", Text: doubt})
 	}
@@ -106,20 +112,24 @@ func (s *Source) ReadFolder(ctx context.Context, path string, each Each) (Result
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := s.read(ctx, folder, each)
+	res, err := s.read(ctx, folder, each, nil)
 	if err := errors.Join(err, folder.Close()); err != nil {
 		return res, fmt.Errorf("%s: %w", report.Quote(path), err)
 	}
 	return res, nil
 }
 
-func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res Result, err error) {
+func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold Hold) (res Result, err error) {
 	id, err := folder.Identity()
 	if err != nil {
 		return res, err
 	}
 	res.ID = ledger.NewFileID(id)
 	var found findings
+	aside := holder{folder: folder, hold: hold}
+	if hold != nil {
+		found.aside = aside.finding
+	}
 	defer func() {
 		if err == nil {
 			err = found.locate(folder.TextFile)
@@ -136,7 +146,11 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 		if err := ctx.Err(); err != nil {
 			return res, err
 		}
+		aside.before(mailbox, res.ID.Size, s.Rules.MaxMessage())
 		m, err := mailbox.Next()
+		if aside.err != nil {
+			return res, aside.err
+		}
 		if err == io.EOF {
 			break
 		}
@@ -146,7 +160,11 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 		res.Messages++
 		dates.Add(m)
 		if each != nil {
-			if err := each(m, mailbox.Keywords()); err != nil {
+			err := each(m, mailbox.Keywords())
+			if errors.Is(err, ErrTooLarge) && hold != nil {
+				err = aside.message(mailbox, m, s.Rules.MaxMessage())
+			}
+			if err = errors.Join(err, aside.err); err != nil {
 				return res, fmt.Errorf("message at %soffset %d: %w", fileOf(m.File), m.Offset, err)
 			}
 		}
@@ -168,6 +186,7 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 	}
 	res.Bytes = map[string]int64{}
 	account := mailbox.Account()
+	aside.enter(account)
 	for reason, n := range account {
 		if n != 0 {
 			res.Bytes[string(reason)] = n

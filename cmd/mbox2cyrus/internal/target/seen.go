@@ -100,9 +100,12 @@ func (c *Cyrus) SetSeen(ctx context.Context, userid string, states map[string]cy
 	return nil
 }
 
+// flatSuffix ends the name of the file that Cyrus's program reads.
+const flatSuffix = ".mbox2cyrus"
+
 // convertSeen has Cyrus's own program put states into a user's database.
 func (c *Cyrus) convertSeen(ctx context.Context, path, backend string, states map[string]cyrusspool.SeenState) error {
-	flat := path + ".mbox2cyrus"
+	flat := path + flatSuffix
 	if err := cyrusspool.WriteSeenFile(c.ConfigDir, flat, states, c.Fresh.Owner); err != nil {
 		return err
 	}

@@ -218,6 +218,10 @@ func readHeader(path string) (*cyrusspool.Header, error) {
 // maxHeader bounds a cyrus.header: 128 keywords and an access control list.
 const maxHeader = 1 << 20
 
+// Entries returns the entries of all mailboxes as of the last Refresh, in no
+// order.
+func (c *Cyrus) Entries() []reconstruct.Entry { return slices.Collect(maps.Values(c.entries)) }
+
 // UserEntries returns the entries of all mailboxes of a user as of the last
 // Refresh, sorted by name.
 func (c *Cyrus) UserEntries(userid string) []reconstruct.Entry {

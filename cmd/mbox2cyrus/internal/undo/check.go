@@ -86,7 +86,7 @@ func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 		c.found(rec, "messages were appended, from UID %d on, to mail that Cyrus had there; undo cannot tell what became of the two since", rec.FirstUID)
 		return nil
 	case rec.Adopted && rec.Original == nil:
-		c.found(rec, "it was in Cyrus when this ledger was begun, and what it was before is not known")
+		c.found(rec, "it was in Cyrus before, and what it was then is not recorded")
 		return nil
 	case in && entry.UniqueID != rec.UniqueID:
 		c.found(rec, "is another mailbox in Cyrus now (unique id %s, was %s)", report.Quote(entry.UniqueID), rec.UniqueID)

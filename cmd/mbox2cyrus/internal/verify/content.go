@@ -45,6 +45,7 @@ func Content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledg
 			return Result{}, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), manifest.Close())
 		}
 	}
+	s.rules = src.Rules
 	res, err := src.Read(ctx, u, f, s.message)
 	if err == nil {
 		err = s.flush()
@@ -75,6 +76,7 @@ type contentCheck struct {
 	order    ledger.Order
 	sum      hash.Hash
 	buf      []byte
+	rules    source.Rules
 	bad      map[uint32]bool // UIDs whose message file is not what it must be
 
 	// Of a folder whose UIDs were not taken from the source.
@@ -125,6 +127,9 @@ func (s *contentCheck) message(m *mbox.Message, _ []string) error {
 	size, err := m.WriteTo(s.sum)
 	if err != nil {
 		return err
+	}
+	if s.rules.CheckSize(size) != nil {
+		return nil // held: Held tells
 	}
 	msg := ledger.Message{UID: m.UID, Offset: m.Offset, End: m.EndOffset, Size: size,
 		Date: m.Date.Unix(), Flags: LedgerFlags(m.Flags), Keywords: m.Keywords, File: m.File}

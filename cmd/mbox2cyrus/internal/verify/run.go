@@ -153,7 +153,14 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	for _, p := range res.Problems {
 		v.Report.Problem(p)
 	}
+	if err := Held(v.Ledger, rec, v.Report.Problem); err != nil {
+		return err
+	}
 	folder.Found, folder.Verified, folder.Bytes = rec.Messages, res.Verified, rec.Size
+	if rec.Held != nil {
+		folder.Held, folder.HeldBytes, folder.HeldMail = rec.Held.Items, rec.Held.Bytes, rec.Held.Messages
+		folder.Found += rec.Held.Messages
+	}
 	folder.UIDValidity, folder.UIDNext = rec.UIDValid, rec.UIDNext
 	v.Report.Folder(folder)
 	return nil
