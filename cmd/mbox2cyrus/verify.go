@@ -18,7 +18,7 @@ func (p *program) verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "verify",
 		Usage: "compare source, ledger and Cyrus again, changing nothing",
-		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...), level), outputFlags()...),
+		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), []cli.Flag{level}, outputFlags()),
 		Action: func(c *cli.Context) (err error) {
 			want := verify.Level(c.String(flagLevel))
 			if !slices.Contains(verify.Levels, want) {
@@ -38,14 +38,13 @@ func (p *program) verifyCommand() *cli.Command {
 					return err
 				}
 			}
-			d := p.progress(c, s)
-			v := &verify.Verifier{Source: s.source(d), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: d, Jobs: s.opts.jobs, Level: want}
-			err = v.Run(c.Context, s.plan)
-			d.Stop(s.report, p.stderr)
-			if err != nil && p.caught.exitCode() == 0 {
+			if err := p.progress(c, s, l, false); err != nil {
 				return err
 			}
-			return p.finish(s, p.caught.exitCode())
+			v := &verify.Verifier{Source: s.source(p.display), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: p.display, Jobs: s.opts.jobs, Level: want}
+			err = v.Run(c.Context, s.plan)
+			p.display.Stop()
+			return p.finish(s, err)
 		},
 	}
 }

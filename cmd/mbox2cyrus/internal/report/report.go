@@ -101,6 +101,7 @@ type Summary struct {
 	ByKind                 map[string]int64
 	Elapsed                time.Duration
 	DryRun                 bool
+	StoppedEarly           bool // before the work was done, at a safe point, not by a signal
 	ExitCode               int
 	Command, SourceRoot    string
 	FailedUsers            []string
@@ -183,7 +184,7 @@ func (s Summary) object() map[string]any {
 		"pop3_users_again": s.POP3Users, "pop3_messages_again": s.POP3Messages, "pop3_bytes_again": s.POP3Bytes,
 		"folders_unchanged": s.UnchangedFolders, "problems": s.ByKind,
 		"notes": s.Notes, "attentions": s.Attentions, "failures": s.Failures, "differences": s.Differences,
-		"failed_users": s.FailedUsers, "finished": time.Now().UTC().Format(time.RFC3339),
+		"stopped_early": s.StoppedEarly, "failed_users": s.FailedUsers, "finished": time.Now().UTC().Format(time.RFC3339),
 	}
 	if s.ByKind == nil {
 		m["problems"] = map[string]int64{}
@@ -196,5 +197,8 @@ func (s Summary) object() map[string]any {
 
 func appendLine(m map[string]any) ([]byte, error) {
 	b, err := json.Marshal(m)
-	return append(b, '\n'), err
+	if err != nil {
+		return nil, err
+	}
+	return append(b, '\n'), nil
 }
