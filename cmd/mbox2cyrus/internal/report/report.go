@@ -81,6 +81,8 @@ type Folder struct {
 	Outcome   string // what became of it, where counters do not say it: "removed", "archived in …"
 	// ShownAs is the name that users see, and RenamedWhy why, where it is not Folder.
 	ShownAs, RenamedWhy string
+	// SpecialUse is the attribute that the mailbox gets (RFC 6154), without its backslash.
+	SpecialUse string
 
 	// Doubts has the number of the reader's findings by kind.
 	Doubts map[string]int64
@@ -107,6 +109,8 @@ type Summary struct {
 	Command, SourceRoot    string
 	FailedUsers            []string
 	MailboxesMadeAsParents int64
+
+	POP3Users, POP3Messages, POP3Bytes int64 // fetched again at most by POP3 clients, as far as this run knows
 }
 
 // nameFields adds a name to a JSON object: as it is where it is UTF-8, else
@@ -183,6 +187,9 @@ func (f Folder) object() map[string]any {
 		nameFields(m, "shown_as", f.ShownAs)
 		nameFields(m, "renamed_why", f.RenamedWhy)
 	}
+	if f.SpecialUse != "" {
+		m["special_use"] = `\` + f.SpecialUse
+	}
 	if f.Doubts == nil {
 		m["doubts_by_kind"] = map[string]int64{}
 	}
@@ -199,6 +206,7 @@ func (s Summary) object() map[string]any {
 		"message_type": "summary", "command": s.Command, "users": s.Users, "folders": s.Folders,
 		"messages_found": s.Found, "messages_written": s.Written, "messages_verified": s.Verified, "messages_held": s.Held,
 		"bytes_held": s.HeldBytes, "bytes": s.Bytes, "seconds": s.Elapsed.Seconds(), "dry_run": s.DryRun, "exit_code": s.ExitCode,
+		"pop3_users_again": s.POP3Users, "pop3_messages_again": s.POP3Messages, "pop3_bytes_again": s.POP3Bytes,
 		"folders_unchanged": s.UnchangedFolders, "problems": s.ByKind,
 		"notes": s.Notes, "attentions": s.Attentions, "failures": s.Failures, "differences": s.Differences,
 		"stopped_early": s.StoppedEarly, "failed_users": s.FailedUsers, "finished": time.Now().UTC().Format(time.RFC3339),

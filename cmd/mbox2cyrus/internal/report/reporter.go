@@ -281,7 +281,11 @@ func (r *Reporter) Folder(f Folder) {
 	if f.Folder == "" {
 		name = "(parent)"
 	}
-	r.text(r.results, fmt.Sprintf("%s: %s -> %s: %s", Quote(f.User), name, f.Mailbox, state))
+	box := f.Mailbox
+	if f.SpecialUse != "" {
+		box += ` (\` + f.SpecialUse + ")"
+	}
+	r.text(r.results, fmt.Sprintf("%s: %s -> %s: %s", Quote(f.User), name, box, state))
 }
 
 // User counts one finished user, of whom nothing more will be said.
@@ -380,6 +384,10 @@ func (s Summary) text() string {
 	default:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes; nothing was written",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes)
+	}
+	if s.POP3Users > 0 {
+		fmt.Fprintf(&b, "\nPOP3 clients that leave mail on the server fetch up to %s of %s again, %d bytes (docs/pop3.md)",
+			count(s.POP3Messages, "message"), count(s.POP3Users, "user"), s.POP3Bytes)
 	}
 	if len(s.ByKind) > 0 {
 		b.WriteString("\nproblems by kind:")
