@@ -18,11 +18,16 @@ func (p *program) verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "verify",
 		Usage: "compare source, ledger and Cyrus again, changing nothing",
-		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...), level), outputFlags()...),
+		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...), level,
+			boolFlag("messages", "a line for each message: = same, + only in the source, - only in Cyrus, * differs, ! unreadable"),
+			boolFlag("second-opinion", "have go-mbox, an independent reader, count every unix folder, and say why it counts otherwise")), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			want := verify.Level(c.String(flagLevel))
 			if !slices.Contains(verify.Levels, want) {
 				return usagef("--level %s: count, index or content", want)
+			}
+			if c.Bool("messages") && want == verify.LevelCount {
+				return usagef("--messages compares messages: give --level index or content")
 			}
 			s, err := p.open(c)
 			if err != nil {
@@ -33,13 +38,19 @@ func (p *program) verifyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if want == verify.LevelContent {
+			if want == verify.LevelContent || c.Bool("second-opinion") {
 				if err := p.takeLocks(c, s); err != nil {
 					return err
 				}
 			}
 			d := p.progress(c, s)
 			v := &verify.Verifier{Source: s.source(d), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: d, Jobs: s.opts.jobs, Level: want}
+			if c.Bool("messages") {
+				v.Message = s.report.Message
+			}
+			if c.Bool("second-opinion") {
+				v.Opinion = s.report.Opinion
+			}
 			err = v.Run(c.Context, s.plan)
 			d.Stop(s.report, p.stderr)
 			if err != nil && p.caught.exitCode() == 0 {
