@@ -17,6 +17,7 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/served"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/mbox"
@@ -143,7 +144,7 @@ func exitCode(err error) int {
 		return report.ExitUsage
 	case errors.Is(err, target.ErrPermission), errors.Is(err, fs.ErrPermission):
 		return report.ExitPermission
-	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames), errors.Is(err, plan.ErrPerUser), errors.Is(err, source.ErrRules):
+	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, served.ErrNotPossible), errors.Is(err, plan.ErrNames), errors.Is(err, plan.ErrPerUser), errors.Is(err, source.ErrRules):
 		return report.ExitConfig
 	}
 	return report.ExitFailed

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/served"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 )
 
@@ -20,7 +21,8 @@ func (p *program) verifyCommand() *cli.Command {
 		Usage: "compare source, ledger and Cyrus again, changing nothing",
 		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...), level,
 			boolFlag("messages", "a line for each message: = same, + only in the source, - only in Cyrus, * differs, ! unreadable"),
-			boolFlag("second-opinion", "have go-mbox, an independent reader, count every unix folder, and say why it counts otherwise")), outputFlags()...),
+			boolFlag("second-opinion", "have go-mbox, an independent reader, count every unix folder, and say why it counts otherwise"),
+			boolFlag("imap", "ask Cyrus's imapd, on a pipe and without a daemon, what clients would see of every message")), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			want := verify.Level(c.String(flagLevel))
 			if !slices.Contains(verify.Levels, want) {
@@ -43,8 +45,16 @@ func (p *program) verifyCommand() *cli.Command {
 					return err
 				}
 			}
+			var imap *served.Server
+			if c.Bool("imap") {
+				if imap, err = served.Open(c.Context, s.cyrus); err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, imap.Close()) }()
+			}
 			d := p.progress(c, s)
-			v := &verify.Verifier{Source: s.source(d), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: d, Jobs: s.opts.jobs, Level: want}
+			v := &verify.Verifier{Source: s.source(d), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: d, Jobs: s.opts.jobs, Level: want,
+				Served: imap, Answers: s.report.Served}
 			if c.Bool("messages") {
 				v.Message = s.report.Message
 			}

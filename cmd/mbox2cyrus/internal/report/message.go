@@ -99,3 +99,22 @@ func because(why string) string {
 	}
 	return ": " + why
 }
+
+// Served is what Cyrus's own imapd answered about one user.
+type Served struct {
+	User      string
+	Mailboxes int64
+	Messages  int64 // of which clients see what they must
+}
+
+// Served reports it. What is not as it must be is a problem too.
+func (r *Reporter) Served(s Served) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := map[string]any{"message_type": "served", "mailboxes": s.Mailboxes, "messages": s.Messages}
+	nameFields(m, "user", s.User)
+	r.emit(Info, m)
+	if !r.opts.Quiet {
+		r.text(r.results, fmt.Sprintf("%s: Cyrus's imapd serves %s in %s as they must be", Quote(s.User), count(s.Messages, "message"), count(s.Mailboxes, "folder")))
+	}
+}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/served"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
@@ -38,6 +41,10 @@ type Verifier struct {
 	Jobs     int
 	Level    Level
 
+	// Served, if not nil, is asked what clients would see of every mailbox.
+	Served *served.Server
+	// Answers, if not nil, is told of every user of whom it answered.
+	Answers func(report.Served)
 	// Message, if not nil, is told of every message that is compared.
 	Message func(report.Message)
 	// Opinion, if not nil, is told what go-mbox makes of every folder.
@@ -100,6 +107,11 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 			return
 		}
 		one(u.Folders[i].Mailbox, &u.Folders[i])
+	}
+	if v.Served != nil {
+		if err := v.served(ctx, u, slices.Sorted(maps.Keys(seen))); err != nil && ctx.Err() == nil {
+			v.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: "imap-failed", Text: err.Error()})
+		}
 	}
 	for _, rec := range v.Ledger.Mailboxes() {
 		if string(rec.User) == u.Name && !seen[rec.Name] && !u.Failed() {
