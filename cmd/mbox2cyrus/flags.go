@@ -35,10 +35,12 @@ const (
 	flagRepair    = "repair"
 	flagHoldAbove = "hold-above"
 
-	flagDomain   = "domain"
-	flagACL      = "acl"
-	flagMap      = "map"
-	flagHelpDesk = "help-desk"
+	flagDomain     = "domain"
+	flagACL        = "acl"
+	flagQuota      = "quota"
+	flagSpecialUse = "special-use"
+	flagMap        = "map"
+	flagHelpDesk   = "help-desk"
 )
 
 // inspectName is the command that shows every doubt of a file.
@@ -135,6 +137,8 @@ func cyrusFlags() []cli.Flag {
 		stringFlag("partition-map", "", "CSV `FILE` of users and their partitions: user,partition"),
 		stringFlag(flagDomain, "", "virtual domain `D` of the users (virtdomains): joe becomes joe@D"),
 		&cli.StringSliceFlag{Name: flagACL, Usage: "`ID:RIGHTS` in every new mailbox besides the owner's, as backup:lrs (may be repeated)", EnvVars: env(flagACL)},
+		stringFlag(flagQuota, "none", "quota of each user: `BYTES` (also 500M, 2G), or a CSV file: user,bytes"),
+		stringFlag(flagSpecialUse, "auto", "folders for sent mail, drafts, trash, junk: `WHAT` is auto (by their names), off, or a CSV file: use,folder"),
 		stateFlag(),
 	}
 }

@@ -18,7 +18,7 @@ var flagGroups = []struct {
 	{"whose mail", []string{"user", "users-from", "exclude-user", "min-uid"}},
 	{"reading", []string{"source-timezone", "from-dates", "uw-version", "repair", "filename-charset", "names"}},
 	{"Cyrus", []string{"imapd-conf", "cyrus-bin", "partition", "partition-map", "domain", "acl", "special-use", "quota", "subscribe"}},
-	{"the run", []string{"state", "jobs", "config"}},
+	{"the run", []string{"state", "jobs", flagMaxDuration, flagBWLimit, "config"}},
 	{"what it says", []string{"json", "quiet", "log-file", "log-level", "status-file"}},
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,10 +16,10 @@ func (p *program) retireCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "retire",
 		Usage: "after a clean verify: move the source folders into an archive, or back",
-		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...),
+		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "archive", Usage: "`DIR` of root's to move folders to; one on each file system that has some (may be repeated)", EnvVars: env("archive")},
 			&cli.BoolFlag{Name: "restore", Usage: "move what is in the archive back, of --user or of all"}, // no environment variable: it must be said
-			boolFlag(flagDryRun, "move nothing: verify, and show what would be moved")), outputFlags()...),
+			boolFlag(flagDryRun, "move nothing: verify, and show what would be moved")}, outputFlags()),
 		Action: func(c *cli.Context) error {
 			if c.Bool("restore") {
 				return p.restore(c)
@@ -70,18 +71,17 @@ func (p *program) retire(c *cli.Context) (err error) {
 	if err := p.takeLocks(c, s); err != nil {
 		return err
 	}
-	d := p.progress(c, s)
+	if err := p.progress(c, s, l, false); err != nil {
+		return err
+	}
 	r.Host, r.Locks = s.host, s.locks
-	r.Verifier = verify.Verifier{Source: s.source(d), Cyrus: s.cyrus, Ledger: l, Progress: d, Jobs: 1}
+	r.Verifier = verify.Verifier{Source: s.source(p.display), Cyrus: s.cyrus, Ledger: l, Progress: p.display, Jobs: 1}
 	for _, pr := range s.plan.Problems {
 		s.report.Problem(pr)
 	}
 	err = r.Run(c.Context, s.plan)
-	d.Stop(s.report, p.stderr)
-	if err != nil && p.caught.exitCode() == 0 {
-		return err
-	}
-	return p.finish(s, p.caught.exitCode())
+	p.display.Stop()
+	return p.finish(s, err)
 }
 
 func (p *program) restore(c *cli.Context) (err error) {

@@ -19,10 +19,10 @@ func (p *program) verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "verify",
 		Usage: "compare source, ledger and Cyrus again, changing nothing",
-		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...), level,
+		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), []cli.Flag{level,
 			boolFlag("messages", "a line for each message: = same, + only in the source, - only in Cyrus, * differs, ! unreadable"),
 			boolFlag("second-opinion", "have go-mbox, an independent reader, count every unix folder, and say why it counts otherwise"),
-			boolFlag("imap", "ask Cyrus's imapd, on a pipe and without a daemon, what clients would see of every message")), outputFlags()...),
+			boolFlag("imap", "ask Cyrus's imapd, on a pipe and without a daemon, what clients would see of every message")}, outputFlags()),
 		Action: func(c *cli.Context) (err error) {
 			want := verify.Level(c.String(flagLevel))
 			if !slices.Contains(verify.Levels, want) {
@@ -52,8 +52,10 @@ func (p *program) verifyCommand() *cli.Command {
 				}
 				defer func() { err = errors.Join(err, imap.Close()) }()
 			}
-			d := p.progress(c, s)
-			v := &verify.Verifier{Source: s.source(d), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: d, Jobs: s.opts.jobs, Level: want,
+			if err := p.progress(c, s, l, false); err != nil {
+				return err
+			}
+			v := &verify.Verifier{Source: s.source(p.display), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: p.display, Jobs: s.opts.jobs, Level: want,
 				Served: imap, Answers: s.report.Served}
 			if c.Bool("messages") {
 				v.Message = s.report.Message
@@ -62,11 +64,8 @@ func (p *program) verifyCommand() *cli.Command {
 				v.Opinion = s.report.Opinion
 			}
 			err = v.Run(c.Context, s.plan)
-			d.Stop(s.report, p.stderr)
-			if err != nil && p.caught.exitCode() == 0 {
-				return err
-			}
-			return p.finish(s, p.caught.exitCode())
+			p.display.Stop()
+			return p.finish(s, err)
 		},
 	}
 }

@@ -136,6 +136,7 @@ type Mailbox struct {
 	Partition string  `json:"partition"`
 	Dir       string  `json:"dir"` // below the partition
 	Adopted   bool    `json:"adopted,omitempty"`
+	QuotaSet  bool    `json:"quota_set,omitempty"` // of an INBOX: the user had no quota, and was given one
 
 	Source     RawName          `json:"source,omitempty"` // path below the source root
 	SourceID   *FileID          `json:"source_id,omitempty"`
@@ -503,6 +504,9 @@ func (l *Ledger) RemoveManifest(name string) error {
 	}
 	return nil
 }
+
+// Dir returns the state directory.
+func (l *Ledger) Dir() string { return l.dir }
 
 // ManifestDir returns the directory of the manifests, for syncing.
 func (l *Ledger) ManifestDir() string { return filepath.Join(l.dir, manifestDir) }

@@ -115,6 +115,7 @@ func (e *Engine) describeSource(ctx context.Context, u *plan.User, m *mailbox, f
 	if err != nil {
 		return err
 	}
+	m.rec.Rules = e.Source.Rules.String()
 	m.rec.Keywords = placeKeywords(res.Keywords, flags).names
 	m.rec.UIDValid, m.rec.NewUIDVald, m.rec.UIDNext = res.UIDValidity, res.UIDValidity == 0, res.UIDNext
 	m.rec.Messages, m.rec.Bytes, m.rec.SourceID, m.rec.Source = messages, res.Bytes, &res.ID, ledger.RawName(m.folder.File.Path)

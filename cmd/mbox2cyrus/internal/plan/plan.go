@@ -34,6 +34,7 @@ type User struct {
 	// PartitionChosen says that the administrator named the partition. Mailboxes that
 	// Cyrus has on another one are then not filled.
 	PartitionChosen bool
+	Quota           int64 // of all mail in Cyrus, in bytes; 0: none is set
 
 	hasMailDir bool
 }
@@ -44,6 +45,9 @@ type Folder struct {
 	Mailbox cyrusspool.Name
 	Changes []cyrusspool.Change // why its name is not simply that of the file
 	Chosen  bool                // by the administrator
+	// SpecialUse is what the folder is for, as in the attributes of RFC 6154 without
+	// the backslash; "": nothing of that.
+	SpecialUse string
 }
 
 // Selection says whose mail is meant.

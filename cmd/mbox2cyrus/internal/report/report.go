@@ -78,6 +78,8 @@ type Folder struct {
 	Bytes     int64  // of the messages as stored in Cyrus
 	Unchanged bool   // nothing to do: done by an earlier run
 	Outcome   string // what became of it, where counters do not say it: "removed", "archived in …"
+	// SpecialUse is the attribute that the mailbox gets (RFC 6154), without its backslash.
+	SpecialUse string
 
 	// Doubts has the number of the reader's findings by kind.
 	Doubts map[string]int64
@@ -99,10 +101,13 @@ type Summary struct {
 	ByKind                 map[string]int64
 	Elapsed                time.Duration
 	DryRun                 bool
+	StoppedEarly           bool // before the work was done, at a safe point, not by a signal
 	ExitCode               int
 	Command, SourceRoot    string
 	FailedUsers            []string
 	MailboxesMadeAsParents int64
+
+	POP3Users, POP3Messages, POP3Bytes int64 // fetched again at most by POP3 clients, as far as this run knows
 }
 
 // nameFields adds a name to a JSON object: as it is where it is UTF-8, else
@@ -157,6 +162,9 @@ func (f Folder) object() map[string]any {
 		"messages_found": f.Found, "messages_written": f.Written, "messages_verified": f.Verified, "messages_held": f.Held,
 		"bytes_held": f.HeldBytes, "bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.doubts(), "doubts_by_kind": f.Doubts,
 	}
+	if f.SpecialUse != "" {
+		m["special_use"] = `\` + f.SpecialUse
+	}
 	if f.Doubts == nil {
 		m["doubts_by_kind"] = map[string]int64{}
 	}
@@ -173,9 +181,10 @@ func (s Summary) object() map[string]any {
 		"message_type": "summary", "command": s.Command, "users": s.Users, "folders": s.Folders,
 		"messages_found": s.Found, "messages_written": s.Written, "messages_verified": s.Verified, "messages_held": s.Held,
 		"bytes_held": s.HeldBytes, "bytes": s.Bytes, "seconds": s.Elapsed.Seconds(), "dry_run": s.DryRun, "exit_code": s.ExitCode,
+		"pop3_users_again": s.POP3Users, "pop3_messages_again": s.POP3Messages, "pop3_bytes_again": s.POP3Bytes,
 		"folders_unchanged": s.UnchangedFolders, "problems": s.ByKind,
 		"notes": s.Notes, "attentions": s.Attentions, "failures": s.Failures, "differences": s.Differences,
-		"failed_users": s.FailedUsers, "finished": time.Now().UTC().Format(time.RFC3339),
+		"stopped_early": s.StoppedEarly, "failed_users": s.FailedUsers, "finished": time.Now().UTC().Format(time.RFC3339),
 	}
 	if s.ByKind == nil {
 		m["problems"] = map[string]int64{}
@@ -188,5 +197,8 @@ func (s Summary) object() map[string]any {
 
 func appendLine(m map[string]any) ([]byte, error) {
 	b, err := json.Marshal(m)
-	return append(b, '\n'), err
+	if err != nil {
+		return nil, err
+	}
+	return append(b, '\n'), nil
 }

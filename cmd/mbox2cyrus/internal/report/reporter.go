@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -55,6 +57,7 @@ type Reporter struct {
 	sum     Summary
 	failed  map[string]bool
 	werr    error // first error of writing the report itself
+	nobody  bool  // people's terminal or pipe is gone
 	people  io.Writer
 	results io.Writer
 	alike   alike
@@ -71,13 +74,21 @@ func New(o Options) *Reporter {
 	return r
 }
 
-// SetPeople redirects the text for people, so that a progress display can keep
-// its lines together with it.
-func (r *Reporter) SetPeople(w io.Writer) {
+// SetScreen redirects to a progress display what goes to the terminal that it draws on,
+// so that it can keep its lines together with it; nil ends that. results says that
+// Stdout is the same terminal.
+func (r *Reporter) SetScreen(w io.Writer, results bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.people = w
+	r.people, r.results = r.opts.Stderr, r.opts.Stdout
 	if r.opts.JSON {
+		r.results = r.opts.Stderr
+	}
+	if w == nil {
+		return
+	}
+	r.people = w
+	if results || r.opts.JSON {
 		r.results = w
 	}
 }
@@ -91,6 +102,13 @@ func (r *Reporter) Printf(format string, args ...any) {
 	}
 }
 
+// Say tells people a line, quiet or not: they asked for it.
+func (r *Reporter) Say(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text(r.people, line)
+}
+
 // Command tells of a command that a run would have Cyrus execute: program and
 // arguments, what it would read, and the same as a line for a shell.
 func (r *Reporter) Command(words []string, stdin, line string) {
@@ -102,19 +120,33 @@ func (r *Reporter) Command(words []string, stdin, line string) {
 	}
 }
 
+// text writes a line for people. If they are gone, the terminal hung up or the pipe's
+// reader dead, that is no fault of the run: it goes on, and the log tells.
 func (r *Reporter) text(w io.Writer, s string) {
-	if _, err := io.WriteString(w, s+"\n"); err != nil && r.werr == nil {
+	_, err := io.WriteString(w, s+"\n")
+	switch {
+	case err == nil:
+	case errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EPIPE):
+		if !r.nobody {
+			r.nobody = true
+			p := Problem{Severity: Note, Offset: -1, Kind: "nobody-listens", Text: "the terminal or pipe that this was told to is gone: " + err.Error()}
+			r.sum.Notes++
+			r.sum.ByKind[p.Kind]++
+			r.emit(p.level(), p.object())
+		}
+	case r.werr == nil:
 		r.werr = fmt.Errorf("writing the report: %w", err)
 	}
 }
 
 func (r *Reporter) emit(level Level, m map[string]any) {
 	line, err := appendLine(m)
-	if err == nil && r.opts.JSON {
-		_, err = r.opts.Stdout.Write(line)
-	}
 	if err == nil && r.opts.Log != nil && level >= r.opts.LogLevel {
 		_, err = r.opts.Log.Write(line)
+	}
+	if r.opts.JSON { // even if the log cannot be written, and the other way round
+		_, werr := r.opts.Stdout.Write(line)
+		err = errors.Join(err, werr)
 	}
 	if err != nil && r.werr == nil {
 		r.werr = fmt.Errorf("writing the report: %w", err)
@@ -231,7 +263,11 @@ func (r *Reporter) Folder(f Folder) {
 	if f.Folder == "" {
 		name = "(parent)"
 	}
-	r.text(r.results, fmt.Sprintf("%s: %s -> %s: %s", Quote(f.User), name, f.Mailbox, state))
+	box := f.Mailbox
+	if f.SpecialUse != "" {
+		box += ` (\` + f.SpecialUse + ")"
+	}
+	r.text(r.results, fmt.Sprintf("%s: %s -> %s: %s", Quote(f.User), name, box, state))
 }
 
 // User counts one finished user, of whom nothing more will be said.
@@ -242,15 +278,6 @@ func (r *Reporter) User(name string) {
 	if line := r.alike.endUser(name); line != "" {
 		r.text(r.people, line)
 	}
-}
-
-// Status reports progress: JSON only, people see the progress display.
-func (r *Reporter) Status(bytesDone, bytesTotal, messages, usersDone, usersTotal int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m := map[string]any{"message_type": "status", "bytes_done": bytesDone, "bytes_total": bytesTotal,
-		"messages": messages, "users_done": usersDone, "users_total": usersTotal, "seconds": time.Since(r.start).Seconds()}
-	r.emit(Debug, m)
 }
 
 // ExitCode is what the program should end with as things stand.
@@ -296,6 +323,15 @@ func (r *Reporter) Finish(override int) (int, error) {
 	return r.sum.ExitCode, r.werr
 }
 
+// StoppedEarly says that the run ended before its work was done, though nothing failed:
+// why is a problem of severity Attention.
+func (r *Reporter) StoppedEarly(kind, why string) {
+	r.Problem(Problem{Severity: Attention, Offset: -1, Kind: kind, Text: why})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sum.StoppedEarly = true
+}
+
 // Totals returns the counters so far.
 func (r *Reporter) Totals() Summary {
 	r.mu.Lock()
@@ -328,6 +364,10 @@ func (s Summary) text() string {
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes; nothing was written",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes)
 	}
+	if s.POP3Users > 0 {
+		fmt.Fprintf(&b, "\nPOP3 clients that leave mail on the server fetch up to %s of %s again, %d bytes (docs/pop3.md)",
+			count(s.POP3Messages, "message"), count(s.POP3Users, "user"), s.POP3Bytes)
+	}
 	if len(s.ByKind) > 0 {
 		b.WriteString("\nproblems by kind:")
 		for _, k := range slices.Sorted(maps.Keys(s.ByKind)) {
@@ -337,7 +377,7 @@ func (s Summary) text() string {
 	if len(s.FailedUsers) > 0 {
 		b.WriteString("\nusers not migrated: " + strings.Join(s.FailedUsers, " "))
 	}
-	fmt.Fprintf(&b, "\n%s in %.1f s (exit code %d)", verdict(s.ExitCode, s.Command, s.DryRun), s.Elapsed.Seconds(), s.ExitCode)
+	fmt.Fprintf(&b, "\n%s in %.1f s (exit code %d)", s.verdict(), s.Elapsed.Seconds(), s.ExitCode)
 	return b.String()
 }
 
@@ -355,16 +395,16 @@ var wayBack = map[string]struct{ done, verdict string }{
 	"retire": {"in the archive or back from it", "done"},
 }
 
-func verdict(code int, command string, dryRun bool) string {
-	switch code {
+func (s Summary) verdict() string {
+	switch s.ExitCode {
 	case ExitOK:
-		if command == "plan" || dryRun {
+		if s.Command == "plan" || s.DryRun {
 			return "planned"
 		}
-		if way, ok := wayBack[command]; ok {
+		if way, ok := wayBack[s.Command]; ok {
 			return way.verdict
 		}
-		switch command {
+		switch s.Command {
 		case "inspect":
 			return "read"
 		case "approve":
@@ -372,14 +412,17 @@ func verdict(code int, command string, dryRun bool) string {
 		}
 		return "everything arrived and was proved"
 	case ExitAttention:
-		if command == "approve" {
+		if s.StoppedEarly {
+			return "NOT FINISHED; run the same command again to go on: stopped at a safe point when its time was up,"
+		}
+		if s.Command == "approve" {
 			return "something waits for approval"
 		}
 		return "done, but something needs a person: see the problems marked attention"
 	case ExitDifference:
 		return "VERIFICATION FOUND A DIFFERENCE: see the problems marked difference"
 	case ExitInterrupt, ExitTerminated:
-		return "stopped by a signal at a safe point; run the same command again to go on"
+		return "NOT FINISHED; run the same command again to go on: stopped by a signal at a safe point"
 	}
 	return "FAILED: see the problems marked failure"
 }

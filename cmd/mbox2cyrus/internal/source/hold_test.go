@@ -40,7 +40,7 @@ func readHolding(t *testing.T, path string, rules Rules) (res Result, aside []st
 		}
 		aside = append(aside, fmt.Sprintf("%s %q", what, b))
 		return errors.Join(err, r.Close())
-	})
+	}, func(_, _ int64) {})
 	return res, aside, errors.Join(err, folder.Close())
 }
 
@@ -119,7 +119,7 @@ func TestHoldFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	full := errors.New("no space")
-	_, err = (&Source{}).read(context.Background(), folder, nil, func(Aside) error { return full })
+	_, err = (&Source{}).read(context.Background(), folder, nil, func(Aside) error { return full }, func(_, _ int64) {})
 	if !errors.Is(err, full) {
 		t.Errorf("error %v", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/throttle"
 	"mbox2cyrus/mbox"
 )
 
@@ -22,7 +23,9 @@ type Source struct {
 	Host     *mbox.Host
 	Location *time.Location // zone of From_ dates that name none
 	Rules    Rules
-	Progress func(bytes, messages int64)
+	// Progress is told of what was read of a user's folder. It may be nil.
+	Progress func(user, folder string, bytes, messages int64)
+	Limit    *throttle.Limit   // of the bytes that are read; nil: none
 	Dates    *calibrate.Sample // gets messages of every folder; may be nil
 	Locks    *mbox.Locks       // taken on every folder of the host while it is read; nil: none
 }
@@ -86,7 +89,12 @@ func (s *Source) ReadHolding(ctx context.Context, u mbox.User, f mbox.File, each
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := s.readLocked(ctx, folder, each, hold)
+	progress := func(bytes, messages int64) {
+		if s.Progress != nil {
+			s.Progress(u.Name, f.Name, bytes, messages)
+		}
+	}
+	res, err := s.readLocked(ctx, folder, each, hold, progress)
 	for i := range res.Problems {
 		res.Problems[i].User, res.Problems[i].Folder = u.Name, f.Name
 	}
@@ -97,15 +105,15 @@ func (s *Source) ReadHolding(ctx context.Context, u mbox.User, f mbox.File, each
 }
 
 // readLocked reads an open folder under lock.
-func (s *Source) readLocked(ctx context.Context, folder *mbox.Folder, each Each, hold Hold) (Result, error) {
+func (s *Source) readLocked(ctx context.Context, folder *mbox.Folder, each Each, hold Hold, progress func(bytes, messages int64)) (Result, error) {
 	if s.Locks == nil {
-		return s.read(ctx, folder, each, hold)
+		return s.read(ctx, folder, each, hold, progress)
 	}
 	lock, err := s.Locks.Take(ctx, folder)
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := s.read(ctx, folder, each, hold)
+	res, err := s.read(ctx, folder, each, hold, progress)
 	for _, doubt := range lock.Doubts {
 		res.Problems = append(res.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "lock-missing", Text: doubt})
 	}
@@ -134,14 +142,14 @@ func (s *Source) ReadFolder(ctx context.Context, path string, each Each) (Result
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := s.read(ctx, folder, each, nil)
+	res, err := s.read(ctx, folder, each, nil, func(_, _ int64) {})
 	if err := errors.Join(err, folder.Close()); err != nil {
 		return res, fmt.Errorf("%s: %w", report.Quote(path), err)
 	}
 	return res, nil
 }
 
-func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold Hold) (res Result, err error) {
+func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold Hold, progress func(bytes, messages int64)) (res Result, err error) {
 	id, err := folder.Identity()
 	if err != nil {
 		return res, err
@@ -190,13 +198,17 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold 
 				return res, fmt.Errorf("message at %soffset %d: %w", fileOf(m.File), m.Offset, err)
 			}
 		}
-		if s.Progress != nil && m.EndOffset > m.Offset {
-			s.Progress(m.EndOffset-m.Offset, 1)
-			read += m.EndOffset - m.Offset
+		if n := m.EndOffset - m.Offset; n > 0 {
+			progress(n, 1)
+			read += n
+			if err := s.Limit.Wait(ctx, n); err != nil {
+				return res, err
+			}
 		}
 	}
-	if s.Progress != nil {
-		s.Progress(res.ID.Size-read, 0)
+	progress(res.ID.Size-read, 0)
+	if err := s.Limit.Wait(ctx, res.ID.Size-read); err != nil {
+		return res, err
 	}
 	res.UIDValidity, res.UIDNext, res.Keywords = mailbox.UIDValidity(), mailbox.LastUID()+1, mailbox.Keywords()
 	now, err := folder.Identity()
