@@ -102,6 +102,9 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if err := c.probe(ctx, conf, owner); err != nil {
 		return nil, err
 	}
+	if err := c.checkSeen(); err != nil {
+		return nil, err
+	}
 	return c, c.Refresh(ctx)
 }
 
