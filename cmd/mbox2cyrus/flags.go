@@ -35,6 +35,10 @@ const (
 	flagRepair    = "repair"
 	flagHoldAbove = "hold-above"
 
+	flagShard      = "shard"
+	flagOnlyFailed = "only-failed"
+	flagMetrics    = "metrics-file"
+
 	flagDomain     = "domain"
 	flagACL        = "acl"
 	flagQuota      = "quota"
@@ -71,6 +75,7 @@ func sourceFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "user", Usage: "only this `NAME` (may be repeated)", EnvVars: env("user")},
 		stringFlag("users-from", "", "only the users named in `FILE`, one a line"),
 		&cli.StringSliceFlag{Name: "exclude-user", Usage: "not this `NAME` (may be repeated)", EnvVars: env("exclude-user")},
+		stringFlag(flagShard, "", "only the `K/N` part of the users, the same on every machine: 1/3, 2/3 and 3/3 are all"),
 		&cli.IntFlag{Name: "min-uid", Value: 500, Usage: "users from this uid `N` on", EnvVars: env("min-uid")},
 		timezoneFlag(),
 		fromDatesFlag(),
@@ -147,6 +152,14 @@ func stateFlag() cli.Flag {
 	return stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done")
 }
 
+// accountFlags are those of the commands that do or prove the job.
+func accountFlags() []cli.Flag {
+	return []cli.Flag{
+		boolFlag(flagOnlyFailed, "only users whom report does not call proved: who failed, need a person, or were not finished"),
+		stringFlag(flagMetrics, "", "write counters to `FILE`, for the textfile collector of Prometheus's node exporter"),
+	}
+}
+
 func outputFlags() []cli.Flag {
 	return []cli.Flag{
 		boolFlag("json", "JSON Lines on standard output"),
@@ -185,6 +198,11 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 			return o, usagef("--users-from %s names no user", file)
 		}
 		o.selection.Users = append(o.selection.Users, names...)
+	}
+	if text := c.String(flagShard); text != "" {
+		if o.selection.Shard, err = plan.ParseShard(text); err != nil {
+			return o, usagef("--%s: %v", flagShard, err)
+		}
 	}
 	slices.Sort(o.selection.Users)
 	o.selection.Users = slices.Compact(o.selection.Users)

@@ -19,7 +19,7 @@ func (p *program) verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "verify",
 		Usage: "compare source, ledger and Cyrus again, changing nothing",
-		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), []cli.Flag{level,
+		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), accountFlags(), []cli.Flag{level,
 			boolFlag("messages", "a line for each message: = same, + only in the source, - only in Cyrus, * differs, ! unreadable"),
 			boolFlag("second-opinion", "have go-mbox, an independent reader, count every unix folder, and say why it counts otherwise"),
 			boolFlag("imap", "ask Cyrus's imapd, on a pipe and without a daemon, what clients would see of every message")}, outputFlags()),
@@ -51,6 +51,9 @@ func (p *program) verifyCommand() *cli.Command {
 					return err
 				}
 				defer func() { err = errors.Join(err, imap.Close()) }()
+			}
+			if err := s.keepRecord(c, now()); err != nil {
+				return err
 			}
 			if err := p.progress(c, s, l, false); err != nil {
 				return err

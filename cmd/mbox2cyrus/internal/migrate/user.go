@@ -271,7 +271,12 @@ func (e *Engine) report(j *job) {
 		}
 		e.reportHeld(m)
 		held := m.heldOf()
+		shown, why := "", ""
+		if m.folder != nil {
+			shown, why = m.folder.Renamed(e.Cyrus.Rules)
+		}
 		e.Report.Folder(report.Folder{
+			Read: m.todo == fill, ShownAs: shown, RenamedWhy: why,
 			User: j.user.Name, Folder: m.folderName(), Mailbox: m.rec.Name, SpecialUse: m.specialUse(),
 			Found: m.rec.Messages + held.Messages, Held: held.Items, HeldBytes: held.Bytes, HeldMail: held.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
 			Unchanged: m.todo == nothing, UIDValidity: m.rec.UIDValid, UIDNext: m.rec.UIDNext,

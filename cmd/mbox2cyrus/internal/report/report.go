@@ -77,7 +77,10 @@ type Folder struct {
 	HeldMail  int64  // of the items, those that are messages; they are among those found
 	Bytes     int64  // of the messages as stored in Cyrus
 	Unchanged bool   // nothing to do: done by an earlier run
+	Read      bool   // by this run, which reported every finding in it
 	Outcome   string // what became of it, where counters do not say it: "removed", "archived in …"
+	// ShownAs is the name that users see, and RenamedWhy why, where it is not Folder.
+	ShownAs, RenamedWhy string
 	// SpecialUse is the attribute that the mailbox gets (RFC 6154), without its backslash.
 	SpecialUse string
 
@@ -121,6 +124,21 @@ func nameFields(m map[string]any, key, name string) {
 	m[key+"_b64"] = base64.StdEncoding.EncodeToString([]byte(name))
 }
 
+// AddName adds a name to an object that is made elsewhere and kept beside those of
+// this package.
+func AddName(m map[string]any, key, name string) { nameFields(m, key, name) }
+
+// RawName is the name that was added to an object.
+func RawName(m map[string]any, key string) string {
+	if b64, ok := m[key+"_b64"].(string); ok {
+		if raw, err := base64.StdEncoding.DecodeString(b64); err == nil {
+			return string(raw)
+		}
+	}
+	name, _ := m[key].(string)
+	return name
+}
+
 func toValidUTF8(s string) string { return string([]rune(s)) }
 
 func (p Problem) object() map[string]any {
@@ -161,6 +179,13 @@ func (f Folder) object() map[string]any {
 		"message_type": "folder", "mailbox": f.Mailbox,
 		"messages_found": f.Found, "messages_written": f.Written, "messages_verified": f.Verified, "messages_held": f.Held,
 		"bytes_held": f.HeldBytes, "bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.doubts(), "doubts_by_kind": f.Doubts,
+	}
+	if f.Read {
+		m["read"] = true
+	}
+	if f.ShownAs != "" {
+		nameFields(m, "shown_as", f.ShownAs)
+		nameFields(m, "renamed_why", f.RenamedWhy)
 	}
 	if f.SpecialUse != "" {
 		m["special_use"] = `\` + f.SpecialUse

@@ -61,6 +61,21 @@ type Reporter struct {
 	people  io.Writer
 	results io.Writer
 	alike   alike
+	record  Record // may be nil
+}
+
+// Record keeps what is reported: every object that --json writes, and when a user is
+// finished. It must not change the objects.
+type Record interface {
+	Line(m map[string]any)
+	User(name string)
+}
+
+// SetRecord has everything from now on kept in a record, too.
+func (r *Reporter) SetRecord(record Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.record = record
 }
 
 // New returns a Reporter. Problems always go to Stderr as text; folders and
@@ -140,6 +155,9 @@ func (r *Reporter) text(w io.Writer, s string) {
 }
 
 func (r *Reporter) emit(level Level, m map[string]any) {
+	if r.record != nil {
+		r.record.Line(m)
+	}
 	line, err := appendLine(m)
 	if err == nil && r.opts.Log != nil && level >= r.opts.LogLevel {
 		_, err = r.opts.Log.Write(line)
@@ -275,6 +293,9 @@ func (r *Reporter) User(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sum.Users++
+	if r.record != nil {
+		r.record.User(name)
+	}
 	if line := r.alike.endUser(name); line != "" {
 		r.text(r.people, line)
 	}
