@@ -77,6 +77,7 @@ type program struct {
 	stdout, stderr io.Writer
 	caught         *stopSignal
 	json           bool
+	root           *cli.App
 	commands       []*cli.Command
 	asked          <-chan os.Signal  // for progress, now
 	display        *progress.Display // nil: the command has none
@@ -117,7 +118,7 @@ func (p *program) app() *cli.App {
 		cmd.Before = p.before
 		cmd.CustomHelpTemplate = commandHelp(cmd)
 	}
-	p.commands = app.Commands
+	p.root, p.commands = app, app.Commands
 	return app
 }
 

@@ -50,13 +50,14 @@ func (p *program) flag(name string) cli.Flag {
 	return nil
 }
 
-// allFlags are the flags of a command and of those below it.
+// allFlags are the flags of a command and of those below it, without the --help that
+// the library adds in its own time.
 func allFlags(cmd *cli.Command) []cli.Flag {
 	flags := slices.Clone(cmd.Flags)
 	for _, sub := range cmd.Subcommands {
 		flags = append(flags, sub.Flags...)
 	}
-	return flags
+	return slices.DeleteFunc(flags, func(f cli.Flag) bool { return f.Names()[0] == "help" })
 }
 
 // The completions are made of fixed words: to complete a line never runs the program,

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -180,7 +179,7 @@ func seeAlso(w io.Writer, names ...string) {
 
 // manual is mbox2cyrus(8).
 func (p *program) manual(w io.Writer) {
-	app := p.app()
+	app := p.root
 	p.title(w, app.Name, 8, app.Usage)
 	fmt.Fprint(w, ".SH SYNOPSIS\n.B mbox2cyrus\n.I command\n.RI [ flags ]\n.SH DESCRIPTION\n")
 	fmt.Fprintln(w, roff(app.Description))
@@ -217,10 +216,8 @@ func (p *program) commandManual(w io.Writer, cmd *cli.Command) {
 	if cmd.ArgsUsage != "" {
 		fmt.Fprintf(w, ".I %s\n", roff(cmd.ArgsUsage))
 	}
-	flags := cmd.Flags
 	for _, sub := range cmd.Subcommands {
 		fmt.Fprintf(w, ".br\n.B mbox2cyrus %s %s\n.RI [ flags ]\n", roff(cmd.Name), roff(sub.Name))
-		flags = append(slices.Clone(flags), sub.Flags...)
 	}
 	fmt.Fprint(w, ".SH DESCRIPTION\n")
 	fmt.Fprintln(w, roff(strings.ToUpper(cmd.Usage[:1])+cmd.Usage[1:]+"."))
@@ -231,7 +228,7 @@ func (p *program) commandManual(w io.Writer, cmd *cli.Command) {
 		item(w, ".B "+roff(sub.Name), sub.Usage)
 	}
 	fmt.Fprint(w, ".SH OPTIONS\n")
-	for _, g := range groupedFlags(flags) {
+	for _, g := range groupedFlags(allFlags(cmd)) {
 		fmt.Fprintf(w, ".SS %s\n", roff(strings.ToUpper(g.title[:1])+g.title[1:]))
 		for _, f := range g.flags {
 			flag, usage := flagTexts(f)
