@@ -19,7 +19,9 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/served"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/specialuse"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/mbox"
 )
@@ -94,7 +96,7 @@ func (p *program) app() *cli.App {
 		Description:     "Reads the mbox files of a UW IMAP host (or a copy of it) and writes them straight into a Cyrus partition. No IMAP daemon runs on either side. The source is only read.",
 		Writer:          p.stdout,
 		ErrWriter:       p.stderr,
-		Commands:        []*cli.Command{p.planCommand(), p.migrateCommand(), p.verifyCommand(), p.inspectCommand(), p.approveCommand(), p.undoCommand(), p.exportCommand(), p.retireCommand(), p.configCommand(), p.documentationCommand()},
+		Commands:        []*cli.Command{p.planCommand(), p.migrateCommand(), p.verifyCommand(), p.reportCommand(), p.inspectCommand(), p.approveCommand(), p.undoCommand(), p.exportCommand(), p.retireCommand(), p.configCommand(), p.documentationCommand()},
 		Suggest:         true,
 		HideHelpCommand: true,
 		// Exit codes are given by run alone, so that everything is closed first.
@@ -166,7 +168,8 @@ func exitCode(err error) int {
 		return report.ExitUsage
 	case errors.Is(err, target.ErrPermission), errors.Is(err, fs.ErrPermission):
 		return report.ExitPermission
-	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames), errors.Is(err, plan.ErrPerUser), errors.Is(err, source.ErrRules):
+	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames), errors.Is(err, plan.ErrPerUser), errors.Is(err, source.ErrRules),
+		errors.Is(err, specialuse.ErrFile), errors.Is(err, served.ErrNotPossible):
 		return report.ExitConfig
 	}
 	return report.ExitFailed

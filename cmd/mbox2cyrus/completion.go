@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/review"
 	"mbox2cyrus/mbox"
 )
 
@@ -18,6 +19,8 @@ var choices = map[string][]string{
 	"level":       {"count", "index", "content"},
 	"log-level":   {"debug", "info", "warn", "error"},
 	"on-conflict": {"skip", "append"},
+	"format":      {"text", "json", "csv", "html"},
+	"table":       review.Tables,
 	flagFromDates: {"local", "utc"},
 	flagUWVersion: {"2007", "2002"},
 	flagRepair:    mbox.Repairs(^mbox.Repairs(0)).Names(),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -42,12 +43,16 @@ func sayCommands(ctx context.Context, s *session) error {
 				return err
 			}
 		}
+		uses := map[cyrusspool.Name]string{}
 		for i := range u.Folders {
+			if use := u.Folders[i].SpecialUse; use != "" {
+				uses[u.Folders[i].Mailbox] = strings.ToLower(use)
+			}
 			if err := add(u.Folders[i].Mailbox, &u.Folders[i]); err != nil {
 				return err
 			}
 		}
-		err := s.cyrus.Commands(ctx, u.ID, entries, func(c reconstruct.Command) {
+		err := s.cyrus.Commands(ctx, u.ID, entries, u.Quota, uses, func(c reconstruct.Command) {
 			s.report.Command(append([]string{c.Path}, c.Args...), c.Stdin, c.String())
 		})
 		if err != nil {

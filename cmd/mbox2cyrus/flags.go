@@ -35,10 +35,16 @@ const (
 	flagRepair    = "repair"
 	flagHoldAbove = "hold-above"
 
-	flagDomain   = "domain"
-	flagACL      = "acl"
-	flagMap      = "map"
-	flagHelpDesk = "help-desk"
+	flagShard      = "shard"
+	flagOnlyFailed = "only-failed"
+	flagMetrics    = "metrics-file"
+
+	flagDomain     = "domain"
+	flagACL        = "acl"
+	flagQuota      = "quota"
+	flagSpecialUse = "special-use"
+	flagMap        = "map"
+	flagHelpDesk   = "help-desk"
 )
 
 // inspectName is the command that shows every doubt of a file.
@@ -69,6 +75,7 @@ func sourceFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "user", Usage: "only this `NAME` (may be repeated)", EnvVars: env("user")},
 		stringFlag("users-from", "", "only the users named in `FILE`, one a line"),
 		&cli.StringSliceFlag{Name: "exclude-user", Usage: "not this `NAME` (may be repeated)", EnvVars: env("exclude-user")},
+		stringFlag(flagShard, "", "only the `K/N` part of the users, the same on every machine: 1/3, 2/3 and 3/3 are all"),
 		&cli.IntFlag{Name: "min-uid", Value: 500, Usage: "users from this uid `N` on", EnvVars: env("min-uid")},
 		timezoneFlag(),
 		fromDatesFlag(),
@@ -135,12 +142,22 @@ func cyrusFlags() []cli.Flag {
 		stringFlag("partition-map", "", "CSV `FILE` of users and their partitions: user,partition"),
 		stringFlag(flagDomain, "", "virtual domain `D` of the users (virtdomains): joe becomes joe@D"),
 		&cli.StringSliceFlag{Name: flagACL, Usage: "`ID:RIGHTS` in every new mailbox besides the owner's, as backup:lrs (may be repeated)", EnvVars: env(flagACL)},
+		stringFlag(flagQuota, "none", "quota of each user: `BYTES` (also 500M, 2G), or a CSV file: user,bytes"),
+		stringFlag(flagSpecialUse, "auto", "folders for sent mail, drafts, trash, junk: `WHAT` is auto (by their names), off, or a CSV file: use,folder"),
 		stateFlag(),
 	}
 }
 
 func stateFlag() cli.Flag {
 	return stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done")
+}
+
+// accountFlags are those of the commands that do or prove the job.
+func accountFlags() []cli.Flag {
+	return []cli.Flag{
+		boolFlag(flagOnlyFailed, "only users whom report does not call proved: who failed, need a person, or were not finished"),
+		stringFlag(flagMetrics, "", "write counters to `FILE`, for the textfile collector of Prometheus's node exporter"),
+	}
 }
 
 func outputFlags() []cli.Flag {
@@ -181,6 +198,11 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 			return o, usagef("--users-from %s names no user", file)
 		}
 		o.selection.Users = append(o.selection.Users, names...)
+	}
+	if text := c.String(flagShard); text != "" {
+		if o.selection.Shard, err = plan.ParseShard(text); err != nil {
+			return o, usagef("--%s: %v", flagShard, err)
+		}
 	}
 	slices.Sort(o.selection.Users)
 	o.selection.Users = slices.Compact(o.selection.Users)

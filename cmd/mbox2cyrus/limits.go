@@ -70,6 +70,9 @@ func (p *program) finish(s *session, err error) error {
 		s.report.StoppedEarly("time-is-up", fmt.Sprintf("--%s %v is over: %d of %d users are not finished; run the same command again to go on",
 			flagMaxDuration, s.most, all-s.report.Totals().Users, all))
 	}
+	stopped := err != nil
 	p.code, err = s.report.Finish(p.caught.exitCode())
-	return err
+	record, gauges := s.record, s.gauges
+	s.record, s.gauges = nil, nil
+	return errors.Join(err, record.Close(stopped), gauges.end(p.code))
 }

@@ -50,6 +50,9 @@ var examples = map[string][]example{
 		{"What one file holds, message by message:", "mbox2cyrus inspect /var/mail/joe"},
 		{"What Cyrus has of it:", "mbox2cyrus inspect --cyrus user/joe"},
 	},
+	"report": {
+		{"One page of what was done on two hosts:", "mbox2cyrus report --format html --out report.html /srv/ledgers/host1 /srv/ledgers/host2"},
+	},
 	"undo": {
 		{"What would be removed, then the removal, with Cyrus stopped:", "mbox2cyrus undo --all --dry-run\nmbox2cyrus undo --all"},
 	},

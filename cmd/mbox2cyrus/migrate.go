@@ -16,7 +16,7 @@ func (p *program) migrateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "migrate",
 		Usage: "the whole safe job: convert, reconstruct, verify",
-		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), []cli.Flag{
+		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), accountFlags(), []cli.Flag{
 			boolFlag(flagDryRun, "write nothing: show what would be done, and each command that Cyrus would be given"),
 			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since"),
 			boolFlag("merge", "append to users who have mail in Cyrus already, with new UIDs; without it they are refused"),
@@ -66,6 +66,9 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	}
 	if err := l.Begin(ledger.Run{Start: start, Program: version + " " + commit, SourceRoot: s.opts.host.Root,
 		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version}); err != nil {
+		return err
+	}
+	if err := s.keepRecord(c, start); err != nil {
 		return err
 	}
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)

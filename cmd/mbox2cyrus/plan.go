@@ -13,6 +13,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/pop3"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 )
@@ -51,7 +52,8 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	for _, pr := range s.plan.Problems {
 		s.report.Problem(pr)
 	}
-	sc := &plan.Scanner{Source: s.source(p.display), Report: s.report, Progress: p.display, Jobs: s.opts.jobs}
+	sc := &plan.Scanner{Source: s.source(p.display), Report: s.report, Progress: p.display, Jobs: s.opts.jobs,
+		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat())}
 	list := c.String(flagHelpDesk)
 	if list != "" {
 		sc.HelpDesk = plan.NewHelpDesk(s.plan, s.cyrus.Rules)

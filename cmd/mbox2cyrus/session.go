@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
@@ -30,6 +31,9 @@ type session struct {
 	dates  *calibrate.Sample // of the folders that are read; nil: not wanted
 
 	locks *mbox.Locks // nil: none are taken
+
+	record *history.Recorder // nil: none is kept
+	gauges *gauges           // nil: no --metrics-file
 
 	limit    *throttle.Limit // of reading; nil: none
 	most     time.Duration   // that the run may take; 0: any
@@ -71,6 +75,11 @@ func (s *session) open(c *cli.Context) (err error) {
 		return err
 	}
 	s.cyrus.Rules.Charset = s.opts.charset
+	if c.Bool(flagOnlyFailed) {
+		if err := s.leaveOutProved(); err != nil {
+			return err
+		}
+	}
 	var names *plan.Names
 	if path := c.String("names"); path != "" {
 		if names, err = plan.ReadNames(path); err != nil {
@@ -100,12 +109,17 @@ func (s *session) close() error {
 	if s.host != nil {
 		err = s.host.Close()
 	}
-	return errors.Join(err, s.closeLog())
+	// A run that came to its end has closed these.
+	return errors.Join(err, s.record.Close(true), s.gauges.end(report.ExitFailed), s.closeLog())
 }
 
 // source returns the reader of the host's folders, whose progress d shows.
 func (s *session) source(d *progress.Display) *source.Source {
-	return &source.Source{Host: s.host, Location: s.opts.location, Rules: s.opts.rules, Dates: s.dates, Locks: s.locks, Limit: s.limit, Progress: d.Add}
+	count := func(user, folder string, bytes, messages int64) {
+		d.Add(user, folder, bytes, messages)
+		s.record.Count(bytes, messages)
+	}
+	return &source.Source{Host: s.host, Location: s.opts.location, Rules: s.opts.rules, Dates: s.dates, Locks: s.locks, Limit: s.limit, Progress: count}
 }
 
 // sayDates reports what the sample of dates says: always, or only if it

@@ -192,7 +192,10 @@ func TestSettings(t *testing.T) {
 			for _, options := range [][]string{nil, {"-G"}} {
 				reconstructsQuietly(t, srv, rules.Separator(), options...)
 			}
-			verify := runJSON(t, append([]string{"verify", "--level", "content"}, flags...)...)
+			verify := runJSON(t, append([]string{"verify", "--level", "content", "--imap"}, flags...)...)
+			if n := verify.served(); n != sum["messages_verified"] {
+				t.Errorf("imapd serves %v messages as they must be, want %v", n, sum["messages_verified"])
+			}
 			if vs := verify.summary(t); verify.code != first.code || vs["messages_verified"] != sum["messages_written"] {
 				t.Errorf("verify: exit code %d, %v\n%s", verify.code, vs, strings.Join(verify.severe(), "\n"))
 			}

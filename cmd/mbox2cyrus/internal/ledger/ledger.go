@@ -45,7 +45,8 @@ const Version = 2
 
 const oldestVersion = 1
 
-const journalName = "ledger.jsonl"
+// JournalName is the journal's file in a state directory.
+const JournalName = "ledger.jsonl"
 
 // State is how far a mailbox has come. Each state is durable before the next
 // is begun.
@@ -136,6 +137,7 @@ type Mailbox struct {
 	Partition string  `json:"partition"`
 	Dir       string  `json:"dir"` // below the partition
 	Adopted   bool    `json:"adopted,omitempty"`
+	QuotaSet  bool    `json:"quota_set,omitempty"` // of an INBOX: the user had no quota, and was given one
 
 	Source     RawName          `json:"source,omitempty"` // path below the source root
 	SourceID   *FileID          `json:"source_id,omitempty"`
@@ -277,7 +279,7 @@ func (l *Ledger) open() error {
 	if _, err := l.lock.WriteAt(fmt.Appendf(nil, "pid %d since %s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339)), 0); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
-	path := filepath.Join(l.dir, journalName)
+	path := filepath.Join(l.dir, JournalName)
 	good, err := l.read(path)
 	if err != nil {
 		return err
@@ -307,7 +309,7 @@ func (l *Ledger) open() error {
 
 // Exists reports whether the state directory has a ledger.
 func Exists(dir string) bool {
-	_, err := os.Lstat(filepath.Join(dir, journalName))
+	_, err := os.Lstat(filepath.Join(dir, JournalName))
 	return err == nil
 }
 
@@ -315,7 +317,7 @@ func Exists(dir string) bool {
 // directory without a ledger is an empty ledger.
 func Read(dir string) (*Ledger, error) {
 	l := &Ledger{dir: dir}
-	_, err := l.read(filepath.Join(dir, journalName))
+	_, err := l.read(filepath.Join(dir, JournalName))
 	return l, err
 }
 
@@ -503,6 +505,9 @@ func (l *Ledger) RemoveManifest(name string) error {
 	}
 	return nil
 }
+
+// Dir returns the state directory.
+func (l *Ledger) Dir() string { return l.dir }
 
 // ManifestDir returns the directory of the manifests, for syncing.
 func (l *Ledger) ManifestDir() string { return filepath.Join(l.dir, manifestDir) }

@@ -39,6 +39,8 @@ type Engine struct {
 	// changed since an earlier pass: append what is new in the folder, or leave both.
 	AppendOnConflict bool
 
+	roots  quotaRoots
+	uses   useScript
 	filled atomic.Int64 // bytes of the folders that were filled
 }
 

@@ -77,7 +77,12 @@ type Folder struct {
 	HeldMail  int64  // of the items, those that are messages; they are among those found
 	Bytes     int64  // of the messages as stored in Cyrus
 	Unchanged bool   // nothing to do: done by an earlier run
+	Read      bool   // by this run, which reported every finding in it
 	Outcome   string // what became of it, where counters do not say it: "removed", "archived in …"
+	// ShownAs is the name that users see, and RenamedWhy why, where it is not Folder.
+	ShownAs, RenamedWhy string
+	// SpecialUse is the attribute that the mailbox gets (RFC 6154), without its backslash.
+	SpecialUse string
 
 	// Doubts has the number of the reader's findings by kind.
 	Doubts map[string]int64
@@ -104,6 +109,8 @@ type Summary struct {
 	Command, SourceRoot    string
 	FailedUsers            []string
 	MailboxesMadeAsParents int64
+
+	POP3Users, POP3Messages, POP3Bytes int64 // fetched again at most by POP3 clients, as far as this run knows
 }
 
 // nameFields adds a name to a JSON object: as it is where it is UTF-8, else
@@ -115,6 +122,21 @@ func nameFields(m map[string]any, key, name string) {
 	}
 	m[key] = toValidUTF8(name)
 	m[key+"_b64"] = base64.StdEncoding.EncodeToString([]byte(name))
+}
+
+// AddName adds a name to an object that is made elsewhere and kept beside those of
+// this package.
+func AddName(m map[string]any, key, name string) { nameFields(m, key, name) }
+
+// RawName is the name that was added to an object.
+func RawName(m map[string]any, key string) string {
+	if b64, ok := m[key+"_b64"].(string); ok {
+		if raw, err := base64.StdEncoding.DecodeString(b64); err == nil {
+			return string(raw)
+		}
+	}
+	name, _ := m[key].(string)
+	return name
 }
 
 func toValidUTF8(s string) string { return string([]rune(s)) }
@@ -158,6 +180,16 @@ func (f Folder) object() map[string]any {
 		"messages_found": f.Found, "messages_written": f.Written, "messages_verified": f.Verified, "messages_held": f.Held,
 		"bytes_held": f.HeldBytes, "bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.doubts(), "doubts_by_kind": f.Doubts,
 	}
+	if f.Read {
+		m["read"] = true
+	}
+	if f.ShownAs != "" {
+		nameFields(m, "shown_as", f.ShownAs)
+		nameFields(m, "renamed_why", f.RenamedWhy)
+	}
+	if f.SpecialUse != "" {
+		m["special_use"] = `\` + f.SpecialUse
+	}
 	if f.Doubts == nil {
 		m["doubts_by_kind"] = map[string]int64{}
 	}
@@ -174,6 +206,7 @@ func (s Summary) object() map[string]any {
 		"message_type": "summary", "command": s.Command, "users": s.Users, "folders": s.Folders,
 		"messages_found": s.Found, "messages_written": s.Written, "messages_verified": s.Verified, "messages_held": s.Held,
 		"bytes_held": s.HeldBytes, "bytes": s.Bytes, "seconds": s.Elapsed.Seconds(), "dry_run": s.DryRun, "exit_code": s.ExitCode,
+		"pop3_users_again": s.POP3Users, "pop3_messages_again": s.POP3Messages, "pop3_bytes_again": s.POP3Bytes,
 		"folders_unchanged": s.UnchangedFolders, "problems": s.ByKind,
 		"notes": s.Notes, "attentions": s.Attentions, "failures": s.Failures, "differences": s.Differences,
 		"stopped_early": s.StoppedEarly, "failed_users": s.FailedUsers, "finished": time.Now().UTC().Format(time.RFC3339),

@@ -61,6 +61,21 @@ type Reporter struct {
 	people  io.Writer
 	results io.Writer
 	alike   alike
+	record  Record // may be nil
+}
+
+// Record keeps what is reported: every object that --json writes, and when a user is
+// finished. It must not change the objects.
+type Record interface {
+	Line(m map[string]any)
+	User(name string)
+}
+
+// SetRecord has everything from now on kept in a record, too.
+func (r *Reporter) SetRecord(record Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.record = record
 }
 
 // New returns a Reporter. Problems always go to Stderr as text; folders and
@@ -140,6 +155,9 @@ func (r *Reporter) text(w io.Writer, s string) {
 }
 
 func (r *Reporter) emit(level Level, m map[string]any) {
+	if r.record != nil {
+		r.record.Line(m)
+	}
 	line, err := appendLine(m)
 	if err == nil && r.opts.Log != nil && level >= r.opts.LogLevel {
 		_, err = r.opts.Log.Write(line)
@@ -263,7 +281,11 @@ func (r *Reporter) Folder(f Folder) {
 	if f.Folder == "" {
 		name = "(parent)"
 	}
-	r.text(r.results, fmt.Sprintf("%s: %s -> %s: %s", Quote(f.User), name, f.Mailbox, state))
+	box := f.Mailbox
+	if f.SpecialUse != "" {
+		box += ` (\` + f.SpecialUse + ")"
+	}
+	r.text(r.results, fmt.Sprintf("%s: %s -> %s: %s", Quote(f.User), name, box, state))
 }
 
 // User counts one finished user, of whom nothing more will be said.
@@ -271,6 +293,9 @@ func (r *Reporter) User(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sum.Users++
+	if r.record != nil {
+		r.record.User(name)
+	}
 	if line := r.alike.endUser(name); line != "" {
 		r.text(r.people, line)
 	}
@@ -359,6 +384,10 @@ func (s Summary) text() string {
 	default:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes; nothing was written",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes)
+	}
+	if s.POP3Users > 0 {
+		fmt.Fprintf(&b, "\nPOP3 clients that leave mail on the server fetch up to %s of %s again, %d bytes (docs/pop3.md)",
+			count(s.POP3Messages, "message"), count(s.POP3Users, "user"), s.POP3Bytes)
 	}
 	if len(s.ByKind) > 0 {
 		b.WriteString("\nproblems by kind:")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
@@ -49,7 +50,28 @@ type Each func(m *mbox.Message, keywords []string) error
 // Prediction is what go-mbox, reading by its own rules, should count.
 type Prediction struct {
 	Count   int64
-	Certain bool
+	Certain bool // else it does not read the folder
+	// FromLines is how many lines begin "From " and begin no message to UW.
+	FromLines int64
+	// Separators is how many From_ lines there are, with those of UW's own data.
+	Separators int64
+}
+
+// Why says why the prediction is another number than messages, ours; "" if it is not.
+func (p Prediction) Why(messages int64) string {
+	var why []string
+	say := func(n int64, one, many string) {
+		switch {
+		case n == 1:
+			why = append(why, "1 "+one)
+		case n != 0:
+			why = append(why, fmt.Sprintf("%d %s", n, many))
+		}
+	}
+	say(p.FromLines, "line begins \"From \" and is no From_ line to UW", "lines begin \"From \" and are no From_ lines to UW")
+	say(p.Separators-messages, "message is UW's own data", "messages are UW's own data")
+	say(p.Count-p.FromLines-p.Separators, "piece of a very long From_ line counts as another", "pieces of very long From_ lines count as others")
+	return strings.Join(why, ", ")
 }
 
 // ErrChanged is returned when the folder changed while it was read.
@@ -209,6 +231,7 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold 
 	}
 	if r, ok := mailbox.(*mbox.Reader); ok {
 		res.GoMbox.Count, res.GoMbox.Certain = r.PredictGoMbox()
+		res.GoMbox.FromLines, res.GoMbox.Separators = r.FromLines(), r.Separators()
 	}
 	return res, nil
 }

@@ -17,6 +17,15 @@ import (
 // the mailbox: from 2.4 on. Before, it is in a file of the user.
 func (c *Cyrus) SeenInIndex() bool { return c.Fresh.IndexVersion >= cyrusspool.Version12 }
 
+// checkSeen refuses a form of seen states that cannot be read back.
+func (c *Cyrus) checkSeen() error {
+	backend := c.seenBackend()
+	if c.SeenInIndex() || backend == "flat" || backend == "skiplist" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s: seenstate_db: %s holds users' \\Seen, which this version cannot read there (it reads flat and skiplist); nothing was changed", ErrConfig, c.IMAPDConf, backend)
+}
+
 // maxSeen bounds a user's seen state.
 const maxSeen = 64 << 20
 
