@@ -24,14 +24,17 @@ var letterText string
 // Letter is what a letter to one user tells, for its template. Names are raw: the
 // function name makes them printable, text does so for texts.
 type Letter struct {
-	User       string // login on the UW host
-	Host       string
-	Folders    int64
-	Messages   int64
-	Login      []string // what changed about his login, in words
-	Renamed    []Rename
-	Afresh     []string // folders that IMAP programs fetch anew, by their names now
-	Again      int64    // messages that POP3 programs fetch again at most
+	User     string // login on the UW host
+	Host     string
+	Folders  int64
+	Messages int64
+	Login    []string // what changed about his login, in words
+	Renamed  []Rename
+	// Afresh are the folders that IMAP programs may fetch anew, by their names now: renamed
+	// ones, and those without a UIDVALIDITY that could be kept. Of these no program knew
+	// anything if UW never opened them, so that they alone are no reason for a letter.
+	Afresh     []string
+	Again      int64 // messages that POP3 programs fetch again at most
 	AgainBytes int64
 	Hidden     int64 // messages marked deleted, which UW's POP3 server did not show
 	Held       []Held
@@ -40,7 +43,7 @@ type Letter struct {
 
 // Changed reports whether the letter has anything to tell but that mail moved.
 func (l *Letter) Changed() bool {
-	return len(l.Login)+len(l.Renamed)+len(l.Afresh)+len(l.Held)+len(l.Look) > 0 || l.Again > 0 || l.Hidden > 0
+	return len(l.Login)+len(l.Renamed)+len(l.Held)+len(l.Look) > 0 || l.Again > 0 || l.Hidden > 0
 }
 
 // maxLook bounds what a letter lists.
