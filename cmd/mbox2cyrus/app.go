@@ -96,7 +96,7 @@ func (p *program) app() *cli.App {
 		Description:     "Reads the mbox files of a UW IMAP host (or a copy of it) and writes them straight into a Cyrus partition. No IMAP daemon runs on either side. The source is only read.",
 		Writer:          p.stdout,
 		ErrWriter:       p.stderr,
-		Commands:        []*cli.Command{p.planCommand(), p.migrateCommand(), p.verifyCommand(), p.reportCommand(), p.inspectCommand(), p.approveCommand(), p.undoCommand(), p.exportCommand(), p.retireCommand(), p.configCommand(), p.documentationCommand()},
+		Commands:        []*cli.Command{p.planCommand(), p.migrateCommand(), p.verifyCommand(), p.reportCommand(), p.doctorCommand(), p.inspectCommand(), p.approveCommand(), p.undoCommand(), p.exportCommand(), p.notifyCommand(), p.retireCommand(), p.configCommand(), p.documentationCommand()},
 		Suggest:         true,
 		HideHelpCommand: true,
 		// Exit codes are given by run alone, so that everything is closed first.
