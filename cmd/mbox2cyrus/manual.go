@@ -53,6 +53,12 @@ var examples = map[string][]example{
 	"report": {
 		{"One page of what was done on two hosts:", "mbox2cyrus report --format html --out report.html /srv/ledgers/host1 /srv/ledgers/host2"},
 	},
+	"doctor": {
+		{"Whether everything is ready, and what mends what is not:", "mbox2cyrus doctor"},
+	},
+	"notify": {
+		{"A letter for each user whose folders have other names, say:", "mbox2cyrus notify --output /root/letters"},
+	},
 	"undo": {
 		{"What would be removed, then the removal, with Cyrus stopped:", "mbox2cyrus undo --all --dry-run\nmbox2cyrus undo --all"},
 	},
