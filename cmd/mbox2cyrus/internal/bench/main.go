@@ -202,6 +202,9 @@ func (b *bench) convert(root, conf, state string) (seconds float64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	for _, u := range p.Users {
+		u.Partition = cyrus.Partition
+	}
 	rep := report.New(report.Options{Stdout: io.Discard, Stderr: os.Stderr, Quiet: true, Command: "migrate"})
 	e := &migrate.Engine{Source: &source.Source{Host: host, Location: time.UTC}, Cyrus: cyrus, Ledger: l, Report: rep, Progress: silent{}, Jobs: b.jobs}
 	if err := e.Fill(ctx, p); err != nil {
