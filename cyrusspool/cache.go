@@ -2,7 +2,10 @@ package cyrusspool
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"hash/crc32"
+	"slices"
 	"time"
 )
 
@@ -10,9 +13,10 @@ import (
 // which otherwise reconstruct finds by parsing the message. It knows only what is certain:
 // whatever in a message is odd makes the message not known, and it is left to reconstruct.
 //
-// The record is that of Cyrus 3.2 to 3.12 (imap/message.c, message_write_cache and what
-// it calls). It must not be used on a Cyrus that was not seen to write the same records.
-// A CacheParser is for one goroutine.
+// The record is that of imap/message.c, message_write_cache and what it calls. Cyrus's
+// configuration changes it (rfc2046_strict, maxheaderlines): before it is used on a Cyrus,
+// it should be compared with what that Cyrus makes of some messages. A CacheParser is for
+// one goroutine.
 type CacheParser struct {
 	zone    *time.Location
 	version uint32
@@ -27,11 +31,24 @@ type CacheParser struct {
 	out        []byte
 }
 
+// ErrCacheVersion is the error of a version of cache records that is not known.
+var ErrCacheVersion = errors.New("unknown version of cyrus.cache")
+
+// cacheVersions are the versions of records that a CacheParser makes, each compared with
+// those of real releases. 10, of 3.2 and 3.4, writes names otherwise.
+var cacheVersions = []uint32{
+	11, // 3.6 to 3.10
+	13, // 3.12
+}
+
 // NewCacheParser makes a CacheParser for a Cyrus that writes cache records of that version
 // (MAILBOX_CACHE_MINOR_VERSION) and whose programs have their clocks in zone: dates of
-// messages, for searching, are cut to days there.
-func NewCacheParser(version uint32, zone *time.Location) *CacheParser {
-	return &CacheParser{version: version, zone: zone}
+// messages, for searching, are cut to days there. The error wraps [ErrCacheVersion].
+func NewCacheParser(version uint32, zone *time.Location) (*CacheParser, error) {
+	if !slices.Contains(cacheVersions, version) {
+		return nil, fmt.Errorf("version %d: %w", version, ErrCacheVersion)
+	}
+	return &CacheParser{version: version, zone: zone}, nil
 }
 
 // Limits of what is parsed. Cyrus has its own, which can be configured (maxheaderlines,

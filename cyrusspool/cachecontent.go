@@ -48,6 +48,11 @@ func (b *cachePart) certainCharset() bool {
 	default:
 		return false
 	}
+	if bytes.Equal(b.kind, typeMessage) {
+		// Releases differ in what an encoding does here, where it must not be (RFC 2046,
+		// 5.2).
+		return string(b.encoding) != "QUOTED-PRINTABLE" && string(b.encoding) != "BASE64"
+	}
 	if !bytes.Equal(b.kind, typeText) {
 		return true
 	}
@@ -72,7 +77,9 @@ func (b *cachePart) certainCharset() bool {
 	return true
 }
 
-var certainCharsets = fieldSet("us-ascii ascii utf-8 utf8 iso-8859-1 iso-8859-2 iso-8859-15 windows-1250 windows-1251 windows-1252 koi8-r")
+var certainCharsets = fieldSet("us-ascii ascii utf-8 utf8 iso-8859-1 iso-8859-2 iso-8859-3 iso-8859-4 iso-8859-5 iso-8859-6 iso-8859-7 " +
+	"iso-8859-8 iso-8859-9 iso-8859-10 iso-8859-13 iso-8859-14 iso-8859-15 windows-1250 windows-1251 windows-1252 windows-1253 " +
+	"windows-1254 windows-1255 windows-1256 windows-1257 windows-1258 koi8-r koi8-u iso-2022-jp euc-jp shift_jis euc-kr gb2312 gbk big5")
 
 // contentSum is the SHA-1 of content without its encoding.
 type contentSum struct {

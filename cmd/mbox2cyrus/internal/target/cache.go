@@ -8,19 +8,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
-
-// provedCaches are the versions of cache records that were compared with those of real
-// releases on very many messages. On another, nothing is written.
-var provedCaches = []uint32{
-	11, // 3.6 to 3.10
-}
 
 // A cacheProbe is what came of comparing the cache records of this Cyrus with ours.
 type cacheProbe struct {
@@ -35,7 +28,11 @@ func (c *Cyrus) CacheParser() *cyrusspool.CacheParser {
 	if c.Fresh.Cache.zone == nil {
 		return nil
 	}
-	return cyrusspool.NewCacheParser(c.Fresh.Cache.version, c.Fresh.Cache.zone)
+	p, err := cyrusspool.NewCacheParser(c.Fresh.Cache.version, c.Fresh.Cache.zone)
+	if err != nil {
+		return nil // it was one in the probe
+	}
+	return p
 }
 
 // AboutCache says whether caches are written for this Cyrus, and why not.
@@ -97,15 +94,16 @@ func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, 
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(provedCaches, r.CacheVersion) {
-			probe.why = fmt.Sprintf("its records have version %d", r.CacheVersion)
+		parser, err := cyrusspool.NewCacheParser(r.CacheVersion, zone)
+		if err != nil {
+			probe.why = err.Error()
 			return nil
 		}
 		theirs, err := cyrusspool.ReadCacheRecord(cache, r.CacheOffset)
 		if err != nil {
 			return err
 		}
-		d, ours, known := cyrusspool.NewCacheParser(r.CacheVersion, zone).Parse(m, r.InternalDate)
+		d, ours, known := parser.Parse(m, r.InternalDate)
 		derived := cyrusspool.Derived{SentDate: r.SentDate, GMTime: r.GMTime, HeaderSize: r.HeaderSize, Version: r.CacheVersion, CRC: r.CacheCRC}
 		if !known || d != derived || !bytes.Equal(ours, theirs) {
 			probe.why = fmt.Sprintf("its record of message %d is another", i+1)
