@@ -25,8 +25,8 @@ const (
 	Version20 Version = 20 // after 3.12, times in nanoseconds
 )
 
-// Known tells whether this package has the layout of v. Not known are 5, which was
-// never in a release this package has seen, and 11, which never left Fastmail.
+// Known tells whether this package has the layout of v. Not known are those before 4
+// (Cyrus 2.0 and older) and 11, which never left Fastmail.
 func (v Version) Known() bool { return v <= newest && layouts[v].headerSize != 0 }
 
 // HeaderSize returns the size of the index header in bytes, 0 for an unknown version.
@@ -44,6 +44,19 @@ func (v Version) RecordSize() int {
 	}
 	return layouts[v].recordSize
 }
+
+// SystemFlags returns the flags that a record of this version can have. Up to 10, \Seen
+// is in the seen state of each user ([SeenState]).
+func (v Version) SystemFlags() uint32 {
+	const old = FlagAnswered | FlagFlagged | FlagDeleted | FlagDraft
+	if v < Version12 {
+		return old
+	}
+	return ^uint32(0)
+}
+
+// HasGUID tells whether records have the SHA-1 of the message.
+func (v Version) HasGUID() bool { return v >= Version10 }
 
 // hasCRC tells whether header and records end in a CRC-32 of what stands before it.
 func (v Version) hasCRC() bool { return v >= Version12 }

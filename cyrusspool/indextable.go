@@ -5,7 +5,8 @@ import (
 	"math"
 )
 
-// The layouts of all index versions. Sources: imap/mailbox.h, OFFSET_* of 2.2 to 3.12;
+// The layouts of all index versions. Sources: imap/mailbox.h, OFFSET_* of 2.2 to 3.12
+// (version 5 is that of 2.2.1 alone);
 // imap/index_file.c for version 20; the indexes of real servers in testdata/golden for
 // 4, 6, 10, 12, 13, 16, 17 and 19. All integers are big-endian.
 
@@ -60,22 +61,22 @@ var headerRows = []row[IndexHeader]{
 	at(number("last_uid", func(h *IndexHeader) *uint32 { return &h.LastUID }),
 		place{4, 19, 28, 4}, place{20, 20, 88, 4}),
 	at(number("quota_mailbox_used", func(h *IndexHeader) *uint64 { return &h.QuotaMailboxUsed }),
-		place{4, 4, 32, 4}, place{6, 20, 32, 8}),
+		place{4, 5, 32, 4}, place{6, 20, 32, 8}),
 	at(instant("pop3_last_login", func(h *IndexHeader) (*int64, *int64) { return &h.POP3LastLogin, &h.nsec.pop3 }),
-		place{4, 4, 36, 4}, place{6, 19, 40, 4}, place{20, 20, 40, 8}),
+		place{4, 5, 36, 4}, place{6, 19, 40, 4}, place{20, 20, 40, 8}),
 	at(number("uidvalidity", func(h *IndexHeader) *uint32 { return &h.UIDValidity }),
-		place{4, 4, 40, 4}, place{6, 19, 44, 4}, place{20, 20, 92, 4}),
+		place{4, 5, 40, 4}, place{6, 19, 44, 4}, place{20, 20, 92, 4}),
 	at(number("deleted", func(h *IndexHeader) *uint32 { return &h.Deleted }),
-		place{4, 4, 44, 4}, place{6, 20, 48, 4}),
+		place{4, 5, 44, 4}, place{6, 20, 48, 4}),
 	at(number("answered", func(h *IndexHeader) *uint32 { return &h.Answered }),
-		place{4, 4, 48, 4}, place{6, 20, 52, 4}),
+		place{4, 5, 48, 4}, place{6, 20, 52, 4}),
 	at(number("flagged", func(h *IndexHeader) *uint32 { return &h.Flagged }),
-		place{4, 4, 52, 4}, place{6, 20, 56, 4}),
+		place{4, 5, 52, 4}, place{6, 20, 56, 4}),
 	// Up to version 9 this was OFFSET_POP3_NEW_UIDL, whose 1 became the first option.
 	at(number("options", func(h *IndexHeader) *uint32 { return &h.Options }),
-		place{4, 4, 56, 4}, place{6, 18, 60, 4}, place{19, 20, 64, 4}),
+		place{4, 5, 56, 4}, place{6, 18, 60, 4}, place{19, 20, 64, 4}),
 	at(number("leaked_cache_records", func(h *IndexHeader) *uint32 { return &h.LeakedCache }),
-		place{6, 18, 64, 4}, place{19, 20, 68, 4}),
+		place{5, 5, 60, 4}, place{6, 18, 64, 4}, place{19, 20, 68, 4}),
 	at(number("highestmodseq", func(h *IndexHeader) *uint64 { return &h.HighestModSeq }),
 		place{8, 18, 68, 8}, place{19, 20, 72, 8}),
 	at(number("deletedmodseq", func(h *IndexHeader) *uint64 { return &h.DeletedModSeq }),
@@ -134,7 +135,7 @@ var recordRows = []row[Record]{
 		place{4, 19, 44, 4}, place{20, 20, 48, 4}),
 	at(number("user_flags", func(r *Record) *uint32 { return &r.UserFlags[3] }),
 		place{4, 19, 48, 4}, place{20, 20, 52, 4}),
-	at(number("content_lines", func(r *Record) *uint32 { return &r.ContentLines }), place{6, 14, 52, 4}),
+	at(number("content_lines", func(r *Record) *uint32 { return &r.ContentLines }), place{5, 14, 52, 4}),
 	at(instant("savedate", func(r *Record) (*int64, *int64) { return &r.SaveDate, &r.nsec.save }),
 		place{15, 19, 52, 4}, place{20, 20, 120, 8}),
 	at(cacheVersion, place{6, 20, 56, 4}), // behind cache_offset: it adds to it
@@ -150,6 +151,7 @@ var recordRows = []row[Record]{
 
 var layouts = makeLayouts(map[Version]layout{
 	4:  {headerSize: 76, recordSize: 52},
+	5:  {headerSize: 76, recordSize: 56},
 	6:  {headerSize: 76, recordSize: 60},
 	7:  {headerSize: 76, recordSize: 72},
 	8:  {headerSize: 92, recordSize: 80},

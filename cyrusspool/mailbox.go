@@ -27,8 +27,9 @@ const MaxMessageSize = math.MaxUint32
 var (
 	// ErrEmptyMessage: Cyrus's reconstruct deletes a message of no bytes.
 	ErrEmptyMessage = errors.New("message of no bytes")
-	// ErrMessageTooLarge: the message is larger than [MaxMessageSize].
-	ErrMessageTooLarge = errors.New("message of 4 GiB or more")
+	// ErrMessageTooLarge: the message is larger than [MaxMessageSize], or than
+	// [Writer.Limit] allows.
+	ErrMessageTooLarge = errors.New("message is too large")
 	// ErrRecord: the record cannot be part of this index.
 	ErrRecord = errors.New("record cannot be added")
 )
@@ -61,7 +62,7 @@ type Writer struct {
 	version Version
 	owner   Owner
 	chmod   bool  // the umask takes away bits of FileMode
-	maxSize int64 // MaxMessageSize, except in tests
+	maxSize int64 // MaxMessageSize, or less
 
 	sum   hash.Hash
 	index *indexFile
@@ -95,6 +96,10 @@ func (p Place) Create(v Version, o Owner) (*Writer, error) {
 	}
 	return w, nil
 }
+
+// Limit makes messages of more than n bytes [ErrMessageTooLarge]. It cannot allow more than
+// [MaxMessageSize].
+func (w *Writer) Limit(n int64) { w.maxSize = min(n, MaxMessageSize) }
 
 // begin starts the new index, and learns from it what the umask does.
 func (w *Writer) begin() error {
@@ -172,7 +177,7 @@ func retry(f func() error) error {
 // modification: reconstruct falls back on it where it finds no index. m must write the
 // message as Cyrus stores it, with CRLF at every line end; one Write becomes one
 // write(2). It returns the file's size and SHA-1. Where it fails no file is left; a
-// message of no bytes is [ErrEmptyMessage], one of 4 GiB [ErrMessageTooLarge].
+// message of no bytes is [ErrEmptyMessage], one of 4 GiB (or see [Writer.Limit]) [ErrMessageTooLarge].
 //
 // The file is not a message of the mailbox before its record is added and committed.
 func (w *Writer) WriteMessage(uid uint32, date time.Time, m io.WriterTo) (size int64, guid [20]byte, err error) {

@@ -76,6 +76,7 @@ func checkDirectory(t testing.TB, res *collected, size int64) {
 	if account := res.mailbox.Account(); account.Total() != size {
 		t.Errorf("%d bytes accounted for, the files have %d: %v", account.Total(), size, account)
 	}
+	checkDamage(t, res.mailbox.Account(), res.findings)
 	if len(res.mailbox.Keywords()) > maxKeywords {
 		t.Errorf("%d keywords", len(res.mailbox.Keywords()))
 	}

@@ -73,10 +73,16 @@ const (
 
 // Finding is a doubt or a repair.
 type Finding struct {
-	Kind    Kind
-	File    string // as Message.File
-	Offset  int64  // in the file, in bytes
-	Message int    // Message.Number of the message concerned; 0: none
+	Kind   Kind
+	File   string // as Message.File
+	Offset int64  // in the file, in bytes
+	// Length is how many bytes from Offset on are counted under ReasonDamage because of
+	// this; 0: none. Every byte that is counted so belongs to one finding.
+	Length  int64
+	Message int // Message.Number of the message concerned; 0: none
+	// Refused says that File belongs to the mailbox and must not be opened: it is no
+	// regular file, or somebody else's.
+	Refused bool
 	Text    string // for people
 }
 

@@ -7,7 +7,8 @@ import (
 )
 
 // maxOfKind is how many findings of one kind a mailbox in a directory has: every one of a
-// million files may deserve the same.
+// million files may deserve the same. Those about bytes or files that are in no message are
+// not limited.
 const maxOfKind = 100
 
 // limitedFindings passes the first maxOfKind findings of each kind on and counts the rest.
@@ -21,6 +22,12 @@ func newLimitedFindings(to func(Finding)) limitedFindings {
 }
 
 func (l *limitedFindings) find(f Finding) {
+	if f.Length > 0 || f.Refused {
+		if l.to != nil {
+			l.to(f)
+		}
+		return
+	}
 	l.n[f.Kind]++
 	if l.to != nil && l.n[f.Kind] <= maxOfKind {
 		l.to(f)

@@ -25,6 +25,7 @@ func checkReader(t testing.TB, file []byte, window int) {
 	if total := res.r.Account().Total(); total != int64(len(file)) {
 		t.Errorf("%d bytes accounted for, the file has %d: %v", total, len(file), res.r.Account())
 	}
+	checkDamage(t, res.r.Account(), res.findings)
 	var not *NotMailboxError
 	if res.err != nil && !errors.As(res.err, &not) {
 		t.Error(res.err)

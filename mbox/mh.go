@@ -122,7 +122,7 @@ func readUnseen(n *numbered) ([]bool, error) {
 		}
 		if file == nil {
 			n.account[ReasonDamage] += size
-			n.found.find(Finding{Kind: KindDamage, File: name, Text: "the sequences were not read: " + refused})
+			n.found.find(Finding{Kind: KindDamage, File: name, Length: size, Refused: true, Text: "the sequences were not read: " + refused})
 			continue
 		}
 		n.account[ReasonIndex] += m.size

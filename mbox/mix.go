@@ -265,18 +265,29 @@ func (r *mix) readOwn(name, means string, read func(file io.ReaderAt, size int64
 		return err
 	}
 	if file == nil {
-		r.account[ReasonDamage] += listed
-		r.find(KindDamage, name, 0, "the file was not read, %s: %s", means, refused)
+		r.refused(name, listed, "the file was not read, %s: %s", means, refused)
 		return read(nil, 0)
 	}
 	r.account[ReasonIndex] += m.size
 	return errors.Join(read(file, m.size), file.Close())
 }
 
-// damaged counts bytes of one of the format's own files as such.
-func (r *mix) damaged(n int64) {
+// damaged counts n bytes of one of the format's own files as damage, and reports them.
+func (r *mix) damaged(file string, offset, n int64, format string, args ...any) {
 	r.account[ReasonIndex] -= n
+	r.damage(file, offset, n, format, args...)
+}
+
+// refused counts all n bytes of a file that must not be read, and reports it.
+func (r *mix) refused(file string, n int64, format string, args ...any) {
 	r.account[ReasonDamage] += n
+	r.found.find(Finding{Kind: KindDamage, File: file, Length: n, Refused: true, Text: fmt.Sprintf(format, args...)})
+}
+
+// damage counts n bytes of a file, which no reason had yet, and reports them.
+func (r *mix) damage(file string, offset, n int64, format string, args ...any) {
+	r.account[ReasonDamage] += n
+	r.found.find(Finding{Kind: KindDamage, File: file, Offset: offset, Length: n, Text: fmt.Sprintf(format, args...)})
 }
 
 func (r *mix) find(kind Kind, file string, offset int64, format string, args ...any) {
@@ -295,8 +306,7 @@ func (r *mix) readMeta() error {
 				r.find(kind, mixMetaName, int64(offset), "%s", text)
 			})
 			if size > maxMixMeta {
-				r.damaged(size - maxMixMeta)
-				r.find(KindDamage, mixMetaName, maxMixMeta, "metadata are never that long: the rest was not read")
+				r.damaged(mixMetaName, maxMixMeta, size-maxMixMeta, "metadata are never that long: the rest was not read")
 			}
 		}
 		r.keywords = meta.keywords
@@ -353,8 +363,7 @@ func (r *mix) readIndexLines(lines *mixLines) error {
 		m, rest, ok := parseMixIndexLine(line)
 		if !ok || !whole {
 			open = true
-			r.damaged(lines.pos - offset)
-			r.find(KindDamage, mixIndexName, offset, "a line of the index cannot be read: the messages between UID %d and that of the next line are taken from the data files, those too that were expunged", before)
+			r.damaged(mixIndexName, offset, lines.pos-offset, "a line of the index cannot be read: the messages between UID %d and that of the next line are taken from the data files, those too that were expunged", before)
 			continue
 		}
 		switch {
@@ -405,8 +414,7 @@ func (r *mix) readStatus() error {
 			}
 			uid, keywords, flags, ok := parseMixStatusLine(line)
 			if !ok || !whole {
-				r.damaged(lines.pos - offset)
-				r.find(KindDamage, mixStatusName, offset, "a line of the status file cannot be read: the flags of a message are lost")
+				r.damaged(mixStatusName, offset, lines.pos-offset, "a line of the status file cannot be read: the flags of a message are lost")
 				continue
 			}
 			m := r.message(uid)

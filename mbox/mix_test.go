@@ -162,7 +162,7 @@ func TestMixOffsets(t *testing.T) {
 	res := readDirectory(t, writeDirectory(t, mixFiles(map[string]string{".mix00000007": "junk" + mixRecord(2, a)}, mixLine(2, len(a), 7, 4))), FormatMix)
 	m := &res.messages[0]
 	checkEqual(t, "message", []any{m.File, m.Offset, m.HeaderOffset, m.BodyOffset, m.EndOffset}, []any{".mix00000007", int64(4), int64(49), int64(63), int64(66)})
-	checkEqual(t, "findings", res.findings, []Finding{{Kind: KindDamage, File: ".mix00000007", Text: "4 bytes of the data file are no message"}})
+	checkEqual(t, "findings", res.findings, []Finding{{Kind: KindDamage, File: ".mix00000007", Length: 4, Text: "4 bytes of the data file are no message"}})
 	account := res.mailbox.Account()
 	if account[ReasonDamage] != 4 || account[ReasonMessage] != 17 || account[ReasonRecordHeader] != mixRecordLineSize {
 		t.Errorf("account %v", account)

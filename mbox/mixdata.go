@@ -205,8 +205,7 @@ func (s *mixScan) file(data mixDataFile, listed []mixMessage, do func(s *mixScan
 	if file == nil {
 		if !slices.Contains(s.refused, data.number) {
 			s.refused = append(s.refused, data.number)
-			s.account[ReasonDamage] += data.size
-			s.find(KindDamage, s.name, 0, "the data file was not read: %s", refused)
+			s.mix.refused(s.name, data.size, "the data file was not read: %s", refused)
 		}
 		for i := range listed {
 			s.lose(&listed[i], "its data file was not read")
@@ -469,8 +468,8 @@ func (s *mixScan) take(m *mixMessage, pos int64) (int64, error) {
 		return end, nil
 	}
 	if end <= start {
-		s.lose(m, "its text is missing")
-		s.account[ReasonDamage] += end - pos
+		m.state = mixLost
+		s.mix.damage(s.name, pos, end-pos, "the message with UID %d is lost: its text is missing", m.uid)
 		return end, nil
 	}
 	s.find(KindTruncated, s.name, pos, "the message with UID %d has %d bytes less than it should", m.uid, want-end)
@@ -509,8 +508,7 @@ func (s *mixScan) damage(pos int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	s.account[ReasonDamage] += next - pos
-	s.find(KindDamage, s.name, pos, "%d bytes of the data file are no message", next-pos)
+	s.mix.damage(s.name, pos, next-pos, "%d bytes of the data file are no message", next-pos)
 	return next, nil
 }
 

@@ -36,7 +36,7 @@ func learnMX(n *numbered) error {
 	}
 	if file == nil {
 		n.account[ReasonDamage] += size
-		n.found.find(Finding{Kind: KindUIDEpochLost, File: mxIndexName, Text: "UIDVALIDITY cannot be kept: the index was not read; flags and keywords are lost: " + refused})
+		n.found.find(Finding{Kind: KindUIDEpochLost, File: mxIndexName, Length: size, Refused: true, Text: "UIDVALIDITY cannot be kept: the index was not read; flags and keywords are lost: " + refused})
 		return nil
 	}
 	x := newMXIndex(io.NewSectionReader(file, 0, m.size), &n.found)
@@ -265,7 +265,7 @@ func (x *mxIndex) resume(start int64) error {
 		}
 	}
 	x.damaged += x.pos - start
-	x.found.find(Finding{Kind: KindDamage, File: mxIndexName, Offset: start,
+	x.found.find(Finding{Kind: KindDamage, File: mxIndexName, Offset: start, Length: x.pos - start,
 		Text: fmt.Sprintf("%d bytes of the index are no record: flags, keywords or the mailbox's identity may be lost", x.pos-start)})
 	return nil
 }

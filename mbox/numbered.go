@@ -298,10 +298,12 @@ func (n *numbered) refuse(name, why string) error {
 	if err != nil {
 		return err
 	}
+	var size int64
 	if m := newMember(name, st); m.regular {
-		n.account[ReasonDamage] += m.size
+		size = m.size
 	}
-	n.found.find(Finding{Kind: KindDamage, File: name, Text: "named like a message, but not read: " + why})
+	n.account[ReasonDamage] += size
+	n.found.find(Finding{Kind: KindDamage, File: name, Length: size, Refused: true, Text: "named like a message, but not read: " + why})
 	return nil
 }
 

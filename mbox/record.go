@@ -105,6 +105,14 @@ func (r *recordReader) find(kind Kind, offset int64, message int, format string,
 	}
 }
 
+// damage counts n bytes at offset, which make no message, and reports them.
+func (r *recordReader) damage(offset, n int64, format string, args ...any) {
+	r.account[ReasonDamage] += n
+	if r.opts.Findings != nil {
+		r.opts.Findings(Finding{Kind: KindDamage, Offset: offset, Length: n, Text: fmt.Sprintf(format, args...)})
+	}
+}
+
 // Next implements Mailbox.
 func (r *recordReader) Next() (*Message, error) {
 	if r.err != nil {

@@ -239,6 +239,7 @@ func checkRecordFixture(t *testing.T, f recordFixture, res collected) {
 		t.Errorf("findings %q, want %q", kinds, f.kinds)
 	}
 	account := res.mailbox.Account()
+	checkDamage(t, account, res.findings)
 	if account.Total() != int64(len(f.file)) || account[ReasonDamage] != f.damage {
 		t.Errorf("%v is %d bytes, the file has %d; %d damaged, want %d", account, account.Total(), len(f.file), account[ReasonDamage], f.damage)
 	}
@@ -304,7 +305,7 @@ func TestRecordFindings(t *testing.T) {
 		{"mbx-baduid", Finding{Kind: KindUIDEpochLost, Offset: second, Text: "UID 4 is not greater"}},
 		{"mbx-uidgt", Finding{Kind: KindUIDEpochLost, Offset: second, Text: "UID 12 is greater than the last"}},
 		{"mbx-trunc-msg", Finding{Kind: KindTruncated, Offset: second, Message: 2, Text: "of 20 bytes there are 15"}},
-		{"mbx-junk", Finding{Kind: KindDamage, Offset: second, Text: "6 bytes"}},
+		{"mbx-junk", Finding{Kind: KindDamage, Offset: second, Length: 6, Text: "6 bytes"}},
 		{"mbx with NULs at the end", Finding{Kind: KindNULTail, Offset: second, Text: "300 NULs"}},
 		{"mbx with NULs between", Finding{Kind: KindNULHole, Offset: second, Text: "300 NULs"}},
 		{"mbx-bare-lf", Finding{Kind: KindBareLF, Offset: mbxHeaderSize + 53, Message: 1, Text: "3 LFs"}},

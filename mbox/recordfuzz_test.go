@@ -47,6 +47,7 @@ func checkRecords(t testing.TB, format Format, file string, window int) {
 	if account[ReasonRecordHeader] != lines || account[ReasonMessage] != bytes {
 		t.Errorf("account %v, record lines have %d bytes, messages %d", account, lines, bytes)
 	}
+	checkDamage(t, account, res.findings)
 	damage := slices.ContainsFunc(res.findings, func(f Finding) bool { return f.Kind == KindDamage })
 	if damage != (account[ReasonDamage] > 0) {
 		t.Errorf("%d bytes of damage, reported: %v", account[ReasonDamage], damage)

@@ -81,8 +81,7 @@ func (r *recordReader) passDamage() error {
 		r.account[ReasonNULHole] += n
 		r.find(KindNULHole, r.pos, 0, "%d NULs before a message, for which UW does not open the mailbox, removed", n)
 	default:
-		r.account[ReasonDamage] += n
-		r.find(KindDamage, r.pos, 0, "%d bytes where a message should begin: they were put aside, UW does not open the mailbox", n)
+		r.damage(r.pos, n, "%d bytes where a message should begin: they were put aside, UW does not open the mailbox", n)
 	}
 	r.pos = end
 	return nil

@@ -64,6 +64,7 @@ func readUnion(t *testing.T, parts []part, pass func(number int) bool) (messages
 	if total := u.Account().Total(); total != size {
 		t.Errorf("%d bytes are accounted for, the places have %d: %v", total, size, u.Account())
 	}
+	checkDamage(t, u.Account(), findings)
 	if _, err := u.Next(); err != io.EOF {
 		t.Errorf("error %v after the end; want io.EOF again", err)
 	}

@@ -47,7 +47,7 @@ func (p *Programs) Create(ctx context.Context, partition, name string) error {
 		stdout:  out,
 	})
 	out.close()
-	said = strings.TrimSpace(said)
+	said = withoutUpkeep(said)
 	var exit *ExitError
 	missing := noHeader.FindStringSubmatch(said)
 	switch {

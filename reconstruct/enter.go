@@ -35,7 +35,7 @@ func (p *Programs) Enter(ctx context.Context, form ListForm, entries []Entry) er
 	if err != nil {
 		return err
 	}
-	if said = strings.TrimSpace(said); said != "" {
+	if said = withoutUpkeep(said); said != "" {
 		return fmt.Errorf("ctl_mboxlist -u: %q", said)
 	}
 	return nil

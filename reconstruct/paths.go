@@ -43,6 +43,12 @@ func (p *Programs) Paths(ctx context.Context, names []string) (map[string]Path, 
 	}
 	paths := make(map[string]Path, len(names))
 	for _, batch := range batches(names) {
+		if p.tell != nil {
+			if _, _, err := p.mbpath(ctx, askJSON, batch); err != nil {
+				return nil, fmt.Errorf("path of mailbox: %w", err)
+			}
+			continue
+		}
 		found, err := p.pathsJSON(ctx, batch)
 		if errors.Is(err, ErrOption) {
 			found, err = p.pathsAll(ctx, batch)
@@ -77,9 +83,12 @@ type jsonPath struct {
 	} `json:"user"`
 }
 
+// askJSON are the options that are tried first. Without -7 a name would be taken as
+// UTF-8, and its "&" as itself.
+var askJSON = []string{"-j", "-7"}
+
 func (p *Programs) pathsJSON(ctx context.Context, names []string) (map[string]Path, error) {
-	// Without -7 a name would be taken as UTF-8, and its "&" as itself.
-	out, invalid, err := p.mbpath(ctx, []string{"-j", "-7"}, names)
+	out, invalid, err := p.mbpath(ctx, askJSON, names)
 	if err != nil {
 		return nil, err
 	}

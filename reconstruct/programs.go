@@ -54,6 +54,8 @@ type Programs struct {
 	// when we are not root, and when no user of Cyrus was found; in the second
 	// case the programs change to Cyrus's user by themselves.
 	Credential *syscall.Credential
+
+	tell func(Command) // not nil: told instead of run
 }
 
 // Find looks for Cyrus's programs. With binDir they are taken from there, else

@@ -252,7 +252,7 @@ func (r *reader) found(f finding, line string) {
 }
 
 func (r *reader) stderr(line string) {
-	if strings.TrimSpace(line) == "" {
+	if withoutUpkeep(line) == "" {
 		return
 	}
 	r.found(finding{kind: KindStderr}, line)

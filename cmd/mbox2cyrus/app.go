@@ -11,35 +11,63 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/served"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/specialuse"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/mbox"
 )
 
 // run is the whole program but for os.Exit: arguments in, exit code out.
 func run(args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	var caught stopSignal
+	caught := stopSignal{stop: stop}
 	watched := make(chan os.Signal, 2)
 	signal.Notify(watched, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(watched)
 	go caught.watch(watched)
+	// A run goes on when the connection drops that it was started over. So do Cyrus's
+	// programs, which inherit this.
+	signal.Ignore(syscall.SIGHUP)
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	defer signal.Stop(asked)
 
-	p := &program{args: args, stdout: stdout, stderr: stderr, caught: &caught}
-	err := p.app().RunContext(ctx, args)
+	p := &program{args: args, stdout: stdout, stderr: stderr, caught: &caught, asked: asked}
+	code := p.exit(p.app().RunContext(ctx, args))
+	if p.display != nil {
+		if err := p.display.End(code); err != nil {
+			p.sayError(err, max(code, report.ExitFailed))
+			return max(code, report.ExitFailed)
+		}
+	}
+	return code
+}
+
+// exit tells of a command's error and returns the program's exit code.
+func (p *program) exit(err error) int {
 	if err == nil {
 		return p.code
 	}
 	code := exitCode(err)
-	if p.code != 0 && errors.Is(err, context.Canceled) {
+	switch {
+	case !errors.Is(err, context.Canceled):
+	case p.code != 0:
 		code = p.code
+	case p.caught.exitCode() != 0: // before the first user was begun
+		code = p.caught.exitCode()
+	case p.timeUp.Load():
+		code = report.ExitAttention
+		err = fmt.Errorf("--%s is over before the first user was begun; run the same command again: %w", flagMaxDuration, err)
 	}
 	p.sayError(err, code)
 	return code
@@ -52,8 +80,11 @@ type program struct {
 	caught         *stopSignal
 	json           bool
 	commands       []*cli.Command
-	configured     map[string]bool // flags that the configuration file gave
-	code           int             // exit code of a command that ran to its end
+	asked          <-chan os.Signal  // for progress, now
+	display        *progress.Display // nil: the command has none
+	timeUp         atomic.Bool       // --max-duration is over
+	configured     map[string]bool   // flags that the configuration file gave
+	code           int               // exit code of a command that ran to its end
 }
 
 func (p *program) app() *cli.App {
@@ -64,7 +95,7 @@ func (p *program) app() *cli.App {
 		Description:     "Reads the mbox files of a UW IMAP host (or a copy of it) and writes them straight into a Cyrus partition. No IMAP daemon runs on either side. The source is only read.",
 		Writer:          p.stdout,
 		ErrWriter:       p.stderr,
-		Commands:        []*cli.Command{p.planCommand(), p.migrateCommand(), p.verifyCommand(), p.inspectCommand(), p.undoCommand(), p.exportCommand(), p.configCommand()},
+		Commands:        []*cli.Command{p.planCommand(), p.migrateCommand(), p.verifyCommand(), p.reportCommand(), p.inspectCommand(), p.approveCommand(), p.undoCommand(), p.exportCommand(), p.retireCommand(), p.configCommand()},
 		Suggest:         true,
 		HideHelpCommand: true,
 		// Exit codes are given by run alone, so that everything is closed first.
@@ -95,6 +126,7 @@ func (p *program) app() *cli.App {
 
 // before is done before each command.
 func (p *program) before(c *cli.Context) error {
+	outlivePipe(c.Command.Name)
 	err := p.applyConfig(c)
 	p.json = c.Bool("json")
 	if err != nil {
@@ -143,7 +175,8 @@ func exitCode(err error) int {
 		return report.ExitUsage
 	case errors.Is(err, target.ErrPermission), errors.Is(err, fs.ErrPermission):
 		return report.ExitPermission
-	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames), errors.Is(err, plan.ErrPerUser), errors.Is(err, source.ErrRules):
+	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames), errors.Is(err, plan.ErrPerUser), errors.Is(err, source.ErrRules),
+		errors.Is(err, specialuse.ErrFile), errors.Is(err, served.ErrNotPossible):
 		return report.ExitConfig
 	}
 	return report.ExitFailed

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/specialuse"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -36,7 +40,72 @@ func parseACL(all []string) (acl []reconstruct.ACL, err error) {
 
 // choose puts into the plan what the administrator chose for the users.
 func (s *session) choose(c *cli.Context) error {
-	return s.choosePartitions(c)
+	return errors.Join(s.choosePartitions(c), s.chooseQuota(c), s.chooseSpecialUses(c))
+}
+
+// chooseSpecialUses reads --special-use: auto, off, or a file of names.
+func (s *session) chooseSpecialUses(c *cli.Context) error {
+	var rules specialuse.Rules
+	switch what := c.String(flagSpecialUse); what {
+	case "off":
+		return nil
+	case "auto":
+		rules = specialuse.Auto()
+		for use, name := range s.cyrus.SpecialUseNames() {
+			rules.Prefer(use, name)
+		}
+	default:
+		var err error
+		if rules, err = specialuse.ReadFile(what); err != nil {
+			return err
+		}
+	}
+	s.plan.ChooseSpecialUses(rules, s.cyrus.Rules)
+	return nil
+}
+
+// chooseQuota reads --quota: none, a number of bytes, or a file with one for each user.
+func (s *session) chooseQuota(c *cli.Context) error {
+	what := c.String(flagQuota)
+	if bytes, err := parseBytes(what); err == nil {
+		if bytes > 0 {
+			s.plan.ChooseQuota(func(string) int64 { return bytes })
+		}
+		return nil
+	}
+	limits, err := plan.ReadPerUser(what)
+	if err != nil {
+		return fmt.Errorf("--%s is none, a number of bytes, or a file: %w", flagQuota, err)
+	}
+	bytes := map[string]int64{}
+	for login, limit := range limits {
+		if bytes[login], err = parseBytes(limit); err != nil {
+			return usagef("--%s %s: user %s: %v", flagQuota, what, login, err)
+		}
+	}
+	s.plan.ChooseQuota(func(login string) int64 {
+		delete(limits, login)
+		return bytes[login]
+	})
+	s.sayUnused("--"+flagQuota, limits)
+	return nil
+}
+
+// parseBytes reads a number of bytes, with K, M, G or T behind it for powers of 1024;
+// "none" is 0.
+func parseBytes(s string) (int64, error) {
+	if s == "none" {
+		return 0, nil
+	}
+	number, shift := s, 0
+	if i := strings.IndexAny("KMGT", s[max(0, len(s)-1):]); i >= 0 && s != "" {
+		number, shift = s[:len(s)-1], 10*(i+1)
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n <= 0 || n > math.MaxInt64>>shift {
+		return 0, fmt.Errorf("%q is no number of bytes", s)
+	}
+	return n << shift, nil
 }
 
 // choosePartitions gives each user the partition of his new mailboxes: the one that was

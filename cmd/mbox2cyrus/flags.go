@@ -19,6 +19,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 	"mbox2cyrus/reconstruct"
 )
@@ -32,11 +33,18 @@ const (
 	flagFromDates = "from-dates"
 	flagUWVersion = "uw-version"
 	flagRepair    = "repair"
+	flagHoldAbove = "hold-above"
 
-	flagDomain   = "domain"
-	flagACL      = "acl"
-	flagMap      = "map"
-	flagHelpDesk = "help-desk"
+	flagShard      = "shard"
+	flagOnlyFailed = "only-failed"
+	flagMetrics    = "metrics-file"
+
+	flagDomain     = "domain"
+	flagACL        = "acl"
+	flagQuota      = "quota"
+	flagSpecialUse = "special-use"
+	flagMap        = "map"
+	flagHelpDesk   = "help-desk"
 )
 
 // inspectName is the command that shows every doubt of a file.
@@ -67,11 +75,13 @@ func sourceFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "user", Usage: "only this `NAME` (may be repeated)", EnvVars: env("user")},
 		stringFlag("users-from", "", "only the users named in `FILE`, one a line"),
 		&cli.StringSliceFlag{Name: "exclude-user", Usage: "not this `NAME` (may be repeated)", EnvVars: env("exclude-user")},
+		stringFlag(flagShard, "", "only the `K/N` part of the users, the same on every machine: 1/3, 2/3 and 3/3 are all"),
 		&cli.IntFlag{Name: "min-uid", Value: 500, Usage: "users from this uid `N` on", EnvVars: env("min-uid")},
 		timezoneFlag(),
 		fromDatesFlag(),
 		uwVersionFlag(),
 		repairFlag(),
+		&cli.Int64Flag{Name: flagHoldAbove, Value: cyrusspool.MaxMessageSize, EnvVars: env(flagHoldAbove), Usage: "hold messages of more than `BYTES`, at most as large as Cyrus's index can say (see approve)"},
 		stringFlag("filename-charset", "ISO-8859-1", "`CHARSET` of 8-bit folder names that are not UTF-8"),
 		stringFlag("names", "", "give folders the names that `FILE` says: a file written by --map and edited"),
 		&cli.IntFlag{Name: "jobs", Value: runtime.NumCPU(), Usage: "users at a time `N`", EnvVars: env("jobs")},
@@ -110,6 +120,8 @@ func parseRules(c *cli.Context) (r source.Rules, err error) {
 		}
 		r.Repairs |= repair
 	}
+	// They change dates just as the others change messages.
+	r.Timezone, r.UTC = c.String("source-timezone"), c.String(flagFromDates) == "utc"
 	return r, nil
 }
 
@@ -130,7 +142,21 @@ func cyrusFlags() []cli.Flag {
 		stringFlag("partition-map", "", "CSV `FILE` of users and their partitions: user,partition"),
 		stringFlag(flagDomain, "", "virtual domain `D` of the users (virtdomains): joe becomes joe@D"),
 		&cli.StringSliceFlag{Name: flagACL, Usage: "`ID:RIGHTS` in every new mailbox besides the owner's, as backup:lrs (may be repeated)", EnvVars: env(flagACL)},
-		stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done"),
+		stringFlag(flagQuota, "none", "quota of each user: `BYTES` (also 500M, 2G), or a CSV file: user,bytes"),
+		stringFlag(flagSpecialUse, "auto", "folders for sent mail, drafts, trash, junk: `WHAT` is auto (by their names), off, or a CSV file: use,folder"),
+		stateFlag(),
+	}
+}
+
+func stateFlag() cli.Flag {
+	return stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done")
+}
+
+// accountFlags are those of the commands that do or prove the job.
+func accountFlags() []cli.Flag {
+	return []cli.Flag{
+		boolFlag(flagOnlyFailed, "only users whom report does not call proved: who failed, need a person, or were not finished"),
+		stringFlag(flagMetrics, "", "write counters to `FILE`, for the textfile collector of Prometheus's node exporter"),
 	}
 }
 
@@ -173,6 +199,11 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 		}
 		o.selection.Users = append(o.selection.Users, names...)
 	}
+	if text := c.String(flagShard); text != "" {
+		if o.selection.Shard, err = plan.ParseShard(text); err != nil {
+			return o, usagef("--%s: %v", flagShard, err)
+		}
+	}
 	slices.Sort(o.selection.Users)
 	o.selection.Users = slices.Compact(o.selection.Users)
 	if o.zone, o.location, err = parseZone(c); err != nil {
@@ -180,6 +211,9 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	}
 	if o.rules, err = parseRules(c); err != nil {
 		return o, err
+	}
+	if o.rules.HoldAbove = c.Int64(flagHoldAbove); o.rules.HoldAbove < 1 || o.rules.HoldAbove > cyrusspool.MaxMessageSize {
+		return o, usagef("--%s %d: from 1 to %d", flagHoldAbove, o.rules.HoldAbove, int64(cyrusspool.MaxMessageSize))
 	}
 	charset, err := ianaindex.IANA.Encoding(c.String("filename-charset"))
 	if err != nil || charset == nil {

@@ -15,11 +15,11 @@ var flagGroups = []struct {
 	names []string
 }{
 	{"the UW host", []string{"source-root", "passwd", "inbox-dir", "inbox-template", "inbox-extra", "mail-dir", "ignore-c-client-cf", "lock", "lock-wait"}},
-	{"whose mail", []string{"user", "users-from", "exclude-user", "min-uid"}},
+	{"whose mail", []string{"user", "users-from", "exclude-user", flagOnlyFailed, flagShard, "min-uid"}},
 	{"reading", []string{"source-timezone", "from-dates", "uw-version", "repair", "filename-charset", "names"}},
 	{"Cyrus", []string{"imapd-conf", "cyrus-bin", "partition", "partition-map", "domain", "acl", "special-use", "quota", "subscribe"}},
-	{"the run", []string{"state", "jobs", "config"}},
-	{"what it says", []string{"json", "quiet", "log-file", "log-level", "status-file"}},
+	{"the run", []string{"state", "jobs", flagMaxDuration, flagBWLimit, "config"}},
+	{"what it says", []string{"json", "quiet", "log-file", "log-level", "status-file", flagMetrics}},
 }
 
 // commandHelp is the help of one command, a line a flag. Environment variables are told

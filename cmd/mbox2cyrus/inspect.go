@@ -21,15 +21,26 @@ import (
 	"mbox2cyrus/mbox"
 )
 
+// flagCyrus names Cyrus mailboxes.
+const flagCyrus = "cyrus"
+
 func (p *program) inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name:      inspectName,
-		Usage:     "what one mailbox file holds, message by message, with every doubt",
-		ArgsUsage: "FILE...",
-		Flags:     append([]cli.Flag{timezoneFlag(), fromDatesFlag(), uwVersionFlag(), repairFlag()}, outputFlags()...),
+		Usage:     "what one mailbox file holds, or a Cyrus mailbox, message by message, with every doubt",
+		ArgsUsage: "[FILE...]",
+		Flags: append(append([]cli.Flag{timezoneFlag(), fromDatesFlag(), uwVersionFlag(), repairFlag(),
+			&cli.StringSliceFlag{Name: flagCyrus, Usage: "the Cyrus mailbox `NAME`, as user/joe, or the directory that holds it (may be repeated)"}},
+			cyrusFlags()...), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
+			if names := c.StringSlice(flagCyrus); len(names) > 0 {
+				if c.Args().Present() {
+					return usagef("inspect takes files or --cyrus, not both: %q", c.Args().First())
+				}
+				return p.inspectCyrus(c, names)
+			}
 			if !c.Args().Present() {
-				return usagef("inspect wants at least one mailbox file")
+				return usagef("inspect wants at least one mailbox file, or --cyrus")
 			}
 			_, loc, err := parseZone(c)
 			if err != nil {

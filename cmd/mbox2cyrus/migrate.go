@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,12 +16,12 @@ func (p *program) migrateCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "migrate",
 		Usage: "the whole safe job: convert, reconstruct, verify",
-		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...),
-			boolFlag(flagDryRun, "write nothing: show what would be done"),
+		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), accountFlags(), []cli.Flag{
+			boolFlag(flagDryRun, "write nothing: show what would be done, and each command that Cyrus would be given"),
 			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since"),
 			boolFlag("merge", "append to users who have mail in Cyrus already, with new UIDs; without it they are refused"),
 			stringFlag("on-conflict", "skip", "a folder and its mailbox both changed since an earlier pass: `DO` skip, or append what is new"),
-			mapFlag()), outputFlags()...),
+			mapFlag()}, outputFlags()),
 		Action: func(c *cli.Context) (err error) {
 			s, err := p.open(c)
 			if err != nil {
@@ -39,7 +40,7 @@ func (p *program) migrateCommand() *cli.Command {
 				return err
 			}
 			if c.Bool(flagDryRun) {
-				return p.dryRun(c, s)
+				return p.dryRun(c, s, sayCommands)
 			}
 			return p.migrate(c, s)
 		},
@@ -67,22 +68,28 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version}); err != nil {
 		return err
 	}
-	d := p.progress(c, s)
+	if err := s.keepRecord(c, start); err != nil {
+		return err
+	}
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
 	if err := p.takeLocks(c, s); err != nil {
 		return err
 	}
-	e.Source, e.Progress = s.source(d), d
+	if err := p.progress(c, s, l, true); err != nil {
+		return err
+	}
+	e.Source, e.Progress = s.source(p.display), p.display
 	for _, pr := range s.plan.Problems {
 		s.report.Problem(pr)
 	}
 	err = e.Run(c.Context, s.plan)
-	d.Stop(s.report, p.stderr)
+	p.display.Stop()
 	s.sayDates(false)
-	if err != nil && p.caught.exitCode() == 0 {
+	if err != nil && !p.stopped(err) {
 		s.report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "run-failed", Text: err.Error()})
+		err = nil // it is in the account now
 	}
-	if err := p.finish(s, p.caught.exitCode()); err != nil {
+	if err := p.finish(s, err); err != nil {
 		return err
 	}
 	end := now()

@@ -313,14 +313,11 @@ func useCyrus(t *testing.T, srv *cyrustest.Server, do func(c *imapclient.Client)
 			t.Error(err)
 		}
 	}()
-	c, err := imapclient.DialInsecure(srv.IMAPAddr(), nil)
+	c, err := cyrustest.Login(srv.IMAPAddr(), "joe", "secret")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.Login("joe", "secret").Wait(); err != nil {
-		t.Fatal(err)
-	}
 	if err := do(c); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/pop3"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 )
@@ -20,7 +22,7 @@ func (p *program) planCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "plan",
 		Usage: "read only: users, folders, target names, counts, sizes and doubts",
-		Flags: append(append(append(sourceFlags(), cyrusFlags()...), stringFlag("out", "", "write the plan to `FILE`, for migrate --plan"), mapFlag(), helpDeskFlag()), outputFlags()...),
+		Flags: slices.Concat(sourceFlags(), cyrusFlags(), runFlags(), []cli.Flag{stringFlag("out", "", "write the plan to `FILE`, for migrate --plan"), mapFlag(), helpDeskFlag()}, outputFlags()),
 		Action: func(c *cli.Context) (err error) {
 			s, err := p.open(c)
 			if err != nil {
@@ -35,25 +37,29 @@ func (p *program) planCommand() *cli.Command {
 			if err := s.writeMap(c); err != nil {
 				return err
 			}
-			return p.dryRun(c, s)
+			return p.dryRun(c, s, nil)
 		},
 	}
 }
 
-// dryRun reads everything and writes nothing: the plan.
-func (p *program) dryRun(c *cli.Context, s *session) error {
-	d := p.progress(c, s)
+// dryRun reads everything and writes nothing: the plan. say, if not nil, tells more
+// of it in the end.
+func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *session) error) error {
+	if err := p.progress(c, s, nil, false); err != nil {
+		return err
+	}
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
 	for _, pr := range s.plan.Problems {
 		s.report.Problem(pr)
 	}
-	sc := &plan.Scanner{Source: s.source(d), Report: s.report, Progress: d, Jobs: s.opts.jobs}
+	sc := &plan.Scanner{Source: s.source(p.display), Report: s.report, Progress: p.display, Jobs: s.opts.jobs,
+		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat())}
 	list := c.String(flagHelpDesk)
 	if list != "" {
 		sc.HelpDesk = plan.NewHelpDesk(s.plan, s.cyrus.Rules)
 	}
 	need, err := sc.Run(c.Context, s.plan)
-	d.Stop(s.report, p.stderr)
+	p.display.Stop()
 	s.sayDates(true)
 	if err == nil {
 		err = sayNeed(s, need)
@@ -61,13 +67,13 @@ func (p *program) dryRun(c *cli.Context, s *session) error {
 	if err == nil {
 		err = sayWindow(s)
 	}
+	if err == nil && say != nil {
+		err = say(c.Context, s)
+	}
 	if err == nil && list != "" {
 		err = sc.HelpDesk.WriteFile(list)
 	}
-	if err != nil && p.caught.exitCode() == 0 {
-		return err
-	}
-	return p.finish(s, p.caught.exitCode())
+	return p.finish(s, err)
 }
 
 // sayNeed compares what the plan needs with what the partitions have.

@@ -29,6 +29,12 @@ func TestScripts(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Condition: func(cond string) (bool, error) {
+			if cond != "imapd-on-pipe" {
+				return false, fmt.Errorf("no such condition: %s", cond)
+			}
+			return imapdOnPipe()
+		},
 		Setup: func(env *testscript.Env) error {
 			srv, err := cyrustest.New("", cyrustest.Options{})
 			if err != nil {

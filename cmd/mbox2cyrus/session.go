@@ -2,15 +2,19 @@ package main
 
 import (
 	"errors"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/throttle"
 	"mbox2cyrus/mbox"
 	"mbox2cyrus/reconstruct"
 )
@@ -28,6 +32,13 @@ type session struct {
 
 	locks *mbox.Locks // nil: none are taken
 
+	record *history.Recorder // nil: none is kept
+	gauges *gauges           // nil: no --metrics-file
+
+	limit    *throttle.Limit // of reading; nil: none
+	most     time.Duration   // that the run may take; 0: any
+	endLimit func()
+
 	closeLog func() error
 }
 
@@ -39,11 +50,15 @@ func (p *program) open(c *cli.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{opts: opts}
+	s := &session{opts: opts, endLimit: func() {}}
 	if s.report, s.closeLog, err = p.reporter(c); err != nil {
 		return nil, err
 	}
-	if err := s.open(c); err != nil {
+	err = p.limit(c, s)
+	if err == nil {
+		err = s.open(c)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
@@ -60,6 +75,11 @@ func (s *session) open(c *cli.Context) (err error) {
 		return err
 	}
 	s.cyrus.Rules.Charset = s.opts.charset
+	if c.Bool(flagOnlyFailed) {
+		if err := s.leaveOutProved(); err != nil {
+			return err
+		}
+	}
 	var names *plan.Names
 	if path := c.String("names"); path != "" {
 		if names, err = plan.ReadNames(path); err != nil {
@@ -84,20 +104,22 @@ func openCyrus(c *cli.Context, acl []reconstruct.ACL) (*target.Cyrus, error) {
 }
 
 func (s *session) close() error {
+	s.endLimit()
 	var err error
 	if s.host != nil {
 		err = s.host.Close()
 	}
-	return errors.Join(err, s.closeLog())
+	// A run that came to its end has closed these.
+	return errors.Join(err, s.record.Close(true), s.gauges.end(report.ExitFailed), s.closeLog())
 }
 
 // source returns the reader of the host's folders, whose progress d shows.
 func (s *session) source(d *progress.Display) *source.Source {
-	src := &source.Source{Host: s.host, Location: s.opts.location, Rules: s.opts.rules, Dates: s.dates, Locks: s.locks}
-	if d != nil {
-		src.Progress = d.Add
+	count := func(user, folder string, bytes, messages int64) {
+		d.Add(user, folder, bytes, messages)
+		s.record.Count(bytes, messages)
 	}
-	return src
+	return &source.Source{Host: s.host, Location: s.opts.location, Rules: s.opts.rules, Dates: s.dates, Locks: s.locks, Limit: s.limit, Progress: count}
 }
 
 // sayDates reports what the sample of dates says: always, or only if it
@@ -122,18 +144,37 @@ func (s *session) writeMap(c *cli.Context) error {
 	return nil
 }
 
-// progress starts to show how far the run over the plan's users has come.
-func (p *program) progress(c *cli.Context, s *session) *progress.Display {
-	var bytes int64
-	for _, u := range s.plan.Users {
-		bytes += u.Bytes
-	}
-	return progress.Start(p.stderr, s.report, c.Bool("json"), c.Bool("quiet"), bytes, int64(len(s.plan.Users)))
+// progress starts to show how far the run over the plan's users has come. l knows how
+// many messages folders had in an earlier pass; nil: nobody does. changed says that only
+// folders which changed since will be read.
+func (p *program) progress(c *cli.Context, s *session, l *ledger.Ledger, changed bool) (err error) {
+	p.display, err = progress.Start(progress.Options{Stdout: p.stdout, Stderr: p.stderr, Report: s.report, JSON: c.Bool("json"), Quiet: c.Bool("quiet"),
+		StatusFile: c.String(flagStatusFile), Asked: p.asked, Users: toRead(s.plan, l, changed)})
+	return err
 }
 
-// finish writes the summary. stopped is the exit code of a signal, or 0.
-func (p *program) finish(s *session, stopped int) error {
-	code, err := s.report.Finish(stopped)
-	p.code = code
-	return err
+// toRead is how much of each user a run has to read.
+func toRead(pl *plan.Plan, l *ledger.Ledger, changed bool) map[string]progress.Amount {
+	users := map[string]progress.Amount{}
+	for _, u := range pl.Users {
+		var a progress.Amount
+		for _, f := range u.Folders {
+			var rec ledger.Mailbox
+			known := false
+			if l != nil {
+				rec, known = l.Mailbox(string(f.Mailbox))
+			}
+			known = known && rec.SourceID != nil && rec.State != ledger.Begun
+			switch {
+			case known && changed && rec.State == ledger.Verified && rec.SourceID.Equal(plan.FileID(f.File)):
+			case known && rec.SourceID.Size > 0:
+				of := float64(f.File.Size) / float64(rec.SourceID.Size)
+				a = a.Plus(progress.Amount{Bytes: f.File.Size, Messages: int64(float64(rec.Messages) * of)})
+			default:
+				a = a.Plus(progress.Amount{Bytes: f.File.Size, New: f.File.Size})
+			}
+		}
+		users[u.Name] = a
+	}
+	return users
 }

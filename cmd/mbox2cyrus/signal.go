@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"sync/atomic"
 	"syscall"
 
@@ -14,6 +16,7 @@ import (
 // lets it come to a safe point; a second one ends it at once, which is safe
 // too, only ruder: the next run has more to put right.
 type stopSignal struct {
+	stop  context.CancelFunc // of the run
 	code  atomic.Int32
 	locks atomic.Pointer[mbox.Locks] // of the folders being read; not to be left behind
 }
@@ -24,7 +27,9 @@ func (s *stopSignal) watch(signals <-chan os.Signal) {
 		if sig == syscall.SIGTERM {
 			code = report.ExitTerminated
 		}
-		if !s.code.CompareAndSwap(0, code) {
+		if s.code.CompareAndSwap(0, code) {
+			s.stop() // after the code is there for who sees that it stops
+		} else {
 			if locks := s.locks.Load(); locks != nil {
 				if err := locks.Close(); err != nil {
 					fmt.Fprintf(os.Stderr, "mbox2cyrus: %s\n", report.Printable(err.Error()))
@@ -36,3 +41,14 @@ func (s *stopSignal) watch(signals <-chan os.Signal) {
 }
 
 func (s *stopSignal) exitCode() int { return int(s.code.Load()) }
+
+// outlivePipe lets a command that changes or proves something go on when nobody reads
+// its output any more: a pipe that breaks must not leave work half done. Others end as
+// programs do, at "plan | head".
+func outlivePipe(command string) {
+	switch command {
+	case "plan", inspectName, "config", "show":
+	default:
+		signal.Ignore(syscall.SIGPIPE)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/served"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 )
 
@@ -18,11 +19,17 @@ func (p *program) verifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "verify",
 		Usage: "compare source, ledger and Cyrus again, changing nothing",
-		Flags: append(append(append(append(sourceFlags(), cyrusFlags()...), lockFlags()...), level), outputFlags()...),
+		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), accountFlags(), []cli.Flag{level,
+			boolFlag("messages", "a line for each message: = same, + only in the source, - only in Cyrus, * differs, ! unreadable"),
+			boolFlag("second-opinion", "have go-mbox, an independent reader, count every unix folder, and say why it counts otherwise"),
+			boolFlag("imap", "ask Cyrus's imapd, on a pipe and without a daemon, what clients would see of every message")}, outputFlags()),
 		Action: func(c *cli.Context) (err error) {
 			want := verify.Level(c.String(flagLevel))
 			if !slices.Contains(verify.Levels, want) {
 				return usagef("--level %s: count, index or content", want)
+			}
+			if c.Bool("messages") && want == verify.LevelCount {
+				return usagef("--messages compares messages: give --level index or content")
 			}
 			s, err := p.open(c)
 			if err != nil {
@@ -33,19 +40,35 @@ func (p *program) verifyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if want == verify.LevelContent {
+			if want == verify.LevelContent || c.Bool("second-opinion") {
 				if err := p.takeLocks(c, s); err != nil {
 					return err
 				}
 			}
-			d := p.progress(c, s)
-			v := &verify.Verifier{Source: s.source(d), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: d, Jobs: s.opts.jobs, Level: want}
-			err = v.Run(c.Context, s.plan)
-			d.Stop(s.report, p.stderr)
-			if err != nil && p.caught.exitCode() == 0 {
+			var imap *served.Server
+			if c.Bool("imap") {
+				if imap, err = served.Open(c.Context, s.cyrus); err != nil {
+					return err
+				}
+				defer func() { err = errors.Join(err, imap.Close()) }()
+			}
+			if err := s.keepRecord(c, now()); err != nil {
 				return err
 			}
-			return p.finish(s, p.caught.exitCode())
+			if err := p.progress(c, s, l, false); err != nil {
+				return err
+			}
+			v := &verify.Verifier{Source: s.source(p.display), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: p.display, Jobs: s.opts.jobs, Level: want,
+				Served: imap, Answers: s.report.Served}
+			if c.Bool("messages") {
+				v.Message = s.report.Message
+			}
+			if c.Bool("second-opinion") {
+				v.Opinion = s.report.Opinion
+			}
+			err = v.Run(c.Context, s.plan)
+			p.display.Stop()
+			return p.finish(s, err)
 		},
 	}
 }

@@ -220,6 +220,7 @@ func (b *bench) convert(root, conf, state string) (seconds float64, err error) {
 type silent struct{}
 
 func (silent) UserStarted(string, int64) {}
+func (silent) UserRead(string)           {}
 func (silent) UserDone(string)           {}
 
 // measure runs the program and returns its time and the peak of its resident

@@ -1,16 +1,22 @@
 package cyrustest
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"net"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
+
+	"mbox2cyrus/cyrusspool"
 )
 
 // A MailboxView is one mailbox as an IMAP client sees it.
@@ -55,7 +61,7 @@ func ReadAll(addr, user, password string) ([]MailboxView, error) {
 		return nil, err
 	}
 	defer c.Close()
-	views, err := list(c)
+	views, err := list(c, addr, user, password)
 	if err != nil {
 		return nil, fmt.Errorf("imap: list of %s: %w", user, err)
 	}
@@ -95,13 +101,19 @@ func ReadMessage(addr, user, password, mailbox string, uid uint32) ([]byte, erro
 	return msgs[0].FindBodySection(section), nil
 }
 
-// list joins LIST and LIST (SUBSCRIBED), which is what LSUB says too.
-func list(c *imapclient.Client) ([]MailboxView, error) {
+// list joins LIST and LIST (SUBSCRIBED), which is what LSUB says too. Servers
+// before 2.4 know LSUB only.
+func list(c *imapclient.Client, addr, user, password string) ([]MailboxView, error) {
 	all, err := c.List("", "*", nil).Collect()
 	if err != nil {
 		return nil, err
 	}
-	subscribed, err := c.List("", "*", &imap.ListOptions{SelectSubscribed: true}).Collect()
+	var subscribed []*imap.ListData
+	if c.Caps().Has(imap.CapListExtended) {
+		subscribed, err = c.List("", "*", &imap.ListOptions{SelectSubscribed: true}).Collect()
+	} else {
+		subscribed, err = lsub(addr, user, password)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +131,39 @@ func list(c *imapclient.Client) ([]MailboxView, error) {
 		views[i].Subscribed = true
 	}
 	return views, nil
+}
+
+// lsubLine is "* LSUB (\\HasChildren) "." "INBOX.Sent"".
+var lsubLine = regexp.MustCompile(`^\* LSUB \([^)]*\) "(.)" "?([^"]*)"?\r\n$`)
+
+// lsub asks for subscriptions as the client library cannot.
+func lsub(addr, user, password string) (subscribed []*imap.ListData, err error) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	r := bufio.NewReader(conn)
+	if _, err := fmt.Fprintf(conn, "a LOGIN %s %s\r\nb LSUB \"\" *\r\nc LOGOUT\r\n", user, password); err != nil {
+		return nil, err
+	}
+	for {
+		line, err := r.ReadString('\n')
+		switch m := lsubLine.FindStringSubmatch(line); {
+		case err != nil:
+			return nil, err
+		case m != nil:
+			name, err := cyrusspool.DecodeUTF7(m[2])
+			if err != nil {
+				return nil, err
+			}
+			subscribed = append(subscribed, &imap.ListData{Delim: rune(m[1][0]), Mailbox: name})
+		case strings.HasPrefix(line, "c OK"):
+			return subscribed, nil
+		case !strings.HasPrefix(line, "* ") && !strings.HasPrefix(line, "a OK") && !strings.HasPrefix(line, "b OK"):
+			return nil, fmt.Errorf("lsub: %q", line)
+		}
+	}
 }
 
 func view(data *imap.ListData) MailboxView {

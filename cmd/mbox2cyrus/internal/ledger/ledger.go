@@ -6,6 +6,7 @@
 //	lock                 held (fcntl) by the one run that may write
 //	ledger.jsonl         the journal: one JSON object a line, only ever appended
 //	manifests/ID.tsv     one line a message of the mailbox with that unique id
+//	held/ID.…            what of its folder is in no message, see package held
 //	originals/ID/…       what was there of an adopted mailbox before it was filled
 //
 // The last line about a mailbox in the journal is its state. A line is synced
@@ -44,7 +45,8 @@ const Version = 2
 
 const oldestVersion = 1
 
-const journalName = "ledger.jsonl"
+// JournalName is the journal's file in a state directory.
+const JournalName = "ledger.jsonl"
 
 // State is how far a mailbox has come. Each state is durable before the next
 // is begun.
@@ -135,11 +137,13 @@ type Mailbox struct {
 	Partition string  `json:"partition"`
 	Dir       string  `json:"dir"` // below the partition
 	Adopted   bool    `json:"adopted,omitempty"`
+	QuotaSet  bool    `json:"quota_set,omitempty"` // of an INBOX: the user had no quota, and was given one
 
 	Source     RawName          `json:"source,omitempty"` // path below the source root
 	SourceID   *FileID          `json:"source_id,omitempty"`
 	Rules      string           `json:"rules,omitempty"`        // flags that changed what was read of it; "": none
 	Bytes      map[string]int64 `json:"source_bytes,omitempty"` // bytes of the source by reason; they add up to its size
+	Held       *Held            `json:"held,omitempty"`         // nil: nothing
 	Messages   int64            `json:"messages"`
 	Size       int64            `json:"size"` // bytes of all messages in Cyrus
 	Keywords   []string         `json:"keywords,omitempty"`
@@ -157,6 +161,13 @@ type Mailbox struct {
 	MadeDirs  []MadeDir   `json:"made_dirs,omitempty"`  // those above Dir that were not there
 	Original  *Original   `json:"original,omitempty"`   // of an adopted mailbox
 	UserFiles []UserFiles `json:"user_files,omitempty"` // of an INBOX: what its user had besides mailboxes; the first has the subscriptions
+}
+
+// Held is how much of a folder is in no message, and listed in HeldDir.
+type Held struct {
+	Items    int64 `json:"items"`
+	Bytes    int64 `json:"bytes"`
+	Messages int64 `json:"messages,omitempty"` // items that are messages, but larger than Cyrus's index can say
 }
 
 // Subscriptions are those that were written for a user.
@@ -210,6 +221,7 @@ type line struct {
 	End     *End     `json:"end,omitempty"`
 
 	Subscriptions *Subscriptions `json:"subscriptions,omitempty"`
+	Approval      *Approval      `json:"approved,omitempty"`
 }
 
 // Ledger is an open state directory.
@@ -225,6 +237,8 @@ type Ledger struct {
 	made  map[MadeDir]bool // directories that this program made, once
 	subs  map[RawName]Subscriptions
 	pace  Pace
+
+	approved map[string]approvedBy // by id of the held item
 }
 
 // ErrBusy is returned by Open when another run holds the state directory.
@@ -265,7 +279,7 @@ func (l *Ledger) open() error {
 	if _, err := l.lock.WriteAt(fmt.Appendf(nil, "pid %d since %s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339)), 0); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
-	path := filepath.Join(l.dir, journalName)
+	path := filepath.Join(l.dir, JournalName)
 	good, err := l.read(path)
 	if err != nil {
 		return err
@@ -293,17 +307,23 @@ func (l *Ledger) open() error {
 	return nil
 }
 
+// Exists reports whether the state directory has a ledger.
+func Exists(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, JournalName))
+	return err == nil
+}
+
 // Read opens the state directory for looking only: no lock, nothing made. A
 // directory without a ledger is an empty ledger.
 func Read(dir string) (*Ledger, error) {
 	l := &Ledger{dir: dir}
-	_, err := l.read(filepath.Join(dir, journalName))
+	_, err := l.read(filepath.Join(dir, JournalName))
 	return l, err
 }
 
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
-	l.boxes, l.subs = map[string]Mailbox{}, map[RawName]Subscriptions{}
+	l.boxes, l.subs, l.approved = map[string]Mailbox{}, map[RawName]Subscriptions{}, map[string]approvedBy{}
 	l.made = map[MadeDir]bool{}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -343,6 +363,9 @@ func (l *Ledger) read(path string) (good int64, err error) {
 		}
 		if ln.Subscriptions != nil {
 			l.putSubscriptions(*ln.Subscriptions)
+		}
+		if ln.Approval != nil {
+			l.putApproval(*ln.Approval)
 		}
 		good += int64(len(b))
 	}
@@ -482,6 +505,9 @@ func (l *Ledger) RemoveManifest(name string) error {
 	}
 	return nil
 }
+
+// Dir returns the state directory.
+func (l *Ledger) Dir() string { return l.dir }
 
 // ManifestDir returns the directory of the manifests, for syncing.
 func (l *Ledger) ManifestDir() string { return filepath.Join(l.dir, manifestDir) }

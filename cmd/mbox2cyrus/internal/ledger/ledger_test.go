@@ -58,7 +58,7 @@ func TestTornLastLineIsDroppedAndAppendGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		l.Close()
-		path := filepath.Join(dir, journalName)
+		path := filepath.Join(dir, JournalName)
 		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -87,7 +87,7 @@ func TestDamageInTheMiddleIsRefused(t *testing.T) {
 	l.Set(Mailbox{State: Filled, Name: "user.a"})
 	l.Set(Mailbox{State: Filled, Name: "user.b"})
 	l.Close()
-	path := filepath.Join(dir, journalName)
+	path := filepath.Join(dir, JournalName)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestDamageInTheMiddleIsRefused(t *testing.T) {
 
 func TestNewerVersionIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, journalName), []byte("{\"ledger\":99}\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, JournalName), []byte("{\"ledger\":99}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "version 99") {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -82,8 +83,8 @@ func (l *Ledger) OpenKept(id, name string) (*os.File, error) {
 	return f, nil
 }
 
-// Forget removes what is kept of a mailbox that is undone: its manifests and the
-// copies that Keep made.
+// Forget removes what is kept of a mailbox that is undone: its manifests, what is held of
+// its folder, which is there to be migrated again, and the copies that Keep made.
 func (l *Ledger) Forget(m Mailbox) error {
 	for _, name := range []string{m.Manifest, m.Previous} {
 		if name == "" {
@@ -91,6 +92,11 @@ func (l *Ledger) Forget(m Mailbox) error {
 		}
 		if err := l.RemoveManifest(name); err != nil {
 			return err
+		}
+	}
+	for _, suffix := range []string{".jsonl", ".mbox"} {
+		if err := os.Remove(filepath.Join(l.dir, heldDir, m.UniqueID+suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("held mail: %w", err)
 		}
 	}
 	if err := os.RemoveAll(filepath.Join(l.dir, originalDir, m.UniqueID)); err != nil {

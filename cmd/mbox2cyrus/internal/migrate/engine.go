@@ -27,7 +27,7 @@ type Engine struct {
 	Cyrus    *target.Cyrus
 	Ledger   *ledger.Ledger
 	Report   *report.Reporter
-	Progress plan.Progress
+	Progress Progress
 	Jobs     int
 	// Running says that a Cyrus master serves this configuration now, so that
 	// nothing which it could have open may be touched.
@@ -39,7 +39,17 @@ type Engine struct {
 	// changed since an earlier pass: append what is new in the folder, or leave both.
 	AppendOnConflict bool
 
+	roots  quotaRoots
+	uses   useScript
 	filled atomic.Int64 // bytes of the folders that were filled
+}
+
+// Progress is told which users are being worked on.
+type Progress interface {
+	plan.Progress
+	// UserRead is told of a user whose folders are all read, and whose mailboxes wait for
+	// Cyrus's programs.
+	UserRead(name string)
 }
 
 // Filled returns how many bytes the folders have that this run filled into mailboxes.
@@ -182,6 +192,7 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 		}
 	}
 	if err == nil && len(j.work()) > 0 {
+		e.Progress.UserRead(u.Name)
 		return j
 	}
 	if err == nil && len(u.Folders) > 0 {
@@ -193,7 +204,9 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 	if err == nil {
 		e.report(j)
 	}
-	e.Report.User(u.Name)
+	if !errors.Is(err, context.Canceled) { // else he is not finished
+		e.Report.User(u.Name)
+	}
 	e.Progress.UserDone(u.Name)
 	return nil
 }

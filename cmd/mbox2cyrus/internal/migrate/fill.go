@@ -34,7 +34,7 @@ func (e *Engine) fill(ctx context.Context, u *plan.User, m *mailbox) error {
 }
 
 func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err error) {
-	f := &filler{mailbox: m}
+	f := &filler{mailbox: m, flags: e.Cyrus.Fresh.IndexVersion.SystemFlags()}
 	f.order.Emit = f.add
 	header, err := e.header(m)
 	if err != nil {
@@ -65,9 +65,12 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 			err = errors.Join(err, f.manifest.Close())
 		}
 	}()
+	f.w.Limit(e.Source.Rules.MaxMessage())
+	aside := e.holder(u, m)
+	defer func() { err = errors.Join(err, aside.Close()) }()
 	res := source.Result{UIDNext: 1}
 	if m.folder != nil {
-		res, err = e.Source.Read(ctx, u.User, m.folder.File, f.message)
+		res, err = e.Source.ReadHolding(ctx, u.User, m.folder.File, f.message, aside.hold)
 		if err != nil {
 			return err
 		}
@@ -88,6 +91,9 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		m.rec.Rules = e.Source.Rules.String()
 	}
 	m.written, m.goMbox = f.written, res.GoMbox
+	if m.rec.Held, err = aside.commit(); err != nil {
+		return err
+	}
 
 	closed = true
 	if err := f.manifest.Close(); err != nil {
@@ -215,6 +221,7 @@ type filler struct {
 	prev     *previous // nil in the first pass
 	old      oldRecords
 	modseq   uint64 // of what is new or changed
+	flags    uint32 // that the index can have
 
 	order    ledger.Order
 	new      []ledger.Message // in a later pass that gives UIDs: those above the old ones
@@ -272,7 +279,13 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 	}
 	f.read++
 	msg := ledger.Message{UID: uid, Date: m.Date.Unix(), Flags: verify.LedgerFlags(m.Flags), Keywords: m.Keywords, File: m.File}
-	if err := f.write(&msg, m); err != nil {
+	written := f.written
+	err = f.write(&msg, m)
+	if errors.Is(err, cyrusspool.ErrMessageTooLarge) {
+		f.written = written
+		return fmt.Errorf("%w: %w", source.ErrTooLarge, err)
+	}
+	if err != nil {
 		return err
 	}
 	msg.Offset, msg.End = m.Offset, m.EndOffset
@@ -296,9 +309,11 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 	if f.append && msg.UID < f.prev.from {
 		sum := sha1.New()
-		msg.Size, err = m.WriteTo(sum)
+		if msg.Size, err = m.WriteTo(sum); err != nil {
+			return err
+		}
 		sum.Sum(msg.GUID[:0])
-		return err
+		return nil
 	}
 	var had ledger.Message
 	expected := false
@@ -360,7 +375,7 @@ func (f *filler) appendNew() error {
 }
 
 func (f *filler) add(m ledger.Message) error {
-	userFlags, systemFlags := f.keywords.userFlags(m.Keywords), verify.SystemFlags(m.Flags)
+	userFlags, systemFlags := f.keywords.userFlags(m.Keywords), verify.SystemFlags(m.Flags)&f.flags
 	rec, have, err := f.old.find(m.UID)
 	if err != nil {
 		return err

@@ -53,7 +53,11 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 		}
 		m.rec.UIDValid = h.UIDValidity
 	}
-	res, err := verify.Index(e.Ledger, m.rec, e.place(m))
+	seen, err := e.Cyrus.Seen(u.ID)
+	if err != nil {
+		return false, err
+	}
+	res, err := verify.Index(e.Ledger, m.rec, e.place(m), seen)
 	if err != nil || len(res.Problems) > 0 || m.rec.Messages == 0 && m.rec.NewUIDVald {
 		return false, err
 	}
@@ -83,26 +87,37 @@ func (e *Engine) describeSource(ctx context.Context, u *plan.User, m *mailbox, f
 	src.Progress = nil
 	m.rec.Size = 0
 	sum := sha1.New()
-	res, err := src.Read(ctx, u.User, m.folder.File, func(msg *mbox.Message, _ []string) error {
+	aside := e.holder(u, m)
+	defer func() { err = errors.Join(err, aside.Close()) }()
+	var messages int64
+	res, err := src.ReadHolding(ctx, u.User, m.folder.File, func(msg *mbox.Message, _ []string) error {
 		sum.Reset()
 		size, err := msg.WriteTo(sum)
 		if err != nil {
 			return err
 		}
+		if err := src.Rules.CheckSize(size); err != nil {
+			return err
+		}
+		messages++
 		out := ledger.Message{UID: msg.UID, Offset: msg.Offset, End: msg.EndOffset, Size: size, Date: msg.Date.Unix(),
 			Flags: verify.LedgerFlags(msg.Flags), Keywords: msg.Keywords, File: msg.File}
 		sum.Sum(out.GUID[:0])
 		m.rec.Size += size
 		return order.Add(out)
-	})
+	}, aside.hold)
 	if err == nil {
 		err = order.Flush()
+	}
+	if err == nil {
+		m.rec.Held, err = aside.commit()
 	}
 	if err != nil {
 		return err
 	}
+	m.rec.Rules = e.Source.Rules.String()
 	m.rec.Keywords = placeKeywords(res.Keywords, flags).names
 	m.rec.UIDValid, m.rec.NewUIDVald, m.rec.UIDNext = res.UIDValidity, res.UIDValidity == 0, res.UIDNext
-	m.rec.Messages, m.rec.Bytes, m.rec.SourceID, m.rec.Source = res.Messages, res.Bytes, &res.ID, ledger.RawName(m.folder.File.Path)
+	m.rec.Messages, m.rec.Bytes, m.rec.SourceID, m.rec.Source = messages, res.Bytes, &res.ID, ledger.RawName(m.folder.File.Path)
 	return nil
 }

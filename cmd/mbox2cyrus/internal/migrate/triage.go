@@ -211,7 +211,7 @@ func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.I
 		if rerr != nil && rerr != io.EOF {
 			return false, h, fmt.Errorf("%s: %w", m.rec.Name, rerr)
 		}
-		if rerr != nil || werr != nil || r.UID != w.UID || r.GUID != w.GUID || r.SystemFlags != verify.SystemFlags(w.Flags) {
+		if rerr != nil || werr != nil || r.UID != w.UID || index.Header().Version.HasGUID() && r.GUID != w.GUID || r.SystemFlags != verify.SystemFlags(w.Flags)&index.Header().Version.SystemFlags() {
 			return false, h, nil
 		}
 	}

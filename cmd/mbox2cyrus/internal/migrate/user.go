@@ -38,6 +38,13 @@ func (m *mailbox) folderName() string {
 	return m.folder.File.Name
 }
 
+func (m *mailbox) specialUse() string {
+	if m.folder == nil {
+		return ""
+	}
+	return m.folder.SpecialUse
+}
+
 // action is what a mailbox needs in this run.
 type action int
 
@@ -158,6 +165,7 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 	}
 	// A Cyrus program that is killed half-way leaves more to put right than
 	// one that is let finish: a stop waits for it.
+	stop := ctx
 	ctx = context.WithoutCancel(ctx)
 	subscriptions, err := e.Cyrus.Enter(ctx, entries)
 	if err != nil {
@@ -168,8 +176,13 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 	if err != nil {
 		return err
 	}
+	e.surround(ctx, stop, batch)
 	for _, j := range batch {
-		if err := e.prove(j, subscriptions[j.user.ID]); err != nil {
+		err := e.giveSeen(ctx, j)
+		if err == nil {
+			err = e.prove(j, subscriptions[j.user.ID])
+		}
+		if err != nil {
 			e.fail(j.user, "user-failed", err)
 		}
 	}
@@ -181,8 +194,12 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 func (e *Engine) prove(j *job, subscriptions string) error {
 	var proved []ledger.Mailbox
 	var old []string // manifests
+	seen, err := e.Cyrus.Seen(j.user.ID)
+	if err != nil {
+		return err
+	}
 	for _, m := range j.work() {
-		res, err := verify.Index(e.Ledger, m.rec, e.place(m))
+		res, err := verify.Index(e.Ledger, m.rec, e.place(m), seen)
 		if err != nil {
 			return err
 		}
@@ -252,10 +269,18 @@ func (e *Engine) report(j *job) {
 		if m.todo == leave {
 			continue
 		}
+		e.reportHeld(m)
+		held := m.heldOf()
+		shown, why := "", ""
+		if m.folder != nil {
+			shown, why = m.folder.Renamed(e.Cyrus.Rules)
+		}
 		e.Report.Folder(report.Folder{
-			User: j.user.Name, Folder: m.folderName(), Mailbox: m.rec.Name,
-			Found: m.rec.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
+			Read: m.todo == fill, ShownAs: shown, RenamedWhy: why,
+			User: j.user.Name, Folder: m.folderName(), Mailbox: m.rec.Name, SpecialUse: m.specialUse(),
+			Found: m.rec.Messages + held.Messages, Held: held.Items, HeldBytes: held.Bytes, HeldMail: held.Messages, Written: m.written, Verified: m.verified, Bytes: m.rec.Size, Doubts: m.doubts,
 			Unchanged: m.todo == nothing, UIDValidity: m.rec.UIDValid, UIDNext: m.rec.UIDNext,
 		})
+		e.reportPOP3(j.user, m)
 	}
 }

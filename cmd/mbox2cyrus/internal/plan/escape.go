@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// escape writes a name of any bytes as printable UTF-8, so that unescape gives it
+// Escape writes a name of any bytes as printable UTF-8, so that unescape gives it
 // back: "\xNN" stands for a byte, "\\" for a backslash. Everything that is printable
 // stands for itself, but for what would make a spreadsheet take the name for a
 // formula: = + - and @ at its beginning.
-func escape(name string) string {
+func Escape(name string) string {
 	var b strings.Builder
 	for i := 0; i < len(name); {
 		c, n := utf8.DecodeRuneInString(name[i:])
@@ -31,7 +31,7 @@ func escape(name string) string {
 	return b.String()
 }
 
-// unescape reads what escape wrote.
+// unescape reads what Escape wrote.
 func unescape(text string) (string, error) {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {

@@ -25,9 +25,9 @@ func TestEscape(t *testing.T) {
 		"\u202egnp.exe":    `\xe2\x80\xaegnp.exe`,
 		" lead and trail ": " lead and trail ",
 	} {
-		got := escape(name)
+		got := Escape(name)
 		if back, err := unescape(got); got != want || back != name || err != nil {
-			t.Errorf("escape(%q) = %q, want %q; back: %q, %v", name, got, want, back, err)
+			t.Errorf("Escape(%q) = %q, want %q; back: %q, %v", name, got, want, back, err)
 		}
 	}
 	for _, wrong := range []string{`\`, `a\`, `\x`, `\x4`, `\xzz`, `\n`, `C:\temp`} {
@@ -42,7 +42,7 @@ func FuzzEscape(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		text := escape(name)
+		text := Escape(name)
 		if back, err := unescape(text); err != nil || back != name {
 			t.Errorf("%q became %q and back %q, %v", name, text, back, err)
 		}

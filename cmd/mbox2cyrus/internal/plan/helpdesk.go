@@ -77,23 +77,23 @@ func (d *HelpDesk) user(u *User) *affected {
 		a.changes = append(a.changes, change{"login", u.Name, u.ID, "logs in by another name"})
 	}
 	for _, f := range u.Folders {
-		if text := f.looksOtherwise(); text != "" {
-			a.changes = append(a.changes, change{"folder", f.File.Name, d.rules.Text(f.Mailbox), text})
+		if name, text := f.Renamed(d.rules); text != "" {
+			a.changes = append(a.changes, change{"folder", f.File.Name, name, text})
 		}
 	}
 	return a
 }
 
-// looksOtherwise says why users will see another name for the folder; "" if they
-// will not.
-func (f Folder) looksOtherwise() string {
+// Renamed returns the name that users will see, and why it is another one, in plain
+// words; "" if it is not.
+func (f Folder) Renamed(rules cyrusspool.NameRules) (name, why string) {
 	same := func(c cyrusspool.Change) bool {
 		return c.Warning() || c.Kind == cyrusspool.KindEncodedUTF8 || c.Kind == cyrusspool.KindAmpersand
 	}
 	if !f.Chosen && !slices.ContainsFunc(f.Changes, func(c cyrusspool.Change) bool { return !same(c) }) {
-		return ""
+		return "", ""
 	}
-	return f.why()
+	return rules.Text(f.Mailbox), f.why()
 }
 
 // problem takes what may concern the user. Changes of names are told otherwise.
@@ -185,7 +185,7 @@ func (d *HelpDesk) csv() ([]byte, error) {
 	for _, a := range d.affected {
 		for _, c := range a.changes {
 			// The texts too may hold names that users chose.
-			table = append(table, []string{escape(a.user), c.what, escape(c.old), escape(c.new), escape(c.text)})
+			table = append(table, []string{Escape(a.user), c.what, Escape(c.old), Escape(c.new), Escape(c.text)})
 		}
 	}
 	return tableCSV(table)

@@ -33,7 +33,7 @@ func (r nameRow) cells() []string {
 	if r.Renamed {
 		renamed = "yes"
 	}
-	return []string{escape(string(r.User)), escape(r.CyrusUser), escape(string(r.Old)), escape(r.New), string(r.Mailbox), renamed, r.Why}
+	return []string{Escape(string(r.User)), Escape(r.CyrusUser), Escape(string(r.Old)), Escape(r.New), string(r.Mailbox), renamed, r.Why}
 }
 
 // rows returns every folder of the plan.

@@ -34,6 +34,7 @@ type User struct {
 	// PartitionChosen says that the administrator named the partition. Mailboxes that
 	// Cyrus has on another one are then not filled.
 	PartitionChosen bool
+	Quota           int64 // of all mail in Cyrus, in bytes; 0: none is set
 
 	hasMailDir bool
 }
@@ -44,12 +45,19 @@ type Folder struct {
 	Mailbox cyrusspool.Name
 	Changes []cyrusspool.Change // why its name is not simply that of the file
 	Chosen  bool                // by the administrator
+	// SpecialUse is what the folder is for, as in the attributes of RFC 6154 without
+	// the backslash; "": nothing of that.
+	SpecialUse string
 }
 
 // Selection says whose mail is meant.
 type Selection struct {
 	Users   []string // empty: all
 	Exclude []string
+	Shard   Shard
+	// Done are users who are left out because an earlier run left nothing to do for a
+	// person; nil: none.
+	Done map[string]bool
 }
 
 // ErrUnknownUser is returned by Build when a selected user is not on the host.
@@ -126,14 +134,14 @@ func (s Selection) check(all []mbox.User, skipped []mbox.Skipped) error {
 // only when it may be mail that this run was to bring.
 func (s Selection) hostProblem(sk mbox.Skipped) report.Problem {
 	p := skippedProblem(sk)
-	if len(s.Users) > 0 && !slices.Contains(s.Users, sk.User) || slices.Contains(s.Exclude, sk.User) {
+	if len(s.Users) > 0 && !slices.Contains(s.Users, sk.User) || slices.Contains(s.Exclude, sk.User) || sk.User != "" && !s.Shard.Has(sk.User) {
 		p.Severity = report.Note
 	}
 	return p
 }
 
 func (s Selection) has(name string) bool {
-	return (len(s.Users) == 0 || slices.Contains(s.Users, name)) && !slices.Contains(s.Exclude, name)
+	return (len(s.Users) == 0 || slices.Contains(s.Users, name)) && !slices.Contains(s.Exclude, name) && s.Shard.Has(name) && !s.Done[name]
 }
 
 // identity is the user id in Cyrus of one login on the UW host.

@@ -3,9 +3,12 @@ package plan
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/held"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/pop3"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/mbox"
@@ -26,7 +29,9 @@ type Scanner struct {
 	Report   *report.Reporter
 	Progress Progress
 	Jobs     int
-	HelpDesk *HelpDesk // gets what changes for users; may be nil
+	// UIDLFormat is in which form Cyrus's POP3 server will name messages.
+	UIDLFormat pop3.Format
+	HelpDesk   *HelpDesk // gets what changes for users; may be nil
 
 	mu   sync.Mutex
 	need map[string]Need
@@ -77,11 +82,21 @@ func (s *Scanner) user(ctx context.Context, u *User) {
 
 func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected) {
 	var bytes, disk, count int64
+	var inbox pop3.Inbox
+	isInbox := len(f.Mailbox.Folder()) == 0
 	res, err := s.Source.Read(ctx, u.User, f.File, func(m *mbox.Message, _ []string) error {
 		help.message(f, m)
 		n, err := m.WriteTo(io.Discard)
+		if err == nil && s.Source.Rules.CheckSize(n) != nil {
+			s.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, File: m.File, Offset: m.Offset, Kind: held.TooLarge,
+				Text: fmt.Sprintf("a message of %d bytes, as Cyrus would have it: it will be held, and is for a person to look at", n)})
+			return nil
+		}
 		count++
 		bytes += n
+		if isInbox {
+			inbox.Add(m.UID, m.Flags&mbox.Deleted != 0, m.Flags&mbox.Seen != 0, n)
+		}
 		disk += (n+blockSize-1)/blockSize*blockSize + cachePerMsg
 		return err
 	})
@@ -99,6 +114,11 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 		help.problem(p)
 	}
 	s.needs(u, disk, count+mailboxFiles)
-	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), Found: res.Messages, Bytes: bytes,
+	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), SpecialUse: f.SpecialUse, Found: res.Messages, Bytes: bytes,
 		Doubts: res.Doubts, UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
+	if isInbox {
+		v := inbox.Verdict(s.UIDLFormat, res.UIDValidity, res.UIDValidity, false)
+		s.Report.POP3(report.POP3{User: u.Name, Mailbox: string(f.Mailbox), Format: string(v.Format), UW: v.UW, Cyrus: v.Cyrus,
+			Messages: inbox.Messages, Bytes: inbox.Bytes, Again: v.Again, AgainBytes: v.AgainBytes, Hidden: inbox.Hidden})
+	}
 }

@@ -57,6 +57,7 @@ type Problem struct {
 	UW       string // what UW does there, and
 	Others   string // what other readers do; both "" where the kind says it all
 	Count    int64  // how many findings this one stands for; 0 is 1
+	HeldID   string // of what is held; "" for other problems
 	Routine  bool   // what nearly every folder has: in JSON and in the counts, not shown to people
 }
 
@@ -71,10 +72,17 @@ type Folder struct {
 	Found     int64  // messages found in the source
 	Written   int64  // message files written in this run
 	Verified  int64  // messages that Cyrus's index confirms
-	Held      int64  // messages set aside
+	Held      int64  // items set aside: messages, and bytes that make none
+	HeldBytes int64  // of the source
+	HeldMail  int64  // of the items, those that are messages; they are among those found
 	Bytes     int64  // of the messages as stored in Cyrus
 	Unchanged bool   // nothing to do: done by an earlier run
+	Read      bool   // by this run, which reported every finding in it
 	Outcome   string // what became of it, where counters do not say it: "removed", "archived in …"
+	// ShownAs is the name that users see, and RenamedWhy why, where it is not Folder.
+	ShownAs, RenamedWhy string
+	// SpecialUse is the attribute that the mailbox gets (RFC 6154), without its backslash.
+	SpecialUse string
 
 	// Doubts has the number of the reader's findings by kind.
 	Doubts map[string]int64
@@ -88,6 +96,7 @@ type Summary struct {
 	Users, Folders         int64
 	Found, Written         int64
 	Verified, Held         int64
+	HeldBytes              int64
 	Bytes                  int64
 	UnchangedFolders       int64
 	Notes, Attentions      int64
@@ -95,10 +104,13 @@ type Summary struct {
 	ByKind                 map[string]int64
 	Elapsed                time.Duration
 	DryRun                 bool
+	StoppedEarly           bool // before the work was done, at a safe point, not by a signal
 	ExitCode               int
 	Command, SourceRoot    string
 	FailedUsers            []string
 	MailboxesMadeAsParents int64
+
+	POP3Users, POP3Messages, POP3Bytes int64 // fetched again at most by POP3 clients, as far as this run knows
 }
 
 // nameFields adds a name to a JSON object: as it is where it is UTF-8, else
@@ -110,6 +122,21 @@ func nameFields(m map[string]any, key, name string) {
 	}
 	m[key] = toValidUTF8(name)
 	m[key+"_b64"] = base64.StdEncoding.EncodeToString([]byte(name))
+}
+
+// AddName adds a name to an object that is made elsewhere and kept beside those of
+// this package.
+func AddName(m map[string]any, key, name string) { nameFields(m, key, name) }
+
+// RawName is the name that was added to an object.
+func RawName(m map[string]any, key string) string {
+	if b64, ok := m[key+"_b64"].(string); ok {
+		if raw, err := base64.StdEncoding.DecodeString(b64); err == nil {
+			return string(raw)
+		}
+	}
+	name, _ := m[key].(string)
+	return name
 }
 
 func toValidUTF8(s string) string { return string([]rune(s)) }
@@ -130,6 +157,9 @@ func (p Problem) object() map[string]any {
 	if p.Count > 1 {
 		m["count"] = p.Count
 	}
+	if p.HeldID != "" {
+		m["held_id"] = p.HeldID
+	}
 	if p.UW != "" {
 		m["uw"], m["other_readers"] = p.UW, p.Others
 	}
@@ -148,7 +178,17 @@ func (f Folder) object() map[string]any {
 	m := map[string]any{
 		"message_type": "folder", "mailbox": f.Mailbox,
 		"messages_found": f.Found, "messages_written": f.Written, "messages_verified": f.Verified, "messages_held": f.Held,
-		"bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.doubts(), "doubts_by_kind": f.Doubts,
+		"bytes_held": f.HeldBytes, "bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.doubts(), "doubts_by_kind": f.Doubts,
+	}
+	if f.Read {
+		m["read"] = true
+	}
+	if f.ShownAs != "" {
+		nameFields(m, "shown_as", f.ShownAs)
+		nameFields(m, "renamed_why", f.RenamedWhy)
+	}
+	if f.SpecialUse != "" {
+		m["special_use"] = `\` + f.SpecialUse
 	}
 	if f.Doubts == nil {
 		m["doubts_by_kind"] = map[string]int64{}
@@ -165,10 +205,11 @@ func (s Summary) object() map[string]any {
 	m := map[string]any{
 		"message_type": "summary", "command": s.Command, "users": s.Users, "folders": s.Folders,
 		"messages_found": s.Found, "messages_written": s.Written, "messages_verified": s.Verified, "messages_held": s.Held,
-		"bytes": s.Bytes, "seconds": s.Elapsed.Seconds(), "dry_run": s.DryRun, "exit_code": s.ExitCode,
+		"bytes_held": s.HeldBytes, "bytes": s.Bytes, "seconds": s.Elapsed.Seconds(), "dry_run": s.DryRun, "exit_code": s.ExitCode,
+		"pop3_users_again": s.POP3Users, "pop3_messages_again": s.POP3Messages, "pop3_bytes_again": s.POP3Bytes,
 		"folders_unchanged": s.UnchangedFolders, "problems": s.ByKind,
 		"notes": s.Notes, "attentions": s.Attentions, "failures": s.Failures, "differences": s.Differences,
-		"failed_users": s.FailedUsers, "finished": time.Now().UTC().Format(time.RFC3339),
+		"stopped_early": s.StoppedEarly, "failed_users": s.FailedUsers, "finished": time.Now().UTC().Format(time.RFC3339),
 	}
 	if s.ByKind == nil {
 		m["problems"] = map[string]int64{}
@@ -181,5 +222,8 @@ func (s Summary) object() map[string]any {
 
 func appendLine(m map[string]any) ([]byte, error) {
 	b, err := json.Marshal(m)
-	return append(b, '\n'), err
+	if err != nil {
+		return nil, err
+	}
+	return append(b, '\n'), nil
 }

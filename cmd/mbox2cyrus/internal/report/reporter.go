@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -55,9 +57,25 @@ type Reporter struct {
 	sum     Summary
 	failed  map[string]bool
 	werr    error // first error of writing the report itself
+	nobody  bool  // people's terminal or pipe is gone
 	people  io.Writer
 	results io.Writer
 	alike   alike
+	record  Record // may be nil
+}
+
+// Record keeps what is reported: every object that --json writes, and when a user is
+// finished. It must not change the objects.
+type Record interface {
+	Line(m map[string]any)
+	User(name string)
+}
+
+// SetRecord has everything from now on kept in a record, too.
+func (r *Reporter) SetRecord(record Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.record = record
 }
 
 // New returns a Reporter. Problems always go to Stderr as text; folders and
@@ -71,13 +89,21 @@ func New(o Options) *Reporter {
 	return r
 }
 
-// SetPeople redirects the text for people, so that a progress display can keep
-// its lines together with it.
-func (r *Reporter) SetPeople(w io.Writer) {
+// SetScreen redirects to a progress display what goes to the terminal that it draws on,
+// so that it can keep its lines together with it; nil ends that. results says that
+// Stdout is the same terminal.
+func (r *Reporter) SetScreen(w io.Writer, results bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.people = w
+	r.people, r.results = r.opts.Stderr, r.opts.Stdout
 	if r.opts.JSON {
+		r.results = r.opts.Stderr
+	}
+	if w == nil {
+		return
+	}
+	r.people = w
+	if results || r.opts.JSON {
 		r.results = w
 	}
 }
@@ -91,19 +117,54 @@ func (r *Reporter) Printf(format string, args ...any) {
 	}
 }
 
+// Say tells people a line, quiet or not: they asked for it.
+func (r *Reporter) Say(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.text(r.people, line)
+}
+
+// Command tells of a command that a run would have Cyrus execute: program and
+// arguments, what it would read, and the same as a line for a shell.
+func (r *Reporter) Command(words []string, stdin, line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.emit(Info, map[string]any{"message_type": "command", "command": words, "stdin": stdin})
+	if !r.opts.Quiet && !r.opts.JSON {
+		r.text(r.results, line)
+	}
+}
+
+// text writes a line for people. If they are gone, the terminal hung up or the pipe's
+// reader dead, that is no fault of the run: it goes on, and the log tells.
 func (r *Reporter) text(w io.Writer, s string) {
-	if _, err := io.WriteString(w, s+"\n"); err != nil && r.werr == nil {
+	_, err := io.WriteString(w, s+"\n")
+	switch {
+	case err == nil:
+	case errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EPIPE):
+		if !r.nobody {
+			r.nobody = true
+			p := Problem{Severity: Note, Offset: -1, Kind: "nobody-listens", Text: "the terminal or pipe that this was told to is gone: " + err.Error()}
+			r.sum.Notes++
+			r.sum.ByKind[p.Kind]++
+			r.emit(p.level(), p.object())
+		}
+	case r.werr == nil:
 		r.werr = fmt.Errorf("writing the report: %w", err)
 	}
 }
 
 func (r *Reporter) emit(level Level, m map[string]any) {
-	line, err := appendLine(m)
-	if err == nil && r.opts.JSON {
-		_, err = r.opts.Stdout.Write(line)
+	if r.record != nil {
+		r.record.Line(m)
 	}
+	line, err := appendLine(m)
 	if err == nil && r.opts.Log != nil && level >= r.opts.LogLevel {
 		_, err = r.opts.Log.Write(line)
+	}
+	if r.opts.JSON { // even if the log cannot be written, and the other way round
+		_, werr := r.opts.Stdout.Write(line)
+		err = errors.Join(err, werr)
 	}
 	if err != nil && r.werr == nil {
 		r.werr = fmt.Errorf("writing the report: %w", err)
@@ -189,6 +250,7 @@ func (r *Reporter) Folder(f Folder) {
 	r.sum.Written += f.Written
 	r.sum.Verified += f.Verified
 	r.sum.Held += f.Held
+	r.sum.HeldBytes += f.HeldBytes
 	r.sum.Bytes += f.Bytes
 	if f.Unchanged {
 		r.sum.UnchangedFolders++
@@ -212,11 +274,18 @@ func (r *Reporter) Folder(f Folder) {
 			state += ", " + count(n, "doubt")
 		}
 	}
+	if f.Held > 0 {
+		state += fmt.Sprintf(", %d held (%d bytes)", f.Held, f.HeldBytes)
+	}
 	name := Quote(f.Folder)
 	if f.Folder == "" {
 		name = "(parent)"
 	}
-	r.text(r.results, fmt.Sprintf("%s: %s -> %s: %s", Quote(f.User), name, f.Mailbox, state))
+	box := f.Mailbox
+	if f.SpecialUse != "" {
+		box += ` (\` + f.SpecialUse + ")"
+	}
+	r.text(r.results, fmt.Sprintf("%s: %s -> %s: %s", Quote(f.User), name, box, state))
 }
 
 // User counts one finished user, of whom nothing more will be said.
@@ -224,18 +293,12 @@ func (r *Reporter) User(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sum.Users++
+	if r.record != nil {
+		r.record.User(name)
+	}
 	if line := r.alike.endUser(name); line != "" {
 		r.text(r.people, line)
 	}
-}
-
-// Status reports progress: JSON only, people see the progress display.
-func (r *Reporter) Status(bytesDone, bytesTotal, messages, usersDone, usersTotal int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m := map[string]any{"message_type": "status", "bytes_done": bytesDone, "bytes_total": bytesTotal,
-		"messages": messages, "users_done": usersDone, "users_total": usersTotal, "seconds": time.Since(r.start).Seconds()}
-	r.emit(Debug, m)
 }
 
 // ExitCode is what the program should end with as things stand.
@@ -251,7 +314,7 @@ func (r *Reporter) exitCode() int {
 		return ExitDifference
 	case r.sum.Failures > 0 || r.werr != nil:
 		return ExitFailed
-	case r.sum.Attentions > 0 || r.sum.Held > 0:
+	case r.sum.Attentions > 0: // what is held and not approved of is among them
 		return ExitAttention
 	}
 	return ExitOK
@@ -281,6 +344,15 @@ func (r *Reporter) Finish(override int) (int, error) {
 	return r.sum.ExitCode, r.werr
 }
 
+// StoppedEarly says that the run ended before its work was done, though nothing failed:
+// why is a problem of severity Attention.
+func (r *Reporter) StoppedEarly(kind, why string) {
+	r.Problem(Problem{Severity: Attention, Offset: -1, Kind: kind, Text: why})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sum.StoppedEarly = true
+}
+
 // Totals returns the counters so far.
 func (r *Reporter) Totals() Summary {
 	r.mu.Lock()
@@ -302,6 +374,8 @@ func (s Summary) text() string {
 	case s.Command == "verify":
 		fmt.Fprintf(&b, "%s, %s: %s found, %d verified; %d bytes",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Verified, s.Bytes)
+	case s.Command == "approve":
+		fmt.Fprintf(&b, "held: %d, of which nobody approved: %d; %d bytes", s.Held, s.Attentions, s.HeldBytes)
 	case wayBack[s.Command].done != "" && !s.DryRun:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes %s",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes, wayBack[s.Command].done)
@@ -310,6 +384,10 @@ func (s Summary) text() string {
 	default:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes; nothing was written",
 			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes)
+	}
+	if s.POP3Users > 0 {
+		fmt.Fprintf(&b, "\nPOP3 clients that leave mail on the server fetch up to %s of %s again, %d bytes (docs/pop3.md)",
+			count(s.POP3Messages, "message"), count(s.POP3Users, "user"), s.POP3Bytes)
 	}
 	if len(s.ByKind) > 0 {
 		b.WriteString("\nproblems by kind:")
@@ -320,7 +398,7 @@ func (s Summary) text() string {
 	if len(s.FailedUsers) > 0 {
 		b.WriteString("\nusers not migrated: " + strings.Join(s.FailedUsers, " "))
 	}
-	fmt.Fprintf(&b, "\n%s in %.1f s (exit code %d)", verdict(s.ExitCode, s.Command, s.DryRun), s.Elapsed.Seconds(), s.ExitCode)
+	fmt.Fprintf(&b, "\n%s in %.1f s (exit code %d)", s.verdict(), s.Elapsed.Seconds(), s.ExitCode)
 	return b.String()
 }
 
@@ -338,25 +416,34 @@ var wayBack = map[string]struct{ done, verdict string }{
 	"retire": {"in the archive or back from it", "done"},
 }
 
-func verdict(code int, command string, dryRun bool) string {
-	switch code {
+func (s Summary) verdict() string {
+	switch s.ExitCode {
 	case ExitOK:
-		if command == "plan" || dryRun {
+		if s.Command == "plan" || s.DryRun {
 			return "planned"
 		}
-		if way, ok := wayBack[command]; ok {
+		if way, ok := wayBack[s.Command]; ok {
 			return way.verdict
 		}
-		if command == "inspect" {
+		switch s.Command {
+		case "inspect":
 			return "read"
+		case "approve":
+			return "nothing waits for approval"
 		}
 		return "everything arrived and was proved"
 	case ExitAttention:
+		if s.StoppedEarly {
+			return "NOT FINISHED; run the same command again to go on: stopped at a safe point when its time was up,"
+		}
+		if s.Command == "approve" {
+			return "something waits for approval"
+		}
 		return "done, but something needs a person: see the problems marked attention"
 	case ExitDifference:
 		return "VERIFICATION FOUND A DIFFERENCE: see the problems marked difference"
 	case ExitInterrupt, ExitTerminated:
-		return "stopped by a signal at a safe point; run the same command again to go on"
+		return "NOT FINISHED; run the same command again to go on: stopped by a signal at a safe point"
 	}
 	return "FAILED: see the problems marked failure"
 }

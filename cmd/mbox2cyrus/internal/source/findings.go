@@ -22,14 +22,21 @@ const maxFindings = 1000
 type findings struct {
 	problems []report.Problem
 	kinds    map[string]int64
+	told     map[string]int64   // of kinds, those that problems are for
+	aside    func(mbox.Finding) // takes those about what is set aside; nil: they are like others
 }
 
 func (f *findings) add(found mbox.Finding) {
 	if f.kinds == nil {
-		f.kinds = map[string]int64{}
+		f.kinds, f.told = map[string]int64{}, map[string]int64{}
 	}
 	kind := string(found.Kind)
-	if f.kinds[kind]++; f.kinds[kind] <= maxFindings {
+	f.kinds[kind]++
+	if f.aside != nil && (found.Length > 0 || found.Refused) {
+		f.aside(found)
+		return
+	}
+	if f.told[kind]++; f.told[kind] <= maxFindings {
 		f.problems = append(f.problems, doubt.Problem(found))
 	}
 }
@@ -37,7 +44,7 @@ func (f *findings) add(found mbox.Finding) {
 // result returns the findings in the order in which they were met, and for each
 // kind of which there were too many one that stands for the rest.
 func (f *findings) result() []report.Problem {
-	for kind, n := range f.kinds {
+	for kind, n := range f.told {
 		if more := n - maxFindings; more > 0 {
 			p := doubt.Problem(mbox.Finding{Kind: mbox.Kind(kind), Offset: -1})
 			p.Text, p.Count = fmt.Sprintf("%d more of this kind in this folder", more), more

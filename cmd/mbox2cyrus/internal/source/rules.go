@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
 
@@ -13,6 +14,19 @@ import (
 type Rules struct {
 	UWVersion mbox.UWVersion
 	Repairs   mbox.Repairs
+	Timezone  string // as given, "": this machine's
+	UTC       bool   // From_ dates that name no zone are UTC
+	// HoldAbove is the size of the largest message, in bytes as Cyrus stores it, that is
+	// not set aside; 0: as large as Cyrus's index can say.
+	HoldAbove int64
+}
+
+// MaxMessage is the size of the largest message that is not set aside.
+func (r Rules) MaxMessage() int64 {
+	if r.HoldAbove > 0 {
+		return min(r.HoldAbove, cyrusspool.MaxMessageSize)
+	}
+	return cyrusspool.MaxMessageSize
 }
 
 // ErrRules is wrapped by the error for something that was made by other rules than those
@@ -29,6 +43,15 @@ func (r Rules) String() string {
 	for _, name := range r.Repairs.Names() {
 		flags = append(flags, "--repair "+name)
 	}
+	if r.Timezone != "" {
+		flags = append(flags, "--source-timezone "+r.Timezone)
+	}
+	if r.UTC {
+		flags = append(flags, "--from-dates utc")
+	}
+	if n := r.MaxMessage(); n != cyrusspool.MaxMessageSize {
+		flags = append(flags, "--hold-above "+strconv.FormatInt(n, 10))
+	}
 	return strings.Join(flags, " ")
 }
 
@@ -36,7 +59,7 @@ func (r Rules) String() string {
 // where it is empty.
 func DescribeRules(flags string) string {
 	if flags == "" {
-		return "neither --repair nor --uw-version 2002"
+		return "none of --repair, --uw-version 2002, --source-timezone, --from-dates utc and --hold-above"
 	}
 	return flags
 }

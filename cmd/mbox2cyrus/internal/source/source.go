@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/calibrate"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/throttle"
 	"mbox2cyrus/mbox"
 )
 
@@ -21,7 +23,9 @@ type Source struct {
 	Host     *mbox.Host
 	Location *time.Location // zone of From_ dates that name none
 	Rules    Rules
-	Progress func(bytes, messages int64)
+	// Progress is told of what was read of a user's folder. It may be nil.
+	Progress func(user, folder string, bytes, messages int64)
+	Limit    *throttle.Limit   // of the bytes that are read; nil: none
 	Dates    *calibrate.Sample // gets messages of every folder; may be nil
 	Locks    *mbox.Locks       // taken on every folder of the host while it is read; nil: none
 }
@@ -33,7 +37,7 @@ type Result struct {
 	UIDValidity uint32 // 0: a new one must be chosen
 	UIDNext     uint32
 	Keywords    []string
-	Bytes       map[string]int64 // of the file, by reason; they add up to its size
+	Bytes       map[string]int64 // of the file, by reason; they add up to its size; held messages are under ReasonHeld
 	GoMbox      Prediction
 	Problems    []report.Problem // the reader's findings, not more than some of a kind
 	Doubts      map[string]int64 // the number of findings by kind
@@ -46,7 +50,28 @@ type Each func(m *mbox.Message, keywords []string) error
 // Prediction is what go-mbox, reading by its own rules, should count.
 type Prediction struct {
 	Count   int64
-	Certain bool
+	Certain bool // else it does not read the folder
+	// FromLines is how many lines begin "From " and begin no message to UW.
+	FromLines int64
+	// Separators is how many From_ lines there are, with those of UW's own data.
+	Separators int64
+}
+
+// Why says why the prediction is another number than messages, ours; "" if it is not.
+func (p Prediction) Why(messages int64) string {
+	var why []string
+	say := func(n int64, one, many string) {
+		switch {
+		case n == 1:
+			why = append(why, "1 "+one)
+		case n != 0:
+			why = append(why, fmt.Sprintf("%d %s", n, many))
+		}
+	}
+	say(p.FromLines, "line begins \"From \" and is no From_ line to UW", "lines begin \"From \" and are no From_ lines to UW")
+	say(p.Separators-messages, "message is UW's own data", "messages are UW's own data")
+	say(p.Count-p.FromLines-p.Separators, "piece of a very long From_ line counts as another", "pieces of very long From_ lines count as others")
+	return strings.Join(why, ", ")
 }
 
 // ErrChanged is returned when the folder changed while it was read.
@@ -54,11 +79,22 @@ var ErrChanged = errors.New("changed while it was read")
 
 // Read reads a folder once, calling each for every message (nil: only count).
 func (s *Source) Read(ctx context.Context, u mbox.User, f mbox.File, each Each) (Result, error) {
+	return s.ReadHolding(ctx, u, f, each, nil)
+}
+
+// ReadHolding is Read, with hold called for what must be set aside: it is reported by
+// whoever holds it, and not in the result's Problems.
+func (s *Source) ReadHolding(ctx context.Context, u mbox.User, f mbox.File, each Each, hold Hold) (Result, error) {
 	folder, err := s.Host.Open(u, f)
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := s.readLocked(ctx, folder, each)
+	progress := func(bytes, messages int64) {
+		if s.Progress != nil {
+			s.Progress(u.Name, f.Name, bytes, messages)
+		}
+	}
+	res, err := s.readLocked(ctx, folder, each, hold, progress)
 	for i := range res.Problems {
 		res.Problems[i].User, res.Problems[i].Folder = u.Name, f.Name
 	}
@@ -69,15 +105,15 @@ func (s *Source) Read(ctx context.Context, u mbox.User, f mbox.File, each Each) 
 }
 
 // readLocked reads an open folder under lock.
-func (s *Source) readLocked(ctx context.Context, folder *mbox.Folder, each Each) (Result, error) {
+func (s *Source) readLocked(ctx context.Context, folder *mbox.Folder, each Each, hold Hold, progress func(bytes, messages int64)) (Result, error) {
 	if s.Locks == nil {
-		return s.read(ctx, folder, each)
+		return s.read(ctx, folder, each, hold, progress)
 	}
 	lock, err := s.Locks.Take(ctx, folder)
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := s.read(ctx, folder, each)
+	res, err := s.read(ctx, folder, each, hold, progress)
 	for _, doubt := range lock.Doubts {
 		res.Problems = append(res.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "lock-missing", Text: doubt})
 	}
@@ -106,20 +142,24 @@ func (s *Source) ReadFolder(ctx context.Context, path string, each Each) (Result
 	if err != nil {
 		return Result{}, err
 	}
-	res, err := s.read(ctx, folder, each)
+	res, err := s.read(ctx, folder, each, nil, func(_, _ int64) {})
 	if err := errors.Join(err, folder.Close()); err != nil {
 		return res, fmt.Errorf("%s: %w", report.Quote(path), err)
 	}
 	return res, nil
 }
 
-func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res Result, err error) {
+func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold Hold, progress func(bytes, messages int64)) (res Result, err error) {
 	id, err := folder.Identity()
 	if err != nil {
 		return res, err
 	}
 	res.ID = ledger.NewFileID(id)
 	var found findings
+	aside := holder{folder: folder, hold: hold}
+	if hold != nil {
+		found.aside = aside.finding
+	}
 	defer func() {
 		if err == nil {
 			err = found.locate(folder.TextFile)
@@ -136,7 +176,11 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 		if err := ctx.Err(); err != nil {
 			return res, err
 		}
+		aside.before(mailbox, res.ID.Size, s.Rules.MaxMessage())
 		m, err := mailbox.Next()
+		if aside.err != nil {
+			return res, aside.err
+		}
 		if err == io.EOF {
 			break
 		}
@@ -146,17 +190,25 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 		res.Messages++
 		dates.Add(m)
 		if each != nil {
-			if err := each(m, mailbox.Keywords()); err != nil {
+			err := each(m, mailbox.Keywords())
+			if errors.Is(err, ErrTooLarge) && hold != nil {
+				err = aside.message(mailbox, m, s.Rules.MaxMessage())
+			}
+			if err = errors.Join(err, aside.err); err != nil {
 				return res, fmt.Errorf("message at %soffset %d: %w", fileOf(m.File), m.Offset, err)
 			}
 		}
-		if s.Progress != nil && m.EndOffset > m.Offset {
-			s.Progress(m.EndOffset-m.Offset, 1)
-			read += m.EndOffset - m.Offset
+		if n := m.EndOffset - m.Offset; n > 0 {
+			progress(n, 1)
+			read += n
+			if err := s.Limit.Wait(ctx, n); err != nil {
+				return res, err
+			}
 		}
 	}
-	if s.Progress != nil {
-		s.Progress(res.ID.Size-read, 0)
+	progress(res.ID.Size-read, 0)
+	if err := s.Limit.Wait(ctx, res.ID.Size-read); err != nil {
+		return res, err
 	}
 	res.UIDValidity, res.UIDNext, res.Keywords = mailbox.UIDValidity(), mailbox.LastUID()+1, mailbox.Keywords()
 	now, err := folder.Identity()
@@ -168,6 +220,7 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 	}
 	res.Bytes = map[string]int64{}
 	account := mailbox.Account()
+	aside.enter(account)
 	for reason, n := range account {
 		if n != 0 {
 			res.Bytes[string(reason)] = n
@@ -178,6 +231,7 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each) (res 
 	}
 	if r, ok := mailbox.(*mbox.Reader); ok {
 		res.GoMbox.Count, res.GoMbox.Certain = r.PredictGoMbox()
+		res.GoMbox.FromLines, res.GoMbox.Separators = r.FromLines(), r.Separators()
 	}
 	return res, nil
 }

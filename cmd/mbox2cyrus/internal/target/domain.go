@@ -2,6 +2,7 @@ package target
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"mbox2cyrus/cyrusspool"
@@ -44,4 +45,9 @@ func (c *Cyrus) operand(name cyrusspool.Name) string {
 		return external + "@" + domain
 	}
 	return external
+}
+
+// AltNamespace reports whether clients see a user's folders beside INBOX and not below it.
+func (c *Cyrus) AltNamespace() bool {
+	return slices.Contains([]string{"yes", "on", "1", "t", "true"}, c.settings["altnamespace"])
 }

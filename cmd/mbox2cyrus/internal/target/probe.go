@@ -281,7 +281,7 @@ func (c *Cyrus) readProbe(confPath string, e reconstruct.Entry) error {
 	}
 	index, err := cyrusspool.ParseIndexHeader(raw)
 	if err != nil {
-		return fmt.Errorf("%w: this Cyrus (%s) makes an index that this version of mbox2cyrus does not know: %w", ErrConfig, c.Version, err)
+		return fmt.Errorf("%w: this Cyrus (%s) makes an index that this version of mbox2cyrus does not know: %w; take a newer mbox2cyrus, or migrate into a release that it knows and upgrade that afterwards", ErrConfig, c.Version, err)
 	}
 	c.Fresh.IndexVersion = index.Version
 	c.Fresh.HeaderForm = header.Form

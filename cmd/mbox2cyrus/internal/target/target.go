@@ -51,7 +51,8 @@ type Cyrus struct {
 	Fresh     Fresh
 
 	roots    map[string]cyrusspool.Roots // of the partitions
-	settings map[string]string           // all of them, as Cyrus understands them
+	conf     *cyrusspool.Conf
+	settings map[string]string // all of them, as Cyrus understands them
 	acl      []reconstruct.ACL
 	entries  map[cyrusspool.Name]reconstruct.Entry
 }
@@ -62,7 +63,7 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	c := &Cyrus{IMAPDConf: opts.IMAPDConf, roots: conf.Roots(), acl: opts.ACL}
+	c := &Cyrus{IMAPDConf: opts.IMAPDConf, conf: conf, roots: conf.Roots(), acl: opts.ACL}
 	var ok bool
 	if c.ConfigDir, ok = conf.Get("configdirectory"); !ok {
 		return nil, fmt.Errorf("%w: %s: configdirectory is not set", ErrConfig, opts.IMAPDConf)
@@ -99,6 +100,9 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 		return nil, err
 	}
 	if err := c.probe(ctx, conf, owner); err != nil {
+		return nil, err
+	}
+	if err := c.checkSeen(); err != nil {
 		return nil, err
 	}
 	return c, c.Refresh(ctx)
@@ -216,6 +220,10 @@ func readHeader(path string) (*cyrusspool.Header, error) {
 
 // maxHeader bounds a cyrus.header: 128 keywords and an access control list.
 const maxHeader = 1 << 20
+
+// Entries returns the entries of all mailboxes as of the last Refresh, in no
+// order.
+func (c *Cyrus) Entries() []reconstruct.Entry { return slices.Collect(maps.Values(c.entries)) }
 
 // UserEntries returns the entries of all mailboxes of a user as of the last
 // Refresh, sorted by name.

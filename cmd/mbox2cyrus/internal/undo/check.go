@@ -86,7 +86,7 @@ func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 		c.found(rec, "messages were appended, from UID %d on, to mail that Cyrus had there; undo cannot tell what became of the two since", rec.FirstUID)
 		return nil
 	case rec.Adopted && rec.Original == nil:
-		c.found(rec, "it was in Cyrus when this ledger was begun, and what it was before is not known")
+		c.found(rec, "it was in Cyrus before, and what it was then is not recorded")
 		return nil
 	case in && entry.UniqueID != rec.UniqueID:
 		c.found(rec, "is another mailbox in Cyrus now (unique id %s, was %s)", report.Quote(entry.UniqueID), rec.UniqueID)
@@ -172,7 +172,11 @@ func (c *checker) index(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, 
 // cut off before it could record the index: whether Cyrus rebuilt it is all that
 // may be open.
 func (c *checker) contents(rec ledger.Mailbox, place cyrusspool.Place) error {
-	res, err := verify.Index(c.u.Ledger, rec, place)
+	seen, err := c.u.Cyrus.Seen(cyrusspool.Name(rec.Name).User())
+	if err != nil {
+		return err
+	}
+	res, err := verify.Index(c.u.Ledger, rec, place, seen)
 	if err != nil {
 		return err
 	}

@@ -34,17 +34,9 @@ func Remember(ctx context.Context, c *target.Cyrus, l *ledger.Ledger, rec *ledge
 		rec.MadeDirs = append(rec.MadeDirs, made...)
 	}
 	if rec.Adopted {
-		records, err := c.Records(ctx, entry)
-		if err != nil {
+		var err error
+		if rec.Original, err = original(ctx, c, l, rec, entry, roots); err != nil {
 			return fmt.Errorf("%s: %w", rec.Name, err)
-		}
-		rec.Original = &ledger.Original{Records: records}
-		for i, root := range roots {
-			files, err := keepFiles(l, rec.UniqueID, fmt.Sprintf("mailbox%d:", i), root, rec.Dir, func(string) bool { return true })
-			if err != nil {
-				return fmt.Errorf("%s: %w", rec.Name, err)
-			}
-			rec.Original.Files = append(rec.Original.Files, files...)
 		}
 	}
 	if len(cyrusspool.Name(rec.Name).Folder()) > 0 {
@@ -73,6 +65,29 @@ func missing(root, dir string) (dirs []ledger.MadeDir, err error) {
 		dirs = append(dirs, ledger.MadeDir{Root: root, Dir: dir})
 	}
 	return dirs, nil
+}
+
+// original keeps what an adopted mailbox is. Where Cyrus has no program that tells the
+// records of mailboxes.db, or it cannot, there is nothing to keep: migrate does without,
+// and undo will refuse the mailbox.
+func original(ctx context.Context, c *target.Cyrus, l *ledger.Ledger, rec *ledger.Mailbox, entry reconstruct.Entry, roots []string) (*ledger.Original, error) {
+	records, err := c.Records(ctx, entry)
+	var exit *reconstruct.ExitError
+	if errors.Is(err, reconstruct.ErrNoProgram) || errors.As(err, &exit) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	o := &ledger.Original{Records: records}
+	for i, root := range roots {
+		files, err := keepFiles(l, rec.UniqueID, fmt.Sprintf("mailbox%d:", i), root, rec.Dir, func(string) bool { return true })
+		if err != nil {
+			return nil, err
+		}
+		o.Files = append(o.Files, files...)
+	}
+	return o, nil
 }
 
 func userFiles(c *target.Cyrus, l *ledger.Ledger, id string, n int, dir target.UserDir) (u ledger.UserFiles, err error) {

@@ -16,12 +16,20 @@ import (
 	"mbox2cyrus/cyrusspool"
 )
 
-// removeFiles removes what is on the disk of a user of whom Cyrus knows no more.
-func (u *Undoer) removeFiles(one *user) error {
+// removeMailboxes removes the mailboxes of a user of whom Cyrus knows no more from the
+// disk.
+func (u *Undoer) removeMailboxes(one *user) error {
 	for _, rec := range one.boxes {
 		if err := u.removeMailbox(rec); err != nil {
 			return fmt.Errorf("%s: %w", rec.Name, err)
 		}
+	}
+	return nil
+}
+
+// removeBeside removes what the user had beside them.
+func (u *Undoer) removeBeside(one *user) error {
+	for _, rec := range one.boxes {
 		for _, files := range rec.UserFiles {
 			if err := u.removeUserFiles(rec.UniqueID, files); err != nil {
 				return fmt.Errorf("files of the user of %s: %w", rec.Name, err)

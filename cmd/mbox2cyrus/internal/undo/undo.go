@@ -121,7 +121,18 @@ func (u *Undoer) undo(ctx context.Context, users []*user) {
 		return
 	}
 	for _, one := range users {
-		if err := u.removeFiles(one); err != nil {
+		if err := u.removeMailboxes(one); err != nil {
+			u.fail(one, err)
+		}
+	}
+	// Counting writes into the users' own files, which are put back after it.
+	if err := u.giveQuotaBack(ctx, users); err != nil {
+		for _, one := range users {
+			u.fail(one, err)
+		}
+	}
+	for _, one := range users {
+		if err := u.removeBeside(one); err != nil {
 			u.fail(one, err)
 		}
 	}

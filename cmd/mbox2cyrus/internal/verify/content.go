@@ -28,23 +28,25 @@ import (
 // mbox.Message.Header returns.
 const headerLimit = 256 << 10
 
-// Content reads the source folder and the message files again and compares
+// content reads the source folder and the message files again and compares
 // both, message by message, with the manifest. A go-message parser, which
 // shares nothing with our header filter, must find that only UW's internal
-// fields are gone.
-func Content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledger.Mailbox, u mbox.User, f mbox.File, dir string) (Result, error) {
-	c := &comparison{rec: rec}
+// fields are gone. It returns what is wrong with which message, too, and tells of those
+// that are in the source only, where tell is not nil: the index is not asked about them.
+func content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledger.Mailbox, u mbox.User, f mbox.File, dir string, tell func(report.Message)) (Result, map[uint32]fault, error) {
+	c := &comparison{rec: rec, each: messages{tell: tell}}
 	manifest, err := l.OpenManifest(rec.Manifest)
 	if err != nil {
-		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
+		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
-	s := &contentCheck{comparison: c, manifest: manifest, dir: dir, sum: sha1.New(), buf: make([]byte, headerLimit), bad: map[uint32]bool{}}
+	s := &contentCheck{comparison: c, manifest: manifest, dir: dir, sum: sha1.New(), buf: make([]byte, headerLimit), bad: map[uint32]fault{}}
 	s.order.Emit = s.compare
 	if rec.Assigned {
 		if s.assigned, err = assignedUIDs(l, rec.Manifest); err != nil {
-			return Result{}, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), manifest.Close())
+			return Result{}, nil, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), manifest.Close())
 		}
 	}
+	s.rules = src.Rules
 	res, err := src.Read(ctx, u, f, s.message)
 	if err == nil {
 		err = s.flush()
@@ -53,19 +55,19 @@ func Content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledg
 		err = s.rest()
 	}
 	if err := errors.Join(err, manifest.Close()); err != nil {
-		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
+		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
 	if res.UIDValidity != 0 && res.UIDValidity != rec.UIDValid {
 		c.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY of the source is %d, of the mailbox %d", res.UIDValidity, rec.UIDValid)
 	}
 	p, err := SecondOpinion(ctx, src.Host, u, f, res.GoMbox)
 	if err != nil {
-		return Result{}, err
+		return Result{}, nil, err
 	}
 	if p != nil {
 		c.res.Problems = append(c.res.Problems, *p)
 	}
-	return c.result(), nil
+	return c.result(), s.bad, nil
 }
 
 type contentCheck struct {
@@ -75,7 +77,8 @@ type contentCheck struct {
 	order    ledger.Order
 	sum      hash.Hash
 	buf      []byte
-	bad      map[uint32]bool // UIDs whose message file is not what it must be
+	rules    source.Rules
+	bad      map[uint32]fault // by UID
 
 	// Of a folder whose UIDs were not taken from the source.
 	assigned map[place]uint32
@@ -126,6 +129,9 @@ func (s *contentCheck) message(m *mbox.Message, _ []string) error {
 	if err != nil {
 		return err
 	}
+	if s.rules.CheckSize(size) != nil {
+		return nil // held: Held tells
+	}
 	msg := ledger.Message{UID: m.UID, Offset: m.Offset, End: m.EndOffset, Size: size,
 		Date: m.Date.Unix(), Flags: LedgerFlags(m.Flags), Keywords: m.Keywords, File: m.File}
 	s.sum.Sum(msg.GUID[:0])
@@ -133,16 +139,13 @@ func (s *contentCheck) message(m *mbox.Message, _ []string) error {
 		uid, ok := s.assigned[place{m.File, m.Offset}]
 		if !ok {
 			s.differ(report.Difference, "source-extra", m.Offset, "the source has a message there that was not migrated")
+			s.tell(report.SourceOnly, msg.UID, &msg, "not migrated; the UID is the source's")
 			return nil
 		}
 		msg.UID = uid
 	}
-	before := s.n
 	if err := s.file(msg, m); err != nil {
 		return err
-	}
-	if s.n > before {
-		s.bad[msg.UID] = true
 	}
 	if s.assigned != nil {
 		s.waiting = append(s.waiting, msg)
@@ -158,11 +161,12 @@ func (s *contentCheck) file(want ledger.Message, source *mbox.Message) error {
 		return nil // removed in Cyrus since an earlier pass: Index tells
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		s.differ(report.Difference, "file-missing", want.Offset, "UID %d: its message file is missing", want.UID)
+		s.wrong(report.Unreadable, "file-missing", want, "its message file is missing")
 		return nil
 	}
 	if err != nil {
-		return err
+		s.wrong(report.Unreadable, "file-unreadable", want, "its message file cannot be read: %v", err)
+		return nil
 	}
 	s.sum.Reset()
 	n, err := io.ReadFull(f, s.buf)
@@ -172,37 +176,49 @@ func (s *contentCheck) file(want ledger.Message, source *mbox.Message) error {
 	head := s.buf[:n]
 	s.sum.Write(head)
 	if reason := headerDiffers(source.Header(), head, source.HidesInternal()); err == nil && reason != "" {
-		s.differ(report.Difference, "header", want.Offset, "UID %d: %s", want.UID, reason)
+		s.wrong(report.Differs, "header", want, "%s", reason)
 	}
 	var more int64
 	if err == nil && n == len(s.buf) {
 		more, err = io.CopyBuffer(struct{ io.Writer }{s.sum}, struct{ io.Reader }{f}, s.buf)
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
-		return err
+		s.wrong(report.Unreadable, "file-unreadable", want, "its message file cannot be read: %v", err)
+		return nil
 	}
 	var guid [20]byte
 	s.sum.Sum(guid[:0])
 	if guid != want.GUID {
-		s.differ(report.Difference, "content", want.Offset, "UID %d: its message file (%d bytes) is not what the source holds (%d bytes)", want.UID, int64(n)+more, want.Size)
+		s.wrong(report.Differs, "content", want, "its message file (%d bytes) is not what the source holds (%d bytes)", int64(n)+more, want.Size)
 	}
 	return nil
+}
+
+// wrong reports what is wrong with a message, and remembers it.
+func (s *contentCheck) wrong(mark report.Mark, kind string, want ledger.Message, format string, args ...any) {
+	what := fmt.Sprintf(format, args...)
+	s.differ(report.Difference, kind, want.Offset, "UID %d: %s", want.UID, what)
+	if f, ok := s.bad[want.UID]; ok {
+		mark, what = min(f.mark, mark), f.what+", "+what // Unreadable before Differs
+	}
+	s.bad[want.UID] = fault{mark, what}
 }
 
 func (s *contentCheck) compare(have ledger.Message) error {
 	want, err := s.manifest.Next()
 	if err == io.EOF {
 		s.differ(report.Difference, "source-extra", have.Offset, "the source has a message (UID %d) that was not migrated", have.UID)
+		s.tell(report.SourceOnly, have.UID, &have, "not migrated; the UID is the source's")
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	if have != want {
-		s.differ(report.Difference, "source-changed", have.Offset, "UID %d: the source is not as it was migrated (UID %d at offset %d)", have.UID, want.UID, want.Offset)
+		s.wrong(report.Differs, "source-changed", have, "the source is not as it was migrated (UID %d at offset %d)", want.UID, want.Offset)
 		return nil
 	}
-	if !s.bad[have.UID] {
+	if _, bad := s.bad[have.UID]; !bad {
 		s.res.Verified++
 	}
 	return nil
@@ -219,6 +235,7 @@ func (s *contentCheck) rest() error {
 			return err
 		}
 		s.differ(report.Difference, "source-missing", m.Offset, "UID %d was migrated, but the source no longer has it", m.UID)
+		s.bad[m.UID] = fault{report.CyrusOnly, "the source no longer has it"}
 	}
 }
 

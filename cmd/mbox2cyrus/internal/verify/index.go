@@ -29,9 +29,11 @@ const maxDifferences = 100
 
 // comparison collects the differences of one mailbox.
 type comparison struct {
-	rec ledger.Mailbox
-	res Result
-	n   int64
+	rec     ledger.Mailbox
+	version cyrusspool.Version // of the index
+	each    messages
+	res     Result
+	n       int64
 }
 
 func (c *comparison) differ(severity report.Severity, kind string, offset int64, format string, args ...any) {
@@ -70,8 +72,26 @@ func Count(rec ledger.Mailbox, place cyrusspool.Place) (Result, error) {
 
 // Index compares every message of the manifest with Cyrus's index: UID, size,
 // SHA-1, internal date, system flags and keywords, and that Cyrus has parsed it.
-func Index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place) (Result, error) {
-	c := &comparison{rec: rec}
+// seen is where \Seen is when the index has none (up to Cyrus 2.3), by unique ids;
+// an index that has no SHA-1 (up to 2.2) is believed without.
+func Index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen map[string]cyrusspool.SeenState) (Result, error) {
+	return index(l, rec, place, seen, messages{})
+}
+
+// messages is what is told of single messages.
+type messages struct {
+	tell   func(report.Message) // nil: nothing is
+	faults map[uint32]fault     // what is known of some already, by UID
+}
+
+// fault is what is wrong with one message beyond what the index says.
+type fault struct {
+	mark report.Mark
+	what string
+}
+
+func index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen map[string]cyrusspool.SeenState, each messages) (Result, error) {
+	c := &comparison{rec: rec, each: each}
 	b, err := openBox(place)
 	if err != nil {
 		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
@@ -79,6 +99,9 @@ func Index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place) (Result
 	manifest, err := l.OpenManifest(rec.Manifest)
 	if err != nil {
 		return Result{}, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), b.close())
+	}
+	if c.version = b.index.Header().Version; c.version.SystemFlags()&cyrusspool.FlagSeen == 0 {
+		b.seen = seen[rec.UniqueID].Seen
 	}
 	c.header(b)
 	err = c.messages(manifest, b)
@@ -94,7 +117,8 @@ type box struct {
 	file  *os.File
 	id    ledger.FileID
 	index *cyrusspool.IndexReader
-	flags []string // of cyrus.header
+	flags []string          // of cyrus.header
+	seen  cyrusspool.UIDSet // what the index does not say
 }
 
 func openBox(place cyrusspool.Place) (b *box, err error) {
@@ -126,6 +150,9 @@ func (b *box) close() error { return b.file.Close() }
 func (b *box) next() (cyrusspool.Record, error) {
 	for {
 		r, err := b.index.Next()
+		if b.seen.Contains(r.UID) {
+			r.SystemFlags |= cyrusspool.FlagSeen
+		}
 		if err != nil || r.SystemFlags&(cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked) == 0 {
 			return r, err
 		}
@@ -134,6 +161,9 @@ func (b *box) next() (cyrusspool.Record, error) {
 
 func (c *comparison) header(b *box) {
 	h := b.index.Header()
+	if h.Version < cyrusspool.Version12 {
+		h.Exists = h.NumRecords // nothing expunged stays in such an index
+	}
 	if h.UIDValidity != c.rec.UIDValid {
 		c.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY is %d in Cyrus, must be %d", h.UIDValidity, c.rec.UIDValid)
 	}
@@ -165,19 +195,27 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 		case werr == io.EOF && herr == io.EOF:
 			return nil
 		case werr == io.EOF && have.UID >= c.rec.UIDNext:
-			return nil // came in later; header has said so
+			if c.each.tell == nil {
+				return nil // came in later; header has said so
+			}
+			c.tell(report.CyrusOnly, have.UID, nil, "came in since")
+			have, herr = b.next()
 		case herr == io.EOF || werr == nil && want.UID < have.UID:
 			if want.UID < c.rec.FirstUID {
 				c.differ(report.Attention, "message-removed", want.Offset, "UID %d was migrated by an earlier pass and is no longer in Cyrus", want.UID)
+				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since an earlier pass")
 				want, werr = manifest.Next()
 				continue
 			}
 			c.differ(report.Difference, "message-missing", want.Offset, "UID %d is not in Cyrus", want.UID)
+			c.tell(report.SourceOnly, want.UID, &want, "")
 			want, werr = manifest.Next()
 		case have.UID < c.rec.FirstUID && (werr == io.EOF || have.UID < want.UID):
-			have, herr = b.next() // Cyrus's own
+			c.tell(report.CyrusOnly, have.UID, nil, "Cyrus had it before")
+			have, herr = b.next()
 		case werr == io.EOF || have.UID < want.UID:
 			c.differ(report.Difference, "message-extra", -1, "Cyrus has UID %d, which the source does not have", have.UID)
+			c.tell(report.CyrusOnly, have.UID, nil, "")
 			have, herr = b.next()
 		default:
 			c.message(want, have, keywords)
@@ -188,13 +226,20 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 }
 
 func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywords []int) {
+	if !c.version.HasGUID() {
+		have.GUID = want.GUID
+	}
 	if want.UID < c.rec.FirstUID && have.GUID == want.GUID {
 		c.res.Verified++ // flags and date are its user's by now
+		c.tell(report.Same, want.UID, &want, "")
 		return
 	}
 	before := c.n
+	var what []string
 	differ := func(kind, format string, args ...any) {
-		c.differ(report.Difference, kind, want.Offset, "UID %d: %s", want.UID, fmt.Sprintf(format, args...))
+		text := fmt.Sprintf(format, args...)
+		c.differ(report.Difference, kind, want.Offset, "UID %d: %s", want.UID, text)
+		what = append(what, text)
 	}
 	if int64(have.Size) != want.Size {
 		differ("size", "size is %d in Cyrus, must be %d", have.Size, want.Size)
@@ -214,9 +259,32 @@ func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywor
 	if have.CacheOffset == 0 {
 		differ("not-rebuilt", "Cyrus has not parsed the message")
 	}
+	mark := report.Differs
 	if c.n == before {
 		c.res.Verified++
+		mark = report.Same
 	}
+	c.tell(mark, want.UID, &want, strings.Join(what, ", "))
+}
+
+// tell tells of one message, with what is known of it already. want is nil if it is not in
+// the source.
+func (c *comparison) tell(mark report.Mark, uid uint32, want *ledger.Message, what string) {
+	if c.each.tell == nil {
+		return
+	}
+	m := report.Message{Mark: mark, User: string(c.rec.User), Folder: string(c.rec.Folder), Mailbox: c.rec.Name, UID: uid, Offset: -1, What: what}
+	if want != nil {
+		m.File, m.Offset = want.File, want.Offset
+	}
+	if f, ok := c.each.faults[uid]; ok && (mark == report.Same || mark == report.Differs) {
+		m.Mark = f.mark
+		if m.What != "" {
+			m.What += ", "
+		}
+		m.What += f.what
+	}
+	c.each.tell(m)
 }
 
 // keywordFlags returns for each keyword of the ledger its flag's number in

@@ -19,24 +19,73 @@ import (
 // often counts more than UW; by how many was predicted while we read. A
 // prediction that does not hold means that one of us misread the file.
 func SecondOpinion(ctx context.Context, host *mbox.Host, u mbox.User, f mbox.File, want source.Prediction) (*report.Problem, error) {
+	have, ok, err := count(ctx, host, u, f, want)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return misread(u, f, want, have), nil
+}
+
+// misread is the problem that a prediction did not hold, nil if it did.
+func misread(u mbox.User, f mbox.File, want source.Prediction, have int64) *report.Problem {
+	if have == want.Count {
+		return nil
+	}
+	return &report.Problem{Severity: report.Attention, User: u.Name, Folder: f.Name, Offset: -1, Kind: "second-opinion",
+		Text: fmt.Sprintf("go-mbox counts %d messages where %d were predicted for it: look at this folder", have, want.Count)}
+}
+
+// opinion reads a folder once more and reports what go-mbox makes of it, and why that is
+// another number than ours. Folders that go-mbox does not read are told with the reason.
+func (v *Verifier) opinion(ctx context.Context, u mbox.User, f mbox.File) error {
+	src := *v.Source
+	src.Progress, src.Dates = nil, nil
+	res, err := src.Read(ctx, u, f, nil)
+	if err != nil {
+		return err
+	}
+	have, ok, err := count(ctx, src.Host, u, f, res.GoMbox)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		v.Report.Problem(report.Problem{Severity: report.Note, User: u.Name, Folder: f.Name, Offset: -1, Kind: "no-second-opinion", Text: noOpinion(f)})
+		return nil
+	}
+	v.Opinion(report.Opinion{User: u.Name, Folder: f.Name, Messages: res.Messages, Predicted: res.GoMbox.Count, Counted: have, Why: res.GoMbox.Why(res.Messages)})
+	if p := misread(u, f, res.GoMbox, have); p != nil {
+		v.Report.Problem(*p)
+	}
+	return nil
+}
+
+func noOpinion(f mbox.File) string {
+	switch {
+	case f.Format == mbox.FormatEmpty:
+		return "the folder is empty: there is nothing to count"
+	case len(f.Parts) > 1:
+		return "the INBOX is in several places, which go-mbox cannot read as one"
+	case f.Format != mbox.FormatUnix && f.Format != mbox.FormatUnixDoubtful:
+		return fmt.Sprintf("go-mbox does not read %s format", f.Format)
+	}
+	return "go-mbox refuses the folder: it does not begin as go-mbox wants it"
+}
+
+// count lets go-mbox count. It is not ok where it cannot read the folder.
+func count(ctx context.Context, host *mbox.Host, u mbox.User, f mbox.File, want source.Prediction) (n int64, ok bool, err error) {
 	if f.Format == mbox.FormatEmpty || !want.Certain {
-		return nil, nil
+		return 0, false, nil
 	}
 	folder, err := host.Open(u, f)
 	if err != nil {
-		return nil, err
+		return 0, false, err
 	}
-	have, err := countByGoMbox(ctx, folder.File())
+	n, err = countByGoMbox(ctx, folder.File())
 	if err := errors.Join(err, folder.Close()); err != nil {
-		return nil, fmt.Errorf("%s: second opinion: %w", report.Quote(f.Path), err)
+		return 0, false, fmt.Errorf("%s: second opinion: %w", report.Quote(f.Path), err)
 	}
-	if have == want.Count {
-		return nil, nil
-	}
-	return &report.Problem{Severity: report.Attention, User: u.Name, Folder: f.Name, Offset: -1, Kind: "second-opinion",
-		Text: fmt.Sprintf("go-mbox counts %d messages where %d were predicted for it: look at this folder", have, want.Count)}, nil
+	return n, true, nil
 }
-
 func countByGoMbox(ctx context.Context, r io.Reader) (n int64, err error) {
 	mr := gombox.NewReader(bufio.NewReaderSize(r, 64<<10))
 	for {

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/served"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
@@ -33,10 +36,26 @@ type Verifier struct {
 	Source   *source.Source
 	Cyrus    *target.Cyrus
 	Ledger   *ledger.Ledger
-	Report   *report.Reporter
+	Report   Sink
 	Progress plan.Progress
 	Jobs     int
 	Level    Level
+
+	// Served, if not nil, is asked what clients would see of every mailbox.
+	Served *served.Server
+	// Answers, if not nil, is told of every user of whom it answered.
+	Answers func(report.Served)
+	// Message, if not nil, is told of every message that is compared.
+	Message func(report.Message)
+	// Opinion, if not nil, is told what go-mbox makes of every folder.
+	Opinion func(report.Opinion)
+}
+
+// Sink takes what a Verifier finds. A [report.Reporter] is one.
+type Sink interface {
+	Problem(report.Problem)
+	Folder(report.Folder)
+	User(name string)
 }
 
 // Run verifies the users of a plan. Whatever is found is reported; the error is
@@ -89,6 +108,11 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 		}
 		one(u.Folders[i].Mailbox, &u.Folders[i])
 	}
+	if v.Served != nil {
+		if err := v.served(ctx, u, slices.Sorted(maps.Keys(seen))); err != nil && ctx.Err() == nil {
+			v.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: "imap-failed", Text: err.Error()})
+		}
+	}
 	for _, rec := range v.Ledger.Mailboxes() {
 		if string(rec.User) == u.Name && !seen[rec.Name] && !u.Failed() {
 			v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
@@ -121,30 +145,53 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	if f != nil && v.Level != LevelContent && (rec.SourceID == nil || !rec.SourceID.Equal(plan.FileID(f.File))) {
 		differ(report.Attention, "source-changed", "the folder changed since it was migrated")
 	}
-	place := v.Cyrus.Place(rec.Partition, rec.Dir)
-	var res Result
-	switch {
-	case v.Level == LevelCount:
-		res, err = Count(rec, place)
-	default:
-		res, err = Index(v.Ledger, rec, place)
-	}
+	res, err := v.compare(ctx, u, rec, f)
 	if err != nil {
 		return err
-	}
-	if v.Level == LevelContent && f != nil {
-		content, err := Content(ctx, v.Source, v.Ledger, rec, u.User, f.File, place.Messages())
-		if err != nil {
-			return err
-		}
-		res.Problems = append(res.Problems, content.Problems...)
-		res.Verified = min(res.Verified, content.Verified)
 	}
 	for _, p := range res.Problems {
 		v.Report.Problem(p)
 	}
+	if err := Held(v.Ledger, rec, v.Report.Problem); err != nil {
+		return err
+	}
 	folder.Found, folder.Verified, folder.Bytes = rec.Messages, res.Verified, rec.Size
+	if rec.Held != nil {
+		folder.Held, folder.HeldBytes, folder.HeldMail = rec.Held.Items, rec.Held.Bytes, rec.Held.Messages
+		folder.Found += rec.Held.Messages
+	}
 	folder.UIDValidity, folder.UIDNext = rec.UIDValid, rec.UIDNext
 	v.Report.Folder(folder)
+	if v.Opinion != nil && f != nil {
+		return v.opinion(ctx, u.User, f.File)
+	}
 	return nil
+}
+
+// compare compares the mailbox in Cyrus with the ledger, and with the source, as deep as
+// the level says.
+func (v *Verifier) compare(ctx context.Context, u *plan.User, rec ledger.Mailbox, f *plan.Folder) (res Result, err error) {
+	place := v.Cyrus.Place(rec.Partition, rec.Dir)
+	if v.Level == LevelCount {
+		return Count(rec, place)
+	}
+	each := messages{tell: v.Message}
+	var deep Result
+	if v.Level == LevelContent && f != nil {
+		if deep, each.faults, err = content(ctx, v.Source, v.Ledger, rec, u.User, f.File, place.Messages(), v.Message); err != nil {
+			return res, err
+		}
+	}
+	seen, err := v.Cyrus.Seen(u.ID)
+	if err != nil {
+		return res, err
+	}
+	if res, err = index(v.Ledger, rec, place, seen, each); err != nil {
+		return res, err
+	}
+	if v.Level == LevelContent && f != nil {
+		res.Problems = append(res.Problems, deep.Problems...)
+		res.Verified = min(res.Verified, deep.Verified)
+	}
+	return res, nil
 }

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+)
+
+// heldHost has a damaged mbx folder of many pieces, and a message that is too large for
+// --hold-above 500.
+func heldHost(t *testing.T) *passHost {
+	t.Helper()
+	h := newPassHost(t)
+	var mbx strings.Builder
+	mbx.WriteString("*mbx*\r\n3edb6d2000000000\r\n")
+	mbx.WriteString(strings.Repeat("\x00", 2048-mbx.Len()))
+	for i := range 50 {
+		const text = "Subject: a\r\n\r\nb\r\n"
+		record := fmt.Sprintf(" 2-Jun-2003 10:11:12 +0200,%d;000000000000-00000000\r\n%s", len(text), text)
+		fmt.Fprintf(&mbx, "junk %d\n\x00%s%s", i, record, record)
+	}
+	h.write("home/joe/mail/broken", mbx.String())
+	h.write("var/mail/joe", letter(1)+letter(2, strings.Repeat("X-Long: line\n", 60))+letter(3))
+	return h
+}
+
+// heldFiles are the contents of what is held, by kind of file, and when each was written.
+func heldFiles(t *testing.T, state string) (contents []string, written map[string]time.Time) {
+	t.Helper()
+	written = map[string]time.Time{}
+	entries, err := os.ReadDir(filepath.Join(state, "held"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(state, "held", e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		contents = append(contents, filepath.Ext(e.Name())+"\n"+string(b))
+		written[e.Name()] = info.ModTime()
+	}
+	slices.Sort(contents)
+	return contents, written
+}
+
+// TestHeldWhereverItIsKilled kills the program at the system calls that write what is held,
+// each kind in turn. What is held in the end is what an undisturbed run holds, and the next
+// run writes none of it.
+func TestHeldWhereverItIsKilled(t *testing.T) {
+	needStrace(t)
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	h := heldHost(t)
+	migrate := func(srv *cyrustest.Server, state string) (command string, args []string) {
+		return "migrate", append(flagsFor(srv, h.root, state), "--hold-above", "500")
+	}
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	state := filepath.Join(t.TempDir(), "state")
+	command, args := migrate(srv, state)
+	o := runJSON(t, append([]string{command}, args...)...)
+	sum := o.summary(t)
+	if o.code != 2 || sum["messages_held"] != 51.0 || sum["messages_found"] != 103.0 || sum["messages_verified"] != 102.0 {
+		t.Fatalf("exit code %d, %v\n%s", o.code, sum, strings.Join(o.severe(), "\n"))
+	}
+	want, _ := heldFiles(t, state)
+	if len(want) != 4 {
+		t.Fatalf("%d files are held", len(want))
+	}
+	for _, call := range []string{"openat", "write", "fsync", "renameat", "mkdirat"} {
+		t.Run(call, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			state := filepath.Join(t.TempDir(), "state")
+			command, args := migrate(srv, state)
+			kills := 0
+			for n := 1; ; n = nextFault(n, rnd) {
+				code, stderr := runWithFault(t, "signal=KILL", call, n, append([]string{command, "--quiet"}, args...)...)
+				if code == 2 {
+					break
+				}
+				if code != -1 {
+					t.Fatalf("after %d kills: exit code %d\n%s", kills, code, stderr)
+				}
+				kills++
+			}
+			if kills == 0 {
+				t.Errorf("it was never killed: is %s the right call?", call)
+			}
+			have, before := heldFiles(t, state)
+			if !slices.Equal(have, want) {
+				t.Errorf("after %d kills other things are held: %d files, want %d", kills, len(have), len(want))
+			}
+			again := runJSON(t, append([]string{command}, args...)...)
+			if _, after := heldFiles(t, state); again.code != 2 || !maps.EqualFunc(before, after, time.Time.Equal) {
+				t.Errorf("the next run: exit code %d, files of %v, then %v", again.code, before, after)
+			}
+			v := runJSON(t, append([]string{"verify", "--level", "content"}, args...)...)
+			if s := v.summary(t); v.code != 2 || s["messages_verified"] != 102.0 || s["messages_held"] != 51.0 {
+				t.Errorf("verify: exit code %d, %v\n%s", v.code, s, strings.Join(v.severe(), "\n"))
+			}
+		})
+	}
+}

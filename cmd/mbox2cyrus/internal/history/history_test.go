@@ -1,0 +1,226 @@
+package history
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+)
+
+var start = time.Date(2026, 11, 27, 2, 0, 0, 0, time.UTC)
+
+// run is one run: what a reporter says in it.
+func run(t *testing.T, state, command string, stopped bool, say func(*report.Reporter)) {
+	t.Helper()
+	r, err := Begin(state, Run{Command: command, Start: start, Host: "old"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep := report.New(report.Options{Stdout: discard{}, Stderr: discard{}, Command: command})
+	rep.SetRecord(r)
+	say(rep)
+	if _, err := rep.Finish(0); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(stopped); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+// holding are the lines that hold, in short.
+func holding(t *testing.T, state, command string) []string {
+	t.Helper()
+	l, err := Read(state, command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := []string{}
+	if err := l.Each(func(ln Line) error {
+		lines = append(lines, fmt.Sprintf("%s %s/%s %s x%d", ln.Type, ln.User, ln.Folder, ln.Kind, ln.Count))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func note(user, folder, kind string, offset int64) report.Problem {
+	return report.Problem{User: user, Folder: folder, Kind: kind, Text: kind, Offset: offset}
+}
+
+func TestTheLastRunOfEachUserCounts(t *testing.T) {
+	state := t.TempDir()
+	run(t, state, Migrate, false, func(r *report.Reporter) {
+		r.Problem(note("", "", "no-locks", -1))
+		for _, user := range []string{"ann", "caf\xe9"} {
+			r.Problem(note(user, "f", "name-dot", -1))
+			r.Problem(note(user, "f", "nul", 7))
+			r.Problem(report.Problem{Severity: report.Attention, User: user, Folder: "g", Kind: "busy", Offset: -1})
+			r.Folder(report.Folder{User: user, Folder: "f", Found: 3, Written: 3, Read: true})
+			r.Folder(report.Folder{User: user, Folder: "g", Found: 1, Written: 1, Read: true})
+			r.User(user)
+		}
+	})
+	want := []string{
+		"folder ann/f  x0", "folder ann/g  x0", "folder caf\xe9/f  x0", "folder caf\xe9/g  x0",
+		"problem / no-locks x0",
+		"problem ann/f name-dot x0", "problem ann/f nul x0", "problem ann/g busy x0",
+		"problem caf\xe9/f name-dot x0", "problem caf\xe9/f nul x0", "problem caf\xe9/g busy x0",
+	}
+	if diff := cmp.Diff(want, holding(t, state, Migrate)); diff != "" {
+		t.Errorf("after one run:\n%s", diff)
+	}
+
+	// Ann's folder f has not changed: it was not read, and what was found in it is
+	// still true. Whatever the plan says is said anew, or no longer.
+	run(t, state, Migrate, false, func(r *report.Reporter) {
+		r.Folder(report.Folder{User: "ann", Folder: "f", Found: 3, Unchanged: true})
+		r.Folder(report.Folder{User: "ann", Folder: "g", Found: 1, Written: 1, Read: true})
+		r.User("ann")
+	})
+	// The third one is stopped: it says something of ann, but does not finish her.
+	run(t, state, Migrate, true, func(r *report.Reporter) {
+		r.Problem(report.Problem{Severity: report.Failure, User: "ann", Kind: "half", Offset: -1})
+	})
+	want = []string{
+		"folder ann/f  x0", "folder ann/g  x0", "folder caf\xe9/f  x0", "folder caf\xe9/g  x0",
+		"problem ann/f nul x0",
+		"problem caf\xe9/f name-dot x0", "problem caf\xe9/f nul x0", "problem caf\xe9/g busy x0",
+	}
+	if diff := cmp.Diff(want, holding(t, state, Migrate)); diff != "" {
+		t.Errorf("after three runs:\n%s", diff)
+	}
+
+	// Read again, it has nothing doubtful any more.
+	run(t, state, Migrate, false, func(r *report.Reporter) {
+		r.Folder(report.Folder{User: "ann", Folder: "f", Found: 3, Read: true})
+		r.User("ann")
+	})
+	run(t, state, Migrate, false, func(r *report.Reporter) {
+		r.Folder(report.Folder{User: "ann", Folder: "f", Found: 3, Unchanged: true})
+		r.User("ann")
+	})
+	if got := holding(t, state, Migrate); slices.Contains(got, "problem ann/f nul x0") {
+		t.Errorf("a finding of a folder that was read again is still there: %q", got)
+	}
+	l, err := Read(state, Migrate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ann, other := l.Users["ann"], l.Users["caf\xe9"]; !ann.Fine() || ann.Run != 5 || other.Fine() || other.Run != 1 {
+		t.Errorf("ann: %+v, the other: %+v", ann, other)
+	}
+	if len(l.Runs) != 5 || l.Last().End == nil || l.Last().Host != "old" || len(l.Last().Samples) == 0 {
+		t.Errorf("runs: %+v", l.Runs)
+	}
+}
+
+func TestObsoleteLinesAreRemoved(t *testing.T) {
+	state := t.TempDir()
+	size := func() int64 {
+		st, err := os.Stat(Path(state, Migrate))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Size()
+	}
+	var first int64
+	for n := range keptRuns + 20 {
+		run(t, state, Migrate, false, func(r *report.Reporter) {
+			for i := range 100 {
+				r.Problem(note("ann", "f", "nul", int64(i)))
+			}
+			r.Folder(report.Folder{User: "ann", Folder: "f", Found: 3, Read: true})
+			r.User("ann")
+		})
+		if n == 0 {
+			first = size()
+		}
+	}
+	if l, err := Read(state, Migrate); err != nil || len(l.Runs) != keptRuns || l.Last().Number != keptRuns+20 {
+		t.Errorf("%d runs, %v", len(l.Runs), err)
+	}
+	if now, limit := size(), 2*first+keptRuns*2000; now > limit {
+		t.Errorf("the file has %d bytes, after the first run it had %d: that is more than %d", now, first, limit)
+	}
+}
+
+func TestManyAlikeAreCounted(t *testing.T) {
+	state := t.TempDir()
+	run(t, state, Migrate, false, func(r *report.Reporter) {
+		for i := range maxAlike + 50 {
+			p := note("ann", "f", "nul", int64(i))
+			p.Count = 2
+			r.Problem(p)
+		}
+		r.User("ann")
+	})
+	var listed, count int64
+	l, err := Read(state, Migrate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Each(func(ln Line) error {
+		listed++
+		count += max(1, ln.Count)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if listed != maxAlike+1 || count != 2*(maxAlike+50) || l.Users["ann"].Notes != count {
+		t.Errorf("%d lines stand for %d, the user has %d", listed, count, l.Users["ann"].Notes)
+	}
+}
+
+func TestATornLineIsDroppedAndDamageIsNot(t *testing.T) {
+	state := t.TempDir()
+	say := func(r *report.Reporter) { r.User("ann") }
+	run(t, state, Migrate, false, say)
+	tail := func(text string) {
+		f, err := os.OpenFile(Path(state, Migrate), os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tail(`{"run":1,"mess`)
+	run(t, state, Migrate, false, say)
+	if l, err := Read(state, Migrate); err != nil || l.Users["ann"].Run != 2 {
+		t.Errorf("after a torn line: %+v, %v", l, err)
+	}
+	tail("{\"run\":\n{\"run\":3,\"message_type\":\"user\",\"user\":\"ann\"}\n")
+	if _, err := Read(state, Migrate); err == nil {
+		t.Error("damage in the middle is not noticed")
+	}
+}
+
+func TestOneVerifyIsRecordedAtATime(t *testing.T) {
+	state := t.TempDir()
+	r, err := Begin(state, Run{Command: Verify})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Begin(state, Run{Command: Verify}); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := r.Close(false); err != nil {
+		t.Fatal(err)
+	}
+	run(t, state, Verify, false, func(r *report.Reporter) { r.User("ann") })
+}

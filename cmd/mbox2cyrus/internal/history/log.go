@@ -1,0 +1,260 @@
+package history
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
+)
+
+// keptRuns is how many runs a history remembers the beginnings, ends and samples of.
+const keptRuns = 50
+
+// Log is a history that is read.
+type Log struct {
+	Runs  []Run           // the last keptRuns, the oldest first
+	Users map[string]Line // the last "user" line of each user, by raw name
+
+	path   string
+	folder map[string]map[string]state // by user and folder
+	pop3   map[string]int              // run of each user's last pop3 line
+}
+
+// state is the run that read a folder last, and the last one that said anything of it.
+type state struct{ read, said int }
+
+// Read reads a command's history below a state directory. One that is not there is
+// empty.
+func Read(stateDir, command string) (*Log, error) {
+	l, err := read(Path(stateDir, command))
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	return l, nil
+}
+
+func read(path string) (*Log, error) {
+	l := &Log{path: path, Users: map[string]Line{}, folder: map[string]map[string]state{}, pop3: map[string]int{}}
+	pending := map[string]map[string]Line{} // folder and pop3 lines of users who are not finished, yet
+	err := each(path, notProblem, func(ln Line) error {
+		switch ln.Type {
+		case "run":
+			var run Run
+			if err := json.Unmarshal(ln.raw, &run); err != nil {
+				return err
+			}
+			l.Runs = append(l.Runs, run)
+			if len(l.Runs) > keptRuns {
+				l.Runs = l.Runs[1:]
+			}
+			clear(pending) // that run was cut off
+		case "status":
+			if run := l.run(ln.Run); run != nil {
+				run.Samples = append(run.Samples, Sample{ln.Seconds, ln.BytesDone, ln.Messages})
+			}
+		case "summary":
+			if run := l.run(ln.Run); run != nil {
+				end := ln
+				end.raw = nil
+				run.End = &end
+			}
+		case "folder", "pop3":
+			name := ln.Folder
+			if ln.Type == "pop3" {
+				name = "\x00pop3" // no file is called so
+			}
+			ln.raw = nil
+			if pending[ln.User] == nil {
+				pending[ln.User] = map[string]Line{}
+			}
+			pending[ln.User][name] = ln
+		case "user":
+			ln.raw = nil
+			l.Users[ln.User] = ln
+			l.finish(ln.User, pending[ln.User])
+			delete(pending, ln.User)
+		}
+		return nil
+	})
+	return l, err
+}
+
+// finish takes the lines of a user that pended until he was finished.
+func (l *Log) finish(user string, lines map[string]Line) {
+	for folder, ln := range lines {
+		if ln.Type == "pop3" {
+			l.pop3[user] = ln.Run
+			continue
+		}
+		s := l.folder[user][folder]
+		s.said = ln.Run
+		if ln.Read {
+			s.read = ln.Run
+		}
+		if l.folder[user] == nil {
+			l.folder[user] = map[string]state{}
+		}
+		l.folder[user][folder] = s
+	}
+}
+
+func (l *Log) run(n int) *Run {
+	for i := len(l.Runs) - 1; i >= 0; i-- {
+		if l.Runs[i].Number == n {
+			return &l.Runs[i]
+		}
+	}
+	return nil
+}
+
+// Last returns the last run, nil if there is none.
+func (l *Log) Last() *Run {
+	if len(l.Runs) == 0 {
+		return nil
+	}
+	return &l.Runs[len(l.Runs)-1]
+}
+
+// Each calls do for each line that holds now, in the order in which they were written:
+// folder, problem and pop3 lines of each user's last run, problems of folders that were
+// not read again since, and problems of the host of the last run. It reads the file
+// again; a line is not kept.
+func (l *Log) Each(do func(Line) error) error {
+	err := each(l.path, all, func(ln Line) error {
+		if (ln.Type == "folder" || ln.Type == "problem" || ln.Type == "pop3") && l.holds(ln) {
+			return do(ln)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	return nil
+}
+
+// holds reports whether a line is not obsolete.
+func (l *Log) holds(ln Line) bool {
+	if ln.User == "" {
+		last := l.Last()
+		return last != nil && ln.Run == last.Number
+	}
+	user, ok := l.Users[ln.User]
+	switch {
+	case !ok:
+		return false
+	case ln.Type == "pop3":
+		return ln.Run == l.pop3[ln.User]
+	case ln.Run == user.Run:
+		return true
+	}
+	s := l.folder[ln.User][ln.Folder]
+	return ln.lasting() && s.said == user.Run && s.read <= ln.Run && ln.Run < user.Run
+}
+
+// all wants every line.
+func all([]byte) bool { return true }
+
+// notProblem reports whether a line may be another one than a problem, of which there
+// are most. Inside of texts the quotes are escaped, so that no text is taken for a type.
+func notProblem(b []byte) bool { return !bytes.Contains(b, []byte(`"message_type":"problem"`)) }
+
+// each calls do for each line of a file that is wanted. A last line without its end, as a crash leaves
+// it, is left out.
+func each(path string, wanted func([]byte) bool, do func(Line) error) (err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	br := bufio.NewReaderSize(f, 1<<16)
+	for n := 1; ; n++ {
+		b, err := br.ReadBytes('\n')
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: line %d: %w", path, n, err)
+		}
+		if !wanted(b) {
+			continue
+		}
+		ln, err := parse(b)
+		if err != nil {
+			if _, more := br.Peek(1); more == io.EOF {
+				return nil
+			}
+			return fmt.Errorf("%s: line %d is damaged: %w", path, n, err)
+		}
+		if err := do(ln); err != nil {
+			return fmt.Errorf("%s: line %d: %w", path, n, err)
+		}
+	}
+}
+
+// compact writes a history anew without its obsolete lines, and returns the number of
+// its last run.
+func compact(path string) (last int, err error) {
+	l, err := read(path)
+	if err != nil {
+		return 0, err
+	}
+	out, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, out.Cleanup()) }()
+	bw := bufio.NewWriterSize(out, 1<<16)
+	err = each(path, all, func(ln Line) error {
+		if !l.needed(ln) {
+			return nil
+		}
+		_, err := bw.Write(ln.raw)
+		return err
+	})
+	if err := errors.Join(err, bw.Flush()); err != nil {
+		return 0, err
+	}
+	if run := l.Last(); run != nil {
+		last = run.Number
+	}
+	return last, out.CloseAtomicallyReplace()
+}
+
+// needed reports whether a later reader needs a line: more than those that hold, also
+// what tells which of them do.
+func (l *Log) needed(ln Line) bool {
+	switch ln.Type {
+	case "run", "status", "summary":
+		return l.run(ln.Run) != nil
+	case "user":
+		return ln.Run == l.Users[ln.User].Run || l.readIn(ln)
+	case "folder":
+		s := l.folder[ln.User][ln.Folder]
+		return l.holds(ln) || ln.Read && ln.Run == s.read && s.said == l.Users[ln.User].Run
+	}
+	return l.holds(ln)
+}
+
+// readIn reports whether a user line finishes the run that last read one of his folders,
+// or brought his last pop3 line.
+func (l *Log) readIn(ln Line) bool {
+	if l.pop3[ln.User] == ln.Run {
+		return true
+	}
+	for _, s := range l.folder[ln.User] {
+		if s.read == ln.Run {
+			return true
+		}
+	}
+	return false
+}

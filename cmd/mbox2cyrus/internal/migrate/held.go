@@ -1,0 +1,71 @@
+package migrate
+
+import (
+	"cmp"
+	"errors"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/held"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
+)
+
+// holder keeps what a folder has for no message.
+type holder struct {
+	*held.Writer
+	messages int64
+}
+
+func (e *Engine) holder(u *plan.User, m *mailbox) *holder {
+	f := held.Folder{UniqueID: m.rec.UniqueID, User: u.Name, Name: m.folderName()}
+	if m.folder != nil {
+		f.Source = m.folder.File.Path
+	}
+	return &holder{Writer: held.NewWriter(e.Ledger.HeldDir(), f)}
+}
+
+// hold is a source.Hold.
+func (h *holder) hold(a source.Aside) (err error) {
+	it := held.Item{File: ledger.RawName(a.File), Offset: a.Offset, Length: a.Length, Reason: cmp.Or(string(a.Kind), held.TooLarge), Text: a.Text}
+	if a.Kind == "" {
+		h.messages++
+	}
+	if a.Open == nil {
+		return h.Hold(it, nil)
+	}
+	r, err := a.Open()
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.Hold(it, r), r.Close())
+}
+
+// commit makes durable what is held, and returns how much it is; nil for nothing.
+func (h *holder) commit() (*ledger.Held, error) {
+	if err := h.Commit(); err != nil {
+		return nil, err
+	}
+	items, bytes := h.Count()
+	if items == 0 {
+		return nil, nil
+	}
+	return &ledger.Held{Items: items, Bytes: bytes, Messages: h.messages}, nil
+}
+
+// heldOf is how much of the mailbox's folder is held.
+func (m *mailbox) heldOf() ledger.Held {
+	if m.rec.Held == nil {
+		return ledger.Held{}
+	}
+	return *m.rec.Held
+}
+
+// reportHeld tells what of the mailbox's folder is held, be it by an earlier run.
+func (e *Engine) reportHeld(m *mailbox) {
+	err := verify.Held(e.Ledger, m.rec, e.Report.Problem)
+	if err != nil {
+		e.Report.Problem(report.Problem{Severity: report.Failure, User: string(m.rec.User), Folder: m.folderName(), Offset: -1, Kind: "held-lost", Text: err.Error()})
+	}
+}

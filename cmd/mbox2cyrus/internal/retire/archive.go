@@ -1,0 +1,206 @@
+package retire
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Archive is a directory that source folders are moved into.
+type Archive struct {
+	Path string // absolute
+	dir  *os.File
+	dev  uint64
+}
+
+// OpenArchive opens an archive directory. It must be there, belong to who runs the
+// program, and be closed to all others for writing: what is in it is mail of users.
+func OpenArchive(path string) (*Archive, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open archive", Path: path, Err: err}
+	}
+	a := &Archive{Path: path, dir: os.NewFile(uintptr(fd), path)}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	if st.Uid != uint32(os.Geteuid()) || st.Mode&0o022 != 0 {
+		return nil, errors.Join(fmt.Errorf("archive %s: it belongs to uid %d with mode %04o; it must belong to uid %d and be writable by nobody else",
+			path, st.Uid, st.Mode&0o7777, os.Geteuid()), a.Close())
+	}
+	a.dev = uint64(st.Dev)
+	return a, nil
+}
+
+// Close closes the archive.
+func (a *Archive) Close() error { return a.dir.Close() }
+
+// open opens the directory of a path below the archive, and makes it if wanted, each
+// with mode 0700.
+func (a *Archive) open(dir string, create bool) (*os.File, error) {
+	at, err := unix.Dup(int(a.dir.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	unix.CloseOnExec(at)
+	for name := range strings.SplitSeq(dir, "/") {
+		if name == "." {
+			continue
+		}
+		if name == "" || name == ".." {
+			err = fmt.Errorf("path %q: %w", dir, fs.ErrInvalid)
+		} else {
+			if create {
+				if err = unix.Mkdirat(at, name, 0o700); err == unix.EEXIST {
+					err = nil
+				}
+			}
+			var next int
+			if err == nil {
+				next, err = unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+			}
+			if err == nil && create {
+				err = unix.Fsync(at)
+			}
+			if err == nil {
+				unix.Close(at) // opened for reading: nothing can be lost
+				at = next
+				continue
+			}
+		}
+		unix.Close(at)
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join(a.Path, dir) + ", at " + name, Err: err}
+	}
+	return os.NewFile(uintptr(at), filepath.Join(a.Path, dir)), nil
+}
+
+// prune removes the directories of a path that are empty, from the deepest on.
+func (a *Archive) prune(dir string) error {
+	for ; dir != "." && dir != "/"; dir = filepath.Dir(dir) {
+		above, err := a.open(filepath.Dir(dir), false)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = unix.Unlinkat(int(above.Fd()), filepath.Base(dir), unix.AT_REMOVEDIR)
+		if err := errors.Join(above.Close()); err != nil {
+			return err
+		}
+		if err == unix.ENOTEMPTY || err == unix.EEXIST || err == unix.ENOENT {
+			return nil
+		}
+		if err != nil {
+			return &fs.PathError{Op: "remove directory", Path: filepath.Join(a.Path, dir), Err: err}
+		}
+	}
+	return nil
+}
+
+// openWithoutLinks opens an absolute directory, none of whose parts may be a link.
+func openWithoutLinks(dir string) (*os.File, error) {
+	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
+		return nil, &fs.PathError{Op: "open", Path: dir, Err: fs.ErrInvalid}
+	}
+	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	at, err := unix.Open("/", flags, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: "/", Err: err}
+	}
+	for name := range strings.SplitSeq(strings.TrimPrefix(dir, "/"), "/") {
+		if name == "" {
+			continue
+		}
+		next, err := unix.Openat(at, name, flags, 0)
+		unix.Close(at) // opened for reading: nothing can be lost
+		if err != nil {
+			return nil, &fs.PathError{Op: "open", Path: dir + ", at " + name, Err: err}
+		}
+		at = next
+	}
+	return os.NewFile(uintptr(at), dir), nil
+}
+
+// canonical is the absolute path of an open directory, without links.
+func canonical(d *os.File) (string, error) {
+	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", d.Fd()))
+	if err != nil {
+		return "", err
+	}
+	if !filepath.IsAbs(path) {
+		return "", fmt.Errorf("%s: its path cannot be told (%q)", d.Name(), path)
+	}
+	return path, nil
+}
+
+// entry describes a name in a directory, without following a link. ok is false where
+// there is none.
+func entry(d *os.File, name string) (st unix.Stat_t, ok bool, err error) {
+	err = unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if err == unix.ENOENT {
+		return st, false, nil
+	}
+	if err != nil {
+		return st, false, &fs.PathError{Op: "stat", Path: filepath.Join(d.Name(), name), Err: err}
+	}
+	return st, true, nil
+}
+
+// isBlock reports whether an entry is one of the empty directories that keep a place.
+func isBlock(st unix.Stat_t) bool {
+	return st.Mode == unix.S_IFDIR && st.Uid == uint32(os.Geteuid())
+}
+
+// makeBlock makes such a directory; one that a run which was cut off left is taken.
+func makeBlock(d *os.File, name string) error {
+	err := unix.Mkdirat(int(d.Fd()), name, 0)
+	if err == unix.EEXIST {
+		if st, _, serr := entry(d, name); serr == nil && isBlock(st) {
+			return nil
+		}
+	}
+	if err != nil {
+		return &fs.PathError{Op: "make directory", Path: filepath.Join(d.Name(), name), Err: err}
+	}
+	return nil
+}
+
+// removeBlock removes one, if it is there. Only an empty directory goes.
+func removeBlock(d *os.File, name string) error {
+	err := unix.Unlinkat(int(d.Fd()), name, unix.AT_REMOVEDIR)
+	if err != nil && err != unix.ENOENT {
+		return &fs.PathError{Op: "remove directory", Path: filepath.Join(d.Name(), name), Err: err}
+	}
+	return nil
+}
+
+// rename moves a name from one directory to another where there is none. With block,
+// to hold an empty directory that changes places with it.
+func rename(from *os.File, name string, to *os.File, toName string, block bool) error {
+	flags := uint(unix.RENAME_NOREPLACE)
+	if block {
+		flags = unix.RENAME_EXCHANGE
+	}
+	err := unix.Renameat2(int(from.Fd()), name, int(to.Fd()), toName, flags)
+	switch {
+	case err == unix.EXDEV:
+		err = fmt.Errorf("%w: nothing is copied between file systems; give an archive on the same one", err)
+	case err == unix.EINVAL:
+		err = fmt.Errorf("%w: this file system cannot rename without replacing", err)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "move", Path: filepath.Join(from.Name(), name), Err: err}
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package retire
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+)
+
+// Version of the record's format, in its first line. docs/retire.md describes it.
+const Version = 1
+
+const recordName = "retired.jsonl"
+
+// State is where a file is, or is going.
+type State string
+
+// The states of a move. Each is on the disk before what follows it is begun.
+const (
+	Moving    State = "moving"    // to the archive; it is in one of both places
+	Moved     State = "moved"     // in the archive
+	Restoring State = "restoring" // back; it is in one of both places
+	Restored  State = "restored"  // at its old place
+)
+
+// Move is one file or directory that was moved.
+type Move struct {
+	State   State          `json:"state"`
+	Time    time.Time      `json:"time"`
+	User    ledger.RawName `json:"user"`
+	Folder  ledger.RawName `json:"folder"` // "" for a list of subscriptions
+	Path    ledger.RawName `json:"path"`   // below the source root, and below the archive
+	Dir     ledger.RawName `json:"dir"`    // absolute, without links: directory that it was in
+	DirUID  uint32         `json:"dir_uid"`
+	Archive ledger.RawName `json:"archive"` // absolute
+	Ino     uint64         `json:"ino"`
+	Size    int64          `json:"size"` // bytes; of a directory, of all files in it
+	ModTime time.Time      `json:"mtime"`
+	SHA256  string         `json:"sha256"`           // of a directory: of its listing, see docs/retire.md
+	IsDir   bool           `json:"is_dir"`           //
+	Blocked bool           `json:"blocked"`          // an empty directory stays in its place
+	Within  ledger.RawName `json:"within,omitempty"` // path of the moved directory that it is in
+}
+
+type recordLine struct {
+	Retired int   `json:"retired,omitempty"`
+	Move    *Move `json:"move,omitempty"`
+}
+
+// Record is the record of what was moved where: a journal, only ever appended to. The
+// last line about a path counts. The ledger's lock must be held to write it.
+type Record struct {
+	f     *os.File // nil: read only
+	moves map[ledger.RawName]Move
+	order []ledger.RawName
+}
+
+// OpenRecord opens the record in a state directory. Read only, one that is not there
+// is empty.
+func OpenRecord(state string, write bool) (*Record, error) {
+	r := &Record{moves: map[ledger.RawName]Move{}}
+	path := filepath.Join(state, recordName)
+	good, err := r.read(path)
+	if err != nil || !write {
+		return r, err
+	}
+	if r.f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o600); err != nil {
+		return nil, fmt.Errorf("record: %w", err)
+	}
+	err = r.f.Truncate(good) // a torn last line goes
+	if err == nil && good == 0 {
+		if err = r.append(recordLine{Retired: Version}); err == nil {
+			err = syncDir(state)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("record: %w", err), r.f.Close())
+	}
+	return r, nil
+}
+
+// read loads the record and returns the length of its undamaged part.
+func (r *Record) read(path string) (good int64, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("record: %w", err)
+	}
+	defer f.Close() // read only: nothing can be lost
+	br := bufio.NewReader(f)
+	for n := 1; ; n++ {
+		b, err := br.ReadBytes('\n')
+		if err == io.EOF {
+			return good, nil
+		}
+		if err != nil {
+			return 0, fmt.Errorf("record %s: line %d: %w", path, n, err)
+		}
+		var line recordLine
+		if err := json.Unmarshal(b, &line); err != nil {
+			if _, more := br.Peek(1); more == io.EOF {
+				return good, nil
+			}
+			return 0, fmt.Errorf("record %s: line %d is damaged: %w", path, n, err)
+		}
+		if n == 1 && line.Retired != Version {
+			return 0, fmt.Errorf("record %s: version %d, this program knows %d", path, line.Retired, Version)
+		}
+		if line.Move != nil {
+			r.put(*line.Move)
+		}
+		good += int64(len(b))
+	}
+}
+
+func (r *Record) put(m Move) {
+	if _, known := r.moves[m.Path]; !known {
+		r.order = append(r.order, m.Path)
+	}
+	r.moves[m.Path] = m
+}
+
+// Set records a move's new state. It is on the disk when Set returns.
+func (r *Record) Set(m Move) error {
+	m.Time = time.Now().UTC()
+	if err := r.append(recordLine{Move: &m}); err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	r.put(m)
+	return nil
+}
+
+func (r *Record) append(line recordLine) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(line); err != nil {
+		return err
+	}
+	if _, err := r.f.Write(b.Bytes()); err != nil {
+		return err
+	}
+	return unix.Fdatasync(int(r.f.Fd()))
+}
+
+// Moves returns the last state of every path, in the order in which they were first
+// moved.
+func (r *Record) Moves() (all []Move) {
+	for _, path := range r.order {
+		all = append(all, r.moves[path])
+	}
+	return all
+}
+
+// Archived reports whether what was at a path is in the archive.
+func (r *Record) Archived(path ledger.RawName) bool { return r.moves[path].State == Moved }
+
+// Close closes the record.
+func (r *Record) Close() error {
+	if r.f == nil {
+		return nil
+	}
+	return r.f.Close()
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

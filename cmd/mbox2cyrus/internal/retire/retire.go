@@ -1,0 +1,416 @@
+package retire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
+	"mbox2cyrus/mbox"
+)
+
+// Retirer moves source folders into archives.
+type Retirer struct {
+	Host     *mbox.Host
+	Locks    *mbox.Locks     // nil: none are taken
+	Verifier verify.Verifier // Report is not used
+	Record   *Record
+	Archives []*Archive
+	Report   *report.Reporter
+	DryRun   bool
+}
+
+// Run retires the users of a plan, one after another. Whatever keeps one from it is
+// reported; the error is the context's.
+func (r *Retirer) Run(ctx context.Context, p *plan.Plan) error {
+	for _, u := range p.Users {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, pr := range u.Problems {
+			r.Report.Problem(pr)
+		}
+		if err := r.user(ctx, u); err != nil && ctx.Err() == nil {
+			r.fail(u.Name, err)
+		}
+		r.Report.User(u.Name)
+	}
+	return ctx.Err()
+}
+
+func (r *Retirer) fail(user string, err error) {
+	r.Report.Problem(report.Problem{Severity: report.Failure, User: user, Offset: -1, Kind: "retire-failed", Text: err.Error()})
+}
+
+func (r *Retirer) user(ctx context.Context, u *plan.User) error {
+	if err := r.recover(u.Name); err != nil {
+		return err
+	}
+	if len(u.Folders) == 0 || u.Failed() {
+		return nil // all of it is in the archive, or the plan said why not
+	}
+	clean, err := r.isProved(ctx, u)
+	if err != nil {
+		return err
+	}
+	if !clean {
+		r.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Offset: -1, Kind: "not-retired",
+			Text: "verify finds that not all mail of this user is in Cyrus as it is in the source now; nothing of his was moved"})
+		return nil
+	}
+	// Paths in order: a mailbox that is a directory comes before those in it.
+	folders := slices.Clone(u.Folders)
+	slices.SortFunc(folders, func(a, b plan.Folder) int { return strings.Compare(a.File.Path, b.File.Path) })
+	if err := r.sameFileSystems(u, folders); err != nil {
+		return err
+	}
+	within := ""
+	for _, f := range folders {
+		if within != "" && strings.HasPrefix(f.File.Path, within+"/") {
+			r.tell(u.Name, f.File.Name, f.File.Size, "went with "+report.Quote(within))
+			continue
+		}
+		dir, err := r.folder(ctx, u, f.File)
+		if err != nil {
+			return fmt.Errorf("%s: %w", report.Quote(f.File.Path), err)
+		}
+		if dir {
+			within = f.File.Path
+		}
+	}
+	return r.subscriptions(ctx, u)
+}
+
+// findings takes what a verification finds.
+type findings struct {
+	problems []report.Problem
+	folders  []report.Folder
+}
+
+func (f *findings) Problem(p report.Problem) { f.problems = append(f.problems, p) }
+func (f *findings) Folder(o report.Folder)   { f.folders = append(f.folders, o) }
+func (f *findings) User(string)              {}
+
+// isProved verifies a user and reports why he is not clean. Mail that came into Cyrus
+// since is as it should be, and so are folders that an earlier run moved.
+func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
+	found := &findings{}
+	v := r.Verifier
+	v.Report, v.Level = found, verify.LevelIndex
+	one := *u
+	one.Problems = nil // reported, and what they tell of is not moved
+	if err := v.Run(ctx, &plan.Plan{Users: []*plan.User{&one}}); err != nil {
+		return false, err
+	}
+	moved := map[string]bool{}
+	for _, rec := range v.Ledger.Mailboxes() {
+		if string(rec.User) == u.Name && (r.Record.Archived(rec.Source) || rec.Source == "") {
+			moved[string(rec.Folder)] = true
+		}
+	}
+	clean := true
+	for _, p := range found.problems {
+		switch {
+		case p.Kind == "newer-mail":
+			p.Severity = report.Note
+		case p.Kind == "source-gone" && moved[p.Folder]:
+			continue
+		}
+		clean = clean && p.Severity == report.Note
+		r.Report.Problem(p)
+	}
+	for _, f := range found.folders {
+		clean = clean && f.Found == f.Verified+f.HeldMail
+	}
+	return clean, nil
+}
+
+// sameFileSystems refuses a user before anything of him is moved.
+func (r *Retirer) sameFileSystems(u *plan.User, folders []plan.Folder) error {
+	for _, f := range folders {
+		folder, err := r.Host.Open(u.User, f.File)
+		if err != nil {
+			return err
+		}
+		for _, p := range folder.Places() {
+			if _, err = r.archiveFor(p.Dir); err != nil {
+				err = fmt.Errorf("%s: %w; nothing of this user was moved", report.Quote(p.Path), err)
+				break
+			}
+		}
+		if err := errors.Join(err, folder.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// archiveFor returns the archive on the file system of a directory.
+func (r *Retirer) archiveFor(dir *os.File) (*Archive, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return nil, err
+	}
+	for _, a := range r.Archives {
+		if a.dev == uint64(st.Dev) {
+			return a, nil
+		}
+	}
+	return nil, fmt.Errorf("no --archive is on the same file system, and nothing is copied between file systems: name one there too (--archive may be repeated)")
+}
+
+// folder moves one folder. It reports whether it is a directory.
+func (r *Retirer) folder(ctx context.Context, u *plan.User, f mbox.File) (isDir bool, err error) {
+	folder, err := r.Host.Open(u.User, f)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, folder.Close()) }()
+	if r.Locks != nil && !r.DryRun {
+		lock, err := r.Locks.Take(ctx, folder)
+		if err != nil {
+			return false, err
+		}
+		defer func() { err = errors.Join(err, lock.Release()) }()
+	}
+	for _, p := range folder.Places() {
+		isDir = p.Folder
+		m := Move{User: ledger.RawName(u.Name), Folder: ledger.RawName(f.Name)}
+		// As it was verified: nothing came since.
+		unchanged := func() error {
+			now, err := folder.Identity()
+			if err == nil && !now.Equal(f.Identity) {
+				err = errors.New("the folder changed since it was verified; run migrate and retire again")
+			}
+			return err
+		}
+		if len(folder.Places()) > 1 {
+			// The move of one place changes the identity of all.
+			unchanged = placeUnchanged(p)
+		}
+		if err := r.place(ctx, u, p, m, f.Inbox, unchanged); err != nil {
+			return isDir, err
+		}
+	}
+	return isDir, nil
+}
+
+func placeUnchanged(p mbox.Place) func() error {
+	before, berr := ledger.Stat(p.File)
+	return func() error {
+		now, err := ledger.Stat(p.File)
+		if err := errors.Join(berr, err); err != nil {
+			return err
+		}
+		if !now.Equal(before) {
+			return errors.New("it changed while it was read; run migrate and retire again")
+		}
+		return nil
+	}
+}
+
+func (r *Retirer) subscriptions(ctx context.Context, u *plan.User) error {
+	places, err := r.Host.SubscriptionFiles(u.User)
+	defer func() {
+		for _, p := range places {
+			p.Close() // opened for reading: nothing can be lost
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	for _, p := range places {
+		if err := r.place(ctx, u, p, Move{User: ledger.RawName(u.Name)}, false, placeUnchanged(p)); err != nil {
+			return fmt.Errorf("%s: %w", report.Quote(p.Path), err)
+		}
+	}
+	return nil
+}
+
+// place moves one file or directory into the archive.
+func (r *Retirer) place(ctx context.Context, u *plan.User, p mbox.Place, m Move, inbox bool, unchanged func() error) (err error) {
+	a, err := r.archiveFor(p.Dir)
+	if err != nil {
+		return err
+	}
+	var dir unix.Stat_t
+	if err := unix.Fstat(int(p.Dir.Fd()), &dir); err != nil {
+		return err
+	}
+	to := filepath.Join(a.Path, p.Path)
+	if r.DryRun {
+		r.tell(u.Name, string(m.Folder), fileSize(p), "would go to "+report.Quote(to))
+		return unchanged()
+	}
+	var sum content
+	if p.Folder {
+		sum, err = sumDir(ctx, p.File)
+	} else {
+		sum, err = sumFile(ctx, p.File)
+	}
+	if err == nil {
+		err = unchanged()
+	}
+	if err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(p.File.Fd()), &st); err != nil {
+		return err
+	}
+	canon, err := canonical(p.Dir)
+	if err != nil {
+		return err
+	}
+	m.State, m.Path, m.Dir, m.DirUID, m.Archive = Moving, ledger.RawName(p.Path), ledger.RawName(canon), dir.Uid, ledger.RawName(a.Path)
+	m.Ino, m.Size, m.SHA256, m.IsDir, m.ModTime = st.Ino, sum.size, sum.sum, p.Folder, time.Unix(st.Mtim.Unix()).UTC()
+	m.Blocked = inbox && dir.Uid != u.UID
+	if err := r.Record.Set(m); err != nil {
+		return err
+	}
+	if err := r.move(p, a, m); err != nil {
+		return err
+	}
+	m.State = Moved
+	if err := r.Record.Set(m); err != nil {
+		return err
+	}
+	r.tell(u.Name, string(m.Folder), m.Size, "archived as "+report.Quote(to))
+	return nil
+}
+
+// move renames, and looks whether it was the right one.
+func (r *Retirer) move(p mbox.Place, a *Archive, m Move) (err error) {
+	dest, err := a.open(filepath.Dir(p.Path), true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dest.Close()) }()
+	name := filepath.Base(p.Path)
+	if m.Blocked {
+		if err := makeBlock(dest, name); err != nil {
+			return err
+		}
+	}
+	if err := rename(p.Dir, p.Name, dest, name, m.Blocked); err != nil {
+		return r.giveUp(a, dest, m, err)
+	}
+	st, ok, err := entry(dest, name)
+	switch {
+	case err != nil:
+		return err
+	case !ok || st.Ino != m.Ino:
+		err = errors.New("another file was put in its place while it was being moved; it was put back")
+	case !m.IsDir && (st.Size != m.Size || !time.Unix(st.Mtim.Unix()).Equal(m.ModTime)):
+		err = errors.New("somebody wrote into it while it was being moved; it was put back: run migrate and retire again")
+	}
+	if err != nil {
+		if back := rename(dest, name, p.Dir, p.Name, m.Blocked); back != nil {
+			return errors.Join(err, back)
+		}
+		return r.giveUp(a, dest, m, err)
+	}
+	return errors.Join(syncOf(p.Dir), dest.Sync())
+}
+
+// giveUp records that nothing was moved.
+func (r *Retirer) giveUp(a *Archive, dest *os.File, m Move, cause error) error {
+	if m.Blocked {
+		cause = errors.Join(cause, removeBlock(dest, filepath.Base(string(m.Path))))
+	}
+	m.State = Restored
+	return errors.Join(cause, r.Record.Set(m), a.prune(filepath.Dir(string(m.Path))))
+}
+
+// syncOf syncs a directory that was opened only to look names up.
+func syncOf(d *os.File) error {
+	fd, err := unix.Openat(int(d.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: d.Name(), Err: err}
+	}
+	f := os.NewFile(uintptr(fd), d.Name())
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func fileSize(p mbox.Place) int64 {
+	info, err := p.File.Stat()
+	if err != nil || p.Folder {
+		return 0
+	}
+	return info.Size()
+}
+
+func (r *Retirer) tell(user, folder string, size int64, outcome string) {
+	if folder == "" {
+		folder = "(subscriptions)"
+	}
+	r.Report.Folder(report.Folder{User: user, Folder: folder, Bytes: size, Outcome: outcome})
+}
+
+// recover settles what a run that was cut off left open: of whatever was on its way it
+// finds out on which side it is.
+func (r *Retirer) recover(user string) error {
+	if r.DryRun {
+		return nil
+	}
+	for _, m := range r.Record.Moves() {
+		if string(m.User) != user || m.State != Moving && m.State != Restoring {
+			continue
+		}
+		if err := r.settle(m); err != nil {
+			return fmt.Errorf("%s, which a run that was cut off was moving: %w", report.Quote(string(m.Path)), err)
+		}
+	}
+	return nil
+}
+
+func (r *Retirer) settle(m Move) (err error) {
+	a, err := OpenArchive(string(m.Archive))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	name := filepath.Base(string(m.Path))
+	dest, err := a.open(filepath.Dir(string(m.Path)), true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dest.Close()) }()
+	st, ok, err := entry(dest, name)
+	if err != nil {
+		return err
+	}
+	switch {
+	case ok && st.Ino == m.Ino && !isBlock(st):
+		m.State = Moved
+	case ok && !isBlock(st):
+		return fmt.Errorf("in the archive is another file of that name; somebody put it in the place of the folder: look at it, and move it away from %s", report.Quote(filepath.Join(dest.Name(), name)))
+	default:
+		m.State = Restored
+		if err := removeBlock(dest, name); err != nil {
+			return err
+		}
+	}
+	source, err := openWithoutLinks(string(m.Dir))
+	if err == nil {
+		err = errors.Join(source.Sync(), source.Close())
+	}
+	if err := errors.Join(err, dest.Sync()); err != nil {
+		return err
+	}
+	if err := r.Record.Set(m); err != nil || m.State == Moved {
+		return err
+	}
+	return a.prune(filepath.Dir(string(m.Path)))
+}

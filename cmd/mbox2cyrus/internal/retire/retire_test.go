@@ -1,0 +1,256 @@
+package retire
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/mbox"
+)
+
+func archive(t *testing.T) (*Archive, string) {
+	t.Helper()
+	base := t.TempDir()
+	path := filepath.Join(base, "archive")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a, err := OpenArchive(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close() })
+	return a, base
+}
+
+// TestRacingUser lets a user put links, directories and other files in the place of
+// his folder, as fast as he can, while it is being moved. What ends in the archive is
+// the folder that was opened or nothing, and nothing of his victim's is touched.
+func TestRacingUser(t *testing.T) {
+	a, base := archive(t)
+	home := filepath.Join(base, "home")
+	victim := filepath.Join(base, "victim")
+	for _, dir := range []string{home, victim} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(victim, "secret"), []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(home, "folder")
+	moved, refused := 0, 0
+	for i := range 300 {
+		state := t.TempDir()
+		record, err := OpenRecord(state, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(folder, []byte("mail"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		dir, err := os.Open(home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := os.Open(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(int(file.Fd()), &st); err != nil {
+			t.Fatal(err)
+		}
+		m := Move{State: Moving, Path: ledger.RawName("home/folder"), Ino: st.Ino, Size: 4, ModTime: time.Unix(st.Mtim.Unix()).UTC(), Archive: ledger.RawName(a.Path)}
+		r := &Retirer{Record: record}
+		var attacker sync.WaitGroup
+		start := make(chan struct{})
+		attacker.Go(func() {
+			<-start
+			other := filepath.Join(home, "other")
+			switch i % 3 {
+			case 0:
+				os.Symlink(filepath.Join(victim, "secret"), other)
+			case 1:
+				os.WriteFile(other, []byte("fake"), 0o600)
+			case 2:
+				os.Mkdir(other, 0o700)
+			}
+			os.Rename(folder, filepath.Join(home, "mine"))
+			os.Rename(other, folder)
+		})
+		close(start)
+		err = r.move(mbox.Place{Path: "home/folder", Dir: dir, Name: "folder", File: file}, a, m)
+		attacker.Wait()
+		inArchive, ok, eerr := entry(a.dir, "home")
+		if eerr != nil {
+			t.Fatal(eerr)
+		}
+		if ok {
+			d, derr := a.open("home", false)
+			if derr != nil {
+				t.Fatal(derr)
+			}
+			inArchive, ok, eerr = entry(d, "folder")
+			if eerr != nil {
+				t.Fatal(eerr)
+			}
+			d.Close()
+		}
+		switch {
+		case err == nil && (!ok || inArchive.Ino != m.Ino):
+			t.Fatalf("round %d: it is not the folder that was moved", i)
+		case err != nil && ok && inArchive.Ino != m.Ino && !strings.Contains(err.Error(), "file exists"):
+			t.Fatalf("round %d: %v, and a stranger is in the archive", i, err)
+		case err == nil:
+			moved++
+		default:
+			refused++
+		}
+		if b, err := os.ReadFile(filepath.Join(victim, "secret")); err != nil || string(b) != "secret" {
+			t.Fatalf("the victim has %q, %v", b, err)
+		}
+		file.Close()
+		dir.Close()
+		record.Close()
+		for _, path := range []string{home, filepath.Join(a.Path, "home")} {
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Mkdir(home, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("moved %d times, refused %d times", moved, refused)
+}
+
+// TestLinksInTheArchive are not followed, whoever made them.
+func TestLinksInTheArchive(t *testing.T) {
+	a, base := archive(t)
+	elsewhere := filepath.Join(base, "elsewhere")
+	if err := os.Mkdir(elsewhere, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(elsewhere, filepath.Join(a.Path, "var")); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"var", "var/mail", "../elsewhere", "x//y"} {
+		for _, create := range []bool{false, true} {
+			if d, err := a.open(dir, create); err == nil {
+				d.Close()
+				t.Errorf("%s was opened", dir)
+			}
+		}
+	}
+	if names, err := os.ReadDir(elsewhere); err != nil || len(names) > 0 {
+		t.Errorf("%v, %v", names, err)
+	}
+	if _, err := openWithoutLinks(filepath.Join(a.Path, "var")); err == nil {
+		t.Error("a link was opened")
+	}
+}
+
+// TestSumDir knows a directory by everything in it, and follows no link there.
+func TestSumDir(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum := func() content {
+		t.Helper()
+		d, err := os.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		c, err := sumDir(context.Background(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if err := os.Mkdir(filepath.Join(dir, "b"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write("1", "one")
+	write("b/2", "two")
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	first := sum()
+	listing := fmt.Sprintf("\"1\" 3 %x\n\"b\" directory\n\"b/2\" 3 %x\n\"link\" other\n", sha256.Sum256([]byte("one")), sha256.Sum256([]byte("two")))
+	if want := fmt.Sprintf("%x", sha256.Sum256([]byte(listing))); first.sum != want || first.size != 6 {
+		t.Errorf("%+v, want %s and 6 bytes", first, want)
+	}
+	write("b/2", "too")
+	if second := sum(); second.sum == first.sum {
+		t.Error("a changed file does not change the sum")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	d, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, err := sumDir(ctx, d); !errors.Is(err, context.Canceled) {
+		t.Errorf("after the context's end: %v", err)
+	}
+}
+
+// TestRecord keeps the last state of each path, and drops a torn last line.
+func TestRecord(t *testing.T) {
+	state := t.TempDir()
+	r, err := OpenRecord(state, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []Move{{State: Moving, Path: "a"}, {State: Moving, Path: "b\xff"}, {State: Moved, Path: "a"}} {
+		if err := r.Set(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(state, recordName)
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteString(`{"move":{"state":"mo`)
+	f.Close()
+	if r, err = OpenRecord(state, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Set(Move{State: Moved, Path: "c"}); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	if r, err = OpenRecord(state, false); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Archived("a") || r.Archived("b\xff") || !r.Archived("c") || len(r.Moves()) != 3 {
+		t.Errorf("%+v", r.Moves())
+	}
+	if err := os.WriteFile(path, []byte("{\"retired\":9}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenRecord(state, false); err == nil || !strings.Contains(err.Error(), "version 9") {
+		t.Errorf("a newer version: %v", err)
+	}
+}

@@ -1,0 +1,445 @@
+package review
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+)
+
+// maxListed bounds how many problems of one kind a page or text lists.
+const maxListed = 500
+
+// ErrNoLedger is wrapped by the error for a directory without a ledger.
+var ErrNoLedger = errors.New("no ledger")
+
+// Load reads state directories. now is when the report is made.
+func Load(dirs []string, now time.Time) (*Review, error) {
+	r := &Review{Version: Version, Made: now, Hosts: []*Host{}, Users: []*User{}, Names: []Rename{}, POP3: []POP3{}, Held: []Held{}, Kinds: []*Kind{}}
+	for _, dir := range dirs {
+		h, err := open(dir)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(r.Hosts, func(o *Host) bool { return o.Dir == h.Dir }) {
+			return nil, fmt.Errorf("%s is given twice", report.Quote(dir))
+		}
+		r.Hosts = append(r.Hosts, h)
+	}
+	r.tellApart()
+	kinds := map[string]*Kind{}
+	for _, h := range r.Hosts {
+		if err := r.add(h, kinds); err != nil {
+			return nil, fmt.Errorf("%s: %w", h.Dir, err)
+		}
+	}
+	r.order(kinds)
+	r.sum()
+	return r, nil
+}
+
+// open reads what one state directory says, except the lines of its histories.
+func open(dir string) (*Host, error) {
+	if filepath.Base(dir) == ledger.JournalName {
+		dir = filepath.Dir(dir)
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{Dir: dir, Name: filepath.Base(dir), Runs: []Run{}, Timeline: []Point{}, boxes: map[string][]ledger.Mailbox{}}
+	if err := h.Digests.sum(filepath.Join(dir, ledger.JournalName)); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%w: %w", ErrNoLedger, err)
+		}
+		return nil, err
+	}
+	l, err := ledger.Read(dir)
+	if err != nil {
+		return nil, err
+	}
+	h.ledger = l
+	for _, m := range l.Mailboxes() {
+		h.boxes[string(m.User)] = append(h.boxes[string(m.User)], m)
+	}
+	if h.migrate, err = history.Read(dir, history.Migrate); err != nil {
+		return nil, err
+	}
+	if h.verify, err = history.Read(dir, history.Verify); err != nil {
+		return nil, err
+	}
+	if last := h.migrate.Last(); last != nil {
+		h.Name, h.SourceRoot, h.Cyrus = last.Host, last.SourceRoot, last.Cyrus
+		h.Digests.Plan, h.Digests.PlanSHA256, h.Digests.Binary = last.Plan, last.PlanSHA256, last.Binary
+	}
+	if last := h.verify.Last(); last != nil && last.End != nil {
+		h.Digests.Verified = last.Start.Add(time.Duration(last.End.Seconds * float64(time.Second)))
+		h.Digests.Level, h.Digests.VerifyCode, h.Digests.VerifySum = last.Level, last.End.ExitCode, last.Binary
+	}
+	for _, log := range []*history.Log{h.migrate, h.verify} {
+		for _, run := range log.Runs {
+			h.run(run)
+		}
+	}
+	slices.SortStableFunc(h.Timeline, func(a, b Point) int { return a.Time.Compare(b.Time) })
+	return h, nil
+}
+
+// sum takes the digest of the journal.
+func (d *Digests) sum(path string) (err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	sum := sha256.New()
+	if d.LedgerBytes, err = io.Copy(sum, f); err != nil {
+		return err
+	}
+	d.Ledger = hex.EncodeToString(sum.Sum(nil))
+	return nil
+}
+
+// run takes a run and how fast it was.
+func (h *Host) run(run history.Run) {
+	one := Run{Command: run.Command, Start: run.Start, ExitCode: -1, Program: run.Program, Level: run.Level, Shard: run.Shard}
+	before := history.Sample{}
+	for _, s := range run.Samples {
+		if seconds := s.Seconds - before.Seconds; seconds > 0 {
+			at := func(s float64) time.Time { return run.Start.Add(time.Duration(s * float64(time.Second))) }
+			h.Timeline = append(h.Timeline, Point{Run: len(h.Runs), From: at(before.Seconds), To: at(s.Seconds), Time: at(s.Seconds),
+				Seconds: seconds, Bytes: s.Bytes - before.Bytes, Messages: s.Messages - before.Messages})
+		}
+		before = s
+	}
+	one.Seconds, one.Read = before.Seconds, before.Bytes
+	if run.End != nil {
+		one.Seconds, one.ExitCode, one.Written = run.End.Seconds, run.End.ExitCode, run.End.Written
+	}
+	h.Runs = append(h.Runs, one)
+}
+
+// tellApart gives hosts of the same name, as shards of one host have, other ones.
+func (r *Review) tellApart() {
+	count := map[string]int{}
+	for _, h := range r.Hosts {
+		count[h.Name]++
+	}
+	for _, h := range r.Hosts {
+		if count[h.Name] > 1 {
+			h.Name += ":" + h.Dir
+		}
+	}
+}
+
+// add adds a host's users, and what was said of them.
+func (r *Review) add(h *Host, kinds map[string]*Kind) error {
+	users := map[string]*User{}
+	for name := range h.boxes {
+		users[name] = nil
+	}
+	for _, log := range []*history.Log{h.migrate, h.verify} {
+		for name := range log.Users {
+			users[name] = nil
+		}
+	}
+	for name := range users {
+		users[name] = h.user(name)
+	}
+	worst := map[string]int{} // of the host as a whole, by severity
+	err := h.each(func(command string, ln history.Line) {
+		u := users[ln.User]
+		switch ln.Type {
+		case "folder":
+			if command == history.Migrate {
+				r.folder(h, u, ln)
+			}
+		case "pop3":
+			if command == history.Migrate && (ln.Again > 0 || ln.HiddenFromPOP > 0) {
+				r.POP3 = append(r.POP3, POP3{h.Name, ledger.RawName(ln.User), ln.Messages, ln.Again, ln.AgainBytes, ln.HiddenFromPOP, ln.UIDL})
+				u.Again += ln.Again
+			}
+		case "problem":
+			p := problem(h, command, ln)
+			if u == nil {
+				worst[p.Severity]++
+			} else {
+				u.count(p)
+			}
+			add(kinds, u, p)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	h.judge(worst)
+	for name, u := range users {
+		u.judge()
+		if u.State == Proved && len(h.boxes[name]) == 0 {
+			continue // has no mail, and nobody need look for any
+		}
+		r.Users = append(r.Users, u)
+		for _, m := range h.boxes[name] {
+			if m.Held != nil {
+				r.Held = append(r.Held, Held{h.Name, m.User, m.Folder, m.Name, m.Held.Items, m.Held.Messages, m.Held.Bytes})
+			}
+		}
+		h.State = worse(h.State, u.State)
+		h.Users++
+		h.Messages += u.Messages
+		h.Bytes += u.Bytes
+	}
+	return nil
+}
+
+// each calls do for each line of the histories that holds, problems that both commands
+// told only once.
+func (h *Host) each(do func(command string, ln history.Line)) error {
+	told := map[uint64]bool{}
+	err := h.migrate.Each(func(ln history.Line) error {
+		if ln.Type == "problem" {
+			told[identity(ln)] = true
+		}
+		do(history.Migrate, h.approved(ln))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return h.verify.Each(func(ln history.Line) error {
+		if ln.Type != "problem" || !told[identity(ln)] {
+			do(history.Verify, h.approved(ln))
+		}
+		return nil
+	})
+}
+
+// approved is a line as it is now: what is held may have been approved of since it was
+// written.
+func (h *Host) approved(ln history.Line) history.Line {
+	if ln.HeldID == "" || ln.Severity == report.Note.String() {
+		return ln
+	}
+	if by, at, ok := h.ledger.Approved(ln.HeldID); ok {
+		ln.Severity = report.Note.String()
+		ln.Text += fmt.Sprintf(" (approved by %s at %s)", by, at.Format(time.RFC3339))
+	}
+	return ln
+}
+
+// identity is a hash of what a problem says.
+func identity(ln history.Line) uint64 {
+	sum := fnv.New64a()
+	offset := int64(-1)
+	if ln.Offset != nil {
+		offset = *ln.Offset
+	}
+	fmt.Fprintf(sum, "%q %q %q %q %q %d", ln.User, ln.Folder, ln.File, ln.Kind, ln.Text, offset)
+	return sum.Sum64()
+}
+
+func problem(h *Host, command string, ln history.Line) Problem {
+	return Problem{Host: h.Name, User: ledger.RawName(ln.User), Folder: ledger.RawName(ln.Folder), File: ledger.RawName(ln.File), Command: command,
+		Severity: ln.Severity, Kind: ln.Kind, Offset: ln.Offset, Line: ln.SourceLn, Count: max(1, ln.Count), Text: ln.Text}
+}
+
+// Problems calls do for every problem, host by host.
+func (r *Review) Problems(do func(Problem) error) error {
+	for _, h := range r.Hosts {
+		var failed error
+		err := h.each(func(command string, ln history.Line) {
+			if ln.Type == "problem" && failed == nil {
+				failed = do(problem(h, command, ln))
+			}
+		})
+		if err := errors.Join(failed, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// user is what the ledger says of a user.
+func (h *Host) user(name string) *User {
+	u := &User{Host: h.Name, Name: ledger.RawName(name), State: Proved, host: h}
+	for _, m := range h.boxes[name] {
+		if m.Folder != "" {
+			u.Folders++
+		}
+		u.Messages += m.Messages
+		u.Bytes += m.Size
+		if m.Held != nil {
+			u.Held += m.Held.Items
+		}
+		if m.State == ledger.Verified {
+			u.Verified += m.Messages
+		} else {
+			u.State = Unfinished
+		}
+	}
+	said, ok := h.migrate.Users[name]
+	if ok {
+		u.Finished = said.Time
+	}
+	if ok && said.Folders > 0 && len(h.boxes[name]) == 0 {
+		u.State = Unfinished // undone
+	}
+	return u
+}
+
+// count takes a problem of a user.
+func (u *User) count(p Problem) {
+	for i, n := range []*int64{&u.Notes, &u.Attentions, &u.Failures, &u.Diffs} {
+		if p.Severity == severities[i] {
+			*n += p.Count
+		}
+	}
+}
+
+// judge says what state a user is in, by the ledger and by all that was said.
+func (u *User) judge() {
+	switch {
+	case u.Diffs > 0:
+		u.State = Differs
+		if said, ok := u.host.verify.Users[string(u.Name)]; ok {
+			u.Verified = min(u.Verified, said.Verified)
+		}
+	case u.Failures > 0:
+		u.State = worse(u.State, Failed)
+	case u.Attentions > 0: // what is held and not approved of is among them
+		u.State = worse(u.State, Attention)
+	}
+}
+
+func worse(a, b State) State {
+	if slices.Index(States, b) > slices.Index(States, a) {
+		return b
+	}
+	return a
+}
+
+// judge says what state a host is in by itself, users apart.
+func (h *Host) judge(said map[string]int) {
+	h.State = Proved
+	states := []State{Proved, Attention, Failed, Differs}
+	for i, severity := range severities {
+		if said[severity] > 0 {
+			h.State = worse(h.State, states[i])
+		}
+	}
+	last := h.migrate.Last()
+	switch {
+	case last == nil:
+		h.State, h.Why = worse(h.State, Unfinished), "there is no history of a run; its ledger alone is told of"
+	case last.End == nil:
+		h.State, h.Why = worse(h.State, Unfinished), "the last run was cut off, or is going on"
+	case last.End.ExitCode == report.ExitInterrupt || last.End.ExitCode == report.ExitTerminated:
+		h.State, h.Why = worse(h.State, Unfinished), "the last run was stopped by a signal"
+	}
+}
+
+// folder takes what was said of a finished folder.
+func (r *Review) folder(h *Host, u *User, ln history.Line) {
+	if ln.ShownAs != "" {
+		r.Names = append(r.Names, Rename{h.Name, ledger.RawName(ln.User), ledger.RawName(ln.Folder), ln.ShownAs, ln.RenamedWhy})
+		u.Renamed++
+	}
+}
+
+// add takes a problem into those of its kind. u is nil if it is not one of a user.
+func add(kinds map[string]*Kind, u *User, p Problem) {
+	k := kinds[p.Kind]
+	if k == nil {
+		k = &Kind{Kind: p.Kind, Severity: p.Severity, users: map[*User]bool{}}
+		kinds[p.Kind] = k
+	}
+	k.Count += p.Count
+	if slices.Index(severities, p.Severity) > slices.Index(severities, k.Severity) {
+		k.Severity = p.Severity
+	}
+	if u != nil && !k.users[u] {
+		k.users[u] = true
+		k.Users++
+	}
+	if len(k.Listed) < maxListed {
+		k.Listed = append(k.Listed, p)
+	}
+}
+
+// order sorts everything, the worst first, so that a report of the same is the same.
+func (r *Review) order(kinds map[string]*Kind) {
+	r.Kinds = slices.SortedFunc(maps.Values(kinds), func(a, b *Kind) int {
+		return cmp.Or(slices.Index(severities, b.Severity)-slices.Index(severities, a.Severity), strings.Compare(a.Kind, b.Kind))
+	})
+	slices.SortFunc(r.Users, func(a, b *User) int {
+		return cmp.Or(slices.Index(States, b.State)-slices.Index(States, a.State), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(r.Names, func(a, b Rename) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.User, b.User), cmp.Compare(a.Old, b.Old))
+	})
+	slices.SortFunc(r.POP3, func(a, b POP3) int {
+		return cmp.Or(cmp.Compare(b.AgainBytes, a.AgainBytes), cmp.Compare(a.Host, b.Host), cmp.Compare(a.User, b.User))
+	})
+	slices.SortFunc(r.Held, func(a, b Held) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.User, b.User), cmp.Compare(a.Folder, b.Folder))
+	})
+	for _, k := range r.Kinds {
+		slices.SortStableFunc(k.Listed, func(a, b Problem) int {
+			return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.User, b.User), cmp.Compare(a.Folder, b.Folder))
+		})
+	}
+}
+
+// sum adds everything up.
+func (r *Review) sum() {
+	t := &r.Totals
+	t.ByState = map[State]int64{}
+	state := Proved
+	for _, h := range r.Hosts {
+		t.Hosts++
+		state = worse(state, h.State)
+		for _, run := range h.Runs {
+			if run.Command == history.Migrate {
+				t.Seconds += run.Seconds
+			}
+		}
+	}
+	for _, u := range r.Users {
+		t.Users++
+		t.ByState[u.State]++
+		t.Folders += u.Folders
+		t.Messages += u.Messages
+		t.Verified += u.Verified
+		t.Bytes += u.Bytes
+		t.Held += u.Held
+		t.Renamed += u.Renamed
+	}
+	for _, p := range r.POP3 {
+		if p.Again > 0 {
+			t.POP3Users++
+			t.POP3Messages += p.Again
+			t.POP3Bytes += p.AgainBytes
+		}
+	}
+	for _, held := range r.Held {
+		t.HeldBytes += held.Bytes
+	}
+	for _, k := range r.Kinds {
+		t.ProblemsTotal += k.Count
+	}
+	t.ExitCode = state.exitCode()
+}

@@ -1,0 +1,190 @@
+package served
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/rev1"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// ErrNotPossible is wrapped by the error of Open where this Cyrus cannot be asked so.
+var ErrNotPossible = errors.New("Cyrus's imapd cannot be asked without a running Cyrus")
+
+// Server can start an imapd for each user.
+type Server struct {
+	dir       string // of its own
+	configDir string
+	programs  reconstruct.Programs
+	auth      *auth
+
+	sep          byte
+	altNamespace bool
+}
+
+// Open prepares to ask a Cyrus that is not running, and tries it.
+func Open(ctx context.Context, c *target.Cyrus) (s *Server, err error) {
+	if _, running, err := c.Programs.Running(ctx); err != nil {
+		return nil, err
+	} else if running {
+		return nil, fmt.Errorf("%w: it is running, so any IMAP client can be asked; stop it for this", ErrNotPossible)
+	}
+	s = &Server{configDir: c.ConfigDir, programs: *c.Programs, sep: c.Rules.Separator(), altNamespace: c.AltNamespace()}
+	if s.dir, err = os.MkdirTemp("", "mbox2cyrus-imapd-"); err != nil {
+		return nil, fmt.Errorf("asking imapd: %w", err)
+	}
+	if err := s.open(ctx, c); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) open(ctx context.Context, c *target.Cyrus) (err error) {
+	owner := c.Fresh.Owner
+	if os.Geteuid() == 0 {
+		if err := os.Chown(s.dir, owner.UID, owner.GID); err != nil {
+			return fmt.Errorf("asking imapd: %w", err)
+		}
+	}
+	if s.auth, err = listen(s.dir, owner.UID, owner.GID); err != nil {
+		return err
+	}
+	conf, err := cyrusspool.ParseConf(c.IMAPDConf)
+	if err != nil {
+		return fmt.Errorf("asking imapd: %w", err)
+	}
+	s.programs.Conf = filepath.Join(s.dir, "imapd.conf")
+	// It can have the passwords of databases in it.
+	if err := os.WriteFile(s.programs.Conf, privateConf(conf, filepath.Join(s.dir, socketName)), 0o600); err != nil {
+		return fmt.Errorf("asking imapd: %w", err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(s.programs.Conf, owner.UID, owner.GID); err != nil {
+			return fmt.Errorf("asking imapd: %w", err)
+		}
+	}
+	session, err := s.Login(ctx, probeUser)
+	if err != nil {
+		return fmt.Errorf("%w (from 3.0 on it can, if imapd is installed): %w", ErrNotPossible, err)
+	}
+	return session.Close()
+}
+
+// probeUser needs no mailbox to log in.
+const probeUser = "mbox2cyrusprobe"
+
+// ours are the settings that decide who may log in and what a login makes. They are left
+// out, also those that hold for one service (imap_sasl_mech_list), and so is what begins
+// like these.
+var ours = []string{"sasl_", "allowplaintext", "tls_required", "plaintextloginpause", "autocreate_", "createonpost", "userdeny_db"}
+
+// privateConf is conf but for who may log in.
+func privateConf(conf *cyrusspool.Conf, socket string) []byte {
+	var b strings.Builder
+	for _, setting := range conf.All() {
+		if setting.Value != "" && !isOurs(setting.Key) {
+			b.WriteString(setting.String() + "\n")
+		}
+	}
+	fmt.Fprintf(&b, "sasl_pwcheck_method: saslauthd\nsasl_saslauthd_path: %s\nsasl_mech_list: PLAIN\nallowplaintext: yes\n", socket)
+	return []byte(b.String())
+}
+
+func isOurs(key string) bool {
+	for _, k := range ours {
+		if strings.HasPrefix(key, k) || strings.Contains(key, "_"+k) {
+			return true
+		}
+	}
+	return false
+}
+
+// Close ends what Open began, and removes what imapd made besides.
+func (s *Server) Close() error {
+	var errs []error
+	if s.auth != nil {
+		errs = append(errs, s.auth.close())
+	}
+	errs = append(errs, os.RemoveAll(s.dir))
+	locks, err := filepath.Glob(filepath.Join(s.configDir, "socket", "mbox2cyrus-*.lock"))
+	errs = append(errs, err)
+	for _, lock := range locks {
+		errs = append(errs, os.Remove(lock))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("asking imapd: %w", err)
+	}
+	return nil
+}
+
+// Session is one user's IMAP session. It is used by one goroutine.
+type Session struct {
+	server *Server
+	imapd  *reconstruct.IMAPD
+	client *imapclient.Client
+}
+
+// Login starts an imapd and logs the user in.
+func (s *Server) Login(ctx context.Context, userid string) (*Session, error) {
+	imapd, err := s.programs.IMAPD(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn := &rev1.Conn{Conn: pipeConn{imapd}}
+	session := &Session{server: s, imapd: imapd, client: imapclient.New(conn, nil)}
+	err = session.client.WaitGreeting()
+	if err == nil {
+		err = session.client.Login(userid, s.auth.password).Wait()
+	}
+	if err == nil && session.client.Caps() == nil {
+		err = errors.New("no capabilities")
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("imapd: login of %s: %w", userid, err), session.client.Close())
+	}
+	conn.Known()
+	return session, nil
+}
+
+// Close logs out and ends imapd.
+func (s *Session) Close() error {
+	err := s.client.Logout().Wait()
+	if err := errors.Join(err, s.client.Close()); err != nil {
+		return fmt.Errorf("imapd: %w", err)
+	}
+	return nil
+}
+
+// pipeConn makes an IMAPD a net.Conn, as the client library wants it.
+type pipeConn struct{ *reconstruct.IMAPD }
+
+func (pipeConn) LocalAddr() net.Addr  { return pipeAddr{} }
+func (pipeConn) RemoteAddr() net.Addr { return pipeAddr{} }
+
+// Read says that the connection is closed as a network's would.
+func (c pipeConn) Read(b []byte) (int, error) {
+	n, err := c.IMAPD.Read(b)
+	if errors.Is(err, os.ErrClosed) {
+		err = net.ErrClosed
+	}
+	return n, err
+}
+
+func (c pipeConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "pipe" }
+func (pipeAddr) String() string  { return "imapd" }

@@ -1,0 +1,186 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// Conversations reports whether Cyrus keeps conversations.
+func (c *Cyrus) Conversations() bool { return c.on("conversations") }
+
+// Search reports whether Cyrus keeps an index for searching.
+func (c *Cyrus) Search() bool {
+	engine := c.settings["search_engine"]
+	return engine != "" && engine != "none"
+}
+
+// on reads a switch of Cyrus's settings; one that this release does not have is off.
+func (c *Cyrus) on(key string) bool {
+	switch c.settings[key] {
+	case "yes", "on", "1", "t", "true":
+		return true
+	}
+	return false
+}
+
+// UIDLFormat returns the setting uidl_format, "" where the release has none.
+func (c *Cyrus) UIDLFormat() string { return c.settings["uidl_format"] }
+
+// ClientName returns the name of a user's mailbox as his IMAP client spells it, in
+// modified UTF-7 (unixhierarchysep, altnamespace).
+func (c *Cyrus) ClientName(name cyrusspool.Name) string {
+	sep := string(c.Rules.Separator())
+	folder := name.Folder()
+	if len(folder) == 0 {
+		return "INBOX"
+	}
+	client := strings.Join(folder, sep)
+	if sep == "/" {
+		client = strings.ReplaceAll(client, "^", ".")
+	}
+	if !c.on("altnamespace") {
+		client = "INBOX" + sep + client
+	}
+	return client
+}
+
+// quotaDB returns where quota roots are.
+func (c *Cyrus) quotaDB() reconstruct.QuotaDB {
+	db := reconstruct.QuotaDB{Path: c.settings["quota_db_path"], Type: c.settings["quota_db"], Lines: c.Fresh.IndexVersion < 13}
+	if db.Path == "" {
+		db.Path = filepath.Join(c.ConfigDir, "quotas.db")
+	}
+	if db.Type == "" {
+		db.Type = "quotalegacy"
+	}
+	return db
+}
+
+// QuotaRoots asks Cyrus for the names of its quota roots.
+func (c *Cyrus) QuotaRoots(ctx context.Context) (map[cyrusspool.Name]bool, error) {
+	list, err := c.Programs.QuotaRoots(ctx, c.quotaDB())
+	if err != nil {
+		return nil, err
+	}
+	roots := make(map[cyrusspool.Name]bool, len(list))
+	for _, root := range list {
+		roots[cyrusspool.Name(root)] = true
+	}
+	return roots, nil
+}
+
+// SetQuota limits the storage of a user, in bytes, rounded up to KiB.
+func (c *Cyrus) SetQuota(ctx context.Context, userid string, bytes int64) error {
+	return c.Programs.SetQuota(ctx, c.quotaDB(), string(cyrusspool.InboxName(userid)), (bytes+1023)/1024)
+}
+
+// RemoveQuota takes the limit of a user away.
+func (c *Cyrus) RemoveQuota(ctx context.Context, userid string) error {
+	return c.Programs.RemoveQuota(ctx, c.quotaDB(), string(cyrusspool.InboxName(userid)))
+}
+
+// SpecialUseNames returns the names that imapd.conf gives to folders of a special use
+// (xlist-sent and the like), by use in lower case.
+func (c *Cyrus) SpecialUseNames() map[string]string {
+	names := map[string]string{}
+	for _, s := range c.conf.All() {
+		if use, ok := strings.CutPrefix(s.Key, "xlist-"); ok {
+			names[use] = s.Value
+		}
+	}
+	return names
+}
+
+// ErrNoSpecialUse is returned where this Cyrus has no program that sets special uses.
+var ErrNoSpecialUse = errors.New("this release of Cyrus cannot be told special uses while it is down")
+
+// SetSpecialUse gives mailboxes, on the first level below an INBOX, a special use such
+// as "sent". A user who has a mailbox of that use keeps it; kept names those of ours
+// that did not get it therefore.
+//
+// Cyrus's program goes by the names of folders, one for each use; so it runs as often as
+// there are different names for the same use.
+func (c *Cyrus) SetSpecialUse(ctx context.Context, uses map[cyrusspool.Name]string) (kept []cyrusspool.Name, err error) {
+	if !c.Programs.Has("cvt_xlist_specialuse") {
+		return nil, ErrNoSpecialUse
+	}
+	left := maps.Clone(uses)
+	for len(left) > 0 {
+		names := map[string]string{} // of this run's folders, by use
+		var operands []string
+		wanted := map[string]bool{}
+		for _, box := range slices.Sorted(maps.Keys(left)) {
+			use, folder := left[box], lastComponent(box)
+			if have, ok := names[use]; ok && have != folder {
+				continue
+			}
+			names[use] = folder
+			operands = append(operands, c.operand(box))
+			wanted[string(box)] = true
+			delete(left, box)
+		}
+		said, err := c.runSpecialUse(ctx, names, operands)
+		if err != nil {
+			return kept, err
+		}
+		for _, name := range said.Set {
+			delete(wanted, name)
+		}
+		for _, name := range said.Kept {
+			if wanted[name] {
+				kept = append(kept, cyrusspool.Name(name))
+				delete(wanted, name)
+			}
+		}
+		if len(wanted) > 0 {
+			return kept, fmt.Errorf("cvt_xlist_specialuse gave no special use to %s and did not say why", slices.Min(slices.Collect(maps.Keys(wanted))))
+		}
+	}
+	return kept, nil
+}
+
+// lastComponent is the last component of a name, as Cyrus compares it.
+func lastComponent(n cyrusspool.Name) string {
+	return strings.ReplaceAll(string(n[strings.LastIndexByte(string(n), '.')+1:]), "^", ".")
+}
+
+// runSpecialUse runs Cyrus's program once with a configuration of its own.
+func (c *Cyrus) runSpecialUse(ctx context.Context, names map[string]string, operands []string) (said reconstruct.SpecialUses, err error) {
+	dir, err := os.MkdirTemp("", "mbox2cyrus-specialuse-")
+	if err != nil {
+		return said, fmt.Errorf("special use: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	var text strings.Builder
+	for _, s := range c.conf.All() {
+		if !strings.HasPrefix(s.Key, "xlist-") {
+			fmt.Fprintln(&text, s)
+		}
+	}
+	for use, folder := range names {
+		fmt.Fprintln(&text, cyrusspool.Setting{Key: "xlist-" + use, Value: folder})
+	}
+	path := filepath.Join(dir, "imapd.conf")
+	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil { // it may hold passwords
+		return said, fmt.Errorf("special use: %w", err)
+	}
+	if cred := c.Programs.Credential; cred != nil {
+		for _, p := range []string{path, dir} {
+			if err := os.Chown(p, int(cred.Uid), int(cred.Gid)); err != nil {
+				return said, fmt.Errorf("special use: %w", err)
+			}
+		}
+	}
+	programs := *c.Programs
+	programs.Conf = path
+	return programs.SetSpecialUse(ctx, operands)
+}

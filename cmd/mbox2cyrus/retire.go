@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/retire"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
+)
+
+func (p *program) retireCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "retire",
+		Usage: "after a clean verify: move the source folders into an archive, or back",
+		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), []cli.Flag{
+			&cli.StringSliceFlag{Name: "archive", Usage: "`DIR` of root's to move folders to; one on each file system that has some (may be repeated)", EnvVars: env("archive")},
+			&cli.BoolFlag{Name: "restore", Usage: "move what is in the archive back, of --user or of all"}, // no environment variable: it must be said
+			boolFlag(flagDryRun, "move nothing: verify, and show what would be moved")}, outputFlags()),
+		Action: func(c *cli.Context) error {
+			if c.Bool("restore") {
+				return p.restore(c)
+			}
+			if len(c.StringSlice("archive")) == 0 {
+				return usagef("retire wants --archive DIR (or --restore)")
+			}
+			return p.retire(c)
+		},
+	}
+}
+
+// openRetirer opens the state directory, for writing only if something may be moved.
+func (p *program) openRetirer(c *cli.Context, state string, rep *report.Reporter) (*retire.Retirer, *ledger.Ledger, error) {
+	open := ledger.Open
+	if c.Bool(flagDryRun) {
+		open = ledger.Read
+	}
+	l, err := open(state)
+	if err != nil {
+		return nil, nil, err
+	}
+	record, err := retire.OpenRecord(state, !c.Bool(flagDryRun))
+	if err != nil {
+		return nil, nil, errors.Join(err, l.Close())
+	}
+	return &retire.Retirer{Record: record, Report: rep, DryRun: c.Bool(flagDryRun)}, l, nil
+}
+
+func (p *program) retire(c *cli.Context) (err error) {
+	s, err := p.open(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	r, l, err := p.openRetirer(c, s.state, s.report)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Record.Close(), l.Close()) }()
+	for _, path := range c.StringSlice("archive") {
+		a, err := retire.OpenArchive(path)
+		if err != nil {
+			return usagef("--archive: %v", err)
+		}
+		defer a.Close() // only a place to start from: nothing can be lost
+		r.Archives = append(r.Archives, a)
+	}
+	if err := p.takeLocks(c, s); err != nil {
+		return err
+	}
+	if err := p.progress(c, s, l, false); err != nil {
+		return err
+	}
+	r.Host, r.Locks = s.host, s.locks
+	r.Verifier = verify.Verifier{Source: s.source(p.display), Cyrus: s.cyrus, Ledger: l, Progress: p.display, Jobs: 1}
+	for _, pr := range s.plan.Problems {
+		s.report.Problem(pr)
+	}
+	err = r.Run(c.Context, s.plan)
+	p.display.Stop()
+	return p.finish(s, err)
+}
+
+func (p *program) restore(c *cli.Context) (err error) {
+	if c.Args().Present() {
+		return usagef("retire takes no arguments, only flags: %q", c.Args().First())
+	}
+	rep, closeLog, err := p.reporter(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+	state, err := absolute(c.String(flagState))
+	if err != nil {
+		return err
+	}
+	r, l, err := p.openRetirer(c, state, rep)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Record.Close(), l.Close()) }()
+	err = r.Restore(c.Context, c.StringSlice("user"))
+	if err != nil && p.caught.exitCode() == 0 {
+		return err
+	}
+	p.code, err = rep.Finish(p.caught.exitCode())
+	return err
+}

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/samplehost"
+)
+
+// sameFiles compares trees by what a rename keeps: everything but the change time.
+func sameFiles(a, b map[string]fileState) string {
+	clear := func(files map[string]fileState) map[string]fileState {
+		out := map[string]fileState{}
+		for path, s := range files {
+			s.ctime = syscall.Timespec{}
+			if s.mode.IsDir() { // changed by the renames in it, by design
+				s.mtime, s.size = syscall.Timespec{}, 0
+			}
+			out[path] = s
+		}
+		return out
+	}
+	return diffSnapshots(clear(a), clear(b))
+}
+
+// retireHost is a migrated host with an archive beside it.
+func retireHost(t *testing.T, users int) (srv *cyrustest.Server, root, state, archive string) {
+	t.Helper()
+	srv = cyrustest.ForTest(t, cyrustest.Options{})
+	base := t.TempDir()
+	root, state, archive = filepath.Join(base, "host"), filepath.Join(base, "state"), filepath.Join(base, "archive")
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 7, Users: users, Messages: 60, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if r := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...); r.code != 0 {
+		t.Fatalf("migrate: exit code %d\n%s", r.code, r.stderr)
+	}
+	return srv, root, state, archive
+}
+
+// TestRetireAndRestore moves a host's mail away and back: every file is the same
+// file again, and what stands in for an INBOX keeps deliveries out.
+func TestRetireAndRestore(t *testing.T) {
+	srv, root, state, archive := retireHost(t, 3)
+	before := snapshot(t, root)
+	flags := append(flagsFor(srv, root, state), "--archive", archive)
+
+	dry := runJSON(t, append([]string{"retire", "--dry-run"}, flags...)...)
+	if dry.code != 0 || dry.summary(t)["folders"] == 0.0 {
+		t.Errorf("dry run: exit code %d\n%s", dry.code, dry.stderr)
+	}
+	if diff := diffSnapshots(before, snapshot(t, root)); diff != "" {
+		t.Errorf("the dry run changed the source: %s", diff)
+	}
+	r := runJSON(t, append([]string{"retire"}, flags...)...)
+	if r.code != 0 || r.summary(t)["folders"] != dry.summary(t)["folders"] {
+		t.Fatalf("retire: exit code %d, %v folders, the dry run said %v\n%s", r.code, r.summary(t)["folders"], dry.summary(t)["folders"], r.stderr)
+	}
+	archived := snapshot(t, archive)
+	for path, s := range before {
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mail := strings.HasPrefix(rel, "var/mail/") || strings.Contains(rel, "/mail/") || strings.HasSuffix(rel, ".mailboxlist")
+		if !mail || !s.mode.IsRegular() {
+			continue
+		}
+		a, ok := archived[filepath.Join(archive, rel)]
+		if !ok || a.ino != s.ino || a.sum != s.sum || a.uid != s.uid || a.mode != s.mode || a.mtime != s.mtime {
+			t.Errorf("%s is not in the archive as it was: %+v", rel, a)
+		}
+		now, err := os.Lstat(path)
+		switch {
+		case !strings.HasPrefix(rel, "var/mail/"):
+			if err == nil {
+				t.Errorf("%s is still there", rel)
+			}
+		case err != nil || !now.IsDir() || now.Mode().Perm() != 0:
+			t.Errorf("%s: %v, %v; want an empty directory that nobody can enter", rel, now, err)
+		default: // as a delivery agent would
+			cmd := exec.Command("sh", "-c", `echo x >> "$1"`, "sh", path)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: s.uid, Gid: s.gid}}
+			if err := cmd.Run(); err == nil {
+				t.Errorf("%s: something was delivered", rel)
+			}
+		}
+	}
+	if again := runJSON(t, append([]string{"retire"}, flags...)...); again.summary(t)["folders"] != 0.0 {
+		t.Errorf("retire again: exit code %d, %v\n%s", again.code, again.summary(t), again.stderr)
+	}
+
+	// A place that is taken, and a file that is not what was moved, stay.
+	taken := filepath.Join(root, "home", "joe", "mail", "Drafts")
+	if _, err := os.Lstat(filepath.Join(archive, "home", "joe", "mail", "Drafts")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(taken, []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	restore := []string{"retire", "--restore", "--state", state}
+	r = runJSON(t, restore...)
+	if r.code != 2 || len(r.problems("place-taken")) != 1 {
+		t.Errorf("restore over a file: exit code %d\n%s", r.code, r.stderr)
+	}
+	if b, err := os.ReadFile(taken); err != nil || string(b) != "new" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if err := os.Remove(taken); err != nil {
+		t.Fatal(err)
+	}
+	damaged := filepath.Join(archive, "home", "joe", "mail", "Drafts")
+	good, err := os.ReadFile(damaged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(damaged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, damaged, "x")
+	if r = runJSON(t, restore...); r.code != 3 || len(r.problems("checksum")) != 1 {
+		t.Errorf("restore of a damaged file: exit code %d\n%s", r.code, r.stderr)
+	}
+	if err := os.Truncate(damaged, int64(len(good))); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(damaged, time.Time{}, info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if r = runJSON(t, restore...); r.code != 0 || r.summary(t)["folders"] != 1.0 {
+		t.Errorf("restore of the rest: exit code %d, %v\n%s", r.code, r.summary(t), r.stderr)
+	}
+	if diff := sameFiles(before, snapshot(t, root)); diff != "" {
+		t.Errorf("the source is not as it was: %s", diff)
+	}
+	if left := snapshot(t, archive); len(left) != 1 {
+		t.Errorf("the archive still has %d entries", len(left)-1)
+	}
+	if v := runJSON(t, append([]string{"verify", "--level", "content"}, flagsFor(srv, root, state)...)...); v.summary(t)["messages_verified"] != v.summary(t)["messages_found"] || v.code == 3 {
+		t.Errorf("verify after restore: exit code %d\n%s", v.code, v.stderr)
+	}
+}
+
+// TestRetireRefuses users whose mail is not proved to be in Cyrus as it is in the
+// source now, and retires the others.
+func TestRetireRefuses(t *testing.T) {
+	srv, root, state, archive := retireHost(t, 3)
+	flags := append(flagsFor(srv, root, state), "--archive", archive)
+	appendTo(t, filepath.Join(root, "var", "mail", "joe"), "From x@example.org Mon Jun  2 10:11:12 2003\nSubject: late\n\nlate\n\n")
+	r := runJSON(t, append([]string{"retire"}, flags...)...)
+	if r.code != 2 || len(r.problems("not-retired")) != 1 || r.problems("not-retired")[0]["user"] != "joe" {
+		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+	for path, want := range map[string]bool{"var/mail/joe": false, "home/joe/mail/Drafts": false, "var/mail/ann": true} {
+		if _, err := os.Lstat(filepath.Join(archive, path)); (err == nil) != want {
+			t.Errorf("%s in the archive: %v, want %v", path, err == nil, want)
+		}
+	}
+	// A message that Cyrus lost is a difference.
+	files, err := filepath.Glob(filepath.Join(srv.Spool, "uuid", "*", "*", "*", "cyrus.index"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if err := os.Remove(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := runJSON(t, append([]string{"retire", "--user", "joe"}, flags...)...); r.code == 0 || r.code == 2 {
+		t.Errorf("without Cyrus's indexes: exit code %d\n%s", r.code, r.stderr)
+	}
+	if _, err := os.Lstat(filepath.Join(archive, "var/mail/joe")); err == nil {
+		t.Error("joe's INBOX was moved")
+	}
+
+	open := filepath.Join(filepath.Dir(archive), "open")
+	if err := os.Mkdir(open, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ says, archive string }{{"writable by nobody else", open}, {"no such file", open + "2"}} {
+		if r := runJSON(t, append([]string{"retire"}, append(flagsFor(srv, root, state), "--archive", tt.archive)...)...); r.code != 64 || !strings.Contains(r.stderr, tt.says) {
+			t.Errorf("%s: exit code %d, want 64 and %q\n%s", tt.archive, r.code, tt.says, r.stderr)
+		}
+	}
+}
+
+// TestRetireToAnotherFileSystem is refused before anything is moved.
+func TestRetireToAnotherFileSystem(t *testing.T) {
+	srv, root, state, archive := retireHost(t, 1)
+	if err := unix.Mount("tmpfs", archive, "tmpfs", 0, "size=10m,mode=0700"); err != nil {
+		t.Skipf("no other file system can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(archive, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	before := snapshot(t, root)
+	r := runJSON(t, append([]string{"retire", "--archive", archive}, flagsFor(srv, root, state)...)...)
+	if r.code != 1 || !strings.Contains(r.stderr, "nothing is copied between file systems") {
+		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+	if diff := diffSnapshots(before, snapshot(t, root)); diff != "" {
+		t.Errorf("the source was changed: %s", diff)
+	}
+}
+
+// TestRetireKilled kills retire and restore at their system calls; run again they
+// end what was begun, and at last every file is where and what it was.
+func TestRetireKilled(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Skip("strace is not installed: it kills the program at a chosen system call")
+	}
+	srv, root, state, archive := retireHost(t, 1)
+	before := snapshot(t, root)
+	kills := 0
+	for _, call := range []string{"renameat2", "mkdirat", "unlinkat", "fdatasync", "fsync", "write"} {
+		for _, restoring := range []bool{false, true} {
+			for n := 1; n < 60; n += 1 + n/2 {
+				retire := append([]string{"retire", "--quiet", "--archive", archive}, flagsFor(srv, root, state)...)
+				restore := []string{"retire", "--quiet", "--restore", "--state", state}
+				args := retire
+				if restoring {
+					if r := runJSON(t, append([]string{"retire"}, retire[2:]...)...); r.code != 0 {
+						t.Fatalf("retire: exit code %d\n%s", r.code, r.stderr)
+					}
+					args = restore
+				}
+				cmd := exec.Command(strace, append([]string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
+					"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), "mbox2cyrus"}, args...)...)
+				killed := cmd.Run() != nil
+				if killed {
+					kills++
+				}
+				if r := runJSON(t, append([]string{"retire"}, restore[2:]...)...); r.code != 0 {
+					t.Fatalf("killed at %s %d: restore: exit code %d\n%s", call, n, r.code, r.stderr)
+				}
+				if diff := sameFiles(before, snapshot(t, root)); diff != "" {
+					t.Fatalf("killed at %s %d: %s", call, n, diff)
+				}
+				if left := snapshot(t, archive); len(left) != 1 {
+					t.Fatalf("killed at %s %d: the archive still has %d entries", call, n, len(left)-1)
+				}
+				// The renames changed the files' change times: migrate looks, and finds them the same.
+				if r := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...); r.code != 0 {
+					t.Fatalf("migrate: exit code %d\n%s", r.code, r.stderr)
+				}
+				if !killed {
+					break
+				}
+			}
+		}
+	}
+	t.Logf("killed %d times", kills)
+	if kills < 10 {
+		t.Errorf("killed only %d times", kills)
+	}
+}

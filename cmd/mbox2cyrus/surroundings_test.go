@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/samplehost"
+)
+
+// TestSurroundings migrates into a Cyrus that has another user, quotas, conversations
+// and a search index, and asks it over IMAP for all of these.
+func TestSurroundings(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{Extra: []string{"conversations: yes", "search_engine: xapian",
+		"defaultsearchtier: t1", "xlist-sent: Verschickt", "xlist-flagged: Wichtig"}})
+	search := filepath.Join(srv.Dir, "search")
+	if err := os.Mkdir(search, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(search, srv.UID, srv.GID); err != nil {
+		t.Fatal(err)
+	}
+	appendConf(t, srv, "t1searchpartition-default: "+search)
+	create(t, srv, "user/zoe", "user/zoe/Sent", "user/bob")
+	setQuota(t, srv, "user.zoe", "%(S (0 5000))")
+	setQuota(t, srv, "user.bob", "%(S (0 7000))")
+
+	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+	truth, err := samplehost.Write(root, samplehost.Options{Seed: 3, Users: 3, Messages: 80, Location: newYork(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	quotas := filepath.Join(t.TempDir(), "quota.csv")
+	if err := os.WriteFile(quotas, []byte("user,bytes\njoe,2M\nann,100000\nbob,9M\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	zoe := snapshot(t, filepath.Join(srv.Spool, dirOf(t, srv, "user/zoe")))
+	flags := append(flagsFor(srv, root, state), "--quota", quotas, "--acl", "backup:lrs", "--acl", "group:help desk:lr")
+	first := runJSON(t, append([]string{"migrate"}, flags...)...)
+	sum := first.summary(t)
+	if first.code != 0 && first.code != 2 || sum["messages_found"] != sum["messages_verified"] {
+		t.Fatalf("exit code %d, %v\n%s", first.code, sum, strings.Join(first.severe(), "\n"))
+	}
+	for _, text := range first.severe() {
+		t.Log(text)
+	}
+	uses := map[string]string{} // as told
+	for _, line := range first.lines {
+		if line["message_type"] == "folder" && line["special_use"] != nil && line["user"] == "joe" {
+			uses[line["folder"].(string)] = line["special_use"].(string)
+		}
+	}
+	for _, want := range []string{"sent-mail"} {
+		if uses[want] != `\Sent` {
+			t.Errorf("special uses told of joe: %v", uses)
+		}
+	}
+	if diff := diffSnapshots(zoe, snapshot(t, filepath.Join(srv.Spool, dirOf(t, srv, "user/zoe")))); diff != "" {
+		t.Errorf("another user's mailbox was touched: %s", diff)
+	}
+	second := runJSON(t, append([]string{"migrate"}, flags...)...)
+	if again := second.summary(t); again["messages_written"] != 0.0 || again["folders_unchanged"] != again["folders"] {
+		t.Errorf("second run: exit code %d, %v\n%s", second.code, again, strings.Join(second.severe(), "\n"))
+	}
+	for _, audit := range []string{"joe", "ann"} {
+		if said, err := srv.Run(context.Background(), "ctl_conversationsdb", "-A", audit); err != nil || said != "" {
+			t.Errorf("audit of the conversations of %s: %q, %v", audit, said, err)
+		}
+	}
+	compareWithTruth(t, srv, cyrustest.Options{}, truth)
+	if err := srv.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	checkSurroundings(t, srv, truth)
+	if err := srv.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	reconstructsQuietly(t, srv, '/')
+	if said, err := srv.Run(context.Background(), "quota", "-f"); err != nil || strings.Contains(said, " usage was ") || strings.Contains(said, "-->") {
+		t.Errorf("quota -f changed: %q, %v", said, err)
+	}
+}
+
+// checkSurroundings asks the running Cyrus.
+func checkSurroundings(t *testing.T, srv *cyrustest.Server, truth *samplehost.Truth) {
+	t.Helper()
+	c, err := cyrustest.Login(srv.IMAPAddr(), "joe", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	list, err := c.List("", "*", &imap.ListOptions{ReturnSpecialUse: true}).Collect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]string{}
+	for _, data := range list {
+		for _, attr := range data.Attrs {
+			for _, use := range []imap.MailboxAttr{imap.MailboxAttrSent, imap.MailboxAttrDrafts, imap.MailboxAttrTrash, imap.MailboxAttrJunk, imap.MailboxAttrArchive} {
+				if strings.EqualFold(string(attr), string(use)) {
+					listed[string(use)] += data.Mailbox + ";"
+				}
+			}
+		}
+	}
+	if listed[`\Sent`] != "sent-mail;" {
+		t.Errorf("LIST says %v", listed)
+	}
+	for use, boxes := range listed {
+		if strings.Count(boxes, ";") != 1 {
+			t.Errorf("%s are %s", use, boxes)
+		}
+	}
+	acl, err := c.GetACL("INBOX").Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(acl.Rights["backup"]) != "lrs" || string(acl.Rights["group:help desk"]) != "lr" || !strings.HasPrefix(string(acl.Rights["joe"]), "lrswi") {
+		t.Errorf("rights in joe's INBOX: %v", acl.Rights)
+	}
+	limits := map[string]int64{"joe": 2048, "ann": 98, "bob": 7000} // in KiB; bob's was there before
+	for _, u := range truth.Users {
+		limit, ok := limits[u.Name]
+		if !ok {
+			continue
+		}
+		c, err := cyrustest.Login(srv.IMAPAddr(), u.Name, "secret")
+		if err != nil {
+			t.Fatal(err)
+		}
+		quotas, err := c.GetQuotaRoot("INBOX").Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var bytes int64
+		for _, f := range u.Folders {
+			bytes += f.Bytes
+		}
+		if len(quotas) != 1 || quotas[0].Resources[imap.QuotaResourceStorage] != (imapclient.QuotaResourceData{Usage: bytes / 1024, Limit: limit}) {
+			t.Errorf("quota of %s: %+v, want %d of %d KiB", u.Name, quotas, bytes/1024, limit)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		t.Fatal(err)
+	}
+	found, err := c.UIDSearch(&imap.SearchCriteria{Text: []string{"the"}}, nil).Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inbox := slices.IndexFunc(truth.Users[0].Folders, func(f samplehost.Folder) bool { return f.Inbox })
+	if n := len(found.AllUIDs()); n == 0 || n > truth.Users[0].Folders[inbox].Count {
+		t.Errorf("a search in the INBOX finds %d of %d messages", n, truth.Users[0].Folders[inbox].Count)
+	}
+}
+
+func setQuota(t *testing.T, srv *cyrustest.Server, root, value string) {
+	t.Helper()
+	if _, err := srv.Run(context.Background(), "cyr_dbtool", filepath.Join(srv.ConfigDir, "quotas.db"), "quotalegacy", "set", root, value); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := srv.Run(context.Background(), "quota", "-f"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dirOf returns the directory of a mailbox below the spool.
+func dirOf(t *testing.T, srv *cyrustest.Server, name string) string {
+	t.Helper()
+	said, err := srv.Run(context.Background(), "mbpath", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.Rel(srv.Spool, strings.TrimSpace(said))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}

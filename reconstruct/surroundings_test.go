@@ -1,0 +1,117 @@
+package reconstruct
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// recorded is a script that appends its arguments, after the -C FILE that all programs
+// get, and its standard input to the file "calls" beside it, and then runs script.
+func recorded(script string) string {
+	return `shift 2; { echo "$@"; cat; } >> "$(dirname "$0")/calls"` + "\n" + script
+}
+
+func calls(t *testing.T, p *Programs) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(p.Dir, "calls"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestRecountQuota(t *testing.T) {
+	const table = "echo '   Quota   % Used'; "
+	for _, tt := range []struct {
+		name, script, calls, err string
+	}{
+		{"one user at a time", table + "echo 'user.joe.a: quota root (none) --> user.joe' >&2; echo 'user.joe: X-NUM-FOLDERS usage was 0, now 2' >&2",
+			"-f -u -- joe\n-f -u -- ann@example.org\n", ""},
+		{"before 3.2 all users at once", `[ "$2" = -u ] && { echo 'usage: quota [-f] [mailbox-spec]' >&2; exit 64; }; ` + table + "echo 'user.joe: usage was 1, now 2' >&2",
+			"-f -u -- joe\n-f\n", ""},
+		{"a complaint", "echo 'quota: reading user.joe: Mailbox does not exist' >&2", "-f -u -- joe\n", "Mailbox does not exist"},
+		{"a failure", "exit 75", "-f -u -- joe\n", "exit status 75"},
+	} {
+		p := fake(t, map[string]string{"quota": recorded(tt.script)})
+		err := p.RecountQuota(context.Background(), []string{"joe", "ann@example.org"})
+		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.err)
+		}
+		if diff := cmp.Diff(tt.calls, calls(t, p)); diff != "" {
+			t.Errorf("%s: %s", tt.name, diff)
+		}
+	}
+}
+
+func TestQuotaRoots(t *testing.T) {
+	db := QuotaDB{Path: "/conf/quotas.db", Type: "quotalegacy"}
+	p := fake(t, map[string]string{"cyr_dbtool": recorded("[ $3 != show ] || printf 'user.joe\\t%%(S (0 10))\\nuser.ann\\t5\\n10\\nd.org!user.x\\t%%(S (1 2))\\n'")})
+	roots, err := p.QuotaRoots(context.Background(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"user.joe", "user.ann", "d.org!user.x"}, roots); diff != "" {
+		t.Error(diff)
+	}
+	if err := p.SetQuota(context.Background(), db, "user.joe", 7); err != nil {
+		t.Error(err)
+	}
+	db.Lines = true
+	if err := p.SetQuota(context.Background(), db, "-user.joe", 7); err != nil {
+		t.Error(err)
+	}
+	if err := p.SetQuota(context.Background(), db, "user.*", 7); err == nil {
+		t.Error("a pattern was taken for a root")
+	}
+	if err := p.RemoveQuota(context.Background(), db, "user.joe"); err != nil {
+		t.Error(err)
+	}
+	want := "/conf/quotas.db quotalegacy show\n/conf/quotas.db quotalegacy set\nuser.joe\t%(S (0 7))\n/conf/quotas.db quotalegacy set\n-user.joe\t0 7\n/conf/quotas.db quotalegacy delete\nuser.joe\n"
+	if diff := cmp.Diff(want, calls(t, p)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSetSpecialUse(t *testing.T) {
+	p := fake(t, map[string]string{"cvt_xlist_specialuse": says("will set \\sent for folders named sent-mail\n" +
+		"set specialuse \\sent for user.joe.sent-mail\n" +
+		"not setting specialuse \\sent for user.ann.sent-mail, already exists as user.ann.Sent\n")})
+	uses, err := p.SetSpecialUse(context.Background(), []string{"user/joe/sent-mail", "user/ann/sent-mail", "user/bob/sent-mail"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(SpecialUses{Set: []string{"user.joe.sent-mail"}, Kept: []string{"user.ann.sent-mail"}}, uses); diff != "" {
+		t.Error(diff)
+	}
+	p = fake(t, map[string]string{"cvt_xlist_specialuse": "echo 'failed to set specialuse \\sent for user.joe.x: System I/O error' >&2"})
+	if _, err := p.SetSpecialUse(context.Background(), []string{"user/joe/x"}); err == nil || !strings.Contains(err.Error(), "System I/O error") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestIndexForSearch(t *testing.T) {
+	p := fake(t, map[string]string{"squatter": recorded("echo 'squatter[5]: indexing mailboxes' >&2"), "ctl_conversationsdb": recorded("")})
+	if err := p.IndexForSearch(context.Background(), []string{"joe", "ann"}); err != nil {
+		t.Error(err)
+	}
+	if err := p.BuildConversations(context.Background(), "joe"); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff("-i -u -- joe ann\n-b -- joe\n", calls(t, p)); diff != "" {
+		t.Error(diff)
+	}
+	p = fake(t, map[string]string{"squatter": "echo 'usage: squatter [-r] mailbox' >&2; exit 64"})
+	if err := p.IndexForSearch(context.Background(), []string{"joe"}); !errors.Is(err, ErrOption) {
+		t.Errorf("%v", err)
+	}
+	p = fake(t, nil)
+	if err := p.BuildConversations(context.Background(), "joe"); !errors.Is(err, ErrNoProgram) {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,19 @@
+package reconstruct
+
+import "testing"
+
+func TestWithoutUpkeep(t *testing.T) {
+	const checkpoint = "cyrus/cvt_xlist_spe[13680]: twoskip: checkpointed /conf/mailboxes.db (74 records, 17736 => 15192 bytes) in 0.046 seconds\n"
+	for said, want := range map[string]string{
+		"":         "",
+		checkpoint: "",
+		"cyrus/cvt_xlist_spe[34]: debug logging turned off\n":                                                                         "",
+		"fatal error\n" + checkpoint + "ctl_mboxlist[7]: skiplist: recovered /conf/mailboxes.db (3 records, 99 bytes) in 0 seconds\n": "fatal error",
+		"ctl_mboxlist[7]: DBERROR: opening /conf/mailboxes.db: cyrusdb error\n":                                                       "ctl_mboxlist[7]: DBERROR: opening /conf/mailboxes.db: cyrusdb error",
+		"user.joe: twoskip: checkpointed x\n":                                                                                         "user.joe: twoskip: checkpointed x",
+	} {
+		if got := withoutUpkeep(said); got != want {
+			t.Errorf("%q: %q, want %q", said, got, want)
+		}
+	}
+}
