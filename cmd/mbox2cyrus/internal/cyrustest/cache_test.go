@@ -393,6 +393,9 @@ func TestCacheOfMadeMail(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("batch of seed %d", seed)
 		}
+		if batch%50 == 49 {
+			t.Logf("%d messages, %d known", messages, known)
+		}
 	}
 	t.Logf("%d messages, %d known", messages, known)
 	if known < messages/10 {

@@ -35,6 +35,9 @@ func (c *Cyrus) CacheParser() *cyrusspool.CacheParser {
 	return p
 }
 
+// LeaveCache makes CacheParser return nil, for that reason.
+func (c *Cyrus) LeaveCache(why string) { c.Fresh.Cache = cacheProbe{why: why} }
+
 // AboutCache says whether caches are written for this Cyrus, and why not.
 func (c *Cyrus) AboutCache() string {
 	if c.Fresh.Cache.zone == nil {
