@@ -56,9 +56,9 @@ func NewCacheParser(version uint32, zone *time.Location) (*CacheParser, error) {
 const (
 	// MaxCachedMessage is the size of the largest message, in bytes, that is parsed.
 	MaxCachedMessage = 1 << 20
-	maxCacheLines    = 400 // header lines of a part
-	maxCacheDepth    = 8   // parts in one another
-	maxCacheParts    = 200
+	MaxCachedLines   = 400 // lines of a header, the blank one included
+	MaxCachedDepth   = 8   // parts in one another
+	maxCachedParts   = 200
 )
 
 // A Derived is what Cyrus computes from the text of a message.

@@ -37,7 +37,7 @@ func (p *CacheParser) parseHeader(pos int, b *cachePart, top bool) (end int, ok 
 			return 0, false // the message ends in its header, or a lone LF
 		}
 		line := p.msg[at : at+i+1]
-		if b.headerLines++; b.headerLines > maxCacheLines || !plainLine(line[:i-1]) {
+		if b.headerLines++; b.headerLines > MaxCachedLines || !plainLine(line[:i-1]) {
 			return 0, false
 		}
 		if continues := line[0] == ' ' || line[0] == '\t'; !continues {

@@ -55,7 +55,7 @@ func (b *cachePart) isMessage() bool {
 // parsePart parses the part at pos, up to and including the boundary that ends it, and
 // returns its index and the position behind (imap/message.c, message_parse_body).
 func (p *CacheParser) parsePart(pos int, otherwise cachePart, depth int) (index, end int, ok bool) {
-	if depth > maxCacheDepth || len(p.parts) == maxCacheParts {
+	if depth > MaxCachedDepth || len(p.parts) == maxCachedParts {
 		return 0, 0, false
 	}
 	index = len(p.parts)

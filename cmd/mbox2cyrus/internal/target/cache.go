@@ -50,6 +50,10 @@ func (c *Cyrus) AboutCache() string {
 // it with ours. That it differs is no error.
 func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, confPath string, e reconstruct.Entry) (err error) {
 	probe := &c.Fresh.Cache
+	if !c.wantsCache {
+		probe.why = "not asked for"
+		return nil
+	}
 	if c.Fresh.IndexVersion < cyrusspool.Version16 {
 		probe.why = fmt.Sprintf("its index is of version %d", c.Fresh.IndexVersion)
 		return nil
@@ -172,11 +176,23 @@ func cacheMessages() [][]byte {
 			"Content-Type: multipart/mixed; boundary=\"outer\"\n\npreamble\n--outer\nContent-Type: multipart/alternative; boundary=in\n\n" +
 			"--in\n\nplain\n--in\nContent-Type: text/html; charset=\"utf-8\"\nContent-Transfer-Encoding: base64\nContent-ID: <a@b>\n\n" +
 			"PGI+aGFsbG88L2I+\nCg==\n--in--\n--outer\nContent-Type: message/rfc822\nContent-Description: the original\n\n" +
-			"From: kim@example.net\nSubject: inner\nDate: Sat, 28 Feb 2004 12:00:00 GMT\n\ninner text\n\n--outer\n" +
+			"From: kim@example.net\nSubject: inner\nDate: Sat, 28 Feb 2004 12:00:00 GMT\n\ninner text\n\n--outerx\n--outer\n" +
 			"Content-Type: application/octet-stream; name=a.bin\nContent-Transfer-Encoding: BASE64\n" +
 			"Content-Disposition: attachment; filename*=utf-8''a%20b.bin; size=3\nContent-MD5: XrY7u+Ae7tCTyyK7j1rNww==\nContent-Location: a/b\n\nAAEC\n--outer--\nepilogue\n",
+		// As large as a header, and as deep as parts, may be: Cyrus may have lower limits.
+		"Date: 1 Jul 2003 12:00:00 GMT\n" + strings.Repeat("X-Mailer: a\n", cyrusspool.MaxCachedLines-3) + "Subject: last\n\n",
+		deep(cyrusspool.MaxCachedDepth),
 	} {
 		messages = append(messages, []byte(strings.ReplaceAll(text, "\n", "\r\n")))
 	}
 	return messages
+}
+
+// deep is a message of multiparts in one another.
+func deep(depth int) string {
+	text := "Content-Type: text/plain\n\ntext\n"
+	for n := range depth {
+		text = fmt.Sprintf("Content-Type: multipart/mixed; boundary=x%dx\n\n--x%[1]dx\n%s--x%[1]dx--\n", n, text)
+	}
+	return "Date: 1 Jul 2003 12:00:00 GMT\n" + text
 }
