@@ -62,6 +62,12 @@ func TestCacheVectors(t *testing.T) {
 	}
 }
 
+// multipartOf is a message with a multipart of that encoding in it.
+func multipartOf(encoding string) string {
+	return "Date: 1 Jul 2003 12:00:00 GMT\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Transfer-Encoding: " + encoding +
+		"\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\ntext\n--c--\n\n--b--\n"
+}
+
 // Messages of which it is not certain what Cyrus makes of them.
 func TestCacheUnknown(t *testing.T) {
 	date := "Date: 1 Jul 2003 12:00:00 GMT\n"
@@ -90,6 +96,8 @@ func TestCacheUnknown(t *testing.T) {
 		"parameter in parts":           date + "Content-Type: text/plain; name*0=a; name*1=b\n\n",
 		"quoted pair":                  date + "Content-Type: text/plain; name=\"a\\\"b\"\n\n",
 		"encoding":                     date + "Content-Transfer-Encoding: x-uuencode\n\n",
+		"encoding of a multipart":      multipartOf("7b7bit"),
+		"encoded multipart":            multipartOf("base64"),
 		"encoded message":              date + "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nSubject: x\n\n",
 		"line of quoted-printable":     date + "Content-Transfer-Encoding: quoted-printable\n\n" + strings.Repeat("x", 1000) + "\n",
 		"no boundary":                  date + "Content-Type: multipart/mixed\n\n",

@@ -48,9 +48,9 @@ func (b *cachePart) certainCharset() bool {
 	default:
 		return false
 	}
-	if bytes.Equal(b.kind, typeMessage) {
-		// Releases differ in what an encoding does here, where it must not be (RFC 2046,
-		// 5.2).
+	if bytes.Equal(b.kind, typeMessage) || b.isMultipart() {
+		// Releases differ in what an encoding does here, where it must not be (RFC 2045,
+		// 6.4).
 		return string(b.encoding) != "QUOTED-PRINTABLE" && string(b.encoding) != "BASE64"
 	}
 	if !bytes.Equal(b.kind, typeText) {
@@ -90,9 +90,6 @@ type contentSum struct {
 // sum finds the SHA-1 and the size of a part's content (imap/message.c,
 // body_add_content_guid). A message/rfc822 has no encoding.
 func (p *CacheParser) sum(b *cachePart) (ok bool) {
-	if !b.certainCharset() {
-		return false
-	}
 	s := &p.content
 	if s.hash == nil {
 		s.hash = sha1.New()

@@ -67,6 +67,9 @@ func (p *CacheParser) parsePart(pos int, otherwise cachePart, depth int) (index,
 	if b.kind == nil {
 		b.kind, b.subtype, b.params = otherwise.kind, otherwise.subtype, otherwise.params
 	}
+	if !b.certainCharset() {
+		return 0, 0, false
+	}
 	switch {
 	case b.isMultipart():
 		end, ok = p.parseMultipart(end, &b, depth)

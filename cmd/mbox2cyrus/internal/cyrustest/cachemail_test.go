@@ -177,6 +177,9 @@ func (g mailMaker) part(b *bytes.Buffer, depth int, message bool) {
 		g.multipart(b, depth, field)
 	case n == 4 && depth < 4:
 		field("Content-Type", "message/rfc822")
+		if g.IntN(5) == 0 {
+			field("Content-Transfer-Encoding", g.of(mailEncodings, 3))
+		}
 		b.WriteByte('\n')
 		g.part(b, depth+1, true)
 	default:
@@ -196,7 +199,7 @@ func (g mailMaker) multipart(b *bytes.Buffer, depth int, field func(name, value 
 	}
 	field("Content-Type", value)
 	if g.IntN(5) == 0 {
-		field("Content-Transfer-Encoding", pick(g, mailEncodings[:3]))
+		field("Content-Transfer-Encoding", g.of(mailEncodings, 3))
 	}
 	b.WriteByte('\n')
 	b.WriteString(pick(g, []string{"", "", "preamble\n", "\n", "--\n", "--bx\n"}))
