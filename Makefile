@@ -9,16 +9,22 @@ PROGRAM := bin/mbox2cyrus
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 DATE := $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null || echo unknown)
-LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 
+NFPM := v2.43.4
+MAINTAINER ?= the mbox2cyrus authors <mbox2cyrus@mbox2cyrus.invalid>
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 2m
 BASE ?= HEAD~1
 
-.PHONY: build test test-cyrus demo bench bench-compare fuzz check setup clean
+.PHONY: build package test test-cyrus demo bench bench-compare fuzz check setup clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(PROGRAM) ./cmd/mbox2cyrus
+
+# A .deb and an .rpm in dist/, with manual pages, completions and a systemd unit.
+package: build
+	VERSION='$(VERSION)' DATE='$(DATE)' MAINTAINER='$(MAINTAINER)' NFPM=$(NFPM) packaging/build
 
 setup:
 	.ci/setup

@@ -73,7 +73,7 @@ func ParseSeen(b []byte) (map[string]SeenState, error) {
 // of unique ids, by which Cyrus looks them up (lib/cyrusdb_flat.c).
 func AppendSeen(b []byte, states map[string]SeenState) ([]byte, error) {
 	for _, id := range slices.Sorted(maps.Keys(states)) {
-		if id == "" || strings.ContainsAny(id, "\t\n\x00\xff") {
+		if id == "" || strings.ContainsAny(id, "\t\n\x00") || strings.Contains(id, "\xff") {
 			return nil, fmt.Errorf("%w: unique id %q", ErrSeen, id)
 		}
 		b = append(b, id+"\t"+states[id].String()+"\n"...)

@@ -37,6 +37,9 @@ func atLeast58(release string) bool {
 	return major > 5 || major == 5 && minor >= 8
 }
 
+// SyncFSReports tells whether [SyncFS] can rely on syncfs(2) here.
+func SyncFSReports() bool { return syncfsReports() }
+
 func syncDirs(dirs []string, syncfs bool) error {
 	done := make(map[uint64]bool) // file systems
 	above := make(map[string]bool)

@@ -125,10 +125,10 @@ func (s *stamp) time(loc *time.Location) (t time.Time, source DateSource, zoneDo
 		offset, ok := numericZone(s.zone)
 		return s.at(offset), FromLine, !ok
 	case s.zone[0] != 0:
-		name := string(bytes.ToUpper(bytes.TrimRight(s.zone[:], "\x00")))
-		hours, ok := zones[name]
+		name := bytes.ToUpper(bytes.TrimRight(s.zone[:], "\x00"))
+		hours, ok := zones[string(name)]
 		if !ok {
-			hours, ok = looseZones[name]
+			hours, ok = looseZones[string(name)]
 		}
 		if ok {
 			return s.at(hours * 3600), FromLine, false

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -227,12 +228,16 @@ func (a *afterlife) use() {
 	a.read()
 }
 
-// folderWithMail returns the name of a folder that has messages and is above no
-// other one.
+// specialUse is in the names of the sample host's folders that get a special use. Cyrus
+// does not let them be deleted (specialuse_protect).
+var specialUse = regexp.MustCompile(`(?i)trash|sent|draft`)
+
+// folderWithMail returns the name of a folder that has messages, is above no other one
+// and has no special use.
 func (a *afterlife) folderWithMail() string {
 	for _, v := range a.want {
 		above := slices.ContainsFunc(a.want, func(o cyrustest.MailboxView) bool { return strings.HasPrefix(o.Name, v.Name+a.sep()) })
-		if v.Name != "INBOX" && len(v.Messages) > 0 && !above {
+		if v.Name != "INBOX" && len(v.Messages) > 0 && !above && !specialUse.MatchString(v.Name) {
 			return v.Name
 		}
 	}

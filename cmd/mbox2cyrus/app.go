@@ -79,6 +79,7 @@ type program struct {
 	stdout, stderr io.Writer
 	caught         *stopSignal
 	json           bool
+	root           *cli.App
 	commands       []*cli.Command
 	asked          <-chan os.Signal  // for progress, now
 	display        *progress.Display // nil: the command has none
@@ -95,20 +96,19 @@ func (p *program) app() *cli.App {
 		Description:     "Reads the mbox files of a UW IMAP host (or a copy of it) and writes them straight into a Cyrus partition. No IMAP daemon runs on either side. The source is only read.",
 		Writer:          p.stdout,
 		ErrWriter:       p.stderr,
-		Commands:        []*cli.Command{p.planCommand(), p.migrateCommand(), p.verifyCommand(), p.reportCommand(), p.inspectCommand(), p.approveCommand(), p.undoCommand(), p.exportCommand(), p.retireCommand(), p.configCommand()},
+		Commands:        []*cli.Command{p.planCommand(), p.migrateCommand(), p.verifyCommand(), p.reportCommand(), p.doctorCommand(), p.inspectCommand(), p.approveCommand(), p.undoCommand(), p.exportCommand(), p.notifyCommand(), p.retireCommand(), p.configCommand(), p.documentationCommand()},
 		Suggest:         true,
 		HideHelpCommand: true,
 		// Exit codes are given by run alone, so that everything is closed first.
-		ExitErrHandler:       func(*cli.Context, error) {},
-		OnUsageError:         usageError,
-		EnableBashCompletion: true,
+		ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError:   usageError,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return usagef("there is no command %q; see mbox2cyrus --help", c.Args().First())
 			}
 			return cli.ShowAppHelp(c)
 		},
-		CustomAppHelpTemplate: cli.AppHelpTemplate + exitStatusHelp,
+		CustomAppHelpTemplate: cli.AppHelpTemplate + exitStatusHelp(),
 	}
 	for _, cmd := range app.Commands {
 		cmd.OnUsageError = usageError
@@ -120,7 +120,7 @@ func (p *program) app() *cli.App {
 		cmd.Before = p.before
 		cmd.CustomHelpTemplate = commandHelp(cmd)
 	}
-	p.commands = app.Commands
+	p.root, p.commands = app, app.Commands
 	return app
 }
 
@@ -134,13 +134,6 @@ func (p *program) before(c *cli.Context) error {
 	}
 	return p.flagsFirst(c)
 }
-
-const exitStatusHelp = `
-EXIT STATUS:
-   0 everything arrived and was proved     1 failed
-   2 done, but something needs a person    3 verification found a difference
-   64 usage   77 permission   78 configuration   130/143 stopped by a signal; run again to go on
-`
 
 // usage is an error in how the program was called.
 type usage struct{ msg string }

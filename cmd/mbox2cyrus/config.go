@@ -108,10 +108,11 @@ func hasFlag(flags []cli.Flag, name string) bool {
 func (p *program) flagNames() map[string]bool {
 	names := map[string]bool{}
 	for _, cmd := range p.commands {
-		for _, f := range cmd.Flags {
+		for _, f := range allFlags(cmd) {
 			names[f.Names()[0]] = true
 		}
 	}
+	delete(names, "effective") // of "config show", which shows settings and is none
 	return names
 }
 

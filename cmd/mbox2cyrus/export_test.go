@@ -327,7 +327,7 @@ func TestExportOfABusyMailbox(t *testing.T) {
 	r := runJSON(t, "export", "--imapd-conf", srv.Conf, "--output", out, "user/joe")
 	close(stop)
 	<-stopped
-	if r.code != 1 || !strings.Contains(r.stderr, "Cyrus changed the mailbox while it was read") {
+	if r.code != 1 || !strings.Contains(r.stderr, "the mailbox was changed in Cyrus while it was read") {
 		t.Errorf("exit code %d\n%s", r.code, r.stderr)
 	}
 	if left, _ := filepath.Glob(out + "*"); len(left) > 0 {

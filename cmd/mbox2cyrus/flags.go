@@ -85,7 +85,7 @@ func sourceFlags() []cli.Flag {
 		&cli.Int64Flag{Name: flagHoldAbove, Value: cyrusspool.MaxMessageSize, EnvVars: env(flagHoldAbove), Usage: "hold messages of more than `BYTES`, at most as large as Cyrus's index can say (see approve)"},
 		stringFlag("filename-charset", "ISO-8859-1", "`CHARSET` of 8-bit folder names that are not UTF-8"),
 		stringFlag("names", "", "give folders the names that `FILE` says: a file written by --map and edited"),
-		&cli.IntFlag{Name: "jobs", Value: runtime.NumCPU(), Usage: "users at a time `N`", EnvVars: env("jobs")},
+		&cli.IntFlag{Name: "jobs", Value: runtime.NumCPU(), Usage: "users at a time `N` (default: one a processor)", EnvVars: env("jobs")},
 	}
 }
 

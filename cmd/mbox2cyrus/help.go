@@ -26,26 +26,30 @@ var flagGroups = []struct {
 // once: they all have the name of their flag.
 func commandHelp(cmd *cli.Command) string {
 	return "mbox2cyrus " + cmd.Name + " - " + cmd.Usage + "\n\nUSAGE: mbox2cyrus " + cmd.Name + " [flags] " + cmd.ArgsUsage + "\n\n" +
-		strings.Join(groupedFlags(cmd.Flags), "\n") + `
+		strings.Join(flagHelp(cmd.Flags), "\n") + `
 
 Each flag is also an environment variable (--source-root: MBOX2CYRUS_SOURCE_ROOT)
 and a key of the file that --config names.
 `
 }
 
-// groupedFlags are the lines of help about flags.
-func groupedFlags(flags []cli.Flag) (lines []string) {
+// flagGroup are flags that belong together.
+type flagGroup struct {
+	title string
+	flags []cli.Flag
+}
+
+// groupedFlags are flags in their groups, the command's own first.
+func groupedFlags(flags []cli.Flag) (groups []flagGroup) {
 	group := func(title string, member func(name string) bool) {
-		first := true
+		g := flagGroup{title: title}
 		for _, f := range flags {
-			if !member(f.Names()[0]) {
-				continue
+			if member(f.Names()[0]) {
+				g.flags = append(g.flags, f)
 			}
-			if first {
-				lines = append(lines, title+":")
-				first = false
-			}
-			lines = append(lines, flagLine(f))
+		}
+		if len(g.flags) > 0 {
+			groups = append(groups, g)
 		}
 	}
 	group("this command", func(name string) bool {
@@ -59,26 +63,39 @@ func groupedFlags(flags []cli.Flag) (lines []string) {
 	for _, g := range flagGroups {
 		group(g.title, func(name string) bool { return slices.Contains(g.names, name) })
 	}
+	return groups
+}
+
+// flagHelp are the lines of help about flags.
+func flagHelp(flags []cli.Flag) (lines []string) {
+	for _, g := range groupedFlags(flags) {
+		lines = append(lines, g.title+":")
+		for _, f := range g.flags {
+			flag, usage := flagTexts(f)
+			lines = append(lines, fmt.Sprintf("  %-*s %s", flagWidth, flag, usage))
+		}
+	}
 	return lines
 }
 
 // flagWidth is where the words begin behind a flag.
 const flagWidth = 27
 
-func flagLine(f cli.Flag) string {
+// flagTexts are a flag with the name of its value, and what it means.
+func flagTexts(f cli.Flag) (flag, usage string) {
+	flag = "--" + f.Names()[0]
 	doc, ok := f.(cli.DocGenerationFlag)
 	if !ok {
-		return "  --" + f.Names()[0]
+		return flag, ""
 	}
-	usage := doc.GetUsage()
-	argument := ""
+	usage = doc.GetUsage()
 	if before, rest, found := strings.Cut(usage, "`"); found {
 		if name, after, found := strings.Cut(rest, "`"); found {
-			argument, usage = " "+name, before+name+after
+			flag, usage = flag+" "+name, before+name+after
 		}
 	}
-	if v := doc.GetValue(); v != "" && v != "false" && doc.TakesValue() && !strings.Contains(usage, "default") && v != "[]" {
+	if v := doc.GetValue(); v != "" && v != "false" && doc.TakesValue() && !strings.Contains(usage, "default") && v != "[]" && v != "0s" {
 		usage += " (default: " + v + ")"
 	}
-	return fmt.Sprintf("  %-*s %s", flagWidth, "--"+f.Names()[0]+argument, usage)
+	return flag, usage
 }

@@ -153,6 +153,12 @@ func TestLaterPass(t *testing.T) {
 		t.Errorf("a pass without changes touched the spool: %s", diff)
 	}
 
+	// Cyrus's own programs may write the index anew; that changes nothing.
+	if _, err := srv.Run(t.Context(), "reconstruct", "-G", "-r", "user/joe"); err != nil {
+		t.Fatal(err)
+	}
+	migrate(0)
+
 	after := messageFiles(t, srv)
 	kept := 0
 	for path, ino := range before {

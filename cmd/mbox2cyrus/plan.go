@@ -67,6 +67,9 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	if err == nil {
 		err = sayWindow(s)
 	}
+	if err == nil {
+		s.sayMoving(sc.Moved())
+	}
 	if err == nil && say != nil {
 		err = say(c.Context, s)
 	}
@@ -120,6 +123,33 @@ func sayWindow(s *session) error {
 	s.report.Printf("%s", text)
 	return nil
 }
+
+// sayMoving warns that the source is in use, by what changed since the plan was made.
+// Delivery is told apart: it appends to INBOXes.
+func (s *session) sayMoving(folders []plan.Moved) {
+	seen := map[bool]int{}
+	for _, m := range folders {
+		seen[m.Inbox && m.Grew]++
+		if n := seen[m.Inbox && m.Grew]; n > movingNamed {
+			continue
+		}
+		kind, what := "source-changing", "changed while it was planned: somebody uses it"
+		if m.Inbox && m.Grew {
+			kind, what = "delivery-running", "grew while it was planned: mail is still delivered"
+		}
+		s.report.Problem(report.Problem{Severity: report.Note, User: m.User, Folder: m.Folder, Offset: -1, Kind: kind, Text: what})
+	}
+	for delivered, n := range seen {
+		what := "delivery runs: %d INBOXes grew while they were planned; in the window, stop it before the last pass"
+		if !delivered {
+			what = "the source is in use: %d folders changed while they were planned; in the window, stop UW IMAP and logins before the last pass"
+		}
+		s.report.Printf(what, n)
+	}
+}
+
+// movingNamed bounds how many folders are named.
+const movingNamed = 20
 
 func free(bytes, inodes int64) string {
 	if inodes < 0 {

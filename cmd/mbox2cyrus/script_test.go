@@ -20,10 +20,15 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the program a command at a time, as an administrator does,
 // on the programs and databases of a real Cyrus that is not running. $CONF is
-// its imapd.conf, $BIN the directory of its programs.
+// its imapd.conf, $BIN the directory of its programs,
+// $CONTRIB that of the scripts which come along.
 func TestScripts(t *testing.T) {
 	if err := cyrustest.Available(); err != nil {
 		t.Skip(err)
+	}
+	contrib, err := filepath.Abs(filepath.Join("..", "..", "contrib"))
+	if err != nil {
+		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
@@ -48,6 +53,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("CONF", srv.Conf)
 			env.Setenv("SPOOL", srv.Spool)
 			env.Setenv("BIN", cyrustest.BinDir)
+			env.Setenv("CONTRIB", contrib)
 			env.Setenv("TMPDIR", os.TempDir())
 			env.Setenv("TZ", "UTC")
 			return nil

@@ -58,7 +58,7 @@ func TestServedByRunningCyrus(t *testing.T) {
 	if err := srv.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	if code != report.ExitConfig || !strings.Contains(stderr.String(), "it is running") {
+	if code != report.ExitConfig || !strings.Contains(stderr.String(), "while Cyrus is running") {
 		t.Errorf("exit code %d: %s", code, stderr.String())
 	}
 	if o := runJSON(t, append([]string{"verify", "--imap"}, flags...)...); o.code != 0 || o.served() != 1 {

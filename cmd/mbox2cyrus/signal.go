@@ -47,7 +47,7 @@ func (s *stopSignal) exitCode() int { return int(s.code.Load()) }
 // programs do, at "plan | head".
 func outlivePipe(command string) {
 	switch command {
-	case "plan", inspectName, "config", "show":
+	case "plan", "doctor", "report", inspectName, "config", "show":
 	default:
 		signal.Ignore(syscall.SIGPIPE)
 	}

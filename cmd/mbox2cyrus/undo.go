@@ -58,7 +58,7 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 		return err
 	}
 	if running && !c.Bool(flagDryRun) {
-		return fmt.Errorf("Cyrus is running (process %d), and may have open what is to be removed: stop it and run undo again; nothing was changed", pid)
+		return fmt.Errorf("a running Cyrus (process %d) may have open what is to be removed: stop it and run undo again; nothing was changed", pid)
 	}
 	if !cyrus.Programs.Has("cyr_dbtool") {
 		return fmt.Errorf("%w: there is no cyr_dbtool in %s, without which no mailbox can be taken out of mailboxes.db; nothing was changed", target.ErrConfig, cyrus.Programs.Dir)

@@ -317,7 +317,7 @@ func TestUndoWhileCyrusRuns(t *testing.T) {
 	}
 	before := cyrusTree(t, srv)
 	r := runJSON(t, append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)...)
-	if r.code != 1 || !strings.Contains(r.stderr, "Cyrus is running") {
+	if r.code != 1 || !strings.Contains(r.stderr, "a running Cyrus") {
 		t.Errorf("exit code %d\n%s", r.code, r.stderr)
 	}
 	if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {

@@ -18,7 +18,7 @@ import (
 )
 
 // ErrNoMailbox is wrapped when Cyrus has no such mailbox, or user.
-var ErrNoMailbox = errors.New("Cyrus has no such mailbox")
+var ErrNoMailbox = errors.New("no such mailbox in Cyrus")
 
 // Mailbox exports one mailbox into a file. name is Cyrus's internal name or the one
 // that its admin programs take.

@@ -16,7 +16,7 @@ import (
 )
 
 // errChanged is returned when Cyrus changed the mailbox while it was read.
-var errChanged = errors.New("Cyrus changed the mailbox while it was read; stop Cyrus, or try again when it is quiet")
+var errChanged = errors.New("the mailbox was changed in Cyrus while it was read; stop Cyrus, or try again when it is quiet")
 
 // maxHeaderFile bounds what is read of a cyrus.header: 128 keywords, and an access
 // control list of any sensible length.

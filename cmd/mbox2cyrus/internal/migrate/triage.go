@@ -219,7 +219,7 @@ func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.I
 
 // triageVerified looks after a mailbox that an earlier run finished.
 func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error {
-	untouched, err := e.indexUntouched(m)
+	untouched, err := e.indexUntouched(u, m)
 	if err != nil {
 		return err
 	}
@@ -314,8 +314,10 @@ func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {
 	return nil
 }
 
-// indexUntouched reports whether cyrus.index is the very file that was verified.
-func (e *Engine) indexUntouched(m *mailbox) (bool, error) {
+// indexUntouched reports whether cyrus.index is the very file that was verified, or one
+// that says the same of every message: reconstruct and other programs of Cyrus's write a
+// new one, and that changes nothing.
+func (e *Engine) indexUntouched(u *plan.User, m *mailbox) (bool, error) {
 	f, err := os.OpenFile(e.place(m).IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -324,7 +326,25 @@ func (e *Engine) indexUntouched(m *mailbox) (bool, error) {
 		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
 	id, err := ledger.Stat(f)
-	return m.rec.IndexID != nil && id.Equal(*m.rec.IndexID), errors.Join(err, f.Close())
+	if err := errors.Join(err, f.Close()); err != nil {
+		return false, err
+	}
+	if m.rec.IndexID != nil && id.Equal(*m.rec.IndexID) {
+		return true, nil
+	}
+	if m.rec.FirstUID > 0 {
+		return false, nil
+	}
+	seen, err := e.Cyrus.Seen(u.ID)
+	if err != nil {
+		return false, err
+	}
+	res, err := verify.Index(e.Ledger, m.rec, e.place(m), seen)
+	if err != nil || len(res.Problems) > 0 {
+		return false, err
+	}
+	m.rec.IndexID = &res.IndexID
+	return true, e.Ledger.Set(m.rec)
 }
 
 // readHead reads the beginning of a file, enough for an index header.

@@ -33,8 +33,9 @@ type Scanner struct {
 	UIDLFormat pop3.Format
 	HelpDesk   *HelpDesk // gets what changes for users; may be nil
 
-	mu   sync.Mutex
-	need map[string]Need
+	mu     sync.Mutex
+	need   map[string]Need
+	moving []Moved
 }
 
 const (
@@ -49,6 +50,9 @@ const (
 func (s *Scanner) Run(ctx context.Context, p *Plan) (map[string]Need, error) {
 	s.need = map[string]Need{}
 	err := p.Each(ctx, s.Jobs, func(u *User) { s.user(ctx, u) })
+	if err == nil {
+		err = s.again(p)
+	}
 	return s.need, err
 }
 
@@ -103,11 +107,18 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 	if errors.Is(err, context.Canceled) {
 		return
 	}
+	changed := errors.Is(err, source.ErrChanged)
+	if changed { // told at the end; it counts as it was read
+		err = s.look(u, f)
+	}
 	if err != nil {
 		p := report.Problem{Severity: report.Failure, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "unreadable", Text: err.Error()}
 		s.Report.Problem(p)
 		help.problem(p)
 		return
+	}
+	if !changed {
+		s.moved(u, f, res.ID)
 	}
 	for _, p := range res.Problems {
 		s.Report.Problem(p)

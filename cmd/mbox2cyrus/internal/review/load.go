@@ -133,15 +133,26 @@ func (h *Host) run(run history.Run) {
 	h.Runs = append(h.Runs, one)
 }
 
-// tellApart gives hosts of the same name, as shards of one host have, other ones.
+// tellApart gives hosts that were migrated by one machine, or are shards of one, the
+// names of their directories, and the whole paths where these are the same too.
 func (r *Review) tellApart() {
-	count := map[string]int{}
-	for _, h := range r.Hosts {
-		count[h.Name]++
-	}
-	for _, h := range r.Hosts {
-		if count[h.Name] > 1 {
-			h.Name += ":" + h.Dir
+	for _, name := range []func(h *Host) string{
+		func(h *Host) string {
+			if base := filepath.Base(h.Dir); base != "state" {
+				return base
+			}
+			return filepath.Base(filepath.Dir(h.Dir))
+		},
+		func(h *Host) string { return h.Dir },
+	} {
+		count := map[string]int{}
+		for _, h := range r.Hosts {
+			count[h.Name]++
+		}
+		for _, h := range r.Hosts {
+			if count[h.Name] > 1 {
+				h.Name = name(h)
+			}
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // ErrNotPossible is wrapped by the error of Open where this Cyrus cannot be asked so.
-var ErrNotPossible = errors.New("Cyrus's imapd cannot be asked without a running Cyrus")
+var ErrNotPossible = errors.New("imapd cannot be asked on a pipe")
 
 // Server can start an imapd for each user.
 type Server struct {
@@ -37,7 +37,7 @@ func Open(ctx context.Context, c *target.Cyrus) (s *Server, err error) {
 	if _, running, err := c.Programs.Running(ctx); err != nil {
 		return nil, err
 	} else if running {
-		return nil, fmt.Errorf("%w: it is running, so any IMAP client can be asked; stop it for this", ErrNotPossible)
+		return nil, fmt.Errorf("%w while Cyrus is running: stop it, or ask it with any IMAP client", ErrNotPossible)
 	}
 	s = &Server{configDir: c.ConfigDir, programs: *c.Programs, sep: c.Rules.Separator(), altNamespace: c.AltNamespace()}
 	if s.dir, err = os.MkdirTemp("", "mbox2cyrus-imapd-"); err != nil {
@@ -75,7 +75,7 @@ func (s *Server) open(ctx context.Context, c *target.Cyrus) (err error) {
 	}
 	session, err := s.Login(ctx, probeUser)
 	if err != nil {
-		return fmt.Errorf("%w (from 3.0 on it can, if imapd is installed): %w", ErrNotPossible, err)
+		return fmt.Errorf("%w (Cyrus can do it from 3.0 on, if its imapd is installed): %w", ErrNotPossible, err)
 	}
 	return session.Close()
 }

@@ -226,9 +226,15 @@ func (c *Cyrus) writeProbe(scratch string, conf *cyrusspool.Conf, owner cyrusspo
 	if err := os.WriteFile(confPath, []byte(text.String()), 0o644); err != nil {
 		return "", err
 	}
+	if err := os.Chmod(confPath, 0o644); err != nil { // whatever the umask
+		return "", err
+	}
 	for _, dir := range dirs {
 		dir = filepath.Join(scratch, dir)
 		if err := os.Mkdir(dir, 0o755); err != nil {
+			return "", err
+		}
+		if err := os.Chmod(dir, 0o755); err != nil {
 			return "", err
 		}
 		if os.Geteuid() == 0 {

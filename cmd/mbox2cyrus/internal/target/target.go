@@ -111,9 +111,8 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	return c, c.Refresh(ctx)
 }
 
-// refuseUnsupported names settings under which writing would go wrong. They are
-// refused before anything is written.
-func (c *Cyrus) refuseUnsupported(conf *cyrusspool.Conf) error {
+// Refused returns the settings of conf under which writing would go wrong.
+func Refused(conf *cyrusspool.Conf) (keys []string) {
 	for _, key := range conf.Keys() {
 		switch key {
 		case "archive_enabled", "object_storage_enabled":
@@ -124,6 +123,14 @@ func (c *Cyrus) refuseUnsupported(conf *cyrusspool.Conf) error {
 		default:
 			continue
 		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// refuseUnsupported refuses them before anything is written.
+func (c *Cyrus) refuseUnsupported(conf *cyrusspool.Conf) error {
+	for _, key := range Refused(conf) {
 		value, _ := conf.Get(key)
 		return fmt.Errorf("%w: %s: %s: %s is set, which this version does not write for; nothing was changed", ErrConfig, c.IMAPDConf, key, value)
 	}
@@ -179,6 +186,9 @@ func (c *Cyrus) Has(name cyrusspool.Name) bool {
 	_, ok := c.entries[name]
 	return ok
 }
+
+// Mailboxes returns how many mailboxes Cyrus had at the last Refresh.
+func (c *Cyrus) Mailboxes() int { return len(c.entries) }
 
 // Entry returns Cyrus's entry of a mailbox as of the last Refresh. Up to 3.4
 // the list has no unique id: it is read from the mailbox's header.

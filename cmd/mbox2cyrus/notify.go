@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/review"
+)
+
+func (p *program) notifyCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "notify",
+		Usage:     "write a short letter for each user for whom something changed; nothing is sent",
+		ArgsUsage: "[STATE-DIR...]",
+		Flags: []cli.Flag{
+			stringFlag("output", "", "`DIR` that the letters go to, a file a user"),
+			stringFlag("template", "", "words of the letter: `FILE`, a Go text/template (docs/reports.md)"),
+			boolFlag("everybody", "write to users for whom nothing changed, too"),
+			stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, if no arguments name others"),
+		},
+		Action: func(c *cli.Context) error {
+			dir := c.String("output")
+			if dir == "" {
+				return usagef("notify wants --output DIR")
+			}
+			tmpl, err := review.LetterTemplate(c.String("template"))
+			if err != nil {
+				return usagef("--template: %v", err)
+			}
+			r, err := p.load(c)
+			if err != nil {
+				return err
+			}
+			letters, others, err := r.Letters()
+			if err != nil {
+				return err
+			}
+			n, err := review.WriteLetters(dir, letters, tmpl, c.Bool("everybody"))
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(p.stdout, "%d letters in %s, to %d users whose mail arrived; %d users whose mail did not get none\n", n, dir, len(letters), others)
+			return err
+		},
+	}
+}
