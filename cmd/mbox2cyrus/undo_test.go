@@ -187,8 +187,11 @@ func TestUndoLeavesCyrusAsItWas(t *testing.T) {
 			if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
 				t.Errorf("Cyrus is not as it was:\n%s", diff)
 			}
-			if left, _ := filepath.Glob(filepath.Join(state, "*", "*")); len(left) > 0 {
-				t.Errorf("the state directory still has %v", left)
+			// The history of runs stays: it is what reports are made of.
+			left, err := filepath.Glob(filepath.Join(state, "*", "*"))
+			left = slices.DeleteFunc(left, func(path string) bool { return filepath.Base(filepath.Dir(path)) == "history" })
+			if err != nil || len(left) > 0 {
+				t.Errorf("the state directory still has %v (%v)", left, err)
 			}
 
 			again := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)
