@@ -2,6 +2,7 @@ package cyrusspool
 
 import (
 	"crypto/sha1"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
@@ -65,6 +66,7 @@ type Writer struct {
 
 	sum   hash.Hash
 	index *indexFile
+	cache *cacheFile // nil: reconstruct makes it
 
 	// Of a mailbox that is updated.
 	old     *IndexReader
@@ -179,7 +181,7 @@ func retry(f func() error) error {
 //
 // The file is not a message of the mailbox before its record is added and committed.
 func (w *Writer) WriteMessage(uid uint32, date time.Time, m io.WriterTo) (size int64, guid [20]byte, err error) {
-	f := messageFile{fd: -1, sum: w.sum, max: w.maxSize, w: w, name: messageName(uid)}
+	f := messageFile{fd: -1, sum: w.sum, max: w.maxSize, cache: w.cache, date: date.Unix(), w: w, name: messageName(uid)}
 	if uid != 0 {
 		if f.fd, err = w.create(f.name); err != nil {
 			return 0, guid, fmt.Errorf("mailbox %s: %w", w.path, err)
@@ -209,6 +211,9 @@ func (w *Writer) writeMessage(uid uint32, date time.Time, m io.WriterTo, f *mess
 		return 0, guid, fmt.Errorf("mailbox %s: %s: %w", w.path, f.name, err)
 	}
 	w.sum.Sum(guid[:0])
+	if err := w.cache.keep(uid, guid); err != nil {
+		return 0, guid, fmt.Errorf("mailbox %s: %w", w.path, err)
+	}
 	return f.size, guid, nil
 }
 
@@ -254,6 +259,9 @@ type messageFile struct {
 	max  int64
 	err  error
 
+	cache *cacheFile
+	date  int64 // internal date, for the cache
+
 	w       *Writer
 	name    string
 	oldSize int64
@@ -275,6 +283,9 @@ func (f *messageFile) Write(p []byte) (int, error) {
 			return len(p), nil
 		}
 		f.fd, f.err = f.w.create(f.name)
+	}
+	if f.err == nil {
+		f.cache.parse(p, f.size == 0, f.date)
 	}
 	done := 0
 	for f.err == nil && done < len(p) {
@@ -301,6 +312,7 @@ func (w *Writer) Add(r Record) error {
 	if w.index == nil {
 		return fmt.Errorf("mailbox %s: add after commit: %w", w.path, fs.ErrClosed)
 	}
+	w.cache.complete(&r)
 	if err := w.index.add(r); err != nil {
 		return fmt.Errorf("mailbox %s: %w", w.path, err)
 	}
@@ -308,15 +320,15 @@ func (w *Writer) Add(r Record) error {
 }
 
 // Commit makes the added records the mailbox's messages: it writes cyrus.cache (the
-// generation alone, for reconstruct to fill), cyrus.header and, last, cyrus.index, each
-// by renaming, and then removes message files that no record names, left by an
-// interrupted run.
+// generation alone, for reconstruct to fill, except after [Writer.MakeCache]),
+// cyrus.header and, last, cyrus.index, each by renaming, and then removes message files
+// that no record names, left by an interrupted run.
 //
 // Of h these are the caller's: Generation, LastAppend, UIDValidity (not 0), RecentUID,
 // CreatedModSeq, ChangesEpoch, and Options, LastUID and HighestModSeq at least. Version,
 // counts, sums and the CRC of hdr are filled in; LastUID and HighestModSeq are raised
 // to those of the records. Options gets [OptPOP3NewUIDL], and [OptNeedsRepack] from
-// version 12 on, without which Cyrus 3.0 never makes the cache.
+// version 12 on, without which Cyrus 3.0 never makes the cache, unless it is complete.
 //
 // Nothing is synced to the disk: that is [SyncFS], once for many mailboxes.
 func (w *Writer) Commit(h IndexHeader, hdr Header) error {
@@ -339,7 +351,7 @@ func (w *Writer) commit(h IndexHeader, hdr Header) error {
 	}
 	h.HeaderFileCRC = crc32.ChecksumIEEE(header)
 	h.Options |= OptPOP3NewUIDL
-	if w.version >= Version12 {
+	if w.version >= Version12 && (w.cache == nil || w.cache.missing > 0) {
 		h.Options |= OptNeedsRepack
 	}
 	if err := w.index.finish(&h); err != nil {
@@ -348,9 +360,8 @@ func (w *Writer) commit(h IndexHeader, hdr Header) error {
 	if w.old != nil && h.Generation != w.old.Header().Generation {
 		return fmt.Errorf("generation %d, the cache has %d", h.Generation, w.old.Header().Generation)
 	}
-	cache := []byte{byte(h.Generation >> 24), byte(h.Generation >> 16), byte(h.Generation >> 8), byte(h.Generation)}
 	if w.old == nil { // else the records refer to what is in it
-		if err := w.replace(fileCache, cache); err != nil {
+		if err := w.commitCache(h.Generation); err != nil {
 			return err
 		}
 	}
@@ -367,6 +378,18 @@ func (w *Writer) commit(h IndexHeader, hdr Header) error {
 		return err
 	}
 	return w.removeStrays(uids)
+}
+
+// commitCache puts the new cache into place.
+func (w *Writer) commitCache(generation uint32) error {
+	if c := w.cache; c != nil {
+		w.cache = nil
+		if err := c.finish(generation); err != nil {
+			return errors.Join(err, w.unlink(fileCache+newSuffix))
+		}
+		return w.rename(fileCache)
+	}
+	return w.replace(fileCache, binary.BigEndian.AppendUint32(nil, generation))
 }
 
 // replace writes a small file of the mailbox and renames it into place.
@@ -440,6 +463,10 @@ func (w *Writer) Close() error {
 	if w.index != nil {
 		err = errors.Join(w.index.file.Close(), w.unlink(fileIndex+newSuffix))
 		w.index = nil
+	}
+	if w.cache != nil {
+		err = errors.Join(err, w.cache.file.Close(), w.unlink(fileCache+newSuffix))
+		w.cache = nil
 	}
 	if w.oldFile != nil {
 		err = errors.Join(err, w.oldFile.Close())

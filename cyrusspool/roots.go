@@ -124,3 +124,6 @@ func (d placeDirs) all() []*os.File {
 	}
 	return once
 }
+
+// CacheFile returns the path of cyrus.cache.
+func (p Place) CacheFile() string { return filepath.Join(p.Roots.Cache, p.Dir, fileCache) }

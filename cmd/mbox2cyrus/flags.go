@@ -26,9 +26,10 @@ import (
 
 // Flag names that appear in more than one place.
 const (
-	flagDryRun = "dry-run"
-	flagState  = "state"
-	flagLevel  = "level"
+	flagDryRun  = "dry-run"
+	flagNoCache = "no-cache"
+	flagState   = "state"
+	flagLevel   = "level"
 
 	flagFromDates = "from-dates"
 	flagUWVersion = "uw-version"

@@ -20,6 +20,7 @@ func (p *program) migrateCommand() *cli.Command {
 			boolFlag(flagDryRun, "write nothing: show what would be done, and each command that Cyrus would be given"),
 			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since"),
 			boolFlag("merge", "append to users who have mail in Cyrus already, with new UIDs; without it they are refused"),
+			boolFlag(flagNoCache, "leave all of cyrus.cache to reconstruct, which then reads every message"),
 			stringFlag("on-conflict", "skip", "a folder and its mailbox both changed since an earlier pass: `DO` skip, or append what is new"),
 			mapFlag()}, outputFlags()),
 		Action: func(c *cli.Context) (err error) {
@@ -61,6 +62,10 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	}
 	e := &migrate.Engine{Cyrus: s.cyrus, Ledger: l, Report: s.report, Jobs: s.opts.jobs, Running: running,
 		Merge: c.Bool("merge"), AppendOnConflict: c.String("on-conflict") == "append"}
+	if c.Bool(flagNoCache) {
+		s.cyrus.LeaveCache("--" + flagNoCache)
+	}
+	s.report.Log(report.Info, "cache", s.cyrus.AboutCache())
 	if err := e.CheckSpace(s.plan); err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func openCyrus(c *cli.Context, acl []reconstruct.ACL) (*target.Cyrus, error) {
 		return nil, err
 	}
 	return target.Open(c.Context, target.Options{IMAPDConf: conf, BinDir: c.String("cyrus-bin"), Partition: c.String("partition"),
-		Domain: c.String(flagDomain), ACL: acl})
+		Domain: c.String(flagDomain), ACL: acl, Cache: c.Command.Name == "migrate" && !c.Bool(flagNoCache) && !c.Bool(flagDryRun)})
 }
 
 func (s *session) close() error {

@@ -83,6 +83,7 @@ func (b *bench) run(dir string) (err error) {
 // timings are the seconds of one round.
 type timings struct {
 	convert, tar, migrate, again    float64
+	migrateNoCache                  float64
 	reconstruct, reconstructNoCache float64
 	peak                            int64
 }
@@ -115,6 +116,7 @@ func (b *bench) ratios() error {
 	convert := func(t timings) float64 { return t.convert }
 	tar := func(t timings) float64 { return t.tar }
 	migrate := func(t timings) float64 { return t.migrate }
+	noCache := func(t timings) float64 { return t.migrateNoCache }
 	restored := func(t timings) float64 { return t.tar + t.reconstruct }
 	parsed := func(t timings) float64 { return t.tar + t.reconstructNoCache }
 	fmt.Printf("%-62s %8.2f s\n", "tar x of the finished spool, sync", median(tar))
@@ -122,6 +124,7 @@ func (b *bench) ratios() error {
 	fmt.Printf("%-62s %8.2f s\n", "tar x + reconstruct, nothing to parse (caches restored)", median(restored))
 	fmt.Printf("%-62s %8.2f s\n", "tar x + reconstruct that parses every message (no caches)", median(parsed))
 	fmt.Printf("%-62s %8.2f s   %.2f x and %.2f x of these\n", "whole migrate (conversion, reconstruct, verification)", median(migrate), ratio(migrate, restored), ratio(migrate, parsed))
+	fmt.Printf("%-62s %8.2f s   %.2f x that; %.2f x and %.2f x of these\n", "the same with --no-cache", median(noCache), ratio(noCache, migrate), ratio(noCache, restored), ratio(noCache, parsed))
 	fmt.Printf("%-62s %8.2f s   %.3f x the first\n", "the same again, nothing changed", median(func(t timings) float64 { return t.again }), ratio(func(t timings) float64 { return t.again }, migrate))
 	fmt.Printf("%-62s %8.0f messages/s\n", "whole migrate", float64(b.messages)/median(migrate))
 	fmt.Printf("%-62s %8.1f MB\n", "peak memory of the program", median(func(t timings) float64 { return float64(t.peak) / (1 << 20) }))
@@ -145,6 +148,11 @@ func (b *bench) round(n int, host string) (t timings, err error) {
 		return t, err
 	}
 	defer func() { err = errors.Join(err, convert.Close()) }()
+	plain, err := cyrustest.New(filepath.Join(dir, "no-cache"), cyrustest.Options{})
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, plain.Close()) }()
 
 	args := func(conf, state string) []string {
 		return []string{"migrate", "--quiet", "--source-root", host, "--imapd-conf", conf, "--state", filepath.Join(dir, state),
@@ -156,8 +164,23 @@ func (b *bench) round(n int, host string) (t timings, err error) {
 	if t.convert, err = b.convert(host, convert.Conf, filepath.Join(dir, "state-convert")); err != nil {
 		return t, err
 	}
-	if t.migrate, t.peak, err = b.measure(args(tool.Conf, "state")); err != nil {
-		return t, err
+	migrate := []func() error{
+		func() (err error) {
+			t.migrate, t.peak, err = b.measure(args(tool.Conf, "state"))
+			return err
+		},
+		func() (err error) {
+			t.migrateNoCache, _, err = b.measure(append(args(plain.Conf, "state-no-cache"), "--no-cache"))
+			return err
+		},
+	}
+	if n%2 == 1 {
+		slices.Reverse(migrate)
+	}
+	for _, measure := range migrate {
+		if err := measure(); err != nil {
+			return t, err
+		}
 	}
 	if t.again, _, err = b.measure(args(tool.Conf, "state")); err != nil {
 		return t, err
@@ -183,7 +206,7 @@ func (b *bench) round(n int, host string) (t timings, err error) {
 // everything until the mailboxes are on the disk, Cyrus not yet told.
 func (b *bench) convert(root, conf, state string) (seconds float64, err error) {
 	ctx := context.Background()
-	cyrus, err := target.Open(ctx, target.Options{IMAPDConf: conf})
+	cyrus, err := target.Open(ctx, target.Options{IMAPDConf: conf, Cache: true})
 	if err != nil {
 		return 0, err
 	}
@@ -201,6 +224,9 @@ func (b *bench) convert(root, conf, state string) (seconds float64, err error) {
 	p, err := plan.Build(host, cyrus.Rules, plan.Selection{}, nil)
 	if err != nil {
 		return 0, err
+	}
+	for _, u := range p.Users {
+		u.Partition = cyrus.Partition
 	}
 	rep := report.New(report.Options{Stdout: io.Discard, Stderr: os.Stderr, Quiet: true, Command: "migrate"})
 	e := &migrate.Engine{Source: &source.Source{Host: host, Location: time.UTC}, Cyrus: cyrus, Ledger: l, Report: rep, Progress: silent{}, Jobs: b.jobs}

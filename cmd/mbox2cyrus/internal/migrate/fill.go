@@ -142,8 +142,15 @@ func (f *filler) open(e *Engine) (err error) {
 		return f.old.advance()
 	}
 	f.modseq = 1
-	f.w, err = place.Create(e.Cyrus.Fresh.IndexVersion, e.Cyrus.Fresh.Owner)
-	return err
+	if f.w, err = place.Create(e.Cyrus.Fresh.IndexVersion, e.Cyrus.Fresh.Owner); err != nil {
+		return err
+	}
+	if p := e.Cyrus.CacheParser(); p != nil {
+		if err := f.w.MakeCache(p); err != nil {
+			return errors.Join(err, f.w.Close())
+		}
+	}
+	return nil
 }
 
 // identity decides UIDVALIDITY and UIDNEXT of the mailbox.

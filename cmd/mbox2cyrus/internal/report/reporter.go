@@ -204,6 +204,22 @@ func (r *Reporter) Problem(p Problem) {
 	}
 }
 
+// Log tells the log alone, in a status line, of what concerns nobody's mail.
+func (r *Reporter) Log(level Level, kind, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.opts.Log == nil || level < r.opts.LogLevel {
+		return
+	}
+	line, err := appendLine(map[string]any{"message_type": "status", "kind": kind, "text": toValidUTF8(text)})
+	if err == nil {
+		_, err = r.opts.Log.Write(line)
+	}
+	if err != nil && r.werr == nil {
+		r.werr = fmt.Errorf("writing the report: %w", err)
+	}
+}
+
 func (p Problem) level() Level {
 	switch p.Severity {
 	case Note:

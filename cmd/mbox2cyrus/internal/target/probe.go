@@ -27,6 +27,8 @@ type Fresh struct {
 	SubscriptionForm cyrusspool.SubscriptionForm
 
 	hashing cyrusspool.Hashing
+	// Cache says what became of comparing cache records.
+	Cache cacheProbe
 	// byMailbox: reconstruct takes no users, only mailboxes, up to 2.4.
 	byMailbox bool
 }
@@ -46,6 +48,7 @@ var probed = []string{
 	"mboxlist_db", "annotation_db", "quota_db", "seenstate_db", "subscription_db", "mboxkey_db",
 	"duplicate_db", "tlscache_db", "ptscache_db", "statuscache_db",
 	"conversations", "delete_mode", "expunge_mode", "improved_mboxlist_sort",
+	"maxheaderlines", "rfc2046_strict", "boundary_limit", "rfc2047_utf8", "search_whitespace", "search_skipdiacrit", "search_skiphtml",
 }
 
 const probeUser = "mbox2cyrusprobe"
@@ -86,6 +89,9 @@ func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspo
 		}
 		if err := c.readProbe(probeConf, e); err != nil {
 			return err
+		}
+		if err := c.probeCache(ctx, &programs, probeConf, e); err != nil {
+			return fmt.Errorf("probing Cyrus: %w", err)
 		}
 		if planted {
 			// The directory is ours: who may read files may search directories.

@@ -38,6 +38,8 @@ type Options struct {
 	Domain    string // virtual domain of the users, "" for Cyrus's default domain
 	// ACL are rights that are given besides the owner's, in every mailbox that is made.
 	ACL []reconstruct.ACL
+	// Cache asks whether cache records can be made for this Cyrus.
+	Cache bool
 }
 
 // Cyrus is the installed Cyrus.
@@ -50,11 +52,12 @@ type Cyrus struct {
 	Partition string // name of the partition that mailboxes go to
 	Fresh     Fresh
 
-	roots    map[string]cyrusspool.Roots // of the partitions
-	conf     *cyrusspool.Conf
-	settings map[string]string // all of them, as Cyrus understands them
-	acl      []reconstruct.ACL
-	entries  map[cyrusspool.Name]reconstruct.Entry
+	roots      map[string]cyrusspool.Roots // of the partitions
+	conf       *cyrusspool.Conf
+	settings   map[string]string // all of them, as Cyrus understands them
+	acl        []reconstruct.ACL
+	wantsCache bool
+	entries    map[cyrusspool.Name]reconstruct.Entry
 }
 
 // Open learns everything about the Cyrus of opts. It changes nothing there.
@@ -63,7 +66,7 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	c := &Cyrus{IMAPDConf: opts.IMAPDConf, conf: conf, roots: conf.Roots(), acl: opts.ACL}
+	c := &Cyrus{IMAPDConf: opts.IMAPDConf, conf: conf, roots: conf.Roots(), acl: opts.ACL, wantsCache: opts.Cache}
 	var ok bool
 	if c.ConfigDir, ok = conf.Get("configdirectory"); !ok {
 		return nil, fmt.Errorf("%w: %s: configdirectory is not set", ErrConfig, opts.IMAPDConf)

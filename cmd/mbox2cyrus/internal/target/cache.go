@@ -1,0 +1,198 @@
+package target
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// A cacheProbe is what came of comparing the cache records of this Cyrus with ours.
+type cacheProbe struct {
+	version uint32
+	zone    *time.Location // of Cyrus's programs; nil: no cache may be written
+	why     string
+}
+
+// CacheParser returns what makes cache records for this Cyrus, a new one for each
+// goroutine, or nil if it writes other records, or none may be written.
+func (c *Cyrus) CacheParser() *cyrusspool.CacheParser {
+	if c.Fresh.Cache.zone == nil {
+		return nil
+	}
+	p, err := cyrusspool.NewCacheParser(c.Fresh.Cache.version, c.Fresh.Cache.zone)
+	if err != nil {
+		return nil // it was one in the probe
+	}
+	return p
+}
+
+// LeaveCache makes CacheParser return nil, for that reason.
+func (c *Cyrus) LeaveCache(why string) { c.Fresh.Cache = cacheProbe{why: why} }
+
+// AboutCache says whether caches are written for this Cyrus, and why not.
+func (c *Cyrus) AboutCache() string {
+	if c.Fresh.Cache.zone == nil {
+		return "cyrus.cache is left to reconstruct: " + c.Fresh.Cache.why
+	}
+	return fmt.Sprintf("cyrus.cache is written: this Cyrus makes the same records (version %d) of %d messages", c.Fresh.Cache.version, len(cacheMessages()))
+}
+
+// probeCache has Cyrus make the cache of some messages, in the probe mailbox, and compares
+// it with ours. That it differs is no error.
+func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, confPath string, e reconstruct.Entry) (err error) {
+	probe := &c.Fresh.Cache
+	if !c.wantsCache {
+		probe.why = "not asked for"
+		return nil
+	}
+	if c.Fresh.IndexVersion < cyrusspool.Version16 {
+		probe.why = fmt.Sprintf("its index is of version %d", c.Fresh.IndexVersion)
+		return nil
+	}
+	conf, err := cyrusspool.ParseConf(confPath)
+	if err != nil {
+		return err
+	}
+	place := conf.Roots()["default"].At(c.Dir(e))
+	header, err := readHeader(place.HeaderFile())
+	if err != nil {
+		return err
+	}
+	messages := cacheMessages()
+	if err := fillProbe(place, c.Fresh, *header, messages); err != nil {
+		return err
+	}
+	if _, err := programs.Reconstruct(ctx, reconstruct.Job{Users: []string{probeUser}}); err != nil {
+		return err
+	}
+	zone, err := systemZone()
+	if err != nil {
+		return err
+	}
+	index, err := os.Open(place.IndexFile())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, index.Close()) }()
+	cache, err := os.Open(place.CacheFile())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cache.Close()) }()
+	records, err := cyrusspool.NewIndexReader(index)
+	if err != nil {
+		return err
+	}
+	for i, m := range messages {
+		r, err := records.Next()
+		if err == io.EOF || err == nil && r.CacheOffset == 0 {
+			probe.why = "it made none"
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		parser, err := cyrusspool.NewCacheParser(r.CacheVersion, zone)
+		if err != nil {
+			probe.why = err.Error()
+			return nil
+		}
+		theirs, err := cyrusspool.ReadCacheRecord(cache, r.CacheOffset)
+		if err != nil {
+			return err
+		}
+		d, ours, known := parser.Parse(m, r.InternalDate)
+		derived := cyrusspool.Derived{SentDate: r.SentDate, GMTime: r.GMTime, HeaderSize: r.HeaderSize, Version: r.CacheVersion, CRC: r.CacheCRC}
+		if !known || d != derived || !bytes.Equal(ours, theirs) {
+			probe.why = fmt.Sprintf("its record of message %d is another", i+1)
+			return nil
+		}
+		probe.version = r.CacheVersion
+	}
+	probe.zone = zone
+	return nil
+}
+
+// fillProbe writes messages into the probe mailbox.
+func fillProbe(place cyrusspool.Place, fresh Fresh, header cyrusspool.Header, messages [][]byte) (err error) {
+	w, err := place.Create(fresh.IndexVersion, fresh.Owner)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	date := time.Unix(1057053600, 0)
+	for i, m := range messages {
+		uid := uint32(i + 1)
+		size, guid, err := w.WriteMessage(uid, date, bytes.NewReader(m))
+		if err != nil {
+			return err
+		}
+		if err := w.Add(cyrusspool.Record{UID: uid, InternalDate: date.Unix(), Size: uint64(size), GUID: guid, ModSeq: 1, CreatedModSeq: 1}); err != nil {
+			return err
+		}
+	}
+	return w.Commit(cyrusspool.IndexHeader{UIDValidity: 1}, header)
+}
+
+// systemZone is the zone of a program that is run without TZ, as Cyrus's are
+// (tzset(3)).
+func systemZone() (*time.Location, error) {
+	data, err := os.ReadFile("/etc/localtime")
+	if errors.Is(err, fs.ErrNotExist) {
+		return time.UTC, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	zone, err := time.LoadLocationFromTZData("localtime", data)
+	if err != nil {
+		return nil, fmt.Errorf("/etc/localtime: %w", err)
+	}
+	return zone, nil
+}
+
+// cacheMessages are messages that between them have what cache records depend on.
+func cacheMessages() [][]byte {
+	var messages [][]byte
+	for _, text := range []string{
+		"Return-Path: <joe@example.org>\nReceived: from a by b; Tue, 1 Jul 2003 12:00:00 +0200\n" +
+			"From: \"Bloggs, Joe\" <Joe.Bloggs@Example.ORG>\nTo: kim@example.net (Kim), Undisclosed: a@b, c@d;, root\n" +
+			"Cc: x@y.example\nBcc: z@y.example\nReply-To: list@example.org\nSender: owner@example.org\n" +
+			"Subject: Fwd: folded\n\tand 100% \"quoted\" \\ text\nDate: Tue,  1 Jul 2003 01:00:00 -0700 (PDT)\n" +
+			"Message-ID: <1@example.org>\nIn-Reply-To: <0@example.org>\nReferences: <0@example.org>\n <2@example.org>\n" +
+			"X-Mailer: a mailer\nX-Unknown: not kept\nPriority: normal\nMIME-Version: 1.0\nStatus: RO\n\nText.\n\n-- \nJoe\n",
+		"From: joe@example.org\nDate: 31 Dec 99 23:59 EST\nSubject:\nContent-Type: Text/Plain; charset=ISO-8859-1; format=flowed\n" +
+			"Content-Transfer-Encoding: quoted-printable\nContent-Language: de\n\nGr=FC=DFe =\naus  \nWien=20\n",
+		"From: joe@example.org\nDate: Sun, 29 Feb 2004 12:00:00 +0000\nSubject: parts\nMIME-Version: 1.0\n" +
+			"Content-Type: multipart/mixed; boundary=\"outer\"\n\npreamble\n--outer\nContent-Type: multipart/alternative; boundary=in\n\n" +
+			"--in\n\nplain\n--in\nContent-Type: text/html; charset=\"utf-8\"\nContent-Transfer-Encoding: base64\nContent-ID: <a@b>\n\n" +
+			"PGI+aGFsbG88L2I+\nCg==\n--in--\n--outer\nContent-Type: message/rfc822\nContent-Description: the original\n\n" +
+			"From: kim@example.net\nSubject: inner\nDate: Sat, 28 Feb 2004 12:00:00 GMT\n\ninner text\n\n--outerx\n--outer\n" +
+			"Content-Type: application/octet-stream; name=a.bin\nContent-Transfer-Encoding: BASE64\n" +
+			"Content-Disposition: attachment; filename*=utf-8''a%20b.bin; size=3\nContent-MD5: XrY7u+Ae7tCTyyK7j1rNww==\nContent-Location: a/b\n\nAAEC\n--outer--\nepilogue\n",
+		// As large as a header, and as deep as parts, may be: Cyrus may have lower limits.
+		"Date: 1 Jul 2003 12:00:00 GMT\n" + strings.Repeat("X-Mailer: a\n", cyrusspool.MaxCachedLines-3) + "Subject: last\n\n",
+		deep(cyrusspool.MaxCachedDepth),
+	} {
+		messages = append(messages, []byte(strings.ReplaceAll(text, "\n", "\r\n")))
+	}
+	return messages
+}
+
+// deep is a message of multiparts in one another.
+func deep(depth int) string {
+	text := "Content-Type: text/plain\n\ntext\n"
+	for n := range depth {
+		text = fmt.Sprintf("Content-Type: multipart/mixed; boundary=x%dx\n\n--x%[1]dx\n%s--x%[1]dx--\n", n, text)
+	}
+	return "Date: 1 Jul 2003 12:00:00 GMT\n" + text
+}

@@ -1,0 +1,46 @@
+package target
+
+import (
+	"strings"
+	"testing"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+)
+
+// The probe notices settings with which Cyrus makes other records.
+func TestCacheProbe(t *testing.T) {
+	for _, tt := range []struct {
+		extra string
+		told  string
+	}{
+		{"", "cyrus.cache is written"},
+		{"boundary_limit: 8", "cyrus.cache is left to reconstruct: its record of message 5 is another"},
+		{"maxheaderlines: 397", "cyrus.cache is left to reconstruct: its record of message 4 is another"},
+		{"rfc2046_strict: yes", "cyrus.cache is left to reconstruct: its record of message 3 is another"},
+	} {
+		s := cyrustest.ForTest(t, cyrustest.Options{Extra: []string{tt.extra}})
+		c, err := Open(t.Context(), Options{IMAPDConf: s.Conf, Cache: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := c.AboutCache()
+		if strings.Contains(said, "left to reconstruct: version ") {
+			t.Skip(said) // a release whose records are not made
+		}
+		if !strings.HasPrefix(said, tt.told) || (c.CacheParser() != nil) != (tt.extra == "") {
+			t.Errorf("%q: %s, want %s", tt.extra, said, tt.told)
+		}
+		c.LeaveCache("because")
+		if c.CacheParser() != nil || c.AboutCache() != "cyrus.cache is left to reconstruct: because" {
+			t.Errorf("left: %s", c.AboutCache())
+		}
+	}
+	s := cyrustest.ForTest(t, cyrustest.Options{})
+	c, err := Open(t.Context(), Options{IMAPDConf: s.Conf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.CacheParser() != nil {
+		t.Error("not asked for: there is one")
+	}
+}
