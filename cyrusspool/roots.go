@@ -1,10 +1,14 @@
 package cyrusspool
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Roots are the directories that hold the files of the mailboxes of one partition. A
@@ -71,6 +75,28 @@ func (p Place) HeaderFile() string { return filepath.Join(p.Roots.Header, p.Dir,
 
 // IndexFile returns the path of cyrus.index.
 func (p Place) IndexFile() string { return filepath.Join(p.Roots.Index, p.Dir, fileIndex) }
+
+// OpenIndex opens cyrus.index, through no link in its place. The caller closes the file.
+func (p Place) OpenIndex() (*os.File, *IndexReader, error) {
+	f, err := os.OpenFile(p.IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := NewIndexReader(f)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", p.IndexFile(), err), f.Close())
+	}
+	return f, r, nil
+}
+
+// IndexHeader returns the header of cyrus.index.
+func (p Place) IndexHeader() (IndexHeader, error) {
+	f, r, err := p.OpenIndex()
+	if err != nil {
+		return IndexHeader{}, err
+	}
+	return r.Header(), f.Close()
+}
 
 // Dirs returns every directory of the mailbox once, that of the messages first.
 func (p Place) Dirs() []string {

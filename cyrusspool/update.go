@@ -7,8 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +34,7 @@ func (p Place) Update(o Owner) (*Writer, error) {
 }
 
 func (p Place) update(o Owner) (*Writer, error) {
-	dirs, err := p.open(openDir)
+	dirs, err := p.open(OpenDir)
 	if err != nil {
 		return nil, err
 	}
@@ -54,26 +52,6 @@ func (p Place) update(o Owner) (*Writer, error) {
 		return nil, errors.Join(err, w.oldFile.Close(), w.closeDirs())
 	}
 	return w, nil
-}
-
-// openDir opens an existing directory below root, through no link below it.
-func openDir(root, dir string) (*os.File, error) {
-	if !filepath.IsLocal(dir) || dir != filepath.Clean(dir) || dir == "." {
-		return nil, fmt.Errorf("directory %q: not a clean path below the partition", dir)
-	}
-	at, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: root, Err: err}
-	}
-	for name := range strings.SplitSeq(dir, "/") {
-		next, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		unix.Close(at) // opened for reading: nothing can be lost
-		if err != nil {
-			return nil, &fs.PathError{Op: "open", Path: filepath.Join(root, dir) + ", at " + name, Err: err}
-		}
-		at = next
-	}
-	return os.NewFile(uintptr(at), filepath.Join(root, dir)), nil
 }
 
 // Old returns the records of the mailbox that [UpdateMailbox] opened, as they are on the

@@ -118,15 +118,11 @@ func (in *cyrusInspection) mailbox(place cyrusspool.Place) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", place.HeaderFile(), err)
 	}
-	f, err := os.OpenFile(place.IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, index, err := place.OpenIndex()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	index, err := cyrusspool.NewIndexReader(f)
-	if err != nil {
-		return fmt.Errorf("%s: %w", place.IndexFile(), err)
-	}
 	in.index = index.Header()
 	if err := in.head(header); err != nil {
 		return err

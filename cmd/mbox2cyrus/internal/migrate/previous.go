@@ -8,10 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
-
-	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -193,15 +190,11 @@ func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *
 
 // appended are the messages of the mailbox from FirstUID on.
 func (e *Engine) appended(m *mailbox) (all []known, err error) {
-	f, err := os.OpenFile(e.place(m).IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, index, err := e.place(m).OpenIndex()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	index, err := cyrusspool.NewIndexReader(f)
-	if err != nil {
-		return nil, err
-	}
 	for {
 		r, err := index.Next()
 		if err == io.EOF {

@@ -43,11 +43,7 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 		}
 	}()
 	if m.rec.NewUIDVald {
-		head, err := readHead(e.place(m).IndexFile())
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", m.rec.Name, err)
-		}
-		h, err := cyrusspool.ParseIndexHeader(head)
+		h, err := e.place(m).IndexHeader()
 		if err != nil {
 			return false, fmt.Errorf("%s: %w", m.rec.Name, err)
 		}

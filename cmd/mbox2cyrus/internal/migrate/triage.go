@@ -190,7 +190,7 @@ func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.I
 		return false, h, nil
 	}
 	defer manifest.Close() // read only: nothing can be lost
-	f, err := os.OpenFile(e.place(m).IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, index, err := e.place(m).OpenIndex()
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, h, nil
 	}
@@ -198,10 +198,6 @@ func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.I
 		return false, h, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
 	defer f.Close()
-	index, err := cyrusspool.NewIndexReader(f)
-	if err != nil {
-		return false, h, fmt.Errorf("%s: %w", m.rec.Name, err)
-	}
 	for {
 		r, rerr := index.Next()
 		w, werr := manifest.Next()
@@ -278,11 +274,7 @@ func (e *Engine) mayAppend(m *mailbox) error {
 	if e.Running {
 		return fmt.Errorf("%s is in Cyrus already, which is running: stop Cyrus, so that messages can be appended", report.Quote(m.rec.Name))
 	}
-	raw, err := readHead(e.place(m).IndexFile())
-	if err != nil {
-		return fmt.Errorf("%s: %w", m.rec.Name, err)
-	}
-	h, err := cyrusspool.ParseIndexHeader(raw)
+	h, err := e.place(m).IndexHeader()
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
@@ -300,11 +292,7 @@ func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {
 	if !e.Cyrus.HasPartition(entry.Partition) {
 		return refuse(fmt.Errorf("its partition %q is not configured", entry.Partition))
 	}
-	raw, err := readHead(e.Cyrus.Place(entry.Partition, e.Cyrus.Dir(entry)).IndexFile())
-	if err != nil {
-		return refuse(err)
-	}
-	h, err := cyrusspool.ParseIndexHeader(raw)
+	h, err := e.Cyrus.Place(entry.Partition, e.Cyrus.Dir(entry)).IndexHeader()
 	if err != nil {
 		return refuse(err)
 	}
@@ -345,16 +333,4 @@ func (e *Engine) indexUntouched(u *plan.User, m *mailbox) (bool, error) {
 	}
 	m.rec.IndexID = &res.IndexID
 	return true, e.Ledger.Set(m.rec)
-}
-
-// readHead reads the beginning of a file, enough for an index header.
-func readHead(path string) (b []byte, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	b = make([]byte, 4096)
-	n, err := f.Read(b)
-	return b[:n], err
 }

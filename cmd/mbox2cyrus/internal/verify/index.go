@@ -10,8 +10,6 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cyrusspool"
@@ -130,16 +128,12 @@ func openBox(place cyrusspool.Place) (b *box, err error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(place.IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
+	b = &box{flags: header.Flags}
+	if b.file, b.index, err = place.OpenIndex(); err != nil {
 		return nil, err
 	}
-	b = &box{file: f, flags: header.Flags}
-	if b.id, err = ledger.Stat(f); err == nil {
-		b.index, err = cyrusspool.NewIndexReader(f)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
+	if b.id, err = ledger.Stat(b.file); err != nil {
+		return nil, errors.Join(err, b.close())
 	}
 	return b, nil
 }
