@@ -101,34 +101,45 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 	if err != nil {
 		return err
 	}
-	uids := []uint32{}
-	last, next := uint32(0), p.rec.UIDNext
+	last := uint32(0)
+	res, err := p.assign(ctx, &src, u, f, func(guid [20]byte) (uint32, bool) {
+		i, _ := slices.BinarySearchFunc(all, known{guid, last + 1}, compareKnown)
+		if i == len(all) || all[i].guid != guid {
+			return 0, false
+		}
+		last = all[i].uid
+		return last, true
+	})
+	if err != nil || res.UIDValidity != 0 {
+		p.uids = nil // the source has UIDs of its own
+	}
+	return err
+}
+
+// assign reads the source and gives each message the UID that find knows for its SHA-1,
+// or the next one from p.from on.
+func (p *previous) assign(ctx context.Context, src *source.Source, u *plan.User, f mbox.File, find func(guid [20]byte) (uint32, bool)) (source.Result, error) {
+	next := p.from
 	sum := sha1.New()
+	p.uids = []uint32{}
 	res, err := src.Read(ctx, u.User, f, func(m *mbox.Message, _ []string) error {
 		sum.Reset()
 		if _, err := m.WriteTo(sum); err != nil {
 			return err
 		}
-		k := known{uid: last + 1}
-		sum.Sum(k.guid[:0])
-		i, _ := slices.BinarySearchFunc(all, k, compareKnown)
-		if i < len(all) && all[i].guid == k.guid {
-			last = all[i].uid
-			uids = append(uids, last)
-			return nil
+		uid, ok := find([20]byte(sum.Sum(nil)))
+		if !ok {
+			if next == 0 || next > maxUID {
+				return errors.New("no UIDs are left")
+			}
+			uid = next
+			next++
 		}
-		if next == 0 || next > maxUID {
-			return errors.New("no UIDs are left")
-		}
-		uids = append(uids, next)
-		next++
+		p.uids = append(p.uids, uid)
 		return nil
 	})
-	if err != nil || res.UIDValidity != 0 {
-		return err
-	}
-	p.uids, p.id = uids, res.ID
-	return nil
+	p.id = res.ID
+	return res, err
 }
 
 // openAppend gives UIDs to the messages that are to be appended to a mailbox which
@@ -158,33 +169,17 @@ func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *
 	src := *e.Source
 	src.Progress = nil
 	used := map[[20]byte]int{} // where to look for the next of several equal messages
-	next := p.from
-	sum := sha1.New()
-	p.uids = []uint32{}
-	res, err := src.Read(ctx, u.User, m.folder.File, func(msg *mbox.Message, _ []string) error {
-		sum.Reset()
-		if _, err := msg.WriteTo(sum); err != nil {
-			return err
-		}
-		var k known
-		sum.Sum(k.guid[:0])
-		i, again := used[k.guid]
+	_, err := p.assign(ctx, &src, u, m.folder.File, func(guid [20]byte) (uint32, bool) {
+		i, again := used[guid]
 		if !again {
-			i, _ = slices.BinarySearchFunc(all, k, compareKnown)
+			i, _ = slices.BinarySearchFunc(all, known{guid: guid}, compareKnown)
 		}
-		if i < len(all) && all[i].guid == k.guid {
-			used[k.guid] = i + 1
-			p.uids = append(p.uids, all[i].uid)
-			return nil
+		if i == len(all) || all[i].guid != guid {
+			return 0, false
 		}
-		if next == 0 || next > maxUID {
-			return errors.New("no UIDs are left")
-		}
-		p.uids = append(p.uids, next)
-		next++
-		return nil
+		used[guid] = i + 1
+		return all[i].uid, true
 	})
-	p.id = res.ID
 	return p, err
 }
 
