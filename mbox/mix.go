@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,31 +41,16 @@ const (
 // In memory are 28 bytes for each message, and, while the data files are looked through,
 // 8 more and 8 for each damaged line.
 type mix struct {
-	dir   *directory
-	opts  Options
-	found limitedFindings
-	text  storedText
+	directoryReader
 
-	started   bool
-	err       error // what Next has returned
-	own       map[string]int64
 	data      []mixDataFile // sorted by number
 	gaps      uidRanges     // UIDs that damaged lines of the index may have had
 	listed    []uint32      // UIDs of the index, in order
 	verified  []uint32      // those of them whose record is where the index has it
 	messages  []mixMessage
-	at        int
-	number    int
-	last      uint32
-	lastKnown bool // the metadata told it
-	validity  uint32
-	keywords  []string
-	strangers strangers
-	account   Account
-	file      *os.File // the data file that is open
-	fileIs    uint32
+	lastKnown bool   // the metadata told the greatest UID
+	fileIs    uint32 // number of the data file that is open
 	modTime   time.Time
-	msg       Message
 }
 
 // mixDataFile is a data file as it was listed.
@@ -112,40 +95,14 @@ func (m *mixMessage) position() int64 { return int64(m.posHigh)<<32 | int64(m.po
 func (m *mixMessage) setPosition(pos int64) { m.posHigh, m.posLow = uint8(pos>>32), uint32(pos) }
 
 func newMix(dir *directory, opts Options) *mix {
-	r := &mix{dir: dir, opts: opts, found: newLimitedFindings(opts.Findings), own: map[string]int64{},
-		strangers: strangers{dir: dir}, account: Account{}}
-	r.text = storedText{find: r.found.find, account: r.account}
+	r := &mix{}
+	r.init(dir, opts, false, false)
 	return r
 }
 
-// Keywords implements Mailbox.
-func (r *mix) Keywords() []string { return r.keywords }
-
-// UIDValidity implements Mailbox.
-func (r *mix) UIDValidity() uint32 { return r.validity }
-
-// LastUID implements Mailbox.
-func (r *mix) LastUID() uint32 { return r.last }
-
-// Account implements Mailbox.
-func (r *mix) Account() Account { return maps.Clone(r.account) }
-
 // Next implements Mailbox. A data file that has gone since the directory was listed is an
 // error that wraps fs.ErrNotExist.
-func (r *mix) Next() (*Message, error) {
-	if r.err != nil {
-		return nil, r.err
-	}
-	m, err := r.next()
-	if err != nil {
-		r.err = err
-		if closeErr := r.closeFile(); err == io.EOF && closeErr != nil {
-			r.err = closeErr
-		}
-		return nil, r.err
-	}
-	return m, nil
-}
+func (r *mix) Next() (*Message, error) { return r.step(r.next) }
 
 func (r *mix) next() (*Message, error) {
 	if err := r.text.end(); err != nil {
@@ -170,15 +127,6 @@ func (r *mix) next() (*Message, error) {
 	}
 	r.found.close()
 	return nil, io.EOF
-}
-
-func (r *mix) closeFile() error {
-	file := r.file
-	r.file = nil
-	if file == nil {
-		return nil
-	}
-	return file.Close()
 }
 
 // start reads all but the texts.

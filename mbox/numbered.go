@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,28 +20,13 @@ import (
 // 008 as message 8 and then looks for a file 8), a second one for a number, and one above
 // all UIDs. They are mail; the second and third kind get the next UIDs, after all others.
 type numbered struct {
-	dir   *directory
-	opts  Options
-	kind  numberedKind
-	found limitedFindings
-	text  storedText
+	directoryReader
 
-	started   bool
-	err       error // what Next has returned
-	ordinary  []numberedFile
-	extra     []numberedFile // those that get new UIDs
-	huge      []string       // names of numbers above all UIDs, likewise
-	at        int            // of all three
-	renumber  bool           // no UIDs are left for the new ones: all are given anew
-	number    int            // messages so far
-	last      uint32         // greatest UID
-	validity  uint32
-	keywords  []string
-	own       map[string]int64 // the format's own files that are there: their sizes
-	strangers strangers
-	account   Account
-	file      *os.File // of the message being read
-	msg       Message
+	kind     numberedKind
+	ordinary []numberedFile
+	extra    []numberedFile // those that get new UIDs
+	huge     []string       // names of numbers above all UIDs, likewise
+	renumber bool           // no UIDs are left for the new ones: all are given anew
 }
 
 // numberedKind is what mx and mh differ in.
@@ -73,40 +56,14 @@ type numberedFile struct {
 const maxHugeNumbers = 1000
 
 func newNumbered(dir *directory, opts Options, kind numberedKind) *numbered {
-	n := &numbered{dir: dir, opts: opts, kind: kind, found: newLimitedFindings(opts.Findings),
-		own: map[string]int64{}, strangers: strangers{dir: dir, folders: kind.folders}, account: Account{}}
-	n.text = storedText{lf: kind.lf, find: n.found.find, account: n.account}
+	n := &numbered{kind: kind}
+	n.init(dir, opts, kind.lf, kind.folders)
 	return n
 }
 
-// Keywords implements Mailbox.
-func (n *numbered) Keywords() []string { return n.keywords }
-
-// UIDValidity implements Mailbox.
-func (n *numbered) UIDValidity() uint32 { return n.validity }
-
-// LastUID implements Mailbox.
-func (n *numbered) LastUID() uint32 { return n.last }
-
-// Account implements Mailbox.
-func (n *numbered) Account() Account { return maps.Clone(n.account) }
-
 // Next implements Mailbox. A message file that has gone since the directory was listed is
 // an error that wraps fs.ErrNotExist.
-func (n *numbered) Next() (*Message, error) {
-	if n.err != nil {
-		return nil, n.err
-	}
-	m, err := n.next()
-	if err != nil {
-		n.err = err
-		if closeErr := n.closeFile(); err == io.EOF && closeErr != nil {
-			n.err = closeErr
-		}
-		return nil, n.err
-	}
-	return m, nil
-}
+func (n *numbered) Next() (*Message, error) { return n.step(n.next) }
 
 func (n *numbered) next() (*Message, error) {
 	if err := n.text.end(); err != nil {
@@ -134,15 +91,6 @@ func (n *numbered) next() (*Message, error) {
 	}
 	n.found.close()
 	return nil, io.EOF
-}
-
-func (n *numbered) closeFile() error {
-	file := n.file
-	n.file = nil
-	if file == nil {
-		return nil
-	}
-	return file.Close()
 }
 
 // start lists the directory and reads the format's own files.
