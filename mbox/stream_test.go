@@ -186,7 +186,10 @@ func TestHostileOrder(t *testing.T) {
 	checkHostile(t, &f, NewReader(&f, f.size(), Options{Repairs: RepairUIDs}), messages+1, 6)
 }
 
-func checkHostile(t *testing.T, f *stretch, r *Reader, want int, times int64) {
+// checkHostile reads a mailbox that is f to its end: want messages (-1: any number), every
+// byte accounted for, at most so many times the size read.
+func checkHostile(t *testing.T, f *stretch, r Mailbox, want int, times int64) {
+	t.Helper()
 	n, start := 0, time.Now()
 	for {
 		m, err := r.Next()

@@ -145,15 +145,7 @@ func (p *program) zshCompletion(w io.Writer) {
 		for _, f := range allFlags(cmd) {
 			name := f.Names()[0]
 			_, usage := flagTexts(f)
-			value := ""
-			switch {
-			case choices[name] != nil:
-				value = ":value:(" + strings.Join(choices[name], " ") + ")"
-			case takesPath(f):
-				value = ":file:_files"
-			case takesValue(f):
-				value = ":value: "
-			}
+			value := valueForm(f, ":value:(%s)", ":file:_files", ":value: ")
 			equals := ""
 			if value != "" {
 				equals = "="
@@ -163,6 +155,20 @@ func (p *program) zshCompletion(w io.Writer) {
 		fmt.Fprint(w, "\n        ;;\n")
 	}
 	fmt.Fprint(w, "    esac\n}\n\n_mbox2cyrus \"$@\"\n")
+}
+
+// valueForm is how a shell is told of the value of a flag: one of some, with %s for them,
+// a path, any; "" if it takes none.
+func valueForm(f cli.Flag, oneOf, path, any string) string {
+	switch words := choices[f.Names()[0]]; {
+	case words != nil:
+		return fmt.Sprintf(oneOf, strings.Join(words, " "))
+	case takesPath(f):
+		return path
+	case takesValue(f):
+		return any
+	}
+	return ""
 }
 
 // fishQuote quotes text for fish, inside single quotes.
@@ -184,15 +190,7 @@ func (p *program) fishCompletion(w io.Writer) {
 		for _, f := range allFlags(cmd) {
 			name := f.Names()[0]
 			_, usage := flagTexts(f)
-			value := ""
-			switch {
-			case choices[name] != nil:
-				value = " -x -a '" + strings.Join(choices[name], " ") + "'"
-			case takesPath(f):
-				value = " -r -F"
-			case takesValue(f):
-				value = " -x"
-			}
+			value := valueForm(f, " -x -a '%s'", " -r -F", " -x")
 			fmt.Fprintf(w, "complete -c mbox2cyrus -n %s -l %s%s -d '%s'\n", seen, name, value, fishQuote(usage))
 		}
 	}

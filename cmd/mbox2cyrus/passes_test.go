@@ -67,6 +67,22 @@ func describe(v cyrustest.MailboxView) (out []string) {
 // serve reads all mailboxes of joe over IMAP.
 func serve(t *testing.T, srv *cyrustest.Server) map[string]cyrustest.MailboxView {
 	t.Helper()
+	byName := map[string]cyrustest.MailboxView{}
+	whileServed(t, srv, func() {
+		views, err := cyrustest.ReadAll(srv.IMAPAddr(), "joe", "secret")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range views {
+			byName[v.Name] = v
+		}
+	})
+	return byName
+}
+
+// whileServed does something while Cyrus runs and joe can log in.
+func whileServed(t *testing.T, srv *cyrustest.Server, do func()) {
+	t.Helper()
 	if err := srv.AddUser("joe", "secret"); err != nil {
 		t.Fatal(err)
 	}
@@ -78,15 +94,7 @@ func serve(t *testing.T, srv *cyrustest.Server) map[string]cyrustest.MailboxView
 			t.Error(err)
 		}
 	}()
-	views, err := cyrustest.ReadAll(srv.IMAPAddr(), "joe", "secret")
-	if err != nil {
-		t.Fatal(err)
-	}
-	byName := map[string]cyrustest.MailboxView{}
-	for _, v := range views {
-		byName[v.Name] = v
-	}
-	return byName
+	do()
 }
 
 // messageFiles are the inodes of the message files in the spool, by path.
@@ -308,28 +316,19 @@ func TestLaterPassKilled(t *testing.T) {
 // useCyrus serves while a client of joe does something.
 func useCyrus(t *testing.T, srv *cyrustest.Server, do func(c *imapclient.Client) error) {
 	t.Helper()
-	if err := srv.AddUser("joe", "secret"); err != nil {
-		t.Fatal(err)
-	}
-	if err := srv.Start(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := srv.Stop(); err != nil {
-			t.Error(err)
+	whileServed(t, srv, func() {
+		c, err := cyrustest.Login(srv.IMAPAddr(), "joe", "secret")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	c, err := cyrustest.Login(srv.IMAPAddr(), "joe", "secret")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if err := do(c); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Logout().Wait(); err != nil {
-		t.Fatal(err)
-	}
+		defer c.Close()
+		if err := do(c); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Logout().Wait(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // appendAndFlag is what a user does in his INBOX: he gets a message and flags the first.
