@@ -36,6 +36,16 @@ func OpenDir(root, dir string) (*os.File, error) {
 	return os.NewFile(uintptr(at), filepath.Join(root, dir)), nil
 }
 
+// OpenFileAt opens a file of a directory for reading, never through a link and without
+// waiting for the other end of a FIFO.
+func OpenFileAt(d *os.File, name string) (*os.File, error) {
+	fd, err := unix.Openat(int(d.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: filepath.Join(d.Name(), name), Err: err}
+	}
+	return os.NewFile(uintptr(fd), filepath.Join(d.Name(), name)), nil
+}
+
 // RemoveDir removes the directory dir below root if it is empty, reaching it through no
 // symbolic link below root. One that is not there, or not empty, is left so without
 // an error; removed tells.

@@ -3,6 +3,7 @@ package cyrusspool
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -75,6 +76,29 @@ func (p Place) HeaderFile() string { return filepath.Join(p.Roots.Header, p.Dir,
 
 // IndexFile returns the path of cyrus.index.
 func (p Place) IndexFile() string { return filepath.Join(p.Roots.Index, p.Dir, fileIndex) }
+
+// maxHeaderFile bounds what is read of a cyrus.header: 128 keywords and an access control
+// list.
+const maxHeaderFile = 1 << 20
+
+// ReadHeader reads cyrus.header, through no link in its place.
+func (p Place) ReadHeader() (h *Header, err error) {
+	f, err := os.OpenFile(p.HeaderFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, maxHeaderFile+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if len(raw) > maxHeaderFile {
+		return nil, fmt.Errorf("%s: more than %d bytes", f.Name(), maxHeaderFile)
+	}
+	if h, err = ParseHeader(raw); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return h, nil
+}
 
 // OpenIndex opens cyrus.index, through no link in its place. The caller closes the file.
 func (p Place) OpenIndex() (*os.File, *IndexReader, error) {

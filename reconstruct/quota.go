@@ -56,9 +56,13 @@ func (p *Programs) SetQuota(ctx context.Context, db QuotaDB, root string, limit 
 	if db.Lines {
 		value = fmt.Sprintf("0 %d", limit)
 	}
-	// On standard input a name cannot be taken for an option.
-	said, err := p.run(ctx, call{program: "cyr_dbtool", args: []string{db.Path, db.Type, "set"},
-		stdin: strings.NewReader(root + "\t" + value + "\n")})
+	return p.changeQuota(ctx, db, root, "set", root+"\t"+value)
+}
+
+// changeQuota gives cyr_dbtool a line about a quota root. On standard input a name cannot
+// be taken for an option.
+func (p *Programs) changeQuota(ctx context.Context, db QuotaDB, root, verb, line string) error {
+	said, err := p.run(ctx, call{program: "cyr_dbtool", args: []string{db.Path, db.Type, verb}, stdin: strings.NewReader(line + "\n")})
 	if err != nil {
 		return fmt.Errorf("quota root %s: %w", root, err)
 	}
@@ -74,14 +78,7 @@ func (p *Programs) RemoveQuota(ctx context.Context, db QuotaDB, root string) err
 	if err := checkName(root); err != nil {
 		return fmt.Errorf("quota root: %w", err)
 	}
-	said, err := p.run(ctx, call{program: "cyr_dbtool", args: []string{db.Path, db.Type, "delete"}, stdin: strings.NewReader(root + "\n")})
-	if err != nil {
-		return fmt.Errorf("quota root %s: %w", root, err)
-	}
-	if said = withoutUpkeep(said); said != "" {
-		return fmt.Errorf("quota root %s: cyr_dbtool: %q", root, said)
-	}
-	return nil
+	return p.changeQuota(ctx, db, root, "delete", root)
 }
 
 // RecountQuota counts what the quota roots of users hold, and tells their mailboxes of

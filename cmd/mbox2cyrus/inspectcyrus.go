@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cyrusspool"
@@ -110,13 +108,9 @@ type recordView struct {
 }
 
 func (in *cyrusInspection) mailbox(place cyrusspool.Place) (err error) {
-	raw, err := readWhole(place.HeaderFile())
+	header, err := place.ReadHeader()
 	if err != nil {
 		return err
-	}
-	header, err := cyrusspool.ParseHeader(raw)
-	if err != nil {
-		return fmt.Errorf("%s: %w", place.HeaderFile(), err)
 	}
 	f, index, err := place.OpenIndex()
 	if err != nil {
@@ -232,18 +226,4 @@ func notZero(fields []cyrusspool.Field) string {
 		b.WriteString(f.Name + "=" + strings.ReplaceAll(f.Value, " ", "/"))
 	}
 	return b.String()
-}
-
-// readWhole reads a small file, no symbolic link.
-func readWhole(path string) (b []byte, err error) {
-	const most = 1 << 20 // a header has 128 keywords and an access control list
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	b, err = io.ReadAll(io.LimitReader(f, most+1))
-	if len(b) > most {
-		err = errors.Join(err, fmt.Errorf("%s: more than %d bytes", path, most))
-	}
-	return b, errors.Join(err, f.Close())
 }

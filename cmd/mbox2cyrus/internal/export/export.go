@@ -268,7 +268,7 @@ func readSubscriptions(configDir, file, id string) (subs *cyrusspool.Subscriptio
 	if err != nil {
 		return nil, err
 	}
-	f, err := openAt(d, filepath.Base(rel))
+	f, err := cyrusspool.OpenFileAt(d, filepath.Base(rel))
 	if err := errors.Join(err, d.Close()); err != nil {
 		return nil, err
 	}

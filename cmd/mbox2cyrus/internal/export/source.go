@@ -5,11 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cyrusspool"
@@ -52,15 +48,8 @@ func openSource(place cyrusspool.Place) (s *source, err error) {
 }
 
 // open opens a file of the mailbox below one of its roots.
-func (s *source) open(root, name string) (*os.File, error) { return openAt(s.dirs[root], name) }
-
-// openAt opens a file for reading, never through a link.
-func openAt(d *os.File, name string) (*os.File, error) {
-	fd, err := unix.Openat(int(d.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: filepath.Join(d.Name(), name), Err: err}
-	}
-	return os.NewFile(uintptr(fd), filepath.Join(d.Name(), name)), nil
+func (s *source) open(root, name string) (*os.File, error) {
+	return cyrusspool.OpenFileAt(s.dirs[root], name)
 }
 
 func (s *source) readHeader() (h *cyrusspool.Header, sum [sha256.Size]byte, err error) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -200,11 +199,7 @@ func (e *Engine) header(m *mailbox) (cyrusspool.Header, error) {
 	if !m.rec.Adopted && !m.update && !m.append {
 		return e.Cyrus.Header(m.entry), nil
 	}
-	raw, err := os.ReadFile(e.place(m).HeaderFile())
-	if err != nil {
-		return cyrusspool.Header{}, err
-	}
-	h, err := cyrusspool.ParseHeader(raw)
+	h, err := e.place(m).ReadHeader()
 	if err != nil {
 		return cyrusspool.Header{}, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}

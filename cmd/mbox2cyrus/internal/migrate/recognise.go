@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -23,14 +22,10 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 	if m.folder == nil {
 		return false, nil
 	}
-	raw, err := os.ReadFile(e.place(m).HeaderFile())
+	header, err := e.place(m).ReadHeader()
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
-	}
-	header, err := cyrusspool.ParseHeader(raw)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}

@@ -63,7 +63,7 @@ func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, 
 		return err
 	}
 	place := conf.Roots()["default"].At(c.Dir(e))
-	header, err := readHeader(place.HeaderFile())
+	header, err := place.ReadHeader()
 	if err != nil {
 		return err
 	}

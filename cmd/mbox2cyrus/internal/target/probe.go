@@ -277,7 +277,7 @@ func (c *Cyrus) readProbe(confPath string, e reconstruct.Entry) error {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
 	place := conf.Roots()["default"].At(c.Dir(e))
-	header, err := readHeader(place.HeaderFile())
+	header, err := place.ReadHeader()
 	if err != nil {
 		return fmt.Errorf("probing Cyrus: its new mailbox is not where expected: %w", err)
 	}

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -196,7 +195,7 @@ func (c *Cyrus) Entry(name cyrusspool.Name) (e reconstruct.Entry, ok bool, err e
 	if e, ok = c.entries[name]; !ok || c.Fresh.ListForm == reconstruct.FormJSON {
 		return e, ok, nil
 	}
-	header, err := readHeader(c.Place(e.Partition, c.Dir(e)).HeaderFile())
+	header, err := c.Place(e.Partition, c.Dir(e)).ReadHeader()
 	if err != nil {
 		return e, true, fmt.Errorf("%s is in Cyrus: %w", e.Name, err)
 	}
@@ -210,29 +209,6 @@ func (c *Cyrus) Entered(name cyrusspool.Name) (e reconstruct.Entry, ok bool) {
 	e, ok = c.entries[name]
 	return e, ok
 }
-
-// readHeader reads a cyrus.header.
-func readHeader(path string) (*cyrusspool.Header, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
-	}
-	raw, err := io.ReadAll(io.LimitReader(f, maxHeader+1))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	if len(raw) > maxHeader {
-		return nil, fmt.Errorf("%s: more than %d bytes", f.Name(), maxHeader)
-	}
-	header, err := cyrusspool.ParseHeader(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.Name(), err)
-	}
-	return header, nil
-}
-
-// maxHeader bounds a cyrus.header: 128 keywords and an access control list.
-const maxHeader = 1 << 20
 
 // Entries returns the entries of all mailboxes as of the last Refresh, in no
 // order.

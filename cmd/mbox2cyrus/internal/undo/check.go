@@ -344,7 +344,7 @@ func messageUID(name string) uint32 {
 }
 
 func identityAt(d *os.File, name string) (id ledger.FileID, err error) {
-	f, err := openAt(d, name)
+	f, err := cyrusspool.OpenFileAt(d, name)
 	if err != nil {
 		return id, err
 	}

@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
@@ -121,7 +119,7 @@ func keepFiles(l *ledger.Ledger, id, mark, root, dir string, wanted func(string)
 		if !e.Type().IsRegular() || !wanted(e.Name()) {
 			return nil
 		}
-		f, err := openAt(d, e.Name())
+		f, err := cyrusspool.OpenFileAt(d, e.Name())
 		if err != nil {
 			return err
 		}
@@ -154,17 +152,9 @@ func eachEntry(d *os.File, do func(fs.DirEntry) error) error {
 	}
 }
 
-func openAt(d *os.File, name string) (*os.File, error) {
-	fd, err := unix.Openat(int(d.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: filepath.Join(d.Name(), name), Err: err}
-	}
-	return os.NewFile(uintptr(fd), filepath.Join(d.Name(), name)), nil
-}
-
 // sumAt returns the hash of a file in hexadecimal, "" if there is none.
 func sumAt(d *os.File, name string, h hash.Hash) (sum string, err error) {
-	f, err := openAt(d, name)
+	f, err := cyrusspool.OpenFileAt(d, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

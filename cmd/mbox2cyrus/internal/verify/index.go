@@ -120,11 +120,7 @@ type box struct {
 }
 
 func openBox(place cyrusspool.Place) (b *box, err error) {
-	raw, err := os.ReadFile(place.HeaderFile())
-	if err != nil {
-		return nil, err
-	}
-	header, err := cyrusspool.ParseHeader(raw)
+	header, err := place.ReadHeader()
 	if err != nil {
 		return nil, err
 	}
