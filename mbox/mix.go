@@ -297,16 +297,13 @@ func (r *mix) readIndex() error {
 func (r *mix) readIndexLines(lines *mixLines) error {
 	var before uint32 // UID of the last good line
 	open := false     // damage follows it
-	for first := true; ; first = false {
-		line, offset, whole, err := lines.next()
+	for {
+		line, offset, whole, err := lines.record()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			return err
-		}
-		if first && whole && isMixSequence(line) || whole && len(line) == 0 {
-			continue
 		}
 		m, rest, ok := parseMixIndexLine(line)
 		if !ok || !whole {
@@ -349,16 +346,13 @@ func (r *mix) readStatus() error {
 		}
 		unnamed := 0
 		lines := newMixLines(io.NewSectionReader(file, 0, size))
-		for first := true; ; first = false {
-			line, offset, whole, err := lines.next()
+		for {
+			line, offset, whole, err := lines.record()
 			if err == io.EOF {
 				break
 			}
 			if err != nil {
 				return err
-			}
-			if first && whole && isMixSequence(line) || whole && len(line) == 0 {
-				continue
 			}
 			uid, keywords, flags, ok := parseMixStatusLine(line)
 			if !ok || !whole {

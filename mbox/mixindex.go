@@ -45,6 +45,16 @@ func (l *mixLines) next() (line []byte, offset int64, whole bool, err error) {
 	return line, offset, false, noEOF(err)
 }
 
+// record is next without empty lines and the sequence number that a file begins with.
+func (l *mixLines) record() (line []byte, offset int64, whole bool, err error) {
+	for {
+		line, offset, whole, err = l.next()
+		if err != nil || !whole || len(line) > 0 && (offset > 0 || !isMixSequence(line)) {
+			return line, offset, whole, err
+		}
+	}
+}
+
 // cutHex cuts a hexadecimal number of 1 to 16 digits and the byte after it off b.
 func cutHex(b []byte, end byte) (n uint64, rest []byte, ok bool) {
 	i := 0
