@@ -32,8 +32,14 @@ func newPassHost(t *testing.T) *passHost {
 	return h
 }
 
-// write replaces a file of the host, as UW's own rewriting does: in place.
+// write replaces a file of joe's, as UW's own rewriting does: in place.
 func (h *passHost) write(path, text string) {
+	h.t.Helper()
+	h.writeAs(1001, path, text)
+}
+
+// writeAs does that for another user.
+func (h *passHost) writeAs(uid int, path, text string) {
 	h.t.Helper()
 	path = filepath.Join(h.root, path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -44,7 +50,7 @@ func (h *passHost) write(path, text string) {
 	}
 	if os.Geteuid() == 0 && !strings.HasPrefix(path, filepath.Join(h.root, "etc")) {
 		for p := path; p != h.root; p = filepath.Dir(p) {
-			if err := os.Chown(p, 1001, 1001); err != nil {
+			if err := os.Chown(p, uid, uid); err != nil {
 				h.t.Fatal(err)
 			}
 		}

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+)
+
+// killCalls are the system calls with which the program changes something on a disk, or
+// makes sure that it is there.
+var killCalls = []string{"openat", "write", "pwrite64", "copy_file_range", "mkdirat", "linkat", "symlinkat", "renameat", "renameat2",
+	"unlinkat", "ftruncate", "fallocate", "fchown", "fchownat", "fchmod", "fchmodat", "utimensat", "fsync", "fdatasync", "syncfs"}
+
+// atRandom stands for a system call where the moment is chosen by the clock.
+const atRandom = "(at random times)"
+
+// randomKills is how many kills at random times a phase gets in the whole matrix.
+const randomKills = 25
+
+// openatStride thins out the kills at openat, most of which only reads: what makes a
+// file is followed by a call that writes, syncs or names it, at which it is killed too.
+const openatStride = 8
+
+// kill is one place in the matrix.
+type kill struct {
+	phase phase
+	call  string
+	n     int // which call of one thread, from 1; of the random kills, which of them
+}
+
+// matrixRow is what became of the kills in one row.
+type matrixRow struct{ tried, kills, again, equal, closes, lost, twice, rewritten int }
+
+func (r *matrixRow) add(o matrixRow) {
+	r.tried += o.tried
+	r.kills += o.kills
+	r.again += o.again
+	r.equal += o.equal
+	r.closes += o.closes
+	r.lost += o.lost
+	r.twice += o.twice
+	r.rewritten += o.rewritten
+}
+
+// TestKillMatrix kills every kind of run at its system calls, each in turn, and at random
+// times, and runs it again. Each time everything must be as after a run that nobody
+// disturbed. Without MBOX2CYRUS_EVERY_FAULT it takes a sample, of which every kind of run
+// has its part. The table is logged, and written to the file MBOX2CYRUS_KILL_MATRIX.
+func TestKillMatrix(t *testing.T) {
+	needStrace(t)
+	if err := cyrustest.Available(); err != nil {
+		t.Skip(err)
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	matrix := &killMatrix{seed: seed, rows: map[[2]string]*matrixRow{}, want: map[string]undisturbed{}}
+	var kills []kill
+	for _, p := range phases {
+		u := p.undisturbed(t, func(g *ground, args []string) { kills = append(kills, matrix.count(g, p, args)...) })
+		matrix.want[p.name] = u
+	}
+	if !everyFault {
+		kills = sample(kills, rand.New(rand.NewPCG(seed, 1)))
+	}
+	t.Logf("%d places", len(kills))
+	t.Run("kills", func(t *testing.T) {
+		for _, k := range kills {
+			t.Run(fmt.Sprintf("%s/%s/%d", k.phase.name, k.call, k.n), func(t *testing.T) {
+				t.Parallel()
+				matrix.try(t, k)
+			})
+		}
+	})
+	table := matrix.table()
+	t.Logf("\n%s", table)
+	if path := os.Getenv("MBOX2CYRUS_KILL_MATRIX"); path != "" {
+		if err := os.WriteFile(path, []byte(table), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// sample takes three kills of each phase and one at a random time.
+func sample(kills []kill, rnd *rand.Rand) (chosen []kill) {
+	for _, p := range phases {
+		of := slices.DeleteFunc(slices.Clone(kills), func(k kill) bool { return k.phase.name != p.name || k.call == atRandom })
+		for range 3 {
+			chosen = append(chosen, of[rnd.IntN(len(of))])
+		}
+		chosen = append(chosen, kill{p, atRandom, 1})
+	}
+	return slices.CompactFunc(chosen, func(a, b kill) bool { return a.phase.name == b.phase.name && a.call == b.call && a.n == b.n })
+}
+
+// killMatrix collects what becomes of kills.
+type killMatrix struct {
+	seed uint64
+	want map[string]undisturbed // by phase
+
+	mu   sync.Mutex
+	rows map[[2]string]*matrixRow // by phase and system call
+}
+
+// count runs the program, which nobody kills, and lists where it can be.
+func (m *killMatrix) count(g *ground, p phase, args []string) (kills []kill) {
+	g.t.Helper()
+	log := filepath.Join(g.t.TempDir(), "trace")
+	cmd := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-o", log, "-e", "trace=" + strings.Join(killCalls, ","), "mbox2cyrus"}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		g.t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+	f, err := os.Open(log)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer f.Close() // read only
+	byThread, most := map[string]int{}, map[string]int{}
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		call := tracedCall.FindStringSubmatch(sc.Text())
+		if call == nil {
+			continue
+		}
+		byThread[call[0]]++
+		most[call[2]] = max(most[call[2]], byThread[call[0]])
+	}
+	for _, call := range killCalls {
+		step := 1
+		if call == "openat" {
+			step = openatStride
+		}
+		for n := 1; n <= most[call]; n += step {
+			kills = append(kills, kill{p, call, n})
+		}
+	}
+	for n := range randomKills {
+		kills = append(kills, kill{p, atRandom, n + 1})
+	}
+	return kills
+}
+
+// tracedCall finds thread and call in a line of strace.
+var tracedCall = regexp.MustCompile(`^([0-9]+) +([a-z0-9_]+)\(`)
+
+// rand returns random numbers that depend on the seed and the kill only.
+func (m *killMatrix) rand(k kill) *rand.Rand {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s %s %d", k.phase.name, k.call, k.n)
+	return rand.New(rand.NewPCG(m.seed, h.Sum64()))
+}
+
+// try kills a run, runs it again and compares everything.
+func (m *killMatrix) try(t *testing.T, k kill) {
+	row := matrixRow{tried: 1}
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		key := [2]string{k.phase.name, k.call}
+		if m.rows[key] == nil {
+			m.rows[key] = &matrixRow{}
+		}
+		m.rows[key].add(row)
+	}()
+	rnd, want := m.rand(k), m.want[k.phase.name]
+	g := newGround(t, "", "")
+	g.begin(k.phase)
+	source := snapshot(t, g.host.root)
+	args := k.phase.args(g)
+	if k.call == atRandom {
+		if killedAfter(t, time.Duration(rnd.Int64N(int64(want.lasts)+1)), args...) {
+			row.kills++
+		}
+	} else {
+		switch code, stderr := runWithFault(t, "signal=KILL", k.call, k.n, args...); code {
+		case -1:
+			row.kills++
+		case 0: // this time no thread came to so many calls
+		default:
+			t.Fatalf("exit code %d\n%s", code, stderr)
+		}
+	}
+	done := g.written()
+	if rnd.IntN(4) == 0 { // what puts it right is killed too
+		if killedAfter(t, time.Duration(rnd.Int64N(int64(want.lasts)+1)), args...) {
+			row.kills++
+		}
+	}
+	if code, stderr := g.command(args...); code == 0 {
+		row.again = 1
+	} else {
+		t.Errorf("run again: exit code %d\n%s", code, stderr)
+	}
+	if err := g.ledgerCloses(k.phase); err == nil {
+		row.closes = 1
+	} else {
+		t.Error(err)
+	}
+	have := g.facts()
+	row.lost, row.twice = missing(want.facts.mail, have.mail), missing(have.mail, want.facts.mail)
+	diff := diffTrees(want.facts.of, have.of)
+	if !k.phase.moves {
+		if d := diffSources(g, source, snapshot(t, g.host.root)); d != "" {
+			diff += "\nthe source was changed: " + d
+		}
+	}
+	if left := g.leftLocks(); len(left) > 0 {
+		diff += fmt.Sprintf("\nlocks were left: %q", left)
+	}
+	if diff == "" {
+		row.equal = 1
+	} else {
+		t.Errorf("not as after a run that nobody disturbed:\n%s", diff)
+	}
+	for path, ino := range done {
+		if st, err := os.Lstat(path); err == nil && st.Sys().(*syscall.Stat_t).Ino != ino {
+			row.rewritten++
+			t.Errorf("%s was written again, although the ledger said that it is there", path)
+		}
+	}
+	if k.call == atRandom && k.n%5 == 1 {
+		if d := diffTrees(want.clients, g.clientFacts()); d != "" {
+			row.equal = 0
+			t.Errorf("clients see something else:\n%s", d)
+		}
+	}
+}
+
+// diffSources compares sources but for the times of directories that locks are made in.
+func diffSources(g *ground, a, b map[string]fileState) string {
+	for path := range a {
+		if a[path].mode.IsDir() {
+			delete(a, path)
+		}
+	}
+	for path := range b {
+		if b[path].mode.IsDir() {
+			delete(b, path)
+		}
+	}
+	return diffSnapshots(a, b)
+}
+
+// killedAfter starts the program and kills it, with the Cyrus programs that it started,
+// as in a power cut, after some time. It reports whether it still ran then.
+func killedAfter(t *testing.T, d time.Duration, args ...string) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "mbox2cyrus", args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if err := cmd.Start(); errors.Is(err, context.DeadlineExceeded) {
+		return false
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed, or done before
+	return cmd.ProcessState.ExitCode() == -1
+}
+
+// table is the matrix for people.
+func (m *killMatrix) table() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	line := func(name string, r matrixRow) {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d of %d\t%d of %d\t%d of %d\t%d\t%d\t%d\t\n", name, r.tried, r.kills, r.again, r.tried, r.equal, r.tried, r.closes, r.tried, r.lost, r.twice, r.rewritten)
+	}
+	fmt.Fprintln(w, "run, killed at\tplaces\tkills\tran again\tequal\tledger closes\tlost\ttwice\twritten again\t")
+	var all matrixRow
+	for _, p := range phases {
+		var sum matrixRow
+		for _, call := range append(slices.Clone(killCalls), atRandom) {
+			if row := m.rows[[2]string{p.name, call}]; row != nil {
+				line(p.name+": "+call, *row)
+				sum.add(*row)
+			}
+		}
+		line(p.name+", all", sum)
+		all.add(sum)
+	}
+	line("all", all)
+	if err := w.Flush(); err != nil {
+		return err.Error()
+	}
+	return b.String()
+}
