@@ -7,6 +7,7 @@ func TestWithoutUpkeep(t *testing.T) {
 	for said, want := range map[string]string{
 		"":         "",
 		checkpoint: "",
+		"cyrus/cvt_xlist_spe[10795]: mailbox: longlock user.joe.sent-mail for 1.0 seconds\n":                                          "",
 		"cyrus/cvt_xlist_spe[34]: debug logging turned off\n":                                                                         "",
 		"fatal error\n" + checkpoint + "ctl_mboxlist[7]: skiplist: recovered /conf/mailboxes.db (3 records, 99 bytes) in 0 seconds\n": "fatal error",
 		"ctl_mboxlist[7]: DBERROR: opening /conf/mailboxes.db: cyrusdb error\n":                                                       "ctl_mboxlist[7]: DBERROR: opening /conf/mailboxes.db: cyrusdb error",
