@@ -38,13 +38,18 @@ func (r *Retirer) Run(ctx context.Context, p *plan.Plan) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		// First: whether a file was moved may still be open.
+		err := r.recover(u.Name)
 		for _, pr := range u.Problems {
 			// The block that an earlier run left in an INBOX's place is no news.
 			if pr.Kind != string(mbox.SkipDirectory) || !r.Record.blocked(ledger.RawName(pr.Folder)) {
 				r.Report.Problem(pr)
 			}
 		}
-		if err := r.user(ctx, u); err != nil && ctx.Err() == nil {
+		if err == nil {
+			err = r.user(ctx, u)
+		}
+		if err != nil && ctx.Err() == nil {
 			r.fail(u.Name, err)
 		}
 		r.Report.User(u.Name)
@@ -57,9 +62,6 @@ func (r *Retirer) fail(user string, err error) {
 }
 
 func (r *Retirer) user(ctx context.Context, u *plan.User) error {
-	if err := r.recover(u.Name); err != nil {
-		return err
-	}
 	switch {
 	case u.Failed():
 		return nil // the plan said why
