@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"errors"
@@ -34,11 +35,12 @@ type ground struct {
 	// What was there when the phase began.
 	before   map[string]uint32         // UIDVALIDITY by mailbox
 	recorded map[string]ledger.Mailbox // in the ledger
+	source   map[string]fileState      // files of the host
 }
 
-// newGround makes one in a directory for temporary files, with Cyrus and state where they
-// are wanted ("" for anywhere).
-func newGround(t *testing.T, cyrus, state string) *ground {
+// newGround makes one: Cyrus, state and host each in a directory, "" for one that is
+// temporary. The archive is beside the host, since retire does not copy.
+func newGround(t *testing.T, cyrus, state, host string) *ground {
 	t.Helper()
 	srv, err := cyrustest.New(cyrus, cyrustest.Options{})
 	if errors.Is(err, cyrustest.ErrNotHere) {
@@ -52,13 +54,12 @@ func newGround(t *testing.T, cyrus, state string) *ground {
 			t.Error(err)
 		}
 	})
-	if state == "" {
-		state = filepath.Join(t.TempDir(), "state")
+	if host == "" {
+		host = t.TempDir()
 	}
-	g := &ground{t: t, srv: srv, host: newPassHost(t), state: state}
+	g := &ground{t: t, srv: srv, host: &passHost{t: t, root: filepath.Join(host, "host")},
+		state: filepath.Join(cmp.Or(state, t.TempDir()), "state"), archive: filepath.Join(host, "archive")}
 	g.host.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nkim:x:1002:1002::/home/kim:/bin/sh\n")
-	// On the file system of the host, since retire does not copy.
-	g.archive = filepath.Join(filepath.Dir(g.host.root), "archive")
 	if err := os.Mkdir(g.archive, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +128,7 @@ type phase struct {
 	prepare func(g *ground)          // up to where it begins
 	args    func(g *ground) []string // of the run
 	moves   bool                     // it is the one that moves source folders
+	undoes  bool                     // it takes out of Cyrus what is there
 	mail    bool                     // in the end the mail is on both sides, so that verify can compare them
 }
 
@@ -157,7 +159,7 @@ var phases = []phase{
 			g.firstMail()
 		},
 		args: func(g *ground) []string { return g.migrate("--merge") }},
-	{name: "undo",
+	{name: "undo", undoes: true,
 		prepare: func(g *ground) { g.firstMail(); g.adopt(); g.must(g.migrate()...) },
 		args: func(g *ground) []string {
 			return append([]string{"undo", "--quiet", "--all"}, cyrusFlagsFor(g.srv, g.state)...)
@@ -174,9 +176,11 @@ var phases = []phase{
 func (g *ground) begin(p phase) {
 	g.t.Helper()
 	p.prepare(g)
-	g.before, g.recorded = map[string]uint32{}, g.records()
+	g.before, g.recorded, g.source = map[string]uint32{}, g.records(), snapshotFiles(g.t, g.host.root)
 	for _, box := range g.mailboxes() {
-		g.before[string(box.header.Name)] = box.index.UIDValidity
+		if box.index.LastUID > 0 && !p.undoes { // else it may be changed
+			g.before[string(box.header.Name)] = box.index.UIDValidity
+		}
 	}
 }
 
@@ -510,7 +514,7 @@ type undisturbed struct {
 func (p phase) undisturbed(t *testing.T, run func(g *ground, args []string)) (u undisturbed) {
 	t.Helper()
 	for i := range 2 {
-		g := newGround(t, "", "")
+		g := newGround(t, "", "", "")
 		g.begin(p)
 		start := time.Now()
 		if i == 0 {
@@ -561,4 +565,16 @@ func (g *ground) leftLocks() (left []string) {
 		}
 	}
 	return left
+}
+
+// snapshotFiles is a snapshot without directories, whose times tell of locks.
+func snapshotFiles(t *testing.T, root string) map[string]fileState {
+	t.Helper()
+	files := snapshot(t, root)
+	for path, s := range files {
+		if s.mode.IsDir() {
+			delete(files, path)
+		}
+	}
+	return files
 }

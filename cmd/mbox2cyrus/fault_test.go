@@ -27,6 +27,7 @@ func runWithFault(t *testing.T, fault, call string, nth int, args ...string) (co
 	t.Helper()
 	inject := fmt.Sprintf("inject=%s:%s:when=%d", call, fault, nth)
 	cmd := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", inject, "mbox2cyrus"}, args...)...)
+	cmd.Env = withScratch(t)
 	var buf bytes.Buffer
 	cmd.Stderr = &buf
 	// The Cyrus programs that it started die with it, as in a power cut.
@@ -44,6 +45,25 @@ func runWithFault(t *testing.T, fault, call string, nth int, args ...string) (co
 		t.Fatal(err)
 	}
 	return cmd.ProcessState.ExitCode(), buf.String()
+}
+
+// withScratch is the environment of a program that is killed: with a directory of its own
+// for temporary files, which nobody removes then.
+func withScratch(t *testing.T) []string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "killed-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // Cyrus must get in
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return append(os.Environ(), "TMPDIR="+dir)
 }
 
 // nextFault is how the tests go through the calls: the first two, then ever fewer.

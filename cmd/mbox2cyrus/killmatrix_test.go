@@ -33,9 +33,10 @@ const atRandom = "(at random times)"
 // randomKills is how many kills at random times a phase gets in the whole matrix.
 const randomKills = 25
 
-// openatStride thins out the kills at openat, most of which only reads: what makes a
-// file is followed by a call that writes, syncs or names it, at which it is killed too.
-const openatStride = 8
+// killStride thins out the kills at calls most of which change nothing that stays: openat
+// only reads mostly (and what makes a file is followed by a call that writes, syncs or
+// names it, at which the program is killed too), unlinkat clears scratch directories.
+var killStride = map[string]int{"openat": 8, "unlinkat": 3}
 
 // kill is one place in the matrix.
 type kill struct {
@@ -140,11 +141,7 @@ func (m *killMatrix) count(g *ground, p phase, args []string) (kills []kill) {
 		most[call[2]] = max(most[call[2]], byThread[call[0]])
 	}
 	for _, call := range killCalls {
-		step := 1
-		if call == "openat" {
-			step = openatStride
-		}
-		for n := 1; n <= most[call]; n += step {
+		for n := 1; n <= most[call]; n += max(1, killStride[call]) {
 			kills = append(kills, kill{p, call, n})
 		}
 	}
@@ -164,22 +161,24 @@ func (m *killMatrix) rand(k kill) *rand.Rand {
 	return rand.New(rand.NewPCG(m.seed, h.Sum64()))
 }
 
+// note adds what became of a kill.
+func (m *killMatrix) note(k kill, row matrixRow) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := [2]string{k.phase.name, k.call}
+	if m.rows[key] == nil {
+		m.rows[key] = &matrixRow{}
+	}
+	m.rows[key].add(row)
+}
+
 // try kills a run, runs it again and compares everything.
 func (m *killMatrix) try(t *testing.T, k kill) {
 	row := matrixRow{tried: 1}
-	defer func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		key := [2]string{k.phase.name, k.call}
-		if m.rows[key] == nil {
-			m.rows[key] = &matrixRow{}
-		}
-		m.rows[key].add(row)
-	}()
+	defer func() { m.note(k, row) }()
 	rnd, want := m.rand(k), m.want[k.phase.name]
-	g := newGround(t, "", "")
+	g := newGround(t, "", "", "")
 	g.begin(k.phase)
-	source := snapshot(t, g.host.root)
 	args := k.phase.args(g)
 	if k.call == atRandom {
 		if killedAfter(t, time.Duration(rnd.Int64N(int64(want.lasts)+1)), args...) {
@@ -200,32 +199,7 @@ func (m *killMatrix) try(t *testing.T, k kill) {
 			row.kills++
 		}
 	}
-	if code, stderr := g.command(args...); code == 0 {
-		row.again = 1
-	} else {
-		t.Errorf("run again: exit code %d\n%s", code, stderr)
-	}
-	if err := g.ledgerCloses(k.phase); err == nil {
-		row.closes = 1
-	} else {
-		t.Error(err)
-	}
-	have := g.facts()
-	row.lost, row.twice = missing(want.facts.mail, have.mail), missing(have.mail, want.facts.mail)
-	diff := diffTrees(want.facts.of, have.of)
-	if !k.phase.moves {
-		if d := diffSources(g, source, snapshot(t, g.host.root)); d != "" {
-			diff += "\nthe source was changed: " + d
-		}
-	}
-	if left := g.leftLocks(); len(left) > 0 {
-		diff += fmt.Sprintf("\nlocks were left: %q", left)
-	}
-	if diff == "" {
-		row.equal = 1
-	} else {
-		t.Errorf("not as after a run that nobody disturbed:\n%s", diff)
-	}
+	m.again(g, k, want, args, &row)
 	for path, ino := range done {
 		if st, err := os.Lstat(path); err == nil && st.Sys().(*syscall.Stat_t).Ino != ino {
 			row.rewritten++
@@ -240,19 +214,37 @@ func (m *killMatrix) try(t *testing.T, k kill) {
 	}
 }
 
-// diffSources compares sources but for the times of directories that locks are made in.
-func diffSources(g *ground, a, b map[string]fileState) string {
-	for path := range a {
-		if a[path].mode.IsDir() {
-			delete(a, path)
+// again runs what was cut off to its end, and compares everything.
+func (m *killMatrix) again(g *ground, k kill, want undisturbed, args []string, row *matrixRow) {
+	t := g.t
+	t.Helper()
+	if code, stderr := g.command(args...); code == 0 {
+		row.again = 1
+	} else {
+		t.Errorf("run again: exit code %d\n%s", code, stderr)
+	}
+	if err := g.ledgerCloses(k.phase); err == nil {
+		row.closes = 1
+	} else {
+		t.Error(err)
+	}
+	have := g.facts()
+	row.lost += missing(want.facts.mail, have.mail)
+	row.twice += missing(have.mail, want.facts.mail)
+	diff := diffTrees(want.facts.of, have.of)
+	if !k.phase.moves {
+		if d := diffSnapshots(g.source, snapshotFiles(t, g.host.root)); d != "" {
+			diff += "\nthe source was changed: " + d
 		}
 	}
-	for path := range b {
-		if b[path].mode.IsDir() {
-			delete(b, path)
-		}
+	if left := g.leftLocks(); len(left) > 0 {
+		diff += fmt.Sprintf("\nlocks were left: %q", left)
 	}
-	return diffSnapshots(a, b)
+	if diff == "" {
+		row.equal = 1
+	} else {
+		t.Errorf("not as after a run that nobody disturbed:\n%s", diff)
+	}
 }
 
 // killedAfter starts the program and kills it, with the Cyrus programs that it started,
@@ -262,6 +254,7 @@ func killedAfter(t *testing.T, d time.Duration, args ...string) bool {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "mbox2cyrus", args...)
+	cmd.Env = withScratch(t)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if err := cmd.Start(); errors.Is(err, context.DeadlineExceeded) {
