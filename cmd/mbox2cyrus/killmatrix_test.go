@@ -43,6 +43,8 @@ type kill struct {
 	phase phase
 	call  string
 	n     int // which call of one thread, from 1; of the random kills, which of them
+
+	commits bool // of a power cut: the kernel writes its journals just before
 }
 
 // matrixRow is what became of the kills in one row.
@@ -104,7 +106,7 @@ func sample(kills []kill, rnd *rand.Rand) (chosen []kill) {
 		for range 3 {
 			chosen = append(chosen, of[rnd.IntN(len(of))])
 		}
-		chosen = append(chosen, kill{p, atRandom, 1})
+		chosen = append(chosen, kill{phase: p, call: atRandom, n: 1})
 	}
 	return slices.CompactFunc(chosen, func(a, b kill) bool { return a.phase.name == b.phase.name && a.call == b.call && a.n == b.n })
 }
@@ -142,11 +144,11 @@ func (m *killMatrix) count(g *ground, p phase, args []string) (kills []kill) {
 	}
 	for _, call := range killCalls {
 		for n := 1; n <= most[call]; n += max(1, killStride[call]) {
-			kills = append(kills, kill{p, call, n})
+			kills = append(kills, kill{phase: p, call: call, n: n})
 		}
 	}
 	for n := range randomKills {
-		kills = append(kills, kill{p, atRandom, n + 1})
+		kills = append(kills, kill{phase: p, call: atRandom, n: n + 1})
 	}
 	return kills
 }
