@@ -17,8 +17,8 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/samplehost"
 )
 
-// everyFault makes the tests of this file try every system call, not a sample of
-// them. It takes an hour.
+// everyFault makes the tests that kill the program, fail its system calls or cut its power
+// try every system call, not a sample of them. It takes hours.
 var everyFault = os.Getenv("MBOX2CYRUS_EVERY_FAULT") != ""
 
 // runWithFault runs the program under strace, which meddles with the nth system call

@@ -64,7 +64,8 @@ func (r *matrixRow) add(o matrixRow) {
 // TestKillMatrix kills every kind of run at its system calls, each in turn, and at random
 // times, and runs it again. Each time everything must be as after a run that nobody
 // disturbed. Without MBOX2CYRUS_EVERY_FAULT it takes a sample, of which every kind of run
-// has its part. The table is logged, and written to the file MBOX2CYRUS_KILL_MATRIX.
+// has its part. The tables are logged, and written below the directory that
+// MBOX2CYRUS_KILL_MATRIX names.
 func TestKillMatrix(t *testing.T) {
 	needStrace(t)
 	if err := cyrustest.Available(); err != nil {
@@ -72,7 +73,7 @@ func TestKillMatrix(t *testing.T) {
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	matrix := &killMatrix{seed: seed, rows: map[[2]string]*matrixRow{}, want: map[string]undisturbed{}}
+	matrix := newKillMatrix(seed)
 	var kills []kill
 	for _, p := range phases {
 		u := p.undisturbed(t, func(g *ground, args []string) { kills = append(kills, matrix.count(g, p, args)...) })
@@ -90,13 +91,7 @@ func TestKillMatrix(t *testing.T) {
 			})
 		}
 	})
-	table := matrix.table()
-	t.Logf("\n%s", table)
-	if path := os.Getenv("MBOX2CYRUS_KILL_MATRIX"); path != "" {
-		if err := os.WriteFile(path, []byte(table), 0o644); err != nil {
-			t.Error(err)
-		}
-	}
+	matrix.show(t, "kill", "kill-matrix.md")
 }
 
 // sample takes three kills of each phase and one at a random time.
@@ -118,6 +113,22 @@ type killMatrix struct {
 
 	mu   sync.Mutex
 	rows map[[2]string]*matrixRow // by phase and system call
+}
+
+func newKillMatrix(seed uint64) *killMatrix {
+	return &killMatrix{seed: seed, rows: map[[2]string]*matrixRow{}, want: map[string]undisturbed{}}
+}
+
+// show logs the tables, and writes them to a file if they are wanted.
+func (m *killMatrix) show(t *testing.T, what, name string) {
+	t.Helper()
+	table := m.table(what)
+	t.Logf("\n%s", table)
+	if dir := os.Getenv("MBOX2CYRUS_KILL_MATRIX"); dir != "" {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(table), 0o644); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // count runs the program, which nobody kills, and lists where it can be.
@@ -268,29 +279,48 @@ func killedAfter(t *testing.T, d time.Duration, args ...string) bool {
 	return cmd.ProcessState.ExitCode() == -1
 }
 
-// table is the matrix for people.
-func (m *killMatrix) table() string {
+// table is the matrix for people, in Markdown: by kind of run, by system call, and both.
+// What was done is a "kill" or a "cut".
+func (m *killMatrix) table(what string) string {
 	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	line := func(name string, r matrixRow) {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d of %d\t%d of %d\t%d of %d\t%d\t%d\t%d\t\n", name, r.tried, r.kills, r.again, r.tried, r.equal, r.tried, r.closes, r.tried, r.lost, r.twice, r.rewritten)
+	byRun, byCall := map[string]*matrixRow{}, map[string]*matrixRow{}
+	sum := func(rows map[string]*matrixRow, name string, r matrixRow) {
+		if rows[name] == nil {
+			rows[name] = &matrixRow{}
+		}
+		rows[name].add(r)
 	}
-	fmt.Fprintln(w, "run, killed at\tplaces\tkills\tran again\tequal\tledger closes\tlost\ttwice\twritten again\t")
-	var all matrixRow
+	calls := append(slices.Clone(killCalls), atRandom)
+	var runs []string
 	for _, p := range phases {
-		var sum matrixRow
-		for _, call := range append(slices.Clone(killCalls), atRandom) {
-			if row := m.rows[[2]string{p.name, call}]; row != nil {
-				line(p.name+": "+call, *row)
-				sum.add(*row)
+		runs = append(runs, p.name)
+		for _, call := range calls {
+			if r := m.rows[[2]string{p.name, call}]; r != nil {
+				sum(byRun, p.name, *r)
+				sum(byRun, "all", *r)
+				sum(byCall, call, *r)
+				sum(byCall, "all", *r)
 			}
 		}
-		line(p.name+", all", sum)
-		all.add(sum)
 	}
-	line("all", all)
-	if err := w.Flush(); err != nil {
-		return err.Error()
+	part := func(title string, names []string, row func(name string) *matrixRow) {
+		w := tabwriter.NewWriter(&b, 0, 0, 1, ' ', 0)
+		fmt.Fprintf(w, "| %s\t| places\t| %ss\t| run again, it ended well\t| all is as undisturbed\t| ledger closes\t| messages lost\t| there twice\t| files written twice\t|\n", title, what)
+		fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
+		for _, name := range names {
+			if r := row(name); r != nil {
+				fmt.Fprintf(w, "| %s\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t| %d\t|\n", name, r.tried, r.kills, r.again, r.equal, r.closes, r.lost, r.twice, r.rewritten)
+			}
+		}
+		if err := w.Flush(); err != nil { // to memory
+			panic(err)
+		}
+		b.WriteString("\n")
+	}
+	part("run", append(slices.Clone(runs), "all"), func(name string) *matrixRow { return byRun[name] })
+	part(what+" at", append(slices.Clone(calls), "all"), func(name string) *matrixRow { return byCall[name] })
+	for _, run := range runs {
+		part(run+", "+what+" at", calls, func(name string) *matrixRow { return m.rows[[2]string{run, name}] })
 	}
 	return b.String()
 }

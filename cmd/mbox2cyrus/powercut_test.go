@@ -242,7 +242,7 @@ func cutEverywhere(t *testing.T) {
 	if everyFault {
 		atCalls, atTimes = 20, 10
 	}
-	matrix := &killMatrix{seed: seed, rows: map[[2]string]*matrixRow{}, want: map[string]undisturbed{}}
+	matrix := newKillMatrix(seed)
 	t.Run("cuts", func(t *testing.T) {
 		for _, p := range phases {
 			t.Run(p.name, func(t *testing.T) {
@@ -265,7 +265,7 @@ func cutEverywhere(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("\n%s", matrix.table())
+	matrix.show(t, "cut", "power-cuts.md")
 }
 
 // cutPlaces chooses n system calls to cut at, half of them at syncs, before which most can

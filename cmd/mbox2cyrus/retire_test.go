@@ -221,32 +221,52 @@ func TestRetireToAnotherFileSystem(t *testing.T) {
 	}
 }
 
-// TestRetireCutOffBeforeSubscriptions runs retire again where a run was cut off when all
-// folders of a user were moved, but not his list of subscriptions.
-func TestRetireCutOffBeforeSubscriptions(t *testing.T) {
-	srv, root, state, archive := retireHost(t, 1)
-	flags := append(flagsFor(srv, root, state), "--archive", archive)
-	if r := runJSON(t, append([]string{"retire"}, flags...)...); r.code != 0 {
-		t.Fatalf("exit code %d\n%s", r.code, r.stderr)
-	}
-	// As it is then: the list in its place, and the record without it.
+// TestRetireCutOff runs retire again where a run was cut off after its last rename: when
+// that of an INBOX was not recorded yet, and when a list of subscriptions was still to go.
+func TestRetireCutOff(t *testing.T) {
 	list := filepath.Join("home", "joe", ".mailboxlist")
-	if err := os.Rename(filepath.Join(archive, list), filepath.Join(root, list)); err != nil {
-		t.Fatal(err)
-	}
-	record := filepath.Join(state, "retired.jsonl")
-	b, err := os.ReadFile(record)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := slices.DeleteFunc(strings.SplitAfter(string(b), "\n"), func(line string) bool { return strings.Contains(line, ".mailboxlist") })
-	if err := os.WriteFile(record, []byte(strings.Join(lines, "")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if r := runJSON(t, append([]string{"retire"}, flags...)...); r.code != 0 {
-		t.Errorf("again: exit code %d\n%s", r.code, r.stderr)
-	}
-	if _, err := os.Lstat(filepath.Join(archive, list)); err != nil {
-		t.Errorf("the list of subscriptions is not in the archive: %v", err)
+	for _, tt := range []struct {
+		name string
+		line func(line string) (in bool) // the record
+	}{
+		{"INBOX not recorded", func(line string) bool {
+			return !strings.Contains(line, ".mailboxlist") && !(strings.Contains(line, `"var/mail/joe"`) && strings.Contains(line, `"moved"`))
+		}},
+		{"subscriptions left", func(line string) bool { return !strings.Contains(line, ".mailboxlist") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv, root, state, archive := retireHost(t, 1)
+			flags := append(flagsFor(srv, root, state), "--archive", archive)
+			if r := runJSON(t, append([]string{"retire"}, flags...)...); r.code != 0 {
+				t.Fatalf("exit code %d\n%s", r.code, r.stderr)
+			}
+			if err := os.Rename(filepath.Join(archive, list), filepath.Join(root, list)); err != nil {
+				t.Fatal(err)
+			}
+			record := filepath.Join(state, "retired.jsonl")
+			b, err := os.ReadFile(record)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := strings.SplitAfter(string(b), "\n")
+			lines := slices.DeleteFunc(slices.Clone(before), func(line string) bool { return !tt.line(line) })
+			if len(lines) == len(before) {
+				t.Fatalf("no such line in %s", b)
+			}
+			if err := os.WriteFile(record, []byte(strings.Join(lines, "")), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if r := runJSON(t, append([]string{"retire"}, flags...)...); r.code != 0 {
+				t.Errorf("again: exit code %d\n%s", r.code, r.stderr)
+			}
+			for _, path := range []string{list, "var/mail/joe"} {
+				if info, err := os.Lstat(filepath.Join(archive, path)); err != nil || !info.Mode().IsRegular() {
+					t.Errorf("%s is not in the archive: %v", path, err)
+				}
+			}
+			if r := runJSON(t, "retire", "--restore", "--state", state); r.code != 0 {
+				t.Errorf("restore: exit code %d\n%s", r.code, r.stderr)
+			}
+		})
 	}
 }
