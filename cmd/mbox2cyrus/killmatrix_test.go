@@ -44,7 +44,7 @@ type kill struct {
 	call  string
 	n     int // which call of one thread, from 1; of the random kills, which of them
 
-	commits bool // of a power cut: the kernel writes its journals just before
+	chosen bool // of a power cut: the run is for joe alone, and the kernel writes its journals just before
 }
 
 // matrixRow is what became of the kills in one row.

@@ -269,8 +269,9 @@ func cutEverywhere(t *testing.T) {
 }
 
 // cutPlaces chooses n system calls to cut at, half of them at syncs, before which most can
-// be lost. A later pass is always cut between the indexes that it replaces, with the new
-// one's name on the disk.
+// be lost. What changes mailboxes that Cyrus knows is always cut at the sync after an index
+// was replaced, with the new one's name on the disk: of a later pass that is the second, of
+// a merge it would be the first if messages were not synced before.
 func cutPlaces(kills []kill, n int, rnd *rand.Rand) (chosen []kill) {
 	p := kills[0].phase
 	rnd.Shuffle(len(kills), func(i, j int) { kills[i], kills[j] = kills[j], kills[i] })
@@ -285,8 +286,10 @@ func cutPlaces(kills []kill, n int, rnd *rand.Rand) (chosen []kill) {
 			chosen = append(chosen, k)
 		}
 	}
-	if p.name == "later pass" {
-		chosen = append(chosen, kill{phase: p, call: "syncfs", n: 2, commits: true})
+	for n, name := range []string{"merge", "later pass"} {
+		if p.name == name {
+			chosen = append(chosen, kill{phase: p, call: "syncfs", n: n + 1, chosen: true})
+		}
 	}
 	return chosen
 }
@@ -298,15 +301,19 @@ func cutAndRunAgain(t *testing.T, g *cutGround, k kill, want undisturbed, matrix
 	defer func() { matrix.note(k, row) }()
 	args := k.phase.args(g.ground)
 	rnd := matrix.rand(k)
+	cutArgs := args
+	if k.chosen {
+		cutArgs = append(slices.Clone(args), "--user", "joe")
+	}
 	if k.call == atRandom {
 		// Nothing that was killed writes any more: what is on its way to the disk
 		// may come there or not.
-		killedAfter(t, time.Duration(rnd.Int64N(int64(want.lasts)+1)), args...)
-	} else if code, stderr := runWithFault(t, "signal=KILL", k.call, k.n, args...); code > 0 {
+		killedAfter(t, time.Duration(rnd.Int64N(int64(want.lasts)+1)), cutArgs...)
+	} else if code, stderr := runWithFault(t, "signal=KILL", k.call, k.n, cutArgs...); code > 0 {
 		t.Fatalf("exit code %d\n%s", code, stderr)
 	}
 	for _, d := range g.disks {
-		if k.commits || rnd.IntN(2) == 0 {
+		if k.chosen || rnd.IntN(2) == 0 {
 			d.commitJournal()
 		}
 	}
