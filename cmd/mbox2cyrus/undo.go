@@ -25,6 +25,7 @@ func (p *program) undoCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "user", Usage: "this `NAME` on the UW host (may be repeated)", EnvVars: env("user")},
 			&cli.BoolFlag{Name: "all", Usage: "all users in the ledger"}, // no environment variable: it must be said
 			boolFlag(flagDryRun, "change nothing: show what would be removed, and what stands in the way"),
+			&cli.BoolFlag{Name: "recognised", Usage: "also remove mailboxes that migrate recognised after its state directory was lost, and has no record of making"},
 		}, outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			users := c.StringSlice("user")
@@ -86,7 +87,7 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 			return err
 		}
 	}
-	u := &undo.Undoer{Cyrus: cyrus, Ledger: l, Report: rep, DryRun: c.Bool(flagDryRun)}
+	u := &undo.Undoer{Cyrus: cyrus, Ledger: l, Report: rep, DryRun: c.Bool(flagDryRun), Recognised: c.Bool("recognised")}
 	err = u.Run(c.Context, slices.Compact(slices.Sorted(slices.Values(users))))
 	if err != nil && p.caught.exitCode() == 0 {
 		return err

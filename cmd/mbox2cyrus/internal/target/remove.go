@@ -2,7 +2,12 @@ package target
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"path/filepath"
 
 	"mbox2cyrus/cyrusspool"
@@ -84,4 +89,31 @@ func (c *Cyrus) SubscriptionFile(ctx context.Context, userid string) (string, er
 		return "", fmt.Errorf("Cyrus has no INBOX of %q", userid)
 	}
 	return c.subscriptions(inbox, p)
+}
+
+// SumOfSubscriptions returns the SHA-1 of a file of subscriptions in hexadecimal, "" if
+// there is none. path is as SubscriptionFile returns it.
+func (c *Cyrus) SumOfSubscriptions(path string) (sum string, err error) {
+	rel, err := filepath.Rel(c.ConfigDir, path)
+	if err != nil {
+		return "", err
+	}
+	d, err := cyrusspool.OpenDir(c.ConfigDir, filepath.Dir(rel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	f, err := cyrusspool.OpenFileAt(d, filepath.Base(rel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	h := sha1.New()
+	_, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), errors.Join(err, f.Close())
 }
