@@ -61,8 +61,8 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 	if running && !c.Bool(flagDryRun) {
 		return fmt.Errorf("a running Cyrus (process %d) may have open what is to be removed: stop it and run undo again; nothing was changed", pid)
 	}
-	if !cyrus.Programs.Has("cyr_dbtool") {
-		return fmt.Errorf("%w: there is no cyr_dbtool in %s, without which no mailbox can be taken out of mailboxes.db; nothing was changed", target.ErrConfig, cyrus.Programs.Dir)
+	if err := cyrus.CanRemove(); err != nil {
+		return fmt.Errorf("%w; nothing was changed", err)
 	}
 	open := ledger.Open
 	if c.Bool(flagDryRun) {

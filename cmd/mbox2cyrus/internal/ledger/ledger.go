@@ -142,8 +142,8 @@ type Mailbox struct {
 	Recognised bool `json:"recognised,omitempty"`
 	// Merged: messages were appended to mail that Cyrus had, of which Original is what it
 	// was, and nobody changed it between the passes.
-	Merged bool `json:"merged,omitempty"`
-	QuotaSet  bool    `json:"quota_set,omitempty"` // of an INBOX: the user had no quota, and was given one
+	Merged   bool `json:"merged,omitempty"`
+	QuotaSet bool `json:"quota_set,omitempty"` // of an INBOX: the user had no quota, and was given one
 
 	Source     RawName          `json:"source,omitempty"` // path below the source root
 	SourceID   *FileID          `json:"source_id,omitempty"`

@@ -152,9 +152,12 @@ func missing(root, dir string) (dirs []ledger.MadeDir, err error) {
 // records of mailboxes.db, or it cannot, there is nothing to keep: migrate does without,
 // and undo will refuse the mailbox.
 func original(ctx context.Context, c *target.Cyrus, l *ledger.Ledger, rec *ledger.Mailbox, entry reconstruct.Entry, roots []string) (*ledger.Original, error) {
+	if err := c.CanRemove(); err != nil {
+		return nil, nil
+	}
 	records, err := c.Records(ctx, entry)
 	var exit *reconstruct.ExitError
-	if errors.Is(err, reconstruct.ErrNoProgram) || errors.As(err, &exit) {
+	if errors.As(err, &exit) {
 		return nil, nil
 	}
 	if err != nil {
