@@ -226,7 +226,11 @@ func TestUndoThere(t *testing.T) {
 		if o := runJSON(t, append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)...); o.code != 0 {
 			t.Fatalf("undo: exit code %d\n%s", o.code, o.stderr)
 		}
-		if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
+		after := cyrusTree(t, srv)
+		if _, was := before["conf/annotations.db"]; !was {
+			delete(after, "conf/annotations.db") // 3.4 makes it, empty, whatever program runs
+		}
+		if diff := diffTrees(before, after); diff != "" {
 			t.Errorf("Cyrus is not as it was:\n%s", diff)
 		}
 	}
