@@ -22,10 +22,8 @@ var mergedLayouts = []struct {
 	name string
 	opts cyrustest.Options
 }{
-	{"by-id", cyrustest.Options{}},
-	{"by-name-hashed", cyrustest.Options{LegacyDirs: true, HashIMAPSpool: true}},
-	{"meta", cyrustest.Options{MetaFiles: "header index cache"}},
-	{"conversations", cyrustest.Options{Extra: []string{"conversations: yes"}}},
+	{"by id, metapartition", cyrustest.Options{MetaFiles: "header index cache"}},
+	{"by name, hashed, conversations", cyrustest.Options{LegacyDirs: true, HashIMAPSpool: true, Extra: []string{"conversations: yes"}}},
 }
 
 // inUse is a Cyrus in which joe has mail already and uses it, and a UW host with more of
@@ -138,8 +136,7 @@ func TestUndoMerged(t *testing.T) {
 // TestUndoMergedAndServed: Cyrus was started since, and a client looked without leaving a
 // trace in the mailbox. The messages go, and their UIDs are not given again.
 func TestUndoMergedAndServed(t *testing.T) {
-	for _, tt := range []int{0, len(mergedLayouts) - 1} {
-		tt := mergedLayouts[tt]
+	for _, tt := range mergedLayouts {
 		t.Run(tt.name, func(t *testing.T) {
 			u := newInUse(t, tt.opts)
 			u.merge(t)
@@ -179,51 +176,54 @@ func TestUndoMergedAndServed(t *testing.T) {
 
 // TestUndoMergedRefuses leaves a user alone of whom something changed since.
 func TestUndoMergedRefuses(t *testing.T) {
+	u := newInUse(t, cyrustest.Options{Extra: []string{"conversations: yes"}})
+	u.merge(t)
+	dir, err := u.srv.Run(t.Context(), "mbpath", "user/joe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inbox := func(name string) string { return filepath.Join(strings.TrimSpace(dir), name) }
+	move := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	aside := filepath.Join(u.srv.Dir, "aside")
+	answer := func(c *imapclient.Client) error {
+		if _, err := c.Select("work", nil).Wait(); err != nil {
+			return err
+		}
+		return c.Store(imap.UIDSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagAnswered}}, nil).Close()
+	}
 	for _, tt := range []struct {
-		name  string
-		touch func(t *testing.T, u *inUse, dir string)
-		says  string
-		extra []string
+		name        string
+		touch, mend func() // mend nil: what follows comes on top of it
+		says        string
 	}{
-		{"flag", func(t *testing.T, u *inUse, _ string) { useCyrus(t, u.srv, appendAndFlag) }, "Cyrus changed it since", nil},
-		{"another mailbox of his", func(t *testing.T, u *inUse, _ string) {
-			useCyrus(t, u.srv, func(c *imapclient.Client) error {
-				if _, err := c.Select("work", nil).Wait(); err != nil {
-					return err
-				}
-				return c.Store(imap.UIDSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagAnswered}}, nil).Close()
-			})
-		}, "something happened in his account", []string{"conversations: yes"}},
-		{"appended message gone", func(t *testing.T, _ *inUse, dir string) {
-			if err := os.Remove(filepath.Join(dir, "5.")); err != nil {
+		{"appended message gone", func() { move(inbox("5."), aside) }, func() { move(aside, inbox("5.")) }, "1 of its 5 message files are gone"},
+		{"own message gone", func() { move(inbox("2."), aside) }, func() { move(aside, inbox("2.")) }, "1 of its 5 message files are gone"},
+		{"appended message longer", func() { appendTo(t, inbox("4."), "x") }, func() {
+			if err := os.Truncate(inbox("4."), 22); err != nil {
 				t.Fatal(err)
 			}
-		}, "1 of its 5 message files are gone", nil},
-		{"appended message longer", func(t *testing.T, _ *inUse, dir string) { appendTo(t, filepath.Join(dir, "4."), "x") }, "23 bytes, not 22", nil},
-		{"own message gone", func(t *testing.T, _ *inUse, dir string) {
-			if err := os.Remove(filepath.Join(dir, "2.")); err != nil {
-				t.Fatal(err)
-			}
-		}, "1 of its 5 message files are gone", nil},
-		{"message file", func(t *testing.T, _ *inUse, dir string) { appendTo(t, filepath.Join(dir, "6."), "x") }, "message file 6. that neither", nil},
+		}, "23 bytes, not 22"},
+		{"message file", func() { appendTo(t, inbox("6."), "x") }, func() { move(inbox("6."), aside) }, "message file 6. that neither"},
+		{"another mailbox of his", func() { useCyrus(t, u.srv, answer) }, nil, "something happened in his account"},
+		{"flag", func() { useCyrus(t, u.srv, appendAndFlag) }, nil, "user.joe: Cyrus changed it since"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			u := newInUse(t, cyrustest.Options{Extra: tt.extra})
-			u.merge(t)
-			dir, err := u.srv.Run(t.Context(), "mbpath", "user/joe")
-			if err != nil {
-				t.Fatal(err)
-			}
-			tt.touch(t, u, strings.TrimSpace(dir))
-			touched := cyrusTree(t, u.srv)
-			o := u.undo(t)
-			if said := fmt.Sprint(o.problems("changed-since")); o.code != 2 || !strings.Contains(said, tt.says) {
-				t.Errorf("exit code %d, %s, want 2 and %q", o.code, said, tt.says)
-			}
-			if diff := diffTrees(touched, cyrusTree(t, u.srv)); diff != "" {
-				t.Errorf("something was changed:\n%s", diff)
-			}
-		})
+		tt.touch()
+		touched := cyrusTree(t, u.srv)
+		o := u.undo(t)
+		if said := fmt.Sprint(o.problems("changed-since")); o.code != 2 || !strings.Contains(said, tt.says) {
+			t.Errorf("%s: exit code %d, %s, want 2 and %q", tt.name, o.code, said, tt.says)
+		}
+		if diff := diffTrees(touched, cyrusTree(t, u.srv)); diff != "" {
+			t.Errorf("%s: something was changed:\n%s", tt.name, diff)
+		}
+		if tt.mend != nil {
+			tt.mend()
+		}
 	}
 }
 
