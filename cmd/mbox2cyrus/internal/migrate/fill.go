@@ -89,7 +89,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		m.rec.SourceID, m.rec.Source = &res.ID, ledger.RawName(m.folder.File.Path)
 		m.rec.Rules = e.Source.Rules.String()
 	}
-	m.written, m.goMbox = f.written, res.GoMbox
+	m.written = f.written
 	if m.rec.Held, err = aside.commit(); err != nil {
 		return err
 	}
