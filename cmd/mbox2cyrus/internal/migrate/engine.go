@@ -92,33 +92,36 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 	return err
 }
 
-// Bounds of a batch. Starting Cyrus's programs costs as much as reconstructing
-// a hundred messages, so small users go together; a large one keeps no other
-// waiting.
+// Bounds of a batch. Starting Cyrus's programs costs as much as reconstructing some
+// hundred messages or ten mailboxes, so a batch is waited for until it is worth that.
 const (
-	maxBatchUsers    = 16
-	maxBatchMessages = 2000
+	maxBatchUsers     = 16
+	minBatchMailboxes = 100
+	minBatchMessages  = 2000
+	maxBatchMessages  = 8000
 )
 
-// nextBatch takes what is there, at least one job; none when there will be no
-// more.
+// nextBatch takes what is there, and waits for more while that is little; it is empty
+// when there will be no more.
 func nextBatch(filled <-chan *job) (batch []*job) {
-	first, ok := <-filled
-	if !ok {
-		return nil
-	}
-	batch = append(batch, first)
-	for messages := first.messages(); len(batch) < maxBatchUsers && messages < maxBatchMessages; {
-		select {
-		case j, ok := <-filled:
-			if !ok {
-				return batch
+	var mailboxes int
+	var messages int64
+	for len(batch) < maxBatchUsers && messages < maxBatchMessages {
+		var j *job
+		if mailboxes < minBatchMailboxes && messages < minBatchMessages {
+			j = <-filled
+		} else {
+			select {
+			case j = <-filled:
+			default:
 			}
-			batch = append(batch, j)
-			messages += j.messages()
-		default:
-			return batch
 		}
+		if j == nil {
+			break
+		}
+		batch = append(batch, j)
+		mailboxes += len(j.work())
+		messages += j.messages()
 	}
 	return batch
 }
