@@ -65,6 +65,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		}
 	}()
 	f.w.Limit(e.Source.Rules.MaxMessage())
+	f.w.Beside(&e.idle)
 	aside := e.holder(u, m)
 	defer func() { err = errors.Join(err, aside.Close()) }()
 	res := source.Result{UIDNext: 1}
@@ -89,7 +90,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		m.rec.SourceID, m.rec.Source = &res.ID, ledger.RawName(m.folder.File.Path)
 		m.rec.Rules = e.Source.Rules.String()
 	}
-	m.written, m.goMbox = f.written, res.GoMbox
+	m.written = f.written
 	if m.rec.Held, err = aside.commit(); err != nil {
 		return err
 	}

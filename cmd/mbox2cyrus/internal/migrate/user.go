@@ -9,7 +9,6 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
-	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/undo"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
@@ -31,7 +30,6 @@ type mailbox struct {
 	written  int64
 	verified int64
 	doubts   map[string]int64
-	goMbox   source.Prediction
 }
 
 func (m *mailbox) folderName() string {
@@ -114,9 +112,6 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("%s: %w", report.Quote(m.folderName()), err)
-		}
-		if err := e.secondOpinion(ctx, j.user, m); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -263,19 +258,6 @@ func (e *Engine) leaveUser(j *job, boxes []ledger.Mailbox) ([]ledger.Mailbox, er
 		}
 	}
 	return boxes, nil
-}
-
-// secondOpinion lets go-mbox, an independent reader, count the folder that was
-// just read, while it is in the page cache.
-func (e *Engine) secondOpinion(ctx context.Context, u *plan.User, m *mailbox) error {
-	if m.folder == nil {
-		return nil
-	}
-	p, err := verify.SecondOpinion(ctx, e.Source.Host, u.User, m.folder.File, m.goMbox)
-	if p != nil {
-		e.Report.Problem(*p)
-	}
-	return err
 }
 
 // complaints turns what reconstruct said beyond the ordinary into problems of
