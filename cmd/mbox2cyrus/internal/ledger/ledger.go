@@ -235,6 +235,7 @@ type Ledger struct {
 	boxes map[string]Mailbox
 	order []string
 	made  map[MadeDir]bool // directories that this program made, once
+	gone  []Mailbox        // undone
 	subs  map[RawName]Subscriptions
 	pace  Pace
 
@@ -324,7 +325,7 @@ func Read(dir string) (*Ledger, error) {
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
 	l.boxes, l.subs, l.approved = map[string]Mailbox{}, map[RawName]Subscriptions{}, map[string]approvedBy{}
-	l.made = map[MadeDir]bool{}
+	l.made, l.gone = map[MadeDir]bool{}, nil
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -383,6 +384,7 @@ func (l *Ledger) put(m Mailbox) {
 	_, known := l.boxes[m.Name]
 	switch {
 	case m.State == Undone:
+		l.gone = append(l.gone, m)
 		delete(l.boxes, m.Name)
 		l.order = slices.DeleteFunc(l.order, func(name string) bool { return name == m.Name })
 		return

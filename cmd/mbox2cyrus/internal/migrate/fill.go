@@ -220,7 +220,7 @@ type filler struct {
 	flags    uint32 // that the index can have
 
 	order    ledger.Order
-	new      []ledger.Message // in a later pass that gives UIDs: those above the old ones
+	new      []ledger.Message // in a later pass that gives UIDs: what waits for lower ones
 	read     int64            // messages of the source
 	messages int64
 	written  int64 // of these, files written
@@ -292,7 +292,7 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 		f.recent = max(f.recent, uid)
 	}
 	if f.prev != nil && f.prev.uids != nil {
-		if uid >= f.prev.from || f.append { // may come before an old one in the folder
+		if uid >= f.prev.from || f.append || f.prev.moved != nil { // may come before one with a lower UID in the folder
 			f.new = append(f.new, msg)
 			return nil
 		}
@@ -313,7 +313,7 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 	}
 	var had ledger.Message
 	expected := false
-	if f.update && msg.UID < f.prev.rec.UIDNext && !(f.read == 1 && msg.UID > f.prev.next.UID) {
+	if f.update && msg.UID < f.prev.rec.UIDNext && (f.prev.moved != nil || f.read > 1 || msg.UID <= f.prev.next.UID) {
 		// The first message of a folder can have a UID above all others (uw-mbox 4 b):
 		// to look for it would pass over them.
 		if had, expected, err = f.prev.lookup(msg.UID); err != nil {
@@ -335,6 +335,7 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 
 // flush adds what had to wait for messages with lower UIDs.
 func (f *filler) flush() error {
+	slices.SortFunc(f.new, func(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) })
 	if f.append {
 		return f.appendNew()
 	}
@@ -357,7 +358,6 @@ func (f *filler) appendNew() error {
 			return err
 		}
 	}
-	slices.SortFunc(f.new, func(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) })
 	for _, m := range f.new {
 		if m.UID < f.prev.from {
 			f.manifest.Add(m)
