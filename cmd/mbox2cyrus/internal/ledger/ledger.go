@@ -137,7 +137,13 @@ type Mailbox struct {
 	Partition string  `json:"partition"`
 	Dir       string  `json:"dir"` // below the partition
 	Adopted   bool    `json:"adopted,omitempty"`
-	QuotaSet  bool    `json:"quota_set,omitempty"` // of an INBOX: the user had no quota, and was given one
+	// Recognised: the state directory was lost, and the mailbox was found to hold what the
+	// folder holds. Whether this program made it is not known.
+	Recognised bool `json:"recognised,omitempty"`
+	// Merged: messages were appended to mail that Cyrus had, of which Original is what it
+	// was, and nobody changed it between the passes.
+	Merged   bool `json:"merged,omitempty"`
+	QuotaSet bool `json:"quota_set,omitempty"` // of an INBOX: the user had no quota, and was given one
 
 	Source     RawName          `json:"source,omitempty"` // path below the source root
 	SourceID   *FileID          `json:"source_id,omitempty"`
@@ -161,6 +167,8 @@ type Mailbox struct {
 	MadeDirs  []MadeDir   `json:"made_dirs,omitempty"`  // those above Dir that were not there
 	Original  *Original   `json:"original,omitempty"`   // of an adopted mailbox
 	UserFiles []UserFiles `json:"user_files,omitempty"` // of an INBOX: what its user had besides mailboxes; the first has the subscriptions
+	Stamp     *FileID     `json:"stamp,omitempty"`      // of a merged mailbox: Cyrus's stamp of its last start, before the first append
+	Keep      *Counters   `json:"keep,omitempty"`       // of a merged mailbox that is undone: what clients may have seen
 }
 
 // Held is how much of a folder is in no message, and listed in HeldDir.
@@ -168,6 +176,12 @@ type Held struct {
 	Items    int64 `json:"items"`
 	Bytes    int64 `json:"bytes"`
 	Messages int64 `json:"messages,omitempty"` // items that are messages, but larger than Cyrus's index can say
+}
+
+// Counters are what of a mailbox may never go back once a client has seen it.
+type Counters struct {
+	UIDNext       uint32 `json:"uidnext"`
+	HighestModSeq uint64 `json:"highestmodseq"`
 }
 
 // Subscriptions are those that were written for a user.

@@ -8,8 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,31 +173,6 @@ func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Conte
 	for _, j := range batch {
 		e.Progress.UserDone(j.user.Name)
 	}
-}
-
-// CheckSpace refuses a run that cannot fit on its partitions. Folders that an
-// earlier run finished need nothing.
-func (e *Engine) CheckSpace(p *plan.Plan) error {
-	need := map[string]int64{} // by partition
-	for _, u := range p.Users {
-		for _, f := range u.Folders {
-			if m, ok := e.Ledger.Mailbox(string(f.Mailbox)); !ok || m.State == ledger.Begun {
-				need[u.Partition] += f.File.Size
-			}
-		}
-	}
-	for _, partition := range slices.Sorted(maps.Keys(need)) {
-		free, _, err := e.Cyrus.Free(partition)
-		if err != nil {
-			return err
-		}
-		// Line ends grow, files are rounded up to blocks, the cache is some 5 %:
-		// a fifth more is what mail of ordinary sizes takes.
-		if want := need[partition] + need[partition]/5; want > free {
-			return fmt.Errorf("partition %s has %d bytes free, this run needs about %d; nothing was written", partition, free, want)
-		}
-	}
-	return nil
 }
 
 // begin fills the mailboxes of one user. It returns nil when there is nothing to

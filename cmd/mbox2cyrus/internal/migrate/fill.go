@@ -99,7 +99,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	if err := f.manifest.Close(); err != nil {
 		return err
 	}
-	if m.prev != nil {
+	if m.prev != nil || m.append {
 		// Cyrus knows the mailbox: after a power cut, the next run must find either the
 		// old index or the manifest that tells the new one.
 		if err := cyrusspool.SyncFS(e.Ledger.ManifestDir()); err != nil {
@@ -183,6 +183,9 @@ func (f *filler) indexHeader() (h cyrusspool.IndexHeader) {
 	if f.old.index != nil {
 		h = f.old.index.Header()
 		h.HighestModSeq = f.modseq
+		if f.asLeft { // a client may know of messages that go
+			h.DeletedModSeq = f.modseq
+		}
 	}
 	h.UIDValidity, h.LastUID = f.rec.UIDValid, f.rec.UIDNext-1
 	if !f.append { // else what is \Recent is Cyrus's affair
@@ -347,10 +350,15 @@ func (f *filler) flush() error {
 	return f.order.Flush()
 }
 
-// appendNew keeps every record that the mailbox has and adds those that are new. The
-// manifest gets all messages of the source.
+// appendNew keeps every record that the mailbox has, and adds those that are new. Of our
+// own, if nobody touched them, it makes what the source has of them now. The manifest gets
+// all messages of the source.
 func (f *filler) appendNew() error {
-	for !f.old.end {
+	from := f.prev.from
+	if f.asLeft {
+		from = f.rec.FirstUID
+	}
+	for !f.old.end && f.old.next.UID < from {
 		if err := f.w.Add(f.old.next); err != nil {
 			return err
 		}
@@ -359,7 +367,7 @@ func (f *filler) appendNew() error {
 		}
 	}
 	for _, m := range f.new {
-		if m.UID < f.prev.from {
+		if m.UID < from {
 			f.manifest.Add(m)
 			continue
 		}
