@@ -74,13 +74,24 @@ func TestKillMatrix(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	matrix := newKillMatrix(seed)
-	var kills []kill
-	for _, p := range phases {
-		u := p.undisturbed(t, func(g *ground, args []string) { kills = append(kills, matrix.count(g, p, args)...) })
-		matrix.want[p.name] = u
+	byRun := make([][]kill, len(phases))
+	well := t.Run("undisturbed", func(t *testing.T) {
+		for i, p := range phases {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				u := p.undisturbed(t, func(g *ground, args []string) { byRun[i] = matrix.count(g, p, args) })
+				matrix.mu.Lock()
+				defer matrix.mu.Unlock()
+				matrix.want[p.name] = u
+			})
+		}
+	})
+	if !well {
+		return
 	}
+	kills := slices.Concat(byRun...)
 	if !everyFault {
-		kills = sample(kills, rand.New(rand.NewPCG(seed, 1)))
+		kills = sample(byRun, rand.New(rand.NewPCG(seed, 1)))
 	}
 	t.Logf("%d places", len(kills))
 	t.Run("kills", func(t *testing.T) {
@@ -94,16 +105,16 @@ func TestKillMatrix(t *testing.T) {
 	matrix.show(t, "kill", "kill-matrix.md")
 }
 
-// sample takes three kills of each phase and one at a random time.
-func sample(kills []kill, rnd *rand.Rand) (chosen []kill) {
-	for _, p := range phases {
-		of := slices.DeleteFunc(slices.Clone(kills), func(k kill) bool { return k.phase.name != p.name || k.call == atRandom })
-		for range 3 {
-			chosen = append(chosen, of[rnd.IntN(len(of))])
+// sample takes two kills at system calls of each kind of run and one at a random time.
+func sample(byRun [][]kill, rnd *rand.Rand) (chosen []kill) {
+	for _, kills := range byRun {
+		at := slices.IndexFunc(kills, func(k kill) bool { return k.call == atRandom }) // they come last
+		for _, i := range rnd.Perm(at)[:2] {
+			chosen = append(chosen, kills[i])
 		}
-		chosen = append(chosen, kill{phase: p, call: atRandom, n: 1})
+		chosen = append(chosen, kills[at])
 	}
-	return slices.CompactFunc(chosen, func(a, b kill) bool { return a.phase.name == b.phase.name && a.call == b.call && a.n == b.n })
+	return chosen
 }
 
 // killMatrix collects what becomes of kills.

@@ -240,7 +240,7 @@ func cutEverywhere(t *testing.T) {
 	t.Logf("seed %d", seed)
 	atCalls, atTimes := 1, 1
 	if everyFault {
-		atCalls, atTimes = 20, 10
+		atCalls, atTimes = 12, 6
 	}
 	matrix := newKillMatrix(seed)
 	t.Run("cuts", func(t *testing.T) {
