@@ -89,7 +89,13 @@ type text interface {
 	hidesInternal() bool
 	// writeTo writes the message as UW sends it and sets its EndOffset.
 	writeTo(w io.Writer) (int64, error)
+	// readable is Message.Readable.
+	readable(length int64) error
 }
+
+// Readable returns an error that wraps [ErrUnreadable] if a part of the length bytes from
+// m.Offset on cannot be read. It reads them, before the message is written.
+func (m *Message) Readable(length int64) error { return m.text.readable(length) }
 
 // maxHeader is how much of a header Message.Header returns.
 const maxHeader = 256 << 10
@@ -108,6 +114,8 @@ func (m *Message) HidesInternal() bool { return m.text.hidesInternal() }
 // left out, CRs that end no line too, a blank line is added where the file ends before
 // one, the blank line that belongs to the separator is left out, and a NUL right after a
 // field name becomes a space.
+//
+// Of a message that the disk does not give in full it returns [ErrUnreadable].
 //
 // It can be called once, before the next call of Next. A message of up to 1 MiB is
 // written with one call of w.Write.
