@@ -97,6 +97,10 @@ type text interface {
 // m.Offset on cannot be read. It reads them, before the message is written.
 func (m *Message) Readable(length int64) error { return m.text.readable(length) }
 
+// WrittenAtOnce is how large a message is, as WriteTo writes it, that is written with one
+// call, in bytes.
+const WrittenAtOnce = outputSize
+
 // maxHeader is how much of a header Message.Header returns.
 const maxHeader = 256 << 10
 
@@ -117,8 +121,8 @@ func (m *Message) HidesInternal() bool { return m.text.hidesInternal() }
 //
 // Of a message that the disk does not give in full it returns [ErrUnreadable].
 //
-// It can be called once, before the next call of Next. A message of up to 1 MiB is
-// written with one call of w.Write.
+// It can be called once, before the next call of Next. A message of up to WrittenAtOnce
+// bytes is written with one call of w.Write.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
 	if m.written || m.text == nil {
 		return 0, errors.New("message was written or passed already")

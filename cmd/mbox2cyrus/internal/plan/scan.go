@@ -91,7 +91,10 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 	res, err := s.Source.Read(ctx, u.User, f.File, func(m *mbox.Message, _ []string) error {
 		help.message(f, m)
 		n, err := m.WriteTo(io.Discard)
-		if err == nil && s.Source.Rules.CheckSize(n) != nil {
+		if err != nil {
+			return err
+		}
+		if s.Source.Rules.CheckSize(n) != nil {
 			s.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, File: m.File, Offset: m.Offset, Kind: held.TooLarge,
 				Text: fmt.Sprintf("a message of %d bytes, as Cyrus would have it: it will be held, and is for a person to look at", n)})
 			return nil
@@ -102,7 +105,7 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 			inbox.Add(m.UID, m.Flags&mbox.Deleted != 0, m.Flags&mbox.Seen != 0, n)
 		}
 		disk += (n+blockSize-1)/blockSize*blockSize + cachePerMsg
-		return err
+		return nil
 	})
 	if errors.Is(err, context.Canceled) {
 		return

@@ -44,7 +44,8 @@ type Result struct {
 }
 
 // Each is called for every message, with the folder's keyword list: the list is
-// the same for all messages.
+// the same for all messages. A message that the disk does not give in full is an error of
+// its WriteTo that wraps mbox.ErrUnreadable: Each returns it, and the reading goes on.
 type Each func(m *mbox.Message, keywords []string) error
 
 // Prediction is what go-mbox, reading by its own rules, should count.
@@ -191,7 +192,10 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold 
 		dates.Add(m)
 		if each != nil {
 			err := each(m, mailbox.Keywords())
-			if errors.Is(err, ErrTooLarge) && hold != nil {
+			switch {
+			case errors.Is(err, mbox.ErrUnreadable):
+				err = nil // a finding tells, now or when the reader has passed it
+			case errors.Is(err, ErrTooLarge) && hold != nil:
 				err = aside.message(mailbox, m, s.Rules.MaxMessage())
 			}
 			if err = errors.Join(err, aside.err); err != nil {

@@ -47,7 +47,7 @@ func content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledg
 		}
 	}
 	s.rules = src.Rules
-	res, err := src.Read(ctx, u, f, s.message)
+	res, err := src.ReadHolding(ctx, u, f, s.message, s.aside)
 	if err == nil {
 		err = s.flush()
 	}
@@ -79,6 +79,9 @@ type contentCheck struct {
 	buf      []byte
 	rules    source.Rules
 	bad      map[uint32]fault // by UID
+	next     ledger.Message   // of the manifest, if peeked is set
+	peeked   bool
+	unread   []source.Aside // what of the source cannot be read
 
 	// Of a folder whose UIDs were not taken from the source.
 	assigned map[place]uint32
@@ -109,6 +112,38 @@ func assignedUIDs(l *ledger.Ledger, name string) (uids map[place]uint32, err err
 		}
 		uids[place{m.File, m.Offset}] = m.UID
 	}
+}
+
+// aside remembers what cannot be read. Of what else is set aside Held tells.
+func (s *contentCheck) aside(a source.Aside) error {
+	if a.Kind == mbox.KindUnreadable {
+		s.unread = append(s.unread, a)
+	}
+	return nil
+}
+
+// peek returns the next message of the manifest, which stays the next.
+func (s *contentCheck) peek() (m ledger.Message, err error) {
+	if !s.peeked {
+		if s.next, err = s.manifest.Next(); err != nil {
+			return m, err
+		}
+		s.peeked = true
+	}
+	return s.next, nil
+}
+
+// missing reports a message of the manifest that the source does not give.
+func (s *contentCheck) missing(m ledger.Message) {
+	for _, a := range s.unread {
+		if a.File == m.File && a.Offset < m.End && m.Offset < a.Offset+a.Length {
+			s.differ(report.Attention, string(mbox.KindUnreadable), m.Offset, "UID %d was migrated, and its place in the source cannot be read any more: Cyrus has what there was, which could not be compared", m.UID)
+			s.bad[m.UID] = fault{report.CyrusOnly, "its place in the source cannot be read any more"}
+			return
+		}
+	}
+	s.differ(report.Difference, "source-missing", m.Offset, "UID %d was migrated, but the source no longer has it", m.UID)
+	s.bad[m.UID] = fault{report.CyrusOnly, "the source no longer has it"}
 }
 
 // flush compares what had to wait.
@@ -205,8 +240,13 @@ func (s *contentCheck) wrong(mark report.Mark, kind string, want ledger.Message,
 }
 
 func (s *contentCheck) compare(have ledger.Message) error {
-	want, err := s.manifest.Next()
-	if err == io.EOF {
+	want, err := s.peek()
+	for err == nil && want.UID < have.UID {
+		s.missing(want)
+		s.peeked = false
+		want, err = s.peek()
+	}
+	if err == io.EOF || err == nil && want.UID > have.UID {
 		s.differ(report.Difference, "source-extra", have.Offset, "the source has a message (UID %d) that was not migrated", have.UID)
 		s.tell(report.SourceOnly, have.UID, &have, "not migrated; the UID is the source's")
 		return nil
@@ -214,6 +254,7 @@ func (s *contentCheck) compare(have ledger.Message) error {
 	if err != nil {
 		return err
 	}
+	s.peeked = false
 	if have != want {
 		s.wrong(report.Differs, "source-changed", have, "the source is not as it was migrated (UID %d at offset %d)", want.UID, want.Offset)
 		return nil
@@ -227,15 +268,15 @@ func (s *contentCheck) compare(have ledger.Message) error {
 // rest reports what the manifest has and the source no longer.
 func (s *contentCheck) rest() error {
 	for {
-		m, err := s.manifest.Next()
+		m, err := s.peek()
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		s.differ(report.Difference, "source-missing", m.Offset, "UID %d was migrated, but the source no longer has it", m.UID)
-		s.bad[m.UID] = fault{report.CyrusOnly, "the source no longer has it"}
+		s.missing(m)
+		s.peeked = false
 	}
 }
 
