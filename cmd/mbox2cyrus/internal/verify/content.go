@@ -70,6 +70,33 @@ func content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledg
 	return c.result(), s.bad, nil
 }
 
+// spool reads the message files of a mailbox whose folder is in an archive, and compares
+// them with the manifest.
+func spool(ctx context.Context, l *ledger.Ledger, rec ledger.Mailbox, dir string) (Result, map[uint32]fault, error) {
+	c := &comparison{rec: rec}
+	manifest, err := l.OpenManifest(rec.Manifest)
+	if err != nil {
+		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
+	}
+	s := &contentCheck{comparison: c, dir: dir, sum: sha1.New(), buf: make([]byte, headerLimit), bad: map[uint32]fault{}}
+	for err == nil {
+		var m ledger.Message
+		if m, err = manifest.Next(); err == nil {
+			err = errors.Join(ctx.Err(), s.file(m, nil))
+		}
+		if _, bad := s.bad[m.UID]; err == nil && !bad {
+			s.res.Verified++
+		}
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	if err := errors.Join(err, manifest.Close()); err != nil {
+		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
+	}
+	return c.result(), s.bad, nil
+}
+
 type contentCheck struct {
 	*comparison
 	manifest *ledger.ManifestReader
@@ -189,7 +216,8 @@ func (s *contentCheck) message(m *mbox.Message, _ []string) error {
 	return s.order.Add(msg)
 }
 
-// file compares the message file with what the source gave just now.
+// file compares the message file with what the source gave just now, or, where source is
+// nil, gave when it was migrated.
 func (s *contentCheck) file(want ledger.Message, source *mbox.Message) error {
 	f, err := os.OpenFile(filepath.Join(s.dir, strconv.FormatUint(uint64(want.UID), 10)+"."), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) && want.UID < s.rec.FirstUID {
@@ -210,8 +238,10 @@ func (s *contentCheck) file(want ledger.Message, source *mbox.Message) error {
 	}
 	head := s.buf[:n]
 	s.sum.Write(head)
-	if reason := headerDiffers(source.Header(), head, source.HidesInternal()); err == nil && reason != "" {
-		s.wrong(report.Differs, "header", want, "%s", reason)
+	if err == nil && source != nil {
+		if reason := headerDiffers(source.Header(), head, source.HidesInternal()); reason != "" {
+			s.wrong(report.Differs, "header", want, "%s", reason)
+		}
 	}
 	var more int64
 	if err == nil && n == len(s.buf) {
