@@ -203,7 +203,13 @@ func (f *filler) indexHeader() (h cyrusspool.IndexHeader) {
 // pass made, its own, so that its quota root and access rights stay.
 func (e *Engine) header(m *mailbox) (cyrusspool.Header, error) {
 	if !m.rec.Adopted && !m.update && !m.append {
-		return e.Cyrus.Header(m.entry), nil
+		h := e.Cyrus.Header(m.entry)
+		// As Cyrus does when it makes one. Of roots of the user's own it is told later; of
+		// others no program tells a mailbox without going through all.
+		if roots, err := e.quotaRoots(); err == nil {
+			h.QuotaRoot = string(roots.RootOf(cyrusspool.Name(m.rec.Name)))
+		}
+		return h, nil
 	}
 	h, err := e.place(m).ReadHeader()
 	if err != nil {

@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -24,6 +25,14 @@ func (u *User) RetiredFrom(path string) *Retired {
 		return nil
 	}
 	return &u.Retired[i]
+}
+
+// WasRetired reports whether a folder of that name and path, or a directory that it was in,
+// was retired.
+func (u *User) WasRetired(folder, path string) bool {
+	return slices.ContainsFunc(u.Retired, func(r Retired) bool {
+		return r.Folder == folder || r.Path == path || strings.HasPrefix(path, r.Path+"/")
+	})
 }
 
 // stands reports whether a thing that is no folder is only what retire left in the place
