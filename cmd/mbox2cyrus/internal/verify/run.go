@@ -207,13 +207,12 @@ func (v *Verifier) compare(ctx context.Context, u *plan.User, rec ledger.Mailbox
 	if v.Level == LevelCount {
 		return Count(rec, place)
 	}
-	each := messages{tell: v.Message}
+	each := messages{tell: v.Message, read: v.Level == LevelContent && (f != nil || rec.Source != "")}
 	var deep Result
-	read := v.Level == LevelContent && (f != nil || rec.Source != "")
 	switch {
-	case read && f == nil:
+	case each.read && f == nil:
 		deep, each.faults, err = spool(ctx, v.Ledger, rec, place.Messages())
-	case read:
+	case each.read:
 		deep, each.faults, err = content(ctx, v.Source, v.Ledger, rec, u.User, f.File, place.Messages(), v.Message)
 	}
 	if err != nil {
@@ -226,7 +225,7 @@ func (v *Verifier) compare(ctx context.Context, u *plan.User, rec ledger.Mailbox
 	if res, err = index(v.Ledger, rec, place, seen, each); err != nil {
 		return res, err
 	}
-	if read {
+	if each.read {
 		res.Problems = append(res.Problems, deep.Problems...)
 		res.Verified = min(res.Verified, deep.Verified)
 	}
