@@ -228,6 +228,9 @@ func (w *walker) unreadable(path string, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		kind, text = SkipChanged, "gone since the directory was listed"
 	}
+	if errors.Is(err, unix.EIO) {
+		text += "; " + rescueAdvice
+	}
 	w.skip(path, &Skipped{Kind: kind, MayHoldMail: kind == SkipUnreadable, Text: text})
 }
 

@@ -162,7 +162,7 @@ func TestBadBlocksOnARealDisk(t *testing.T) {
 		t.Errorf("plan tells of %d ranges: %v", n, plan.severe())
 	}
 	for _, p := range plan.problems("unreadable-range") {
-		if text := p["text"].(string); !strings.Contains(text, "4096 bytes at offset") || !strings.Contains(text, "ddrescue") || p["user"] != "joe" || p["folder"] == "" {
+		if text := p["text"].(string); !strings.Contains(text, "4096 bytes at offset") || !strings.Contains(text, "ddrescue") || !strings.Contains(text, "(the file: home/joe/mail/"+p["folder"].(string)+")") || p["user"] != "joe" || p["folder"] == "" {
 			t.Errorf("it is not said where and what to do: %v", p)
 		}
 	}

@@ -95,14 +95,38 @@ func (s *Source) ReadHolding(ctx context.Context, u mbox.User, f mbox.File, each
 			s.Progress(u.Name, f.Name, bytes, messages)
 		}
 	}
-	res, err := s.readLocked(ctx, folder, each, hold, progress)
+	located := hold
+	if hold != nil {
+		located = func(a Aside) error {
+			a.Text = sayPath(f, string(a.Kind), a.File, a.Text)
+			return hold(a)
+		}
+	}
+	res, err := s.readLocked(ctx, folder, each, located, progress)
 	for i := range res.Problems {
-		res.Problems[i].User, res.Problems[i].Folder = u.Name, f.Name
+		p := &res.Problems[i]
+		p.User, p.Folder, p.Text = u.Name, f.Name, sayPath(f, p.Kind, p.File, p.Text)
 	}
 	if err := errors.Join(err, folder.Close()); err != nil {
 		return res, fmt.Errorf("%s: %w", report.Quote(f.Path), err)
 	}
 	return res, nil
+}
+
+// sayPath adds to the text of a finding that asks for the file to be rescued which file that
+// is: its path below the source root.
+func sayPath(f mbox.File, kind, file, text string) string {
+	if kind != string(mbox.KindUnreadable) {
+		return text
+	}
+	path := f.Path
+	switch {
+	case len(f.Parts) > 1:
+		path = file
+	case file != "":
+		path += "/" + file
+	}
+	return text + " (the file: " + report.Quote(path) + ")"
 }
 
 // readLocked reads an open folder under lock.
