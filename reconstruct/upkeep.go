@@ -5,12 +5,19 @@ import (
 	"strings"
 )
 
-// upkeep are the lines of the log in which a database tells that it was made smaller or
-// put in order after a crash (lib/cyrusdb_twoskip.c, mycheckpoint and recovery; 2.x
-// lib/cyrusdb_skiplist.c). Cyrus's programs log to standard error too, and any of them
-// that writes can come to it. From 3.12 on they also tell when they end that they log
-// debug messages no more.
-var upkeep = regexp.MustCompile(`^\S+\[\d+\]: (?:(?:twoskip|skiplist): (?:checkpointed|recovered) |debug logging turned off)`)
+// upkeep are the lines of the log in which nothing is wrong. Cyrus's programs log to
+// standard error too, and any of them that writes can come to these: a database was made
+// smaller, needed not to be (another process had done it), or was put in order after a
+// crash (lib/cyrusdb_twoskip.c, mycheckpoint, delayed checkpoint and recovery; 2.x
+// lib/cyrusdb_skiplist.c); a lock was held for more than a second, as on a busy machine
+// (lib/mappedfile.c, mappedfile_unlock; imap/mailbox.c, mailbox_unlock_index); what is
+// done is written down, with "auditlog: yes". From 3.12 on they also tell when they end
+// that they log debug messages no more.
+var upkeep = regexp.MustCompile(`^\S+\[\d+\]: (?:` +
+	`(?:twoskip|skiplist): (?:checkpointed |recovered |delayed checkpoint not needed for |no file to delayed checkpoint for )|` +
+	`(?:skiplist|mappedfile|mailbox): longlock |` +
+	`auditlog: |` +
+	`debug logging turned off)`)
 
 // withoutUpkeep takes these lines and the space around the rest out of what a program
 // said.

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +40,7 @@ type bench struct {
 	rounds   int
 	jobs     int
 	bigBytes int64
+	profile  string
 	scratch  string
 }
 
@@ -51,6 +53,7 @@ func main() {
 	flag.IntVar(&b.messages, "messages", 20000, "messages of the host")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds; the median counts")
 	flag.IntVar(&b.jobs, "jobs", 2, "users at a time, for the program and for reconstruct")
+	flag.StringVar(&b.profile, "cpuprofile", "", "file for a CPU profile of the conversion")
 	dir := flag.String("dir", "", "directory for the scratch files (default: that for temporary files)")
 	flag.Parse()
 	b.bytes, b.bigBytes = *mb<<20, *big<<20
@@ -230,6 +233,19 @@ func (b *bench) convert(root, conf, state string) (seconds float64, err error) {
 	}
 	rep := report.New(report.Options{Stdout: io.Discard, Stderr: os.Stderr, Quiet: true, Command: "migrate"})
 	e := &migrate.Engine{Source: &source.Source{Host: host, Location: time.UTC}, Cyrus: cyrus, Ledger: l, Report: rep, Progress: silent{}, Jobs: b.jobs}
+	if b.profile != "" {
+		f, err := os.Create(b.profile)
+		if err != nil {
+			return 0, err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return 0, errors.Join(err, f.Close())
+		}
+		defer func() {
+			pprof.StopCPUProfile()
+			err = errors.Join(err, f.Close())
+		}()
+	}
 	if err := e.Fill(ctx, p); err != nil {
 		return 0, err
 	}
