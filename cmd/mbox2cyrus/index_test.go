@@ -53,7 +53,7 @@ func TestWhatIndexLevelSees(t *testing.T) {
 		{"a byte of the cache", "cyrus.cache", func(b []byte) []byte { b[len(b)-5] ^= 1; return b }, "cache", "*", 1},
 		{"the cache is cut short", "cyrus.cache", func(b []byte) []byte { return b[:len(b)-4] }, "cache", "*", 1},
 		{"the cache is empty", "cyrus.cache", func(b []byte) []byte { return b[:0] }, "cache", "*", 3},
-		{"the cache is gone", "cyrus.cache", nil, "cache", "", 0},
+		{"the cache is gone", "cyrus.cache", nil, "cache", "*", 3},
 		{"the cache is of another index", "cyrus.cache", func(b []byte) []byte { b[3] ^= 1; return b }, "cache", "", 0},
 		{"the index counts other messages", "cyrus.index", withHeader(func(h *cyrusspool.IndexHeader) { h.QuotaMailboxUsed++ }), "index-sums", "", 0},
 	} {

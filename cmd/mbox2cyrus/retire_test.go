@@ -397,5 +397,7 @@ func TestVerifyAfterRetire(t *testing.T) {
 	if err := os.Remove(place); err != nil {
 		t.Fatal(err)
 	}
-	do(0, "verify", "--level", "content")
+	if s := do(0, "verify", "--level", "content").summary(t); s["messages_verified"] != migrated["messages_verified"] {
+		t.Errorf("%v messages are left of %v", s["messages_verified"], migrated["messages_verified"])
+	}
 }

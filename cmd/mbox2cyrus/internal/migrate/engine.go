@@ -218,7 +218,7 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 func (e *Engine) gone(u *plan.User, j *job) {
 	there := map[string]bool{}
 	for _, m := range j.boxes {
-		there[m.rec.Name] = true
+		there[m.rec.Name] = m.folder != nil
 	}
 	for _, rec := range e.Ledger.Mailboxes() {
 		if string(rec.User) == u.Name && rec.Folder != "" && !there[rec.Name] && !u.WasRetired(string(rec.Folder), string(rec.Source)) {

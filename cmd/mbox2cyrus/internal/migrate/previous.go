@@ -105,8 +105,9 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 		return err
 	}
 	given := map[uint32]bool{}
-	if !p.rec.NewUIDVald {
-		for _, k := range all {
+	for _, k := range all {
+		p.from = max(p.from, k.uid+1)
+		if !p.rec.NewUIDVald {
 			given[k.uid] = true
 		}
 	}

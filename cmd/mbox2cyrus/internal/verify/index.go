@@ -34,7 +34,7 @@ type comparison struct {
 	n       int64
 
 	dir   *os.File                // of the message files; nil: they are not looked at
-	cache *cyrusspool.CacheReader // nil: there is none, which has been told
+	cache *cyrusspool.CacheReader // nil: there is none
 }
 
 func (c *comparison) differ(severity report.Severity, kind string, offset int64, format string, args ...any) {

@@ -103,6 +103,9 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 		}
 	}
 	for _, parent := range u.Parents {
+		if rec, ok := v.Ledger.Mailbox(string(parent)); ok && rec.Folder != "" {
+			continue // its folder is gone
+		}
 		one(parent, nil)
 	}
 	for i := range u.Folders {
