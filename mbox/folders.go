@@ -50,6 +50,9 @@ type File struct {
 	Format  Format // one that is read, or FormatEmpty
 	Warning string // a doubt whether it is a folder, for an administrator; "" if there is none
 	Identity
+	// Links is how many names a file has: with more than one (hard links), another may be
+	// another folder. 0 of a mailbox that is a directory.
+	Links uint64
 	// Parts are the places of an INBOX that is in several, in the order in which their
 	// messages follow one another; else nil.
 	Parts []File
@@ -458,7 +461,7 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 		return nil, s, err
 	}
 	defer file.Close()
-	f := &File{Identity: Identity{Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim),
+	f := &File{Links: uint64(st.Nlink), Identity: Identity{Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim),
 		Dev: uint64(st.Dev), Ino: st.Ino}}
 	head, err := readHead(file, headSize)
 	if errors.Is(err, unix.EIO) {

@@ -91,7 +91,7 @@ func newReader(src io.ReaderAt, size int64, delim delimiter, opts Options, windo
 	r := &Reader{opts: opts, delim: delim, rules: delim.rules(), size: size, maxCRs: 1, account: Account{}}
 	r.fromCRs = r.rules.fromCRs
 	r.win.src, r.win.end = aroundBadBlocks(src), size
-	r.win.buf = make([]byte, max(minWindowSize, int(min(int64(window), size))))
+	r.win.buf = newBuffer(max(minWindowSize, int(min(int64(window), size))))
 	r.msg.text = r
 	return r
 }
@@ -131,6 +131,7 @@ func (r *Reader) Next() (*Message, error) {
 			return nil, err
 		}
 		r.err = io.EOF
+		release(&r.win, &r.out)
 	}
 	return m, err
 }
@@ -269,7 +270,7 @@ func (r *Reader) writeTo(w io.Writer) (int64, error) {
 		return 0, r.err
 	}
 	if r.out.buf == nil {
-		r.out.buf = make([]byte, 0, min(outputSize, 2*len(r.win.buf)+2048))
+		r.out.buf = newBuffer(min(outputSize, 2*len(r.win.buf)+2048))[:0]
 	}
 	r.out.keepCRs = r.keepsCRs()
 	r.out.w, r.out.n, r.out.err, r.out.buf = w, 0, nil, r.out.buf[:0]

@@ -69,7 +69,7 @@ func newRecordReader(f *recordFormat, src io.ReaderAt, size int64, opts Options,
 	}
 	r := &recordReader{format: f, opts: opts, size: size, account: Account{}}
 	r.win.src, r.win.end = aroundBadBlocks(src), size
-	r.win.buf = make([]byte, max(minRecordWindow, int(min(int64(windowBytes), size))))
+	r.win.buf = newBuffer(max(minRecordWindow, int(min(int64(windowBytes), size))))
 	return r
 }
 
@@ -132,6 +132,7 @@ func (r *recordReader) Next() (*Message, error) {
 	}
 	if err := r.next(); err != nil {
 		r.err = err
+		release(&r.win, &r.out)
 		return nil, err
 	}
 	return &r.msg, nil
@@ -316,7 +317,7 @@ func (r *recordReader) writeTo(w io.Writer) (int64, error) {
 		return 0, r.err
 	}
 	if r.out.buf == nil {
-		r.out.buf = make([]byte, 0, min(outputSize, 2*len(r.win.buf)))
+		r.out.buf = newBuffer(min(outputSize, 2*len(r.win.buf)))[:0]
 	}
 	r.out.w, r.out.n, r.out.err, r.out.buf = w, 0, nil, r.out.buf[:0]
 	if err := r.readText(true); err != nil {

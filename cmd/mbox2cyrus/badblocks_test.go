@@ -16,21 +16,21 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 )
 
-// disk is a file system whose blocks a test can make unreadable: btrfs knows by checksums
+// failingDisk is a file system whose blocks a test can make unreadable: btrfs knows by checksums
 // that a block is not what was written, and gives EIO.
-type disk struct {
+type failingDisk struct {
 	t          *testing.T
 	image, dir string
 	mounted    bool
 }
 
-func newDisk(t *testing.T) *disk {
+func newFailingDisk(t *testing.T) *failingDisk {
 	t.Helper()
 	mkfs, err := exec.LookPath("mkfs.btrfs")
 	if err != nil {
 		t.Skip("no mkfs.btrfs: install btrfs-progs to have read errors tried for real")
 	}
-	d := &disk{t: t, image: filepath.Join(t.TempDir(), "image"), dir: t.TempDir()}
+	d := &failingDisk{t: t, image: filepath.Join(t.TempDir(), "image"), dir: t.TempDir()}
 	if err := errors.Join(os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, 128<<20)); err != nil {
 		t.Fatal(err)
 	}
@@ -44,13 +44,13 @@ func newDisk(t *testing.T) *disk {
 	return d
 }
 
-func (d *disk) mount() ([]byte, error) {
+func (d *failingDisk) mount() ([]byte, error) {
 	out, err := exec.Command("mount", "-t", "btrfs", "-o", "loop,noatime", d.image, d.dir).CombinedOutput()
 	d.mounted = err == nil
 	return out, err
 }
 
-func (d *disk) unmount() {
+func (d *failingDisk) unmount() {
 	if !d.mounted {
 		return
 	}
@@ -64,7 +64,7 @@ func (d *disk) unmount() {
 }
 
 // breakBlocks makes the block of the disk unreadable that has each of the texts.
-func (d *disk) breakBlocks(texts ...string) {
+func (d *failingDisk) breakBlocks(texts ...string) {
 	d.t.Helper()
 	d.unmount()
 	f, err := os.OpenFile(d.image, os.O_RDWR, 0)
@@ -114,7 +114,7 @@ func mark(folder string, n, line int) string { return fmt.Sprintf("<%s %d %d>", 
 // have been rescued, all that was lost.
 func TestBadBlocksOnARealDisk(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
-	d := newDisk(t)
+	d := newFailingDisk(t)
 	h := &passHost{t: t, root: filepath.Join(d.dir, "host")}
 	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\n")
 	state := filepath.Join(t.TempDir(), "state")

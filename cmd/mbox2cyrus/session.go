@@ -57,6 +57,9 @@ func (p *program) open(c *cli.Context) (*session, error) {
 	}
 	err = p.limit(c, s)
 	if err == nil {
+		err = s.fitJobs()
+	}
+	if err == nil {
 		err = s.open(c)
 	}
 	if err != nil {

@@ -66,6 +66,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		}
 	}()
 	f.w.Limit(e.Source.Rules.MaxMessage())
+	f.w.Beside(&e.idle)
 	aside := e.holder(u, m)
 	defer func() { err = errors.Join(err, aside.Close()) }()
 	res := source.Result{UIDNext: 1}
@@ -95,7 +96,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		m.rec.SourceID, m.rec.Source = &res.ID, ledger.RawName(m.folder.File.Path)
 		m.rec.Rules = e.Source.Rules.String()
 	}
-	m.written, m.goMbox = f.written, res.GoMbox
+	m.written = f.written
 	if m.rec.Held, err = aside.commit(); err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	if err := f.manifest.Close(); err != nil {
 		return err
 	}
-	if m.prev != nil {
+	if m.prev != nil || m.append {
 		// Cyrus knows the mailbox: after a power cut, the next run must find either the
 		// old index or the manifest that tells the new one.
 		if err := cyrusspool.SyncFS(e.Ledger.ManifestDir()); err != nil {
@@ -188,6 +189,9 @@ func (f *filler) indexHeader() (h cyrusspool.IndexHeader) {
 	if f.old.index != nil {
 		h = f.old.index.Header()
 		h.HighestModSeq = f.modseq
+		if f.asLeft { // a client may know of messages that go
+			h.DeletedModSeq = f.modseq
+		}
 	}
 	h.UIDValidity, h.LastUID = f.rec.UIDValid, f.rec.UIDNext-1
 	if !f.append { // else what is \Recent is Cyrus's affair
@@ -233,7 +237,7 @@ type filler struct {
 	kept     []ledger.Message // of an earlier pass, where the source cannot be read any more
 	shifted  bool             // some message is elsewhere in the source than in that pass
 	order    ledger.Order
-	new      []ledger.Message // in a later pass that gives UIDs: all, to be sorted
+	new      []ledger.Message // in a later pass that gives UIDs: what waits for lower ones
 	read     int64            // messages of the source
 	messages int64
 	written  int64 // of these, files written
@@ -309,8 +313,11 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 		f.recent = max(f.recent, uid)
 	}
 	if f.prev != nil && f.prev.uids != nil {
-		f.new = append(f.new, msg) // a new one may come before an old one in the folder
-		return nil
+		if uid >= f.prev.from || f.append || f.prev.moved != nil { // may come before one with a lower UID in the folder
+			f.new = append(f.new, msg)
+			return nil
+		}
+		return f.add(msg)
 	}
 	return f.order.Add(msg)
 }
@@ -327,7 +334,7 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 	}
 	var had ledger.Message
 	expected := false
-	if f.update && msg.UID < f.prev.rec.UIDNext && !(f.read == 1 && msg.UID > f.prev.next.UID) {
+	if f.update && msg.UID < f.prev.rec.UIDNext && (f.prev.moved != nil || f.read > 1 || msg.UID <= f.prev.next.UID) {
 		// The first message of a folder can have a UID above all others (uw-mbox 4 b):
 		// to look for it would pass over them.
 		if had, expected, err = f.prev.lookup(msg.UID); err != nil {
@@ -361,9 +368,18 @@ func byUID(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) }
 // flush adds what had to wait for messages with lower UIDs.
 func (f *filler) flush() error {
 	if f.append {
-		return f.appendNew()
+		for _, m := range f.kept {
+			f.messages++
+			f.bytes += m.Size
+			m.Keywords = f.keywordsNow(m.Keywords)
+			f.new = append(f.new, m)
+		}
+		f.kept = nil
 	}
 	slices.SortFunc(f.new, byUID)
+	if f.append {
+		return f.appendNew()
+	}
 	for _, m := range f.new {
 		if err := f.add(m); err != nil {
 			return err
@@ -375,10 +391,15 @@ func (f *filler) flush() error {
 	return f.addKept(math.MaxUint32)
 }
 
-// appendNew keeps every record that the mailbox has and adds those that are new. The
-// manifest gets all messages of the source.
+// appendNew keeps every record that the mailbox has, and adds those that are new. Of our
+// own, if nobody touched them, it makes what the source has of them now. The manifest gets
+// all messages of the source.
 func (f *filler) appendNew() error {
-	for !f.old.end {
+	from := f.prev.from
+	if f.asLeft {
+		from = f.rec.FirstUID
+	}
+	for !f.old.end && f.old.next.UID < from {
 		if err := f.w.Add(f.old.next); err != nil {
 			return err
 		}
@@ -386,15 +407,8 @@ func (f *filler) appendNew() error {
 			return err
 		}
 	}
-	for _, m := range f.kept {
-		f.messages++
-		f.bytes += m.Size
-		m.Keywords = f.keywordsNow(m.Keywords)
-		f.new = append(f.new, m)
-	}
-	slices.SortFunc(f.new, byUID)
 	for _, m := range f.new {
-		if m.UID < f.prev.from {
+		if m.UID < from {
 			f.manifest.Add(m)
 			continue
 		}

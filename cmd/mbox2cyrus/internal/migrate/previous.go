@@ -31,6 +31,9 @@ type previous struct {
 	uids []uint32
 	id   ledger.FileID // of the source, when uids were given
 	from uint32        // UIDs from here on are new
+	// moved are the messages of the earlier pass, where some have another place among each
+	// other in the source than their UIDs: it was sorted, or some were put between others.
+	moved []ledger.Message
 }
 
 // openPrevious reads what the earlier pass left, and, where the source has no UIDs of
@@ -45,8 +48,28 @@ func (e *Engine) openPrevious(ctx context.Context, u *plan.User, m *mailbox) (p 
 	if p.manifest, err = e.Ledger.OpenManifest(p.rec.Manifest); err != nil {
 		return nil, err
 	}
+	if !p.rising() {
+		if p.moved, err = p.manifest.All(); err != nil {
+			return nil, errors.Join(err, p.close())
+		}
+		return p, nil
+	}
 	p.advance()
 	return p, nil
+}
+
+// rising reports whether the UIDs that the earlier pass gave rise in the source.
+func (p *previous) rising() bool {
+	last := uint32(0)
+	for _, uid := range p.uids {
+		if uid < p.from {
+			if uid < last {
+				return false
+			}
+			last = uid
+		}
+	}
+	return true
 }
 
 func (p *previous) close() error {
@@ -58,8 +81,16 @@ func (p *previous) close() error {
 
 func (p *previous) advance() { p.next, p.err = p.manifest.Next() }
 
-// lookup returns what the earlier pass had under uid, which must rise from call to call.
+// lookup returns what the earlier pass had under uid, which must rise from call to call
+// unless messages have moved.
 func (p *previous) lookup(uid uint32) (m ledger.Message, ok bool, err error) {
+	if p.moved != nil {
+		i, ok := slices.BinarySearchFunc(p.moved, uid, func(m ledger.Message, uid uint32) int { return cmp.Compare(m.UID, uid) })
+		if ok {
+			m = p.moved[i]
+		}
+		return m, ok, nil
+	}
 	for p.err == nil && p.next.UID < uid {
 		p.advance()
 	}
@@ -86,8 +117,9 @@ func compareKnown(a, b known) int {
 }
 
 // giveUIDs finds out whether the source has a UIDVALIDITY. If not, every message with
-// the bytes of one that the earlier pass had has its UID, and the others are new. So it is, too, where the source would give another UID now to
-// a message that had one before, because the earlier pass could not read all of it.
+// the bytes of one that the earlier pass had has its UID, wherever it is now, and the
+// others are new. So it is, too, where the source would give another UID now to a message
+// that had one before, because the earlier pass could not read all of it.
 func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox.File) error {
 	src := *e.Source
 	src.Progress = nil // these bytes are counted when they are converted
@@ -111,7 +143,7 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 			given[k.uid] = true
 		}
 	}
-	had := uidsOf(all)
+	had := inTurn(all)
 	other := p.rec.Assigned // a message has another UID than the source gives it
 	res, err := p.assign(ctx, &src, u, f, func(guid [20]byte, uid uint32) (uint32, bool) {
 		if before, ok := had(guid); ok {
@@ -126,6 +158,35 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 		p.uids = nil // the source has UIDs of its own
 	}
 	return err
+}
+
+// inTurn returns a function that gives each of several messages with the same bytes a UID
+// of its own: if it can, the next above that of the message before it, as the mailbox has
+// them in this order, else the lowest that is left.
+func inTurn(all []known) func(guid [20]byte) (uint32, bool) {
+	last := uint32(0)
+	given := make([]bool, len(all))
+	lowest := map[[20]byte]int{} // where to look for what is left, of messages that have moved
+	free := func(i int, guid [20]byte) bool { return i < len(all) && all[i].guid == guid && !given[i] }
+	return func(guid [20]byte) (uint32, bool) {
+		i, _ := slices.BinarySearchFunc(all, known{guid, last + 1}, compareKnown)
+		if !free(i, guid) {
+			var again bool
+			if i, again = lowest[guid]; !again {
+				i, _ = slices.BinarySearchFunc(all, known{guid: guid}, compareKnown)
+			}
+			for i < len(all) && all[i].guid == guid && given[i] {
+				i++
+			}
+			lowest[guid] = i
+		}
+		if !free(i, guid) {
+			return 0, false
+		}
+		given[i] = true
+		last = all[i].uid
+		return last, true
+	}
 }
 
 // assign reads the source and gives each message the UID that find knows for its SHA-1,
@@ -186,16 +247,8 @@ func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *
 	all = slices.CompactFunc(all, func(a, b known) bool { return a == b })
 	src := *e.Source
 	src.Progress = nil
-	had := uidsOf(all)
-	_, err := p.assign(ctx, &src, u, m.folder.File, func(guid [20]byte, _ uint32) (uint32, bool) { return had(guid) })
-	return p, err
-}
-
-// uidsOf returns a function that finds the UID of a message among all, which are sorted: of
-// several that are equal the next one each time.
-func uidsOf(all []known) func(guid [20]byte) (uint32, bool) {
-	used := map[[20]byte]int{} // where to look for the next
-	return func(guid [20]byte) (uint32, bool) {
+	used := map[[20]byte]int{} // where to look for the next of several equal messages
+	_, err := p.assign(ctx, &src, u, m.folder.File, func(guid [20]byte, _ uint32) (uint32, bool) {
 		i, again := used[guid]
 		if !again {
 			i, _ = slices.BinarySearchFunc(all, known{guid: guid}, compareKnown)
@@ -205,7 +258,8 @@ func uidsOf(all []known) func(guid [20]byte) (uint32, bool) {
 		}
 		used[guid] = i + 1
 		return all[i].uid, true
-	}
+	})
+	return p, err
 }
 
 // appended are the messages of the mailbox from FirstUID on.

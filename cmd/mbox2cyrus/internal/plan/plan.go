@@ -231,6 +231,7 @@ func (u *User) mapFolders(tree *mbox.Tree, rules cyrusspool.NameRules, names *Na
 		}
 	}
 	slices.SortFunc(u.Folders, func(a, b Folder) int { return strings.Compare(string(a.Mailbox), string(b.Mailbox)) })
+	u.hardLinks()
 
 	made := map[cyrusspool.Name]bool{}
 	boxes := []cyrusspool.Name{}
@@ -270,6 +271,27 @@ func (u *User) subscribe(subscriptions []mbox.Subscription, rules cyrusspool.Nam
 		wanted[box] = true
 	}
 	u.Subscriptions = slices.Sorted(maps.Keys(wanted))
+}
+
+// hardLinks reports folders that have other names, and those that are one file.
+func (u *User) hardLinks() {
+	type file struct{ dev, ino uint64 }
+	first := map[file]string{}
+	for _, f := range u.Folders {
+		if f.File.Links < 2 {
+			continue
+		}
+		at := file{f.File.Dev, f.File.Ino}
+		p := report.Problem{Severity: report.Note, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "hard-link",
+			Text: fmt.Sprintf("the file has %d names (hard links): who writes to another of them changes this folder", f.File.Links)}
+		if same, twice := first[at]; twice {
+			p.Severity = report.Attention
+			p.Text = fmt.Sprintf("is the same file as %s (hard links): its mail comes into both mailboxes; remove one name if it is wanted once", report.Quote(same))
+		} else {
+			first[at] = f.File.Name
+		}
+		u.Problems = append(u.Problems, p)
+	}
 }
 
 // doubt reports that a file may be no folder.

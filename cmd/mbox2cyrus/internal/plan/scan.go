@@ -41,10 +41,12 @@ type Scanner struct {
 }
 
 const (
-	blockSize    = 4096 // of common file systems: a message file takes half of one more than its size
-	mailboxFiles = 4    // header, index, cache and the directory
-	cachePerMsg  = 1024 // index record and cache of one message of ordinary mail
+	blockSize   = 4096 // of common file systems: a message file takes half of one more than its size
+	cachePerMsg = 1024 // index record and cache of one message of ordinary mail
 )
+
+// MailboxFiles are header, index, cache and the directory.
+const MailboxFiles = 4
 
 // Run reads the folders and reports each, with what is doubtful in it, and returns what
 // each partition must hold. What concerns one user is reported; the error is the
@@ -78,7 +80,7 @@ func (s *Scanner) user(ctx context.Context, u *User) {
 	help := s.HelpDesk.user(u)
 	defer help.done()
 	for _, parent := range u.Parents {
-		s.needs(u, 0, mailboxFiles)
+		s.needs(u, 0, MailboxFiles)
 		s.Report.Folder(report.Folder{User: u.Name, Mailbox: string(parent)})
 	}
 	for _, f := range u.Folders {
@@ -133,7 +135,7 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 		s.Report.Problem(p)
 		help.problem(p)
 	}
-	s.needs(u, disk, count+mailboxFiles)
+	s.needs(u, disk, count+MailboxFiles)
 	s.mu.Lock()
 	s.sizes[f.Mailbox] = Size{Bytes: bytes, Messages: count, Folders: 1}
 	s.mu.Unlock()

@@ -20,10 +20,10 @@ func (u *Undoer) giveQuotaBack(ctx context.Context, users []*user) error {
 		if len(one.boxes) == 0 {
 			continue
 		}
-		id := cyrusspool.Name(one.boxes[0].Name).User()
+		id := one.id()
 		inbox := cyrusspool.InboxName(id)
 		for _, rec := range one.boxes {
-			if _, has := roots[inbox]; has && rec.QuotaSet && rec.Adopted {
+			if _, has := roots[inbox]; has && rec.QuotaSet && stays(rec) {
 				if err := u.Cyrus.RemoveQuota(ctx, id); err != nil {
 					return err
 				}

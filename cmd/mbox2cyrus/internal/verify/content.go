@@ -60,13 +60,6 @@ func content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledg
 	if res.UIDValidity != 0 && res.UIDValidity != rec.UIDValid {
 		c.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY of the source is %d, of the mailbox %d", res.UIDValidity, rec.UIDValid)
 	}
-	p, err := SecondOpinion(ctx, src.Host, u, f, res.GoMbox)
-	if err != nil {
-		return Result{}, nil, err
-	}
-	if p != nil {
-		c.res.Problems = append(c.res.Problems, *p)
-	}
 	return c.result(), s.bad, nil
 }
 

@@ -14,19 +14,8 @@ import (
 	"mbox2cyrus/mbox"
 )
 
-// SecondOpinion lets go-mbox, a reader that shares nothing with ours, count the
-// messages of a folder. It splits at every line that begins "From ", so it
-// often counts more than UW; by how many was predicted while we read. A
-// prediction that does not hold means that one of us misread the file.
-func SecondOpinion(ctx context.Context, host *mbox.Host, u mbox.User, f mbox.File, want source.Prediction) (*report.Problem, error) {
-	have, ok, err := count(ctx, host, u, f, want)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return misread(u, f, want, have), nil
-}
-
-// misread is the problem that a prediction did not hold, nil if it did.
+// misread is the problem that a prediction did not hold, nil if it did: one of us two
+// misread the file.
 func misread(u mbox.User, f mbox.File, want source.Prediction, have int64) *report.Problem {
 	if have == want.Count {
 		return nil
@@ -35,8 +24,10 @@ func misread(u mbox.User, f mbox.File, want source.Prediction, have int64) *repo
 		Text: fmt.Sprintf("go-mbox counts %d messages where %d were predicted for it: look at this folder", have, want.Count)}
 }
 
-// opinion reads a folder once more and reports what go-mbox makes of it, and why that is
-// another number than ours. Folders that go-mbox does not read are told with the reason.
+// opinion reads a folder once more and has go-mbox, a reader that shares nothing with
+// ours, count its messages. That splits at every line that begins "From ", so it often
+// counts more than UW; by how many is predicted while we read. Told is what it counts,
+// and why that is another number than ours, or why go-mbox does not read the folder.
 func (v *Verifier) opinion(ctx context.Context, u mbox.User, f mbox.File) error {
 	src := *v.Source
 	src.Progress, src.Dates = nil, nil
