@@ -231,6 +231,9 @@ func (w *walker) unreadable(path string, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		kind, text = SkipChanged, "gone since the directory was listed"
 	}
+	if errors.Is(err, unix.EIO) {
+		text += "; " + rescueAdvice
+	}
 	w.skip(path, &Skipped{Kind: kind, MayHoldMail: kind == SkipUnreadable, Text: text})
 }
 
@@ -461,6 +464,9 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 	f := &File{Links: uint64(st.Nlink), Identity: Identity{Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim),
 		Dev: uint64(st.Dev), Ino: st.Ino}}
 	head, err := readHead(file, headSize)
+	if errors.Is(err, unix.EIO) {
+		return w.lookBehind(file, f, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -474,7 +480,11 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 	switch f.Format {
 	case FormatNone:
 		if len(head) == headSize {
-			if head, err = readHead(file, longHeadSize); err != nil {
+			head, err = readHead(file, longHeadSize)
+			if errors.Is(err, unix.EIO) {
+				return w.lookBehind(file, f, err)
+			}
+			if err != nil {
 				return nil, nil, err
 			}
 		}
@@ -496,6 +506,20 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 			f.Warning = "named like a lock file, but it is a mailbox: converted as a folder"
 		}
 	}
+	return f, nil, nil
+}
+
+// lookBehind looks at a file whose beginning cannot be read, for the reason why. It is
+// taken for a mailbox in unix format if From_ lines follow soon.
+func (w *walker) lookBehind(file *os.File, f *File, why error) (*File, *Skipped, error) {
+	head := make([]byte, min(longHeadSize, f.Size))
+	if err := readFull(&blockReader{src: file, bad: &badBlocks{}}, head, 0); err != nil {
+		return nil, nil, err
+	}
+	if n, _ := countSeparators(head, f.Size); n == 0 {
+		return nil, nil, why
+	}
+	f.Format, f.Warning = FormatUnix, "its beginning cannot be read from the disk, but From_ lines follow: taken for a mailbox in unix format"
 	return f, nil, nil
 }
 

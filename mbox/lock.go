@@ -336,18 +336,17 @@ func (k *FolderLock) dotLock(p *part) error {
 		return nil
 	}
 	lock := fmt.Sprintf("dot lock %q", p.path+".lock")
-	create := func() (*os.File, error) { return openLock(p.parent, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL) }
-	file, err := create()
+	file, err := makeDotLock(p.parent, name)
 	if errors.Is(err, fs.ErrExist) {
 		if busy := k.dotLocked(p, name, lock); busy != nil {
 			return busy
 		}
-		file, err = create()
+		file, err = makeDotLock(p.parent, name)
 	}
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return &BusyError{Path: p.path, Lock: lock}
-	case err == unix.EACCES || err == unix.EPERM || err == unix.EROFS || err == unix.ENOSPC || err == unix.EDQUOT:
+	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
 		k.doubt("%s cannot be made: %v", lock, err)
 		return nil
 	case err != nil:
@@ -355,6 +354,24 @@ func (k *FolderLock) dotLock(p *part) error {
 	}
 	parent := p.parent
 	undo := func() error { return errors.Join(removeLock(parent, name, file), file.Close()) }
+	k.undo = append(k.undo, undo)
+	k.refresh = append(k.refresh, file)
+	return nil
+}
+
+// makeDotLock makes a dot lock of this run: locked, with its mark, and only then under its
+// name, so that a run which is killed at any moment leaves none that the next one would
+// not know for its own. A file system without files that have no name (O_TMPFILE) leaves
+// such a moment; what it leaves then is busy until a person removes it.
+func makeDotLock(dir *os.File, name string) (*os.File, error) {
+	file, err := openUnnamed(dir)
+	unnamed := err == nil
+	if errors.Is(err, errors.ErrUnsupported) {
+		file, err = openLock(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+	}
+	if err != nil {
+		return nil, err
+	}
 	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) // see removeOwn
 	if err == nil {
 		_, err = fmt.Fprintf(file, "%d\n%s\n", os.Getpid(), dotLockMark)
@@ -362,12 +379,16 @@ func (k *FolderLock) dotLock(p *part) error {
 	if err == nil {
 		err = file.Chmod(0o666) // as UW does, so that anybody can break it
 	}
-	if err != nil {
-		return fmt.Errorf("mbox %q: %s: %w", p.path, lock, errors.Join(err, undo()))
+	if err == nil && unnamed {
+		err = nameFile(file, dir, name)
 	}
-	k.undo = append(k.undo, undo)
-	k.refresh = append(k.refresh, file)
-	return nil
+	if err == nil {
+		return file, nil
+	}
+	if !unnamed {
+		err = errors.Join(err, removeLock(dir, name, file))
+	}
+	return nil, errors.Join(err, file.Close())
 }
 
 // dotLocked says who has a dot lock. One that a killed run of this program left is

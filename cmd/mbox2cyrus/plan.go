@@ -17,6 +17,8 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/resources"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
 )
 
 func (p *program) planCommand() *cli.Command {
@@ -66,6 +68,9 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 		err = sayNeed(s, need, s.report.Totals().Found)
 	}
 	if err == nil {
+		err = sayQuotas(c.Context, s, sc.Sizes())
+	}
+	if err == nil {
 		err = sayWindow(s)
 	}
 	if err == nil {
@@ -102,6 +107,49 @@ func sayNeed(s *session, needs map[string]plan.Need, messages int64) error {
 		s.report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "no-space", Text: text})
 	}
 	return err
+}
+
+// sayQuotas compares what mailboxes will hold with the quotas that Cyrus has for them.
+func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.Size) error {
+	quotas, err := s.cyrus.Quotas(ctx)
+	if err != nil {
+		if !errors.Is(err, reconstruct.ErrNoProgram) {
+			s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "quota", Text: fmt.Sprintf("whether the quotas that Cyrus has leave room cannot be told: %v", err)})
+		}
+		return nil
+	}
+	if len(quotas) == 0 {
+		return nil
+	}
+	l, err := ledger.Read(s.state)
+	if err != nil {
+		return err
+	}
+	loads := plan.QuotaLoads{}
+	for _, u := range s.plan.Users {
+		for _, f := range u.Folders {
+			more := sizes[f.Mailbox]
+			if rec, ok := l.Mailbox(string(f.Mailbox)); ok && rec.State == ledger.Verified {
+				more = more.Minus(plan.Size{Bytes: rec.Size, Messages: rec.Messages, Folders: 1})
+			} else if s.cyrus.Has(f.Mailbox) {
+				more.Folders = 0
+			}
+			if more != (plan.Size{}) {
+				loads.Add(quotas.RootOf(f.Mailbox), u.Name, more)
+			}
+		}
+		for _, name := range u.Parents {
+			if !s.cyrus.Has(name) {
+				loads.Add(quotas.RootOf(name), u.Name, plan.Size{Folders: 1})
+			}
+		}
+	}
+	for _, root := range slices.Sorted(maps.Keys(loads)) {
+		if p, ok := loads[root].Problem(quotas[root]); ok {
+			s.report.Problem(p)
+		}
+	}
+	return nil
 }
 
 // sayWindow tells how long a pass would take now, from what the passes before took.

@@ -73,6 +73,11 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	if !c.Bool(flagDryRun) {
+		if err := l.ForgetUndone(); err != nil { // what a run that was cut off did not come to
+			return err
+		}
+	}
 	known := undo.Users(l)
 	if c.Bool("all") {
 		users = known

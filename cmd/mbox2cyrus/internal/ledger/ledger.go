@@ -244,13 +244,15 @@ type Ledger struct {
 	lock    *os.File
 	version int // of the journal's last part
 
-	mu    sync.Mutex
-	f     *os.File // nil: read only
-	boxes map[string]Mailbox
-	order []string
-	made  map[MadeDir]bool // directories that this program made, once
-	subs  map[RawName]Subscriptions
-	pace  Pace
+	mu     sync.Mutex
+	f      *os.File // nil: read only
+	boxes  map[string]Mailbox
+	order  []string
+	made   map[MadeDir]bool // directories that this program made, once
+	gone   []Mailbox        // undone
+	subs   map[RawName]Subscriptions
+	pace   Pace
+	cutOff bool // the last run did not come to its end
 
 	approved map[string]approvedBy // by id of the held item
 }
@@ -338,7 +340,7 @@ func Read(dir string) (*Ledger, error) {
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
 	l.boxes, l.subs, l.approved = map[string]Mailbox{}, map[RawName]Subscriptions{}, map[string]approvedBy{}
-	l.made = map[MadeDir]bool{}
+	l.made, l.gone = map[MadeDir]bool{}, nil
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -372,7 +374,11 @@ func (l *Ledger) read(path string) (good int64, err error) {
 		if ln.Mailbox != nil {
 			l.put(*ln.Mailbox)
 		}
+		if ln.Run != nil {
+			l.cutOff = true
+		}
 		if ln.End != nil {
+			l.cutOff = false
 			l.pace.learn(*ln.End)
 		}
 		if ln.Subscriptions != nil {
@@ -397,6 +403,7 @@ func (l *Ledger) put(m Mailbox) {
 	_, known := l.boxes[m.Name]
 	switch {
 	case m.State == Undone:
+		l.gone = append(l.gone, m)
 		delete(l.boxes, m.Name)
 		l.order = slices.DeleteFunc(l.order, func(name string) bool { return name == m.Name })
 		return
@@ -486,6 +493,10 @@ func (l *Ledger) Pace() Pace { return l.pace }
 
 // Begin records the start of a run.
 func (l *Ledger) Begin(r Run) error { return l.append(true, line{Run: &r}) }
+
+// CutOff reports whether the last run did not come to its end before the ledger was
+// opened.
+func (l *Ledger) CutOff() bool { return l.cutOff }
 
 // End records the end of a run.
 func (l *Ledger) End(e End) error { return l.append(true, line{End: &e}) }

@@ -103,9 +103,30 @@ func (l *Ledger) OpenKept(id, name string) (*os.File, error) {
 	return f, nil
 }
 
-// Forget removes what is kept of a mailbox that is undone: its manifests, what is held of
-// its folder, which is there to be migrated again, and the copies that Keep made.
-func (l *Ledger) Forget(m Mailbox) error {
+// ForgetUndone removes what is kept of mailboxes that are undone: their manifests, what is
+// held of their folders, which are there to be migrated again, and the copies that Keep
+// made; also what a run left that was cut off here.
+func (l *Ledger) ForgetUndone() error {
+	l.mu.Lock()
+	used := map[string]bool{}
+	for _, m := range l.boxes {
+		used[m.UniqueID] = true // an empty mailbox of Cyrus's own that was undone may be filled again
+	}
+	gone := l.gone
+	l.gone = nil
+	l.mu.Unlock()
+	for _, m := range gone {
+		if used[m.UniqueID] {
+			continue
+		}
+		if err := l.forget(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) forget(m Mailbox) error {
 	for _, name := range []string{m.Manifest, m.Previous} {
 		if name == "" {
 			continue

@@ -77,7 +77,9 @@ func (e *Engine) Filled() int64 { return e.filled.Load() }
 // when the run as a whole cannot go on (the context's error when it was
 // stopped); whatever concerns one user is reported and goes into the exit code.
 func (e *Engine) Run(ctx context.Context, p *plan.Plan) error {
-	return e.run(ctx, p, e.complete)
+	err := e.run(ctx, p, e.complete)
+	e.settleQuotas(context.WithoutCancel(ctx), p)
+	return err
 }
 
 // Fill does the first half of the job for the users of a plan: their mailboxes
@@ -215,10 +217,10 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 func (e *Engine) gone(u *plan.User, j *job) {
 	there := map[string]bool{}
 	for _, m := range j.boxes {
-		there[m.rec.Name] = true
+		there[m.rec.Name] = m.folder != nil
 	}
 	for _, rec := range e.Ledger.Mailboxes() {
-		if string(rec.User) == u.Name && rec.Folder != "" && !there[rec.Name] {
+		if string(rec.User) == u.Name && rec.Folder != "" && !there[rec.Name] && !u.WasRetired(string(rec.Folder), string(rec.Source)) {
 			e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
 				Text: fmt.Sprintf("%s was migrated, but its folder is no longer there; the mailbox stays: remove it in Cyrus if it is not wanted", rec.Name)})
 		}

@@ -130,6 +130,18 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
 	}
 	same := folder == nil && rec.SourceID == nil || folder != nil && rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(folder.File))
+	if folder == nil && rec.Folder != "" && (rec.State != ledger.Begun || rec.Previous != "") {
+		// Its folder is gone, of which gone tells; that others are below it must not empty it.
+		m.todo = leave
+		if rec.State == ledger.Filled {
+			m.todo = enter
+		}
+		return m, nil
+	}
+	if folder != nil && !same && rec.State == ledger.Verified && u.RetiredFrom(folder.File.Path) != nil {
+		m.todo = leave // another file, of which the plan told: what was retired must not go
+		return m, nil
+	}
 	otherRules := folder != nil && rec.Rules != e.Source.Rules.String()
 	switch {
 	case otherRules && (rec.State == ledger.Verified || rec.Previous != ""):

@@ -36,6 +36,8 @@ type User struct {
 	PartitionChosen bool
 	Quota           int64 // of all mail in Cyrus, in bytes; 0: none is set
 
+	Retired []Retired // what is in an archive
+
 	hasMailDir bool
 }
 
@@ -58,6 +60,8 @@ type Selection struct {
 	// Done are users who are left out because an earlier run left nothing to do for a
 	// person; nil: none.
 	Done map[string]bool
+	// Retired is what is in archives, by users.
+	Retired map[string][]Retired
 }
 
 // ErrUnknownUser is returned by Build when a selected user is not on the host.
@@ -84,10 +88,11 @@ func Build(host *mbox.Host, rules cyrusspool.NameRules, sel Selection, names *Na
 		if !sel.has(mu.Name) {
 			continue
 		}
-		u := &User{User: mu}
+		u := &User{User: mu, Retired: sel.Retired[mu.Name]}
 		if err := u.fill(host, rules, names, ids[mu.Name]); err != nil {
 			u.fail("unreadable", err.Error())
 		}
+		u.sayRetired()
 		if len(u.Folders) > 0 || len(u.Problems) > 0 {
 			p.Users = append(p.Users, u)
 		}
@@ -179,7 +184,12 @@ func (u *User) fill(host *mbox.Host, rules cyrusspool.NameRules, chosen *Names, 
 	}
 	u.hasMailDir = tree.HasMailDir
 	for _, s := range tree.Skipped {
-		u.Problems = append(u.Problems, skippedProblem(s))
+		if !u.stands(s) {
+			u.Problems = append(u.Problems, skippedProblem(s))
+		}
+	}
+	if who.owner == u.Name {
+		u.ID = who.id
 	}
 	if tree.Inbox == nil && len(tree.Folders) == 0 {
 		return nil // a user without any mail gets nothing (uw-mbox 11.4)

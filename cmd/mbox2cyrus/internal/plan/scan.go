@@ -11,6 +11,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/pop3"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
 
@@ -36,6 +37,7 @@ type Scanner struct {
 	mu     sync.Mutex
 	need   map[string]Need
 	moving []Moved
+	sizes  map[cyrusspool.Name]Size
 }
 
 const (
@@ -50,13 +52,17 @@ const MailboxFiles = 4
 // each partition must hold. What concerns one user is reported; the error is the
 // context's.
 func (s *Scanner) Run(ctx context.Context, p *Plan) (map[string]Need, error) {
-	s.need = map[string]Need{}
+	s.need, s.sizes = map[string]Need{}, map[cyrusspool.Name]Size{}
 	err := p.Each(ctx, s.Jobs, func(u *User) { s.user(ctx, u) })
 	if err == nil {
 		err = s.again(p)
 	}
 	return s.need, err
 }
+
+// Sizes returns what the mailboxes will hold, when Run has returned. Folders that could not
+// be read are not there.
+func (s *Scanner) Sizes() map[cyrusspool.Name]Size { return s.sizes }
 
 func (s *Scanner) needs(u *User, bytes, inodes int64) {
 	s.mu.Lock()
@@ -93,7 +99,10 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 	res, err := s.Source.Read(ctx, u.User, f.File, func(m *mbox.Message, _ []string) error {
 		help.message(f, m)
 		n, err := m.WriteTo(io.Discard)
-		if err == nil && s.Source.Rules.CheckSize(n) != nil {
+		if err != nil {
+			return err
+		}
+		if s.Source.Rules.CheckSize(n) != nil {
 			s.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, File: m.File, Offset: m.Offset, Kind: held.TooLarge,
 				Text: fmt.Sprintf("a message of %d bytes, as Cyrus would have it: it will be held, and is for a person to look at", n)})
 			return nil
@@ -104,7 +113,7 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 			inbox.Add(m.UID, m.Flags&mbox.Deleted != 0, m.Flags&mbox.Seen != 0, n)
 		}
 		disk += (n+blockSize-1)/blockSize*blockSize + cachePerMsg
-		return err
+		return nil
 	})
 	if errors.Is(err, context.Canceled) {
 		return
@@ -127,6 +136,9 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 		help.problem(p)
 	}
 	s.needs(u, disk, count+MailboxFiles)
+	s.mu.Lock()
+	s.sizes[f.Mailbox] = Size{Bytes: bytes, Messages: count, Folders: 1}
+	s.mu.Unlock()
 	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), SpecialUse: f.SpecialUse, Found: res.Messages, Bytes: bytes,
 		Doubts: res.Doubts, UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
 	if isInbox {

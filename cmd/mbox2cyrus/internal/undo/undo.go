@@ -222,10 +222,5 @@ func (u *Undoer) settle(users []*user) error {
 	if err := u.Ledger.Set(undone...); err != nil {
 		return err
 	}
-	for _, rec := range undone {
-		if err := u.Ledger.Forget(rec); err != nil {
-			return err
-		}
-	}
-	return nil
+	return u.Ledger.ForgetUndone()
 }
