@@ -361,34 +361,47 @@ func (k *FolderLock) dotLock(p *part) error {
 
 // makeDotLock makes a dot lock of this run: locked, with its mark, and only then under its
 // name, so that a run which is killed at any moment leaves none that the next one would
-// not know for its own. A file system without files that have no name (O_TMPFILE) leaves
-// such a moment; what it leaves then is busy until a person removes it.
+// not know for its own.
 func makeDotLock(dir *os.File, name string) (*os.File, error) {
 	file, err := openUnnamed(dir)
-	unnamed := err == nil
 	if errors.Is(err, errors.ErrUnsupported) {
-		file, err = openLock(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+		return makeDotLockInPlace(dir, name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) // see removeOwn
-	if err == nil {
-		_, err = fmt.Fprintf(file, "%d\n%s\n", os.Getpid(), dotLockMark)
-	}
-	if err == nil {
-		err = file.Chmod(0o666) // as UW does, so that anybody can break it
-	}
-	if err == nil && unnamed {
+	if err = markDotLock(file); err == nil {
 		err = nameFile(file, dir, name)
 	}
-	if err == nil {
-		return file, nil
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
-	if !unnamed {
-		err = errors.Join(err, removeLock(dir, name, file))
+	return file, nil
+}
+
+// makeDotLockInPlace does it on a file system without files that have no name. There is a
+// moment in which it has not its mark yet: what a run that is killed then leaves is busy
+// until a person removes it.
+func makeDotLockInPlace(dir *os.File, name string) (*os.File, error) {
+	file, err := openLock(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+	if err != nil {
+		return nil, err
 	}
-	return nil, errors.Join(err, file.Close())
+	if err := markDotLock(file); err != nil {
+		return nil, errors.Join(err, removeLock(dir, name, file), file.Close())
+	}
+	return file, nil
+}
+
+// markDotLock makes a new file a dot lock of this run.
+func markDotLock(file *os.File) error {
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // see removeOwn
+		return err
+	}
+	if _, err := fmt.Fprintf(file, "%d\n%s\n", os.Getpid(), dotLockMark); err != nil {
+		return err
+	}
+	return file.Chmod(0o666) // as UW does, so that anybody can break it
 }
 
 // dotLocked says who has a dot lock. One that a killed run of this program left is
