@@ -40,32 +40,39 @@ func makeHost(root string, users, messages int, bytes int64, inboxOnly bool) (*h
 }
 
 func (h *host) String() string {
-	folders := 0
+	return fmt.Sprintf("%d users, %d folders, %d messages, %d MB", len(h.users), h.folders(), h.messages, h.bytes>>20)
+}
+
+func (h *host) folders() (n int) {
 	for _, u := range h.users {
-		folders += len(u.Folders)
+		n += len(u.Folders)
 	}
-	return fmt.Sprintf("%d users, %d folders, %d messages, %d MB", len(h.users), folders, h.messages, h.bytes>>20)
+	return n
 }
 
 // oneIn is how many folders have one that changes before the last pass: 1 %.
 const oneIn = 100
 
-// change appends a message to one folder in a hundred, at least to one: folders of middling
-// size, spread over the users. undo makes the folders what they were.
-func (h *host) change() (changed int, undo func() error, err error) {
-	type folder struct {
-		path string
-		size int64
-	}
-	var all []folder
+// changing are the files of one folder in a hundred, of one at least: folders with mail, from
+// all sizes.
+func (h *host) changing() (paths []string) {
+	var all []samplehost.Folder
 	for _, u := range h.users {
 		for _, f := range u.Folders {
 			if f.Count > 0 {
-				all = append(all, folder{filepath.Join(h.root, f.Path), f.Bytes})
+				all = append(all, f)
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b folder) int { return cmp.Compare(a.size, b.size) })
+	slices.SortFunc(all, func(a, b samplehost.Folder) int { return cmp.Compare(a.Bytes, b.Bytes) })
+	for i := min(oneIn, len(all)) / 2; i < len(all); i += oneIn {
+		paths = append(paths, filepath.Join(h.root, all[i].Path))
+	}
+	return paths
+}
+
+// change appends a message to those folders. undo makes them what they were.
+func (h *host) change() (undo func() error, err error) {
 	var undos []func() error
 	undo = func() error {
 		var errs []error
@@ -74,14 +81,14 @@ func (h *host) change() (changed int, undo func() error, err error) {
 		}
 		return errors.Join(errs...)
 	}
-	for i := min(oneIn, len(all)) / 2; i < len(all); i += oneIn {
-		u, err := appendMail(all[i].path)
+	for _, path := range h.changing() {
+		u, err := appendMail(path)
 		if err != nil {
-			return 0, nil, errors.Join(err, undo())
+			return nil, errors.Join(err, undo())
 		}
 		undos = append(undos, u)
 	}
-	return len(undos), undo, nil
+	return undo, nil
 }
 
 // appendMail delivers a message to a folder. undo takes it away again.

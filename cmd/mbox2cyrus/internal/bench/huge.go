@@ -10,6 +10,9 @@ import (
 
 // huge tells the peak of the program's memory when one message is huge.
 func (b *bench) huge() (err error) {
+	if err := b.room(2*b.hugeBytes, 0); err != nil {
+		return err
+	}
 	root := filepath.Join(b.scratch, "huge-host")
 	if err := makeHugeHost(root, b.hugeBytes); err != nil {
 		return err

@@ -23,12 +23,14 @@ type bench struct {
 	rounds   int
 	states   []cacheState
 	profile  string
-	rest     time.Duration // after each round, when its files were removed; 0: they stay
+	rest     time.Duration // after files had to be removed
 	scratch  string
+	left     *leftovers
 	started  time.Time
 	users    int
 	messages int
 	bytes    int64
+	noCache  bool // migrate --no-cache too
 
 	bigBytes  int64 // of the one folder
 	bigRounds int
@@ -52,20 +54,20 @@ func main() {
 }
 
 func benchMain() error {
-	b := bench{states: []cacheState{warm}, started: time.Now()}
+	b := bench{states: []cacheState{warm}, started: time.Now(), left: &leftovers{}, noCache: true}
 	flag.StringVar(&b.binary, "program", "bin/mbox2cyrus", "the mbox2cyrus to measure")
 	flag.IntVar(&b.users, "users", 50, "users of the host")
 	flag.IntVar(&b.messages, "messages", 20000, "messages of the host")
 	mb := flag.Int64("mb", 200, "megabytes of mail of the host")
 	flag.IntVar(&b.rounds, "rounds", 3, "rounds; the median counts")
 	flag.IntVar(&b.jobs, "jobs", 2, "users at a time: of the program, of reconstruct and of the rivals")
-	onlyCold := flag.Bool("cold", false, "measure with an empty page cache too (needs root)")
+	withCold := flag.Bool("cold", false, "measure with an empty page cache too (needs root)")
 	big := flag.Int64("big-mb", 400, "megabytes of the one folder of the one user; 0: none")
 	flag.IntVar(&b.bigRounds, "big-rounds", 1, "rounds of that")
 	huge := flag.Int64("huge-mb", 500, "megabytes of the one message; 0: none")
 	flag.IntVar(&b.rivalRounds, "rivals", 0, "rounds of the other ways to move the mail; 0: none")
 	flag.IntVar(&b.connections, "connections", 4, "IMAP connections of our own uploader")
-	flag.DurationVar(&b.rest, "rest", 0, "remove each round's files at its end, then wait: 7m is enough for ext4 (0: keep them to the end)")
+	flag.DurationVar(&b.rest, "rest", 2*time.Minute, "how long to wait where files of earlier rounds had to be removed to make room, since ext4 is slow then")
 	flag.StringVar(&b.profile, "cpuprofile", "", "file for a CPU profile of the conversion (of the last)")
 	dir := flag.String("dir", "", "directory for the scratch files (default: that for temporary files)")
 	flag.Parse()
@@ -76,7 +78,7 @@ func benchMain() error {
 		return errors.New("-rounds, -jobs, -users, -messages and -connections are at least 1")
 	}
 	b.bytes, b.bigBytes, b.hugeBytes = *mb<<20, *big<<20, *huge<<20
-	if *onlyCold {
+	if *withCold {
 		b.states = append(b.states, cold)
 	}
 	return b.run(*dir)
@@ -101,7 +103,7 @@ func (b *bench) run(dir string) (err error) {
 	if err := os.Chmod(b.scratch, 0o755); err != nil { // cyrus must get in
 		return err
 	}
-	if err := b.checkSpace(); err != nil {
+	if err := b.room(b.bytes, 0); err != nil {
 		return err
 	}
 	h, err := makeHost(filepath.Join(b.scratch, "host"), b.users, b.messages, b.bytes, false)
@@ -137,11 +139,15 @@ func (b *bench) whole(h *host) error {
 	if err != nil {
 		return err
 	}
-	return b.report(h, records, tenth)
+	b.report(h, records, tenth)
+	return nil
 }
 
 // big measures one user who has one folder, and one a tenth as large.
 func (b *bench) big() error {
+	if err := b.room(b.bigBytes+b.bigBytes/10, 0); err != nil {
+		return err
+	}
 	h, err := makeHost(filepath.Join(b.scratch, "big-host"), 1, 0, b.bigBytes, true)
 	if err != nil {
 		return err
@@ -151,7 +157,7 @@ func (b *bench) big() error {
 		return err
 	}
 	of := *b
-	of.rounds, of.scratch = b.bigRounds, filepath.Join(b.scratch, "big")
+	of.rounds, of.noCache, of.scratch = b.bigRounds, false, filepath.Join(b.scratch, "big")
 	if err := os.Mkdir(of.scratch, 0o755); err != nil {
 		return err
 	}
@@ -159,7 +165,10 @@ func (b *bench) big() error {
 	if err != nil {
 		return err
 	}
-	return of.report(h, records, tenth)
+	b.done(h.root)
+	b.done(of.scratch)
+	of.report(h, records, tenth)
+	return nil
 }
 
 // progress tells how far the run is, on standard error.

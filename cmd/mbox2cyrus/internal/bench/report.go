@@ -33,7 +33,7 @@ var lines = []line{
 	{what: "whole migrate --no-cache", step: stepNoCache, against: []string{stepTar, stepParse}, unit: "tar x + reconstruct, no caches"},
 	{what: "migrate of a tenth of the host", step: stepTenth},
 	{what: "the same again, nothing changed", step: stepAgain, against: []string{stepMigrate}, unit: "the first", wanted: "≤ 0.02"},
-	{what: "the same again, 1 % of the folders changed", step: stepChanged, against: []string{stepMigrate}, unit: "the first"},
+	{what: "the same again, a message more in %d of %d folders", step: stepChanged, against: []string{stepMigrate}, unit: "the first"},
 	{what: "verify --level index", step: stepIndex, against: []string{stepMigrate}, unit: "migrate", wanted: "≤ 0.10"},
 	{what: "source and spool to sha1sum, one after the other", step: stepReadInTurn},
 	{what: "source and spool to sha1sum, both at once", step: stepReadBeside},
@@ -45,7 +45,7 @@ var lines = []line{
 var ours = []string{stepConvert, stepConvertCache, stepMigrate, stepNoCache, stepTenth, stepAgain, stepChanged, stepIndex, stepContent}
 
 // report prints the tables of a host.
-func (b *bench) report(h *host, all records, tenth *host) error {
+func (b *bench) report(h *host, all records, tenth *host) {
 	fmt.Printf("\nHost: %s; a tenth: %s. %d jobs, medians of %d rounds.\n", h, tenth, b.jobs, b.rounds)
 	for _, state := range b.states {
 		t := table{{"with a " + string(state) + " page cache", "seconds", "messages/s", "cores", "peak MB", "ratio (least to most)", "wanted"}}
@@ -59,6 +59,9 @@ func (b *bench) report(h *host, all records, tenth *host) error {
 			row := make([]string, len(t[0]))
 			if !l.more {
 				row[0] = l.what
+				if l.step == stepChanged {
+					row[0] = fmt.Sprintf(l.what, len(h.changing()), h.folders())
+				}
 				row[1] = fmt.Sprintf("%.2f", median(seconds(samples)))
 				row[3] = cores(samples)
 				if slices.Contains(ours, l.step) {
@@ -82,7 +85,6 @@ func (b *bench) report(h *host, all records, tenth *host) error {
 		t.print()
 		fmt.Printf("\nA sync after a step took %.2f s at most: what a step leaves to be written.\n", owed)
 	}
-	return nil
 }
 
 func seconds(samples []sample) (all []float64) {

@@ -92,8 +92,12 @@ const usersPerCall = 10
 
 // reconstruct runs reconstruct over users, jobs calls at a time.
 func (b *bench) reconstruct(srv *cyrustest.Server, users []string) (sample, error) {
-	per := min(usersPerCall, (len(users)+b.jobs-1)/b.jobs)
-	calls := slices.Collect(slices.Chunk(users, max(1, per)))
+	if len(users) == 0 {
+		return sample{}, errors.New("reconstruct: there are no users in mailboxes.db")
+	}
+	// As many calls as all jobs have work with to the end.
+	n := roundUp(roundUp(len(users), usersPerCall)/usersPerCall, b.jobs)
+	calls := slices.Collect(slices.Chunk(users, roundUp(len(users), n)/n))
 	costs := make([]sample, len(calls))
 	err := b.parallel(len(calls), func(i int) error {
 		args := append([]string{"-C", srv.Conf, "-u"}, calls[i]...)
@@ -108,6 +112,9 @@ func (b *bench) reconstruct(srv *cyrustest.Server, users []string) (sample, erro
 	}
 	return all, err
 }
+
+// roundUp returns the least multiple of unit that is not below n.
+func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
 
 // parallel does n things, jobs at a time.
 func (b *bench) parallel(n int, do func(i int) error) error {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 )
@@ -52,10 +51,10 @@ type round struct {
 	records     records
 }
 
-// rounds does all rounds over a host and a tenth of it. The order of what is measured is
+// roundsOf does all rounds over a host and a tenth of it. The order of what is measured is
 // turned around each time, and so is that of the states, so that nothing always comes first.
 func (b *bench) roundsOf(h, tenth *host) (records, error) {
-	prepared, err := b.finished(h, "finished")
+	prepared, err := b.finished(h)
 	if err != nil {
 		return nil, err
 	}
@@ -68,21 +67,32 @@ func (b *bench) roundsOf(h, tenth *host) (records, error) {
 		for _, state := range states {
 			r := round{bench: b, state: state, dir: filepath.Join(b.scratch, fmt.Sprintf("round%d-%s", n+1, state)),
 				host: h, tenth: tenth, archive: prepared, records: all}
+			if err := b.roomFor(h, roundSpools, 0); err != nil {
+				return nil, err
+			}
 			if err := r.all(n%2 == 1); err != nil {
 				return nil, fmt.Errorf("round %d, %s: %w", n+1, state, err)
 			}
 			b.progress("round %d of %d, %s cache", n+1, b.rounds, state)
-			if err := b.tidy(r.dir); err != nil {
-				return nil, err
-			}
+			b.done(r.dir)
 		}
 	}
+	b.done(filepath.Dir(prepared.full))
 	return all, nil
 }
 
+// roundSpools are the spools that a round leaves, one of them of a tenth.
+const roundSpools = 7
+
 // finished migrates a host, without measuring, and archives the spool.
-func (b *bench) finished(h *host, name string) (a archive, err error) {
-	dir := filepath.Join(b.scratch, name)
+func (b *bench) finished(h *host) (a archive, err error) {
+	if err := b.roomFor(h, 1, 2); err != nil {
+		return a, err
+	}
+	dir, tars := filepath.Join(b.scratch, "finished"), filepath.Join(b.scratch, "tars")
+	if err := os.Mkdir(tars, 0o755); err != nil {
+		return a, err
+	}
 	srv, err := cyrustest.New(dir, cyrustest.Options{})
 	if err != nil {
 		return a, err
@@ -91,7 +101,8 @@ func (b *bench) finished(h *host, name string) (a archive, err error) {
 	if _, err := b.program(b.migration("migrate", h.root, srv.Conf, filepath.Join(dir, "state"))...); err != nil {
 		return a, err
 	}
-	return pack(srv, dir)
+	b.done(dir)
+	return pack(srv, tars)
 }
 
 func (r *round) all(reverse bool) error {
@@ -104,7 +115,9 @@ func (r *round) all(reverse bool) error {
 		r.passes,
 		func() error { return r.restore(stepTarCache, stepReconstruct, r.archive.full) },
 		func() error { return r.convert(stepConvertCache, true) },
-		func() error { return r.migrate(stepNoCache, r.host, "--no-cache") },
+	}
+	if r.noCache {
+		parts = append(parts, func() error { return r.migrate(stepNoCache, r.host, "--no-cache") })
 	}
 	if r.tenth != nil {
 		parts = append(parts, func() error { return r.migrate(stepTenth, r.tenth) })
@@ -205,7 +218,7 @@ func (r *round) passes() (err error) {
 			return err
 		}
 	}
-	_, undo, err := r.host.change()
+	undo, err := r.host.change()
 	if err != nil {
 		return err
 	}
@@ -225,22 +238,4 @@ func checksum(atATime int, dirs ...string) error {
 	return b.parallel(len(dirs), func(i int) error {
 		return command("sh", "-c", `find "$1" -type f -print0 | xargs -0 cat | sha1sum`, "sh", dirs[i])
 	})
-}
-
-// tidy removes the files of a round where the disk is not to hold all of them, and waits
-// until that no longer slows down who makes files: ext4 passes over inodes that were
-// deleted within the last minute, and for five minutes more while their blocks are not
-// yet written (Linux, fs/ext4/ialloc.c recently_deleted).
-func (b *bench) tidy(dir string) error {
-	if b.rest == 0 {
-		return nil
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	if err := b.sync(); err != nil {
-		return err
-	}
-	time.Sleep(b.rest)
-	return nil
 }
