@@ -42,7 +42,27 @@ type Engine struct {
 	roots  quotaRoots
 	uses   useScript
 	filled atomic.Int64 // bytes of the folders that were filled
+	idle   idle
 }
+
+// idle counts the jobs that have no user: they write message files for those that have.
+type idle struct{ jobs atomic.Int64 }
+
+// Take implements cyrusspool.Cores.
+func (i *idle) Take() bool {
+	for {
+		n := i.jobs.Load()
+		if n <= 0 {
+			return false
+		}
+		if i.jobs.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+}
+
+// Give implements cyrusspool.Cores.
+func (i *idle) Give() { i.jobs.Add(1) }
 
 // Progress is told which users are being worked on.
 type Progress interface {
@@ -73,6 +93,7 @@ func (e *Engine) Fill(ctx context.Context, p *plan.Plan) error {
 // two take turns on the machine: filling is bound by making files, finishing by
 // waiting for the disk and for Cyrus.
 func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Context, []*job) error) error {
+	e.idle.jobs.Store(int64(e.Jobs))
 	filled := make(chan *job, maxBatchUsers)
 	var finishers sync.WaitGroup
 	for range max(1, e.Jobs) {
@@ -83,6 +104,8 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 		})
 	}
 	err := p.Each(ctx, e.Jobs, func(u *plan.User) {
+		e.idle.jobs.Add(-1)
+		defer e.idle.Give()
 		if j := e.begin(ctx, u); j != nil {
 			filled <- j
 		}

@@ -65,6 +65,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		}
 	}()
 	f.w.Limit(e.Source.Rules.MaxMessage())
+	f.w.Beside(&e.idle)
 	aside := e.holder(u, m)
 	defer func() { err = errors.Join(err, aside.Close()) }()
 	res := source.Result{UIDNext: 1}
