@@ -137,7 +137,7 @@ func TestUpload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{scratch: dir, jobs: 2, connections: 2, left: &leftovers{}, started: time.Now()}
+	b := &bench{ctx: t.Context(), scratch: dir, jobs: 2, connections: 2, left: &leftovers{}, started: time.Now()}
 	c := &contest{bench: b, dir: filepath.Join(dir, "cyrus"), host: h, copy: h.root}
 	_, got, err := c.hold(rival{into: runningCyrus, move: (*contest).upload})
 	if err != nil {

@@ -6,18 +6,27 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 )
 
 // bench is one run.
 type bench struct {
+	ctx      context.Context // ends when the run is to stop, before the next step
 	binary   string
 	jobs     int
 	rounds   int
@@ -59,7 +68,7 @@ func benchMain() error {
 	flag.IntVar(&b.users, "users", 50, "users of the host")
 	flag.IntVar(&b.messages, "messages", 20000, "messages of the host")
 	mb := flag.Int64("mb", 200, "megabytes of mail of the host")
-	flag.IntVar(&b.rounds, "rounds", 3, "rounds; the median counts")
+	flag.IntVar(&b.rounds, "rounds", 3, "rounds; the median counts; 0: none of this host")
 	flag.IntVar(&b.jobs, "jobs", 2, "users at a time: of the program, of reconstruct and of the rivals")
 	withCold := flag.Bool("cold", false, "measure with an empty page cache too (needs root)")
 	big := flag.Int64("big-mb", 400, "megabytes of the one folder of the one user; 0: none")
@@ -74,13 +83,17 @@ func benchMain() error {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("%q: there are only flags", flag.Arg(0))
 	}
-	if b.rounds < 1 || b.jobs < 1 || b.users < 1 || b.messages < 1 || b.connections < 1 {
-		return errors.New("-rounds, -jobs, -users, -messages and -connections are at least 1")
+	if b.jobs < 1 || b.users < 1 || b.messages < 1 || b.bigRounds < 1 || b.connections < 1 {
+		return errors.New("-jobs, -users, -messages, -big-rounds and -connections are at least 1")
 	}
 	b.bytes, b.bigBytes, b.hugeBytes = *mb<<20, *big<<20, *huge<<20
 	if *withCold {
 		b.states = append(b.states, cold)
 	}
+	// Whoever stops it wants its servers ended and its gigabytes removed.
+	var stop context.CancelFunc
+	b.ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	return b.run(*dir)
 }
 
@@ -96,6 +109,9 @@ func (b *bench) run(dir string) (err error) {
 			return err
 		}
 	}
+	if err := b.about(); err != nil {
+		return err
+	}
 	if b.scratch, err = os.MkdirTemp(dir, "mbox2cyrus-bench-"); err != nil {
 		return err
 	}
@@ -110,8 +126,10 @@ func (b *bench) run(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := b.whole(h); err != nil {
-		return err
+	if b.rounds > 0 {
+		if err := b.whole(h); err != nil {
+			return err
+		}
 	}
 	if b.bigBytes > 0 {
 		if err := b.big(); err != nil {
@@ -168,6 +186,20 @@ func (b *bench) big() error {
 	b.done(h.root)
 	b.done(of.scratch)
 	of.report(h, records, tenth)
+	return nil
+}
+
+// about prints what is measured on what.
+func (b *bench) about() error {
+	_, version, err := run(exec.Command(b.binary, "--version"))
+	if err != nil {
+		return err
+	}
+	var system unix.Utsname
+	if err := unix.Uname(&system); err != nil {
+		return err
+	}
+	fmt.Printf("%s, Linux %s, %d processors\n", strings.TrimSpace(version), unix.ByteSliceToString(system.Release[:]), runtime.NumCPU())
 	return nil
 }
 

@@ -37,6 +37,9 @@ const (
 // prepare makes one state of the machine for every step: nothing left to be written from
 // the steps before, and in the page cache what the state says.
 func (b *bench) prepare(state cacheState, reads []string) error {
+	if b.ctx.Err() != nil {
+		return errors.New("stopped by a signal")
+	}
 	unix.Sync()
 	if state == cold {
 		// 3: pages, and the directory entries and inodes too (Linux,

@@ -115,12 +115,10 @@ func (r *round) all(reverse bool) error {
 		r.passes,
 		func() error { return r.restore(stepTarCache, stepReconstruct, r.archive.full) },
 		func() error { return r.convert(stepConvertCache, true) },
+		func() error { return r.migrate(stepTenth, r.tenth) },
 	}
 	if r.noCache {
 		parts = append(parts, func() error { return r.migrate(stepNoCache, r.host, "--no-cache") })
-	}
-	if r.tenth != nil {
-		parts = append(parts, func() error { return r.migrate(stepTenth, r.tenth) })
 	}
 	if reverse {
 		slices.Reverse(parts)
