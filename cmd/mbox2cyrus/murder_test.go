@@ -18,7 +18,7 @@ import (
 // TestMurder migrates one host into the two back ends of a Cyrus Murder, a shard each,
 // while nothing of it runs. Once it is started, its front end serves everybody.
 func TestMurder(t *testing.T) {
-	m := cyrustest.MurderForTest(t, 2, cyrustest.Options{})
+	m := cyrustest.MurderForTest(t, 2, cyrustest.Options{Extra: []string{"conversations: yes"}})
 	root := filepath.Join(t.TempDir(), "host")
 	truth, err := samplehost.Write(root, samplehost.Options{Seed: 11, Users: 6, Messages: 150, Location: newYork(t)})
 	if err != nil {
@@ -32,6 +32,9 @@ func TestMurder(t *testing.T) {
 		sum := got.summary(t)
 		if got.code != 0 && got.code != 2 || sum["messages_found"] != sum["messages_verified"] || sum["messages_found"] == 0.0 {
 			t.Fatalf("back end %d: exit code %d, %v\n%s", i, got.code, sum, got.stderr)
+		}
+		if told := got.problems("special-use"); len(told) > 0 {
+			t.Errorf("back end %d: %v", i, told)
 		}
 		t.Logf("back end %d: %v users, %v messages", i, sum["users"], sum["messages_verified"])
 		for _, level := range []string{"--level=content", "--imap"} {
@@ -67,6 +70,34 @@ func TestMurder(t *testing.T) {
 	}
 	waitForList(t, m.Front, want)
 	compareIMAP(t, m.Front, cyrustest.Options{}, truth, rules)
+
+	// What is taken back goes from the master too, when that back end is started.
+	last := len(m.Back) - 1
+	back := m.Back[last]
+	if err := back.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := runJSON(t, "undo", "--all", "--imapd-conf", back.Conf, "--state", states[last]); got.code != 0 {
+		t.Errorf("undo: exit code %d\n%s%s", got.code, got.stderr, strings.Join(got.severe(), "\n"))
+	}
+	said, err := back.Run(t.Context(), "ctl_mboxlist", "-m", "-w")
+	t.Logf("after undo: %v\n%s", err, said)
+	if err := back.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitForList(t, m.Front, servers(t, m.Back[0]))
+	if err := back.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	got := runJSON(t, append([]string{"migrate", "--user", "kim"}, flagsFor(back, root, filepath.Join(t.TempDir(), "state"))...)...)
+	t.Log(got.code, got.severe())
+	said, err = back.Run(t.Context(), "ctl_mboxlist", "-m", "-w")
+	t.Logf("after overlap: %v\n%s", err, said)
+	if err := back.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := back.Run(t.Context(), "ctl_mboxlist", "-d")
+	t.Log(raw, err)
 }
 
 // servers tells which server of a murder has each mailbox that srv knows.
