@@ -190,7 +190,9 @@ func (c *Cyrus) Refresh(ctx context.Context) error {
 	}
 	c.entries = make(map[cyrusspool.Name]reconstruct.Entry, len(list))
 	for _, e := range list {
-		c.entries[cyrusspool.Name(e.Name)] = e
+		if !e.Deleted() {
+			c.entries[cyrusspool.Name(e.Name)] = e
+		}
 	}
 	return nil
 }
