@@ -102,10 +102,8 @@ func (x *examination) cyrus(ctx context.Context) {
 		return
 	}
 	refused := target.Refused(conf)
-	for _, key := range refused {
-		value, _ := conf.Get(key)
-		x.wrong("imapd.conf", report.ExitConfig, "give --imapd-conf a copy without that line, if mail may be written so; docs/support.md tells of each",
-			"%s: %s is set, which mbox2cyrus does not write for", key, value)
+	for _, r := range refused {
+		x.wrong("imapd.conf", report.ExitConfig, r.Fix, "%s: %s: %s", r.Key, r.Value, r.Why)
 	}
 	if len(refused) == 0 {
 		x.ok("imapd.conf", "%s: nothing in it is refused", x.Cyrus.IMAPDConf)

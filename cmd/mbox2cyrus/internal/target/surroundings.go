@@ -193,7 +193,9 @@ func (c *Cyrus) runSpecialUse(ctx context.Context, names map[string]string, oper
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	var text strings.Builder
 	for _, s := range c.conf.All() {
-		if !strings.HasPrefix(s.Key, "xlist-") {
+		// It would tell the mupdate master of a murder, which knows of no special uses,
+		// and cannot log in there.
+		if !strings.HasPrefix(s.Key, "xlist-") && s.Key != "mupdate_server" {
 			fmt.Fprintln(&text, s)
 		}
 	}
