@@ -401,7 +401,7 @@ func markDotLock(file *os.File) error {
 	if _, err := fmt.Fprintf(file, "%d\n%s\n", os.Getpid(), dotLockMark); err != nil {
 		return err
 	}
-	return file.Chmod(0o666) // as UW does, so that anybody can break it
+	return file.Chmod(dotLockMode)
 }
 
 // dotLocked says who has a dot lock. One that a killed run of this program left is
@@ -435,13 +435,14 @@ func (k *FolderLock) dotLocked(p *part, name, lock string) error {
 }
 
 // removeOwn removes a dot lock that a killed run left: our own file, with our mark, which
-// no process has locked.
+// no process has locked. After a power cut the sticky bit is the mark: it comes to the disk
+// with the name, what is in the file may not.
 func removeOwn(dir *os.File, name string, file *os.File, st *unix.Stat_t) (bool, error) {
 	if st.Uid != uint32(os.Geteuid()) || st.Nlink != 1 {
 		return false, nil
 	}
 	text, err := readHead(file, maxLockFile)
-	if err != nil || !bytes.HasSuffix(text, []byte("\n"+dotLockMark+"\n")) {
+	if err != nil || st.Mode&unix.S_ISVTX == 0 && !bytes.HasSuffix(text, []byte("\n"+dotLockMark+"\n")) {
 		return false, err
 	}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {

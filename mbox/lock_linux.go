@@ -8,6 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// dotLockMode is that of UW's own dot locks, which anybody can break, and the sticky bit,
+// which means nothing on a file and which no other program sets: see removeOwn.
+const dotLockMode = 0o666 | os.ModeSticky
+
 // readLock locks or unlocks a whole file as fcntl(2) does, but for the open file rather
 // than for the process: the process's own locks would be lost whenever it closes the file
 // elsewhere. Both kinds exclude each other.

@@ -313,6 +313,20 @@ func (l *lockable) file2(path, content string) {
 
 // TestLocksLeftBehind: what killed sessions left does not stop the reader.
 func TestLocksLeftBehind(t *testing.T) {
+	for name, left := range map[string]struct {
+		text string
+		mode os.FileMode
+	}{
+		"killed":                   {"12345\n" + dotLockMark + "\n", 0o666},
+		"killed by a power cut":    {"", dotLockMode},
+		"killed by one, half done": {"\x00\x00", dotLockMode},
+	} {
+		t.Run(name, func(t *testing.T) { testLocksLeftBehind(t, left.text, left.mode) })
+	}
+}
+
+// testLocksLeftBehind is that with one form of a dot lock.
+func testLocksLeftBehind(t *testing.T, text string, mode os.FileMode) {
 	l := newLockable(t, map[string]string{"x": mailOf("a")})
 	f := l.open()
 	// Of UW: nobody has the session lock. It is used, and stays if it is somebody else's.
@@ -323,7 +337,9 @@ func TestLocksLeftBehind(t *testing.T) {
 		want = append(want, filepath.Base(l.session()))
 	}
 	// Of this program.
-	l.file2("home/alice/mail/x.lock", "12345\n"+dotLockMark+"\n")
+	dotLock := l.path("home/alice/mail/x.lock")
+	l.must(os.WriteFile(dotLock, []byte(text), 0o600))
+	l.must(os.Chmod(dotLock, mode))
 	lock, err := l.locks.Take(t.Context(), f)
 	l.must(err)
 	if st, err := os.Stat(l.session()); err != nil || st.Size() != 0 {
@@ -353,7 +369,7 @@ func TestMakeDotLock(t *testing.T) {
 			if want := fmt.Sprintf("%d\n%s\n", os.Getpid(), dotLockMark); err != nil || string(text) != want {
 				t.Errorf("%q, %v; want %q", text, err, want)
 			}
-			if info, err := os.Stat(lock); err != nil || info.Mode() != 0o666 || !locked(t, lock, unix.LOCK_SH) {
+			if info, err := os.Stat(lock); err != nil || info.Mode() != dotLockMode || !locked(t, lock, unix.LOCK_SH) {
 				t.Errorf("mode %v, %v, or it is not locked", info.Mode(), err)
 			}
 			if _, err := make(dir, "x.lock"); !errors.Is(err, fs.ErrExist) {

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// dotLockMode is that of UW's own dot locks, which anybody can break.
+const dotLockMode = 0o666
+
 // readLock locks or unlocks a whole file by fcntl(2). It is the process's lock and gone
 // when the process closes the file anywhere.
 func readLock(file *os.File, how int16) error {

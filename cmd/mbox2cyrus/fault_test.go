@@ -30,13 +30,13 @@ func runWithFault(t *testing.T, fault, call string, nth int, args ...string) (co
 	cmd.Env = withScratch(t)
 	var buf bytes.Buffer
 	cmd.Stderr = &buf
-	// The Cyrus programs that it started die with it, as in a power cut.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	err := cmd.Wait()
-	// Those that are still there, when the program was killed alone, go too.
+	// The threads of it that are still there go too, but not the Cyrus programs that it
+	// started, which have groups of their own.
 	if kerr := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); kerr != nil && !errors.Is(kerr, syscall.ESRCH) {
 		t.Fatal(kerr)
 	}

@@ -271,8 +271,8 @@ func (m *killMatrix) again(g *ground, k kill, want undisturbed, args []string, r
 	}
 }
 
-// killedAfter starts the program and kills it, with the Cyrus programs that it started,
-// as in a power cut, after some time. It reports whether it still ran then.
+// killedAfter starts the program and kills it after some time. It reports whether it still
+// ran then. The Cyrus programs that it started have groups of their own, and go on.
 func killedAfter(t *testing.T, d time.Duration, args ...string) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)

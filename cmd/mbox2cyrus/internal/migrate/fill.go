@@ -107,8 +107,9 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	}
 	if m.prev != nil || m.append {
 		// Cyrus knows the mailbox: after a power cut, the next run must find either the
-		// old index or the manifest that tells the new one.
-		if err := cyrusspool.SyncFS(e.Ledger.ManifestDir()); err != nil {
+		// old index or the manifest that tells the new one. And whoever finds the new
+		// index finds its messages: what was appended is not written again.
+		if err := cyrusspool.SyncFS(append(e.place(m).Dirs(), e.Ledger.ManifestDir())...); err != nil {
 			return err
 		}
 	}

@@ -338,7 +338,7 @@ func (r *Retirer) move(p mbox.Place, a *Archive, m Move) (err error) {
 // giveUp records that nothing was moved.
 func (r *Retirer) giveUp(a *Archive, dest *os.File, m Move, cause error) error {
 	if m.Blocked {
-		cause = errors.Join(cause, removeBlock(dest, filepath.Base(string(m.Path))))
+		cause = errors.Join(cause, removeBlock(dest, filepath.Base(string(m.Path))), dest.Sync())
 	}
 	m.State = Restored
 	return errors.Join(cause, r.Record.Set(m), a.prune(filepath.Dir(string(m.Path))))
