@@ -17,7 +17,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 2m
 BASE ?= HEAD~1
 
-.PHONY: build package test test-cyrus demo bench bench-full bench-compare fuzz check setup clean
+.PHONY: build package test test-cyrus kill-matrix demo bench bench-full bench-compare fuzz check setup clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(PROGRAM) ./cmd/mbox2cyrus
@@ -41,6 +41,14 @@ test: setup
 test-cyrus:
 	.ci/setup roots
 	TESTS='$(TESTS)' .ci/test-cyrus $(SUITES)
+
+# Kills every kind of run at each of its system calls and at random times, cuts the
+# power of its disks, and prints what became of it (docs/crash-safety.md). Some 1000
+# kills, an hour.
+kill-matrix: setup
+	mkdir -p dist
+	MBOX2CYRUS_EVERY_FAULT=1 MBOX2CYRUS_KILL_MATRIX='$(CURDIR)/dist' $(GO) test -count=1 -timeout 6h -parallel 4 -run '^Test(KillMatrix|PowerCut|PowerCutIsOne)$$' ./cmd/mbox2cyrus; \
+	status=$$?; cat dist/kill-matrix.md dist/power-cuts.md; exit $$status
 
 # A small UW host, migrated and read back over IMAP and POP3.
 demo: setup build

@@ -385,7 +385,9 @@ func (w *Writer) add(r Record) error {
 // to those of the records. Options gets [OptPOP3NewUIDL], and [OptNeedsRepack] from
 // version 12 on, without which Cyrus 3.0 never makes the cache, unless it is complete.
 //
-// Nothing is synced to the disk: that is [SyncFS], once for many mailboxes.
+// Only header and index that take the place of older ones are synced to the disk, before
+// they do, so that a power cut leaves the mailbox with one or the other. All else is for
+// [SyncFS], once for many mailboxes.
 func (w *Writer) Commit(h IndexHeader, hdr Header) error {
 	if err := w.settleAll(); err != nil {
 		return err
@@ -427,7 +429,7 @@ func (w *Writer) commit(h IndexHeader, hdr Header) error {
 		return err
 	}
 	uids := w.index.uids
-	err = w.index.file.Close()
+	err = errors.Join(w.syncIfReplacing(fileIndex, w.index.file), w.index.file.Close())
 	w.index = nil
 	if err != nil {
 		return err
@@ -461,10 +463,28 @@ func (w *Writer) replace(name string, content []byte) error {
 	if err == nil {
 		err = w.own(fd)
 	}
+	if err == nil {
+		err = w.syncIfReplacing(name, f)
+	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return w.rename(name)
+}
+
+// syncIfReplacing syncs a new file that is about to be renamed over an old one. After a
+// power cut there must be one of the two: a file system may have done the rename, but
+// have nothing of the new file yet (XFS, ext4 with noauto_da_alloc).
+func (w *Writer) syncIfReplacing(name string, f *os.File) error {
+	var st unix.Stat_t
+	err := unix.Fstatat(int(w.dirs.of(name).Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	switch {
+	case err == unix.ENOENT:
+		return nil
+	case err != nil:
+		return &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return f.Sync()
 }
 
 func (w *Writer) rename(name string) error {

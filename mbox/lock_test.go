@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -330,6 +331,39 @@ func TestLocksLeftBehind(t *testing.T) {
 	}
 	l.must(lock.Release())
 	l.left(want...)
+}
+
+// TestMakeDotLock: both ways make a lock that is complete, and neither takes one away.
+func TestMakeDotLock(t *testing.T) {
+	for name, make := range map[string]func(dir *os.File, name string) (*os.File, error){"at once": makeDotLock, "in place": makeDotLockInPlace} {
+		t.Run(name, func(t *testing.T) {
+			path := t.TempDir()
+			dir, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dir.Close()
+			file, err := make(dir, "x.lock")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			lock := filepath.Join(path, "x.lock")
+			text, err := os.ReadFile(lock)
+			if want := fmt.Sprintf("%d\n%s\n", os.Getpid(), dotLockMark); err != nil || string(text) != want {
+				t.Errorf("%q, %v; want %q", text, err, want)
+			}
+			if info, err := os.Stat(lock); err != nil || info.Mode() != 0o666 || !locked(t, lock, unix.LOCK_SH) {
+				t.Errorf("mode %v, %v, or it is not locked", info.Mode(), err)
+			}
+			if _, err := make(dir, "x.lock"); !errors.Is(err, fs.ErrExist) {
+				t.Errorf("a second one: %v", err)
+			}
+			if entries, err := os.ReadDir(path); err != nil || len(entries) != 1 {
+				t.Errorf("there are %v, %v", entries, err)
+			}
+		})
+	}
 }
 
 // TestLocksWait: a lock that is given back in time is taken.

@@ -3,6 +3,7 @@
 package mbox
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -13,3 +14,8 @@ import (
 func readLock(file *os.File, how int16) error {
 	return unix.FcntlFlock(file.Fd(), unix.F_SETLK, &unix.Flock_t{Type: how, Whence: 0})
 }
+
+// openUnnamed would make a file without a name: only Linux can.
+func openUnnamed(*os.File) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func nameFile(*os.File, *os.File, string) error { return errors.ErrUnsupported }

@@ -8,8 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -79,7 +77,9 @@ func (e *Engine) Filled() int64 { return e.filled.Load() }
 // when the run as a whole cannot go on (the context's error when it was
 // stopped); whatever concerns one user is reported and goes into the exit code.
 func (e *Engine) Run(ctx context.Context, p *plan.Plan) error {
-	return e.run(ctx, p, e.complete)
+	err := e.run(ctx, p, e.complete)
+	e.settleQuotas(context.WithoutCancel(ctx), p)
+	return err
 }
 
 // Fill does the first half of the job for the users of a plan: their mailboxes
@@ -177,31 +177,6 @@ func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Conte
 	}
 }
 
-// CheckSpace refuses a run that cannot fit on its partitions. Folders that an
-// earlier run finished need nothing.
-func (e *Engine) CheckSpace(p *plan.Plan) error {
-	need := map[string]int64{} // by partition
-	for _, u := range p.Users {
-		for _, f := range u.Folders {
-			if m, ok := e.Ledger.Mailbox(string(f.Mailbox)); !ok || m.State == ledger.Begun {
-				need[u.Partition] += f.File.Size
-			}
-		}
-	}
-	for _, partition := range slices.Sorted(maps.Keys(need)) {
-		free, _, err := e.Cyrus.Free(partition)
-		if err != nil {
-			return err
-		}
-		// Line ends grow, files are rounded up to blocks, the cache is some 5 %:
-		// a fifth more is what mail of ordinary sizes takes.
-		if want := need[partition] + need[partition]/5; want > free {
-			return fmt.Errorf("partition %s has %d bytes free, this run needs about %d; nothing was written", partition, free, want)
-		}
-	}
-	return nil
-}
-
 // begin fills the mailboxes of one user. It returns nil when there is nothing to
 // finish.
 func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
@@ -242,10 +217,10 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 func (e *Engine) gone(u *plan.User, j *job) {
 	there := map[string]bool{}
 	for _, m := range j.boxes {
-		there[m.rec.Name] = true
+		there[m.rec.Name] = m.folder != nil
 	}
 	for _, rec := range e.Ledger.Mailboxes() {
-		if string(rec.User) == u.Name && rec.Folder != "" && !there[rec.Name] {
+		if string(rec.User) == u.Name && rec.Folder != "" && !there[rec.Name] && !u.WasRetired(string(rec.Folder), string(rec.Source)) {
 			e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
 				Text: fmt.Sprintf("%s was migrated, but its folder is no longer there; the mailbox stays: remove it in Cyrus if it is not wanted", rec.Name)})
 		}

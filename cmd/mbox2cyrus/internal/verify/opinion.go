@@ -40,7 +40,11 @@ func (v *Verifier) opinion(ctx context.Context, u mbox.User, f mbox.File) error 
 		return err
 	}
 	if !ok {
-		v.Report.Problem(report.Problem{Severity: report.Note, User: u.Name, Folder: f.Name, Offset: -1, Kind: "no-second-opinion", Text: noOpinion(f)})
+		why := noOpinion(f)
+		if res.Bytes[string(mbox.ReasonUnreadable)] > 0 {
+			why = "a part of the folder cannot be read from the disk, and go-mbox does not read around it"
+		}
+		v.Report.Problem(report.Problem{Severity: report.Note, User: u.Name, Folder: f.Name, Offset: -1, Kind: "no-second-opinion", Text: why})
 		return nil
 	}
 	v.Opinion(report.Opinion{User: u.Name, Folder: f.Name, Messages: res.Messages, Predicted: res.GoMbox.Count, Counted: have, Why: res.GoMbox.Why(res.Messages)})
