@@ -17,7 +17,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 2m
 BASE ?= HEAD~1
 
-.PHONY: build package test test-cyrus kill-matrix demo bench bench-compare fuzz check setup clean
+.PHONY: build package test test-cyrus kill-matrix demo bench bench-full bench-compare fuzz check setup clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(PROGRAM) ./cmd/mbox2cyrus
@@ -57,7 +57,15 @@ demo: setup build
 # The libraries by themselves, then the whole job against tar and reconstruct.
 bench: setup build
 	$(GO) test -run '^$$' -bench . -benchmem ./mbox/... ./cyrusspool/...
-	$(GO) run ./cmd/mbox2cyrus/internal/bench
+	$(GO) build -o bin/bench ./cmd/mbox2cyrus/internal/bench
+	bin/bench $(BENCH)
+
+# The whole job at full size, warm and cold, and the rivals: hours. Needs root and an
+# idle machine (docs/performance.md). BENCH="-rounds 3 -rivals 1" changes it.
+bench-full: build
+	.ci/setup rivals
+	$(GO) build -o bin/bench ./cmd/mbox2cyrus/internal/bench
+	bin/bench -users 100 -messages 100000 -mb 1500 -rounds 5 -cold -big-mb 4096 -big-rounds 5 -rivals 3 $(BENCH)
 
 # The libraries' benchmarks, this work tree against the commit BASE.
 bench-compare:

@@ -70,6 +70,16 @@ type Entry struct {
 	ACL []ACL
 }
 
+// Deleted reports whether the mailbox is no more, and the entry only there for other
+// servers to hear of it: Cyrus makes such a mailbox again as if nothing were there
+// (Cyrus imap/mboxlist.h, MBTYPE_DELETED; from 3.0 on).
+func (e Entry) Deleted() bool {
+	if n, err := strconv.ParseUint(e.Type, 10, 32); err == nil { // FormLine
+		return n&(1<<4) != 0
+	}
+	return strings.Contains(e.Type, "d")
+}
+
 // List returns all entries of mailboxes.db in the order of the database, with
 // the form in which this release lists them (ctl_mboxlist -d). A line that
 // cannot be read is an error: nothing is left out.

@@ -114,6 +114,37 @@ func messageFiles(t *testing.T, srv *cyrustest.Server) map[string]uint64 {
 	return inodes
 }
 
+// TestFolderGoneAboveOthers: the folder of a mailbox that is above others goes, as when a
+// file system is not mounted. Its mail stays in Cyrus.
+func TestFolderGoneAboveOthers(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(1)+letter(2))
+	h.write("home/joe/mail/work", letter(3))
+	flags := flagsFor(srv, h.root, state)
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if err := os.Remove(filepath.Join(h.root, "var/mail/joe")); err != nil {
+		t.Fatal(err)
+	}
+	h.write("home/joe/mail/work", letter(3)+letter(4))
+	for _, args := range [][]string{{"migrate"}, {"migrate"}, {"verify"}, {"verify", "--level", "content"}} {
+		if o := runJSON(t, append(args, flags...)...); o.code != 2 || len(o.problems("source-gone")) != 1 {
+			t.Errorf("%v: exit code %d\n%s", args, o.code, strings.Join(o.severe(), "\n"))
+		}
+	}
+	served := serve(t, srv)
+	if n, more := len(served["INBOX"].Messages), len(served["work"].Messages); n != 2 || more != 2 {
+		t.Errorf("the INBOX has %d messages, want 2; work has %d, want 2", n, more)
+	}
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(5))
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 2 && o.code != 0 {
+		t.Errorf("it is there again: exit code %d\n%s", o.code, strings.Join(o.severe(), "\n"))
+	}
+}
+
 // TestLaterPass changes folders in every way between two passes. The second
 // brings the changes, keeps every UID that was given and writes only what is new.
 func TestLaterPass(t *testing.T) {

@@ -270,3 +270,131 @@ func TestRetireCutOff(t *testing.T) {
 		})
 	}
 }
+
+// TestVerifyAfterRetire: what was retired is known to be, compared with Cyrus by the
+// record and with the archive, and never taken for mail that was expunged.
+func TestVerifyAfterRetire(t *testing.T) {
+	srv, root, state, archive := retireHost(t, 2)
+	flags := flagsFor(srv, root, state)
+	migrated := runJSON(t, append([]string{"verify"}, flags...)...).summary(t)
+	if r := runJSON(t, append([]string{"retire", "--archive", archive}, flags...)...); r.code != 0 {
+		t.Fatalf("retire: exit code %d\n%s", r.code, r.stderr)
+	}
+	do := func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, append(args, flags...)...)
+		if o.code != code {
+			t.Errorf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
+		}
+		return o
+	}
+	for _, args := range [][]string{{"verify"}, {"verify", "--level", "count"}, {"verify", "--level", "content"}} {
+		o := do(0, args...)
+		s := o.summary(t)
+		if s["messages_verified"] != migrated["messages_verified"] || s["messages_found"] != migrated["messages_found"] || s["folders"] != migrated["folders"] {
+			t.Errorf("%v: %v, before it was retired %v", args, s, migrated)
+		}
+		found := false
+		for _, p := range o.problems("retired") {
+			found = found || p["folder"] == "Drafts" && strings.Contains(p["text"].(string), archive+"/home/joe/mail/Drafts on "+time.Now().UTC().Format("2006"))
+		}
+		if !found {
+			t.Errorf("%v does not say where it was retired to, and when: %v", args, o.problems("retired"))
+		}
+	}
+	do(0, "plan")
+	do(0, "migrate")
+
+	// The copy in the archive is not what it was.
+	copied := filepath.Join(archive, "home", "joe", "mail", "Drafts")
+	good, err := os.ReadFile(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(text []byte) {
+		t.Helper()
+		if err := os.WriteFile(copied, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(copied, time.Time{}, info.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(append(good, 'x'))
+	if o := do(3, "verify"); len(o.problems("archive-differs")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	bad := append([]byte{}, good...)
+	bad[len(bad)-3] ^= 1
+	put(bad) // as many bytes, and the time that it had: only reading shows it
+	do(0, "verify")
+	if o := do(3, "verify", "--level", "content"); len(o.problems("archive-differs")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	put(good)
+	if err := os.Rename(copied, copied+".away"); err != nil {
+		t.Fatal(err)
+	}
+	do(3, "verify")
+	if err := os.Rename(copied+".away", copied); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(archive, archive+".tape"); err != nil {
+		t.Fatal(err)
+	}
+	if o := do(0, "verify", "--level", "content"); len(o.problems("archive-away")) == 0 {
+		t.Error("that the archive is not there is not told")
+	}
+	if err := os.Rename(archive+".tape", archive); err != nil {
+		t.Fatal(err)
+	}
+
+	// Cyrus is compared with the record still.
+	file := func() string {
+		for path := range messageFiles(t, srv) {
+			return path
+		}
+		return ""
+	}()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, append([]byte("X"), text[1:]...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := do(3, "verify", "--level", "content"); len(o.problems("content")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	// Somebody writes where a folder was.
+	place := filepath.Join(root, "home", "joe", "mail", "Drafts")
+	if err := os.WriteFile(place, []byte(letter(1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(copied); err != nil {
+		t.Fatal(err)
+	} else if sys := st.Sys().(*syscall.Stat_t); os.Geteuid() == 0 {
+		if err := os.Chown(place, int(sys.Uid), int(sys.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, command := range []string{"plan", "migrate", "verify"} {
+		if o := do(2, command); len(o.problems("retired-place")) != 1 {
+			t.Errorf("%s: %v", command, o.severe())
+		}
+	}
+	if err := os.Remove(place); err != nil {
+		t.Fatal(err)
+	}
+	if s := do(0, "verify", "--level", "content").summary(t); s["messages_verified"] != migrated["messages_verified"] {
+		t.Errorf("%v messages are left of %v", s["messages_verified"], migrated["messages_verified"])
+	}
+}

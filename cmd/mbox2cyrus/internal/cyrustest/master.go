@@ -2,6 +2,7 @@ package cyrustest
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,9 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("start cyrus: %w", err)
 	}
 	s.imap, s.pop3 = ports[0], ports[1]
+	if s.opts.IMAP != "" {
+		s.imap = s.opts.IMAP
+	}
 	conf := filepath.Join(s.Dir, "cyrus.conf")
 	if err := os.WriteFile(conf, s.cyrusConf(), 0o644); err != nil {
 		return fmt.Errorf("start cyrus: %w", err)
@@ -78,16 +82,25 @@ func (s *Server) Start(ctx context.Context) error {
 // cyrusConf is the configuration of master: what it runs once and what it
 // serves.
 func (s *Server) cyrusConf() []byte {
-	return fmt.Appendf(nil, `START {
-  recover cmd="ctl_cyrusdb -C %[1]s -r"
+	var b bytes.Buffer
+	b.WriteString("START {\n")
+	for i, command := range append([]string{"ctl_cyrusdb -r"}, s.opts.StartWith...) {
+		fmt.Fprintf(&b, "  start%d cmd=\"%s\"\n", i, s.onOurs(command))
+	}
+	b.WriteString("}\nSERVICES {\n")
+	for _, v := range s.opts.Services {
+		fmt.Fprintf(&b, "  %s cmd=\"%s\" listen=\"%s\" prefork=1\n", v.Name, s.onOurs(v.Command), v.Address)
+	}
+	fmt.Fprintf(&b, "  imap cmd=\"%s\" listen=\"%s\" prefork=0 maxchild=50\n", s.onOurs("imapd"), s.imap)
+	fmt.Fprintf(&b, "  pop3 cmd=\"%s\" listen=\"%s\" prefork=0 maxchild=50\n", s.onOurs("pop3d"), s.pop3)
+	b.WriteString("}\nEVENTS {\n}\n")
+	return b.Bytes()
 }
-SERVICES {
-  imap cmd="imapd -C %[1]s" listen="%[2]s" prefork=0 maxchild=50
-  pop3 cmd="pop3d -C %[1]s" listen="%[3]s" prefork=0 maxchild=50
-}
-EVENTS {
-}
-`, s.Conf, s.imap, s.pop3)
+
+// onOurs makes a command of one of Cyrus's programs work on this server's files.
+func (s *Server) onOurs(command string) string {
+	program, args, _ := strings.Cut(command, " ")
+	return strings.TrimSpace(program + " -C " + s.Conf + " " + args)
 }
 
 // IMAPAddr returns host and port of the running IMAP service.

@@ -47,6 +47,21 @@ type Options struct {
 	User string
 	// Extra are more lines for imapd.conf, such as "virtdomains: userid".
 	Extra []string
+	// Name is the servername ("" for localhost).
+	Name string
+	// IMAP is where imapd listens ("" for a free port of 127.0.0.1).
+	IMAP string
+	// StartWith are commands that master runs before it serves, such as "ctl_mboxlist -m".
+	StartWith []string
+	// Services are served besides IMAP and POP3.
+	Services []Service
+}
+
+// A Service is one more program that master runs, from the beginning.
+type Service struct {
+	Name    string // such as "mupdate"
+	Command string // such as "mupdate -m"
+	Address string // host and port
 }
 
 // A Server is one Cyrus with its files below one directory.
@@ -164,6 +179,14 @@ func (s *Server) user() string {
 	return "cyrus"
 }
 
+// name is the name by which other servers know this one.
+func (s *Server) name() string {
+	if s.opts.Name != "" {
+		return s.opts.Name
+	}
+	return "localhost"
+}
+
 // domain is the domain of users whose names have none.
 func (s *Server) domain() string {
 	if s.opts.DefaultDomain != "" {
@@ -222,7 +245,7 @@ func (s *Server) imapdConf(opts Options) []byte {
 	set("notifysocket", in("socket/notify"))
 	set("lmtpsocket", in("socket/lmtp"))
 	set("admins", "cyrus")
-	set("servername", "localhost")
+	set("servername", s.name())
 	set("defaultdomain", s.domain())
 	set("allowplaintext", "1")
 	set("sasl_pwcheck_method", "auxprop")
@@ -258,7 +281,7 @@ func (s *Server) sasldb() string { return filepath.Join(s.Dir, "sasldb2") }
 // AddUser gives a user a password. It makes no mailbox. With virtual domains the name
 // has its domain behind it.
 func (s *Server) AddUser(name, password string) error {
-	realm := "localhost" // servername
+	realm := s.name()
 	if local, domain, virtual := strings.Cut(name, "@"); virtual {
 		name, realm = local, domain
 	}

@@ -26,8 +26,8 @@ type previous struct {
 	err      error // of next
 
 	// uids are those of the messages in the order of the source, where it does not keep
-	// any: those of the earlier pass, and new ones above them. nil: the source's own
-	// UIDs are taken.
+	// any: those of the earlier pass, and new ones above them. They need not rise. nil: the
+	// source's own UIDs are taken.
 	uids []uint32
 	id   ledger.FileID // of the source, when uids were given
 	from uint32        // UIDs from here on are new
@@ -118,11 +118,15 @@ func compareKnown(a, b known) int {
 
 // giveUIDs finds out whether the source has a UIDVALIDITY. If not, every message with
 // the bytes of one that the earlier pass had has its UID, wherever it is now, and the
-// others are new.
+// others are new. So it is, too, where the source would give another UID now to a message
+// that had one before, because the earlier pass could not read all of it.
 func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox.File) error {
 	src := *e.Source
 	src.Progress = nil // these bytes are counted when they are converted
-	if !p.rec.NewUIDVald {
+	// Where a part of the folder could not be read, the source may have given its UIDs to
+	// the messages that followed.
+	holes := p.rec.Bytes[string(mbox.ReasonUnreadable)] > 0
+	if !p.rec.NewUIDVald && !holes && !p.rec.Assigned {
 		res, err := src.Read(ctx, u.User, f, nil)
 		if err != nil || res.UIDValidity != 0 {
 			return err
@@ -132,8 +136,25 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 	if err != nil {
 		return err
 	}
-	res, err := p.assign(ctx, &src, u, f, inTurn(all))
-	if err != nil || res.UIDValidity != 0 {
+	given := map[uint32]bool{}
+	for _, k := range all {
+		p.from = max(p.from, k.uid+1)
+		if !p.rec.NewUIDVald {
+			given[k.uid] = true
+		}
+	}
+	had := inTurn(all)
+	other := p.rec.Assigned // a message has another UID than the source gives it
+	res, err := p.assign(ctx, &src, u, f, func(guid [20]byte, uid uint32) (uint32, bool) {
+		if before, ok := had(guid); ok {
+			other = other || before != uid
+			return before, true
+		}
+		free := uid < p.from && !p.rec.NewUIDVald && !given[uid] // that of one that could not be read
+		other = other || uid < p.from && !free
+		return uid, free
+	})
+	if err != nil || res.UIDValidity != 0 && (!other || res.UIDValidity != p.rec.UIDValid) {
 		p.uids = nil // the source has UIDs of its own
 	}
 	return err
@@ -169,17 +190,23 @@ func inTurn(all []known) func(guid [20]byte) (uint32, bool) {
 }
 
 // assign reads the source and gives each message the UID that find knows for its SHA-1,
-// or the next one from p.from on.
-func (p *previous) assign(ctx context.Context, src *source.Source, u *plan.User, f mbox.File, find func(guid [20]byte) (uint32, bool)) (source.Result, error) {
+// or the next one from p.from on. find is told the UID too that the source gives it. A
+// message that cannot be read has a SHA-1 that none has.
+func (p *previous) assign(ctx context.Context, src *source.Source, u *plan.User, f mbox.File, find func(guid [20]byte, uid uint32) (uint32, bool)) (source.Result, error) {
 	next := p.from
 	sum := sha1.New()
 	p.uids = []uint32{}
 	res, err := src.Read(ctx, u.User, f, func(m *mbox.Message, _ []string) error {
 		sum.Reset()
-		if _, err := m.WriteTo(sum); err != nil {
+		_, err := m.WriteTo(sum)
+		if err != nil && !errors.Is(err, mbox.ErrUnreadable) {
 			return err
 		}
-		uid, ok := find([20]byte(sum.Sum(nil)))
+		var guid [20]byte
+		if err == nil {
+			guid = [20]byte(sum.Sum(nil))
+		}
+		uid, ok := find(guid, m.UID)
 		if !ok {
 			if next == 0 || next > maxUID {
 				return errors.New("no UIDs are left")
@@ -221,7 +248,7 @@ func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *
 	src := *e.Source
 	src.Progress = nil
 	used := map[[20]byte]int{} // where to look for the next of several equal messages
-	_, err := p.assign(ctx, &src, u, m.folder.File, func(guid [20]byte) (uint32, bool) {
+	_, err := p.assign(ctx, &src, u, m.folder.File, func(guid [20]byte, _ uint32) (uint32, bool) {
 		i, again := used[guid]
 		if !again {
 			i, _ = slices.BinarySearchFunc(all, known{guid: guid}, compareKnown)

@@ -110,28 +110,43 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	return c, c.Refresh(ctx)
 }
 
+// A Refusal is a setting under which writing would go wrong.
+type Refusal struct {
+	Key, Value string
+	Why        string // what is the matter with it
+	Fix        string // what to do instead
+}
+
 // Refused returns the settings of conf under which writing would go wrong.
-func Refused(conf *cyrusspool.Conf) (keys []string) {
-	for _, key := range conf.Keys() {
-		switch key {
-		case "archive_enabled", "object_storage_enabled":
-			if on, err := conf.Bool(key, false); err == nil && !on {
-				continue
+func Refused(conf *cyrusspool.Conf) (all []Refusal) {
+	for _, key := range []string{"archive_enabled", "object_storage_enabled"} {
+		if value, ok := conf.Get(key); ok {
+			if on, err := conf.Bool(key, false); err != nil || on {
+				all = append(all, Refusal{key, value, "mbox2cyrus does not write for it",
+					"give --imapd-conf a copy without that line, if mail may be written so; docs/support.md tells of each"})
 			}
-		case "mupdate_server", "proxyservers":
-		default:
-			continue
 		}
-		keys = append(keys, key)
 	}
-	return keys
+	master, _ := conf.Get("mupdate_server")
+	if master == "" {
+		return all
+	}
+	// Cyrus tells apart by this who has mailboxes (imap/mboxlist.c, mbentry_is_local_mailbox).
+	if proxies, _ := conf.Get("proxyservers"); proxies == "" {
+		all = append(all, Refusal{"mupdate_server", master, "without proxyservers it makes this host a front end of a Cyrus Murder, which has no mail of its own",
+			"migrate on the back ends: docs/murder.md"})
+	}
+	if kind, _ := conf.Get("mupdate_config"); kind != "" && kind != "standard" {
+		all = append(all, Refusal{"mupdate_config", kind, "mbox2cyrus knows standard murders only",
+			"migrate into a Cyrus that is in no murder yet, and let it join afterwards: docs/murder.md"})
+	}
+	return all
 }
 
 // refuseUnsupported refuses them before anything is written.
 func (c *Cyrus) refuseUnsupported(conf *cyrusspool.Conf) error {
-	for _, key := range Refused(conf) {
-		value, _ := conf.Get(key)
-		return fmt.Errorf("%w: %s: %s: %s is set, which this version does not write for; nothing was changed", ErrConfig, c.IMAPDConf, key, value)
+	for _, r := range Refused(conf) {
+		return fmt.Errorf("%w: %s: %s: %s: %s; nothing was changed; %s", ErrConfig, c.IMAPDConf, r.Key, r.Value, r.Why, r.Fix)
 	}
 	return nil
 }
@@ -175,7 +190,9 @@ func (c *Cyrus) Refresh(ctx context.Context) error {
 	}
 	c.entries = make(map[cyrusspool.Name]reconstruct.Entry, len(list))
 	for _, e := range list {
-		c.entries[cyrusspool.Name(e.Name)] = e
+		if !e.Deleted() {
+			c.entries[cyrusspool.Name(e.Name)] = e
+		}
 	}
 	return nil
 }
@@ -366,19 +383,8 @@ func (c *Cyrus) Reconstruct(ctx context.Context, entries map[string][]reconstruc
 	return rep, nil
 }
 
-// Free returns the free bytes and inodes that the owner of Cyrus may use for
-// messages on a partition. Inodes is negative where the file system has no fixed number.
-func (c *Cyrus) Free(partition string) (bytes, inodes int64, err error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(c.roots[partition].Data, &st); err != nil {
-		return 0, 0, fmt.Errorf("partition %s: statfs: %w", partition, err)
-	}
-	inodes = int64(st.Ffree)
-	if st.Files == 0 {
-		inodes = -1
-	}
-	return int64(st.Bavail) * st.Bsize, inodes, nil
-}
+// MessagesRoot returns the directory of the messages of a partition.
+func (c *Cyrus) MessagesRoot(partition string) string { return c.roots[partition].Data }
 
 func ownerOf(dir string) (cyrusspool.Owner, error) {
 	var st unix.Stat_t
