@@ -331,6 +331,9 @@ func (m *killMatrix) table(what string) string {
 	part("run", append(slices.Clone(runs), "all"), func(name string) *matrixRow { return byRun[name] })
 	part(what+" at", append(slices.Clone(calls), "all"), func(name string) *matrixRow { return byCall[name] })
 	for _, run := range runs {
+		if byRun[run] == nil {
+			continue
+		}
 		part(run+", "+what+" at", calls, func(name string) *matrixRow { return m.rows[[2]string{run, name}] })
 	}
 	return b.String()
