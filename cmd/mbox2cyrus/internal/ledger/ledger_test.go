@@ -173,3 +173,22 @@ func FuzzParseMessage(f *testing.F) {
 		}
 	})
 }
+
+func TestReadBriefly(t *testing.T) {
+	dir := t.TempDir()
+	l, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := Mailbox{State: Verified, Name: "user.joe", UniqueID: "a", Messages: 3, MadeDirs: []MadeDir{{Root: "/spool", Dir: "a"}}}
+	if err := errors.Join(l.Set(box), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	l, err = ReadBriefly(dir, func(m *Mailbox) { *m = Mailbox{Name: m.Name, Messages: m.Messages} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Mailbox{{Name: "user.joe", Messages: 3}}, l.Mailboxes()); diff != "" || len(l.MadeDirs()) != 0 {
+		t.Errorf("%s, directories %v", diff, l.MadeDirs())
+	}
+}

@@ -17,8 +17,7 @@ import (
 const largeUsers, largeFolders = 10_000, 8
 
 // BenchmarkLargeHost makes the page of a host of 10,000 users and 80,000 folders, each
-// with what migrate would record of it. It reports how much memory was in use at most,
-// seen after each step.
+// with what migrate would record of it. It reports how much memory a loaded Review needs.
 func BenchmarkLargeHost(b *testing.B) {
 	dir := b.TempDir()
 	writeLargeHost(b, dir)

@@ -101,7 +101,7 @@ func (r *Review) fill(h *Host, byName map[string]*Letter) {
 		}
 	}
 	for name, l := range byName {
-		for _, m := range h.boxes[name] {
+		for m := range h.mailboxes(name) {
 			now, renamed := shown[name][m.Folder]
 			if m.Folder == "" || m.Messages == 0 || !renamed && !m.NewUIDVald {
 				continue

@@ -9,12 +9,15 @@ import (
 	"hash/fnv"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -61,20 +64,23 @@ func open(dir string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{Dir: dir, Name: filepath.Base(dir), Runs: []Run{}, Timeline: []Point{}, boxes: map[string][]ledger.Mailbox{}}
-	if err := h.Digests.sum(filepath.Join(dir, ledger.JournalName)); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: %w", ErrNoLedger, err)
-		}
-		return nil, err
+	h := &Host{Dir: dir, Name: filepath.Base(dir), Runs: []Run{}, Timeline: []Point{}, boxes: map[string][]string{}}
+	if !ledger.Exists(dir) {
+		return nil, fmt.Errorf("%w: %s: %w", ErrNoLedger, filepath.Join(dir, ledger.JournalName), fs.ErrNotExist)
 	}
-	l, err := ledger.Read(dir)
+	// With everything, 10,000 users need 200 MB more.
+	h.ledger, err = ledger.ReadBriefly(dir, func(m *ledger.Mailbox) {
+		*m = ledger.Mailbox{State: m.State, User: m.User, Folder: m.Folder, Name: m.Name, Messages: m.Messages, Size: m.Size,
+			Held: m.Held, NewUIDVald: m.NewUIDVald}
+	})
 	if err != nil {
 		return nil, err
 	}
-	h.ledger = l
-	for _, m := range l.Mailboxes() {
-		h.boxes[string(m.User)] = append(h.boxes[string(m.User)], m)
+	if err := h.Digests.sum(h.ledger); err != nil {
+		return nil, fmt.Errorf("digests: %w", err)
+	}
+	for _, m := range h.ledger.Mailboxes() {
+		h.boxes[string(m.User)] = append(h.boxes[string(m.User)], m.Name)
 	}
 	if h.migrate, err = history.Read(dir, history.Migrate); err != nil {
 		return nil, err
@@ -99,19 +105,52 @@ func open(dir string) (*Host, error) {
 	return h, nil
 }
 
-// sum takes the digest of the journal.
-func (d *Digests) sum(path string) (err error) {
-	f, err := os.Open(path)
+// mailboxes are those of a user, in the order in which they were begun.
+func (h *Host) mailboxes(user string) iter.Seq[ledger.Mailbox] {
+	return func(yield func(ledger.Mailbox) bool) {
+		for _, name := range h.boxes[user] {
+			if m, _ := h.ledger.Mailbox(name); !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// sum takes the digests of what the ledger of a state directory consists of.
+func (d *Digests) sum(l *ledger.Ledger) (err error) {
+	d.Ledger, d.LedgerBytes, err = digest(filepath.Join(l.Dir(), ledger.JournalName))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	sum := sha256.New()
-	if d.LedgerBytes, err = io.Copy(sum, f); err != nil {
+	files, err := os.ReadDir(l.ManifestDir()) // sorted by name
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	d.Ledger = hex.EncodeToString(sum.Sum(nil))
-	return nil
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = filepath.Join(l.ManifestDir(), f.Name())
+	}
+	d.ManifestFiles = int64(len(paths))
+	d.Manifests, d.ManifestBytes, err = digest(paths...)
+	return err
+}
+
+// digest is the SHA-256, in hexadecimal, of the bytes of files one after the other, and
+// how many these are.
+func digest(paths ...string) (sum string, n int64, err error) {
+	hash := sha256.New()
+	for _, path := range paths {
+		f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return "", 0, err
+		}
+		bytes, err := io.Copy(hash, f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return "", 0, err
+		}
+		n += bytes
+	}
+	return hex.EncodeToString(hash.Sum(nil)), n, nil
 }
 
 // run takes a run and how fast it was.
@@ -204,7 +243,7 @@ func (r *Review) add(h *Host, kinds map[string]*Kind) error {
 			continue // has no mail, and nobody need look for any
 		}
 		r.Users = append(r.Users, u)
-		for _, m := range h.boxes[name] {
+		for m := range h.mailboxes(name) {
 			if m.Held != nil {
 				r.Held = append(r.Held, Held{h.Name, m.User, m.Folder, m.Name, m.Held.Items, m.Held.Messages, m.Held.Bytes})
 			}
@@ -287,7 +326,7 @@ func (r *Review) Problems(do func(Problem) error) error {
 // user is what the ledger says of a user.
 func (h *Host) user(name string) *User {
 	u := &User{Host: h.Name, Name: ledger.RawName(name), State: Proved, host: h}
-	for _, m := range h.boxes[name] {
+	for m := range h.mailboxes(name) {
 		if m.Folder != "" {
 			u.Folders++
 		}

@@ -92,20 +92,25 @@ type Host struct {
 
 	migrate, verify *history.Log
 	ledger          *ledger.Ledger
-	boxes           map[string][]ledger.Mailbox // by user
+	boxes           map[string][]string // names of mailboxes, by user
 }
 
 // Digests are what a change record quotes of a host, SHA-256 in hexadecimal.
 type Digests struct {
-	Ledger      string    `json:"ledger_sha256"`
-	LedgerBytes int64     `json:"ledger_bytes"`
-	Plan        string    `json:"plan,omitempty"` // file that the last run of migrate applied
-	PlanSHA256  string    `json:"plan_sha256,omitempty"`
-	Binary      string    `json:"migrate_sha256,omitempty"` // program of the last run of migrate
-	Verified    time.Time `json:"verified,omitzero"`        // end of the last run of verify, if one was recorded
-	Level       string    `json:"verify_level,omitempty"`
-	VerifyCode  int       `json:"verify_exit_code"`
-	VerifySum   string    `json:"verify_sha256,omitempty"` // its program
+	Ledger      string `json:"ledger_sha256"`
+	LedgerBytes int64  `json:"ledger_bytes"`
+	// Manifests is of all files below manifests/ one after the other, sorted by name.
+	Manifests     string `json:"manifests_sha256"`
+	ManifestFiles int64  `json:"manifests"`
+	ManifestBytes int64  `json:"manifests_bytes"`
+
+	Plan       string    `json:"plan,omitempty"` // file that the last run of migrate applied
+	PlanSHA256 string    `json:"plan_sha256,omitempty"`
+	Binary     string    `json:"migrate_sha256,omitempty"` // program of the last run of migrate
+	Verified   time.Time `json:"verified,omitzero"`        // end of the last run of verify, if one was recorded
+	Level      string    `json:"verify_level,omitempty"`
+	VerifyCode int       `json:"verify_exit_code"`
+	VerifySum  string    `json:"verify_sha256,omitempty"` // its program
 }
 
 // Run is one run of migrate or verify.

@@ -79,6 +79,7 @@ func (h *Host) text(b *bufio.Writer) {
 			run.Seconds, speed(run.Read, run.Seconds), end)
 	}
 	fmt.Fprintf(b, "  SHA-256 of the ledger (%d bytes): %s\n", h.Digests.LedgerBytes, h.Digests.Ledger)
+	fmt.Fprintf(b, "  SHA-256 of the manifests (%d files, %d bytes): %s\n", h.Digests.ManifestFiles, h.Digests.ManifestBytes, h.Digests.Manifests)
 	if h.Digests.Plan != "" {
 		fmt.Fprintf(b, "  SHA-256 of the plan %s: %s\n", report.Quote(h.Digests.Plan), h.Digests.PlanSHA256)
 	}
