@@ -61,11 +61,11 @@ bench: setup build
 	bin/bench $(BENCH)
 
 # The whole job at full size, warm and cold, and the rivals: hours. Needs root and an
-# idle machine (docs/performance.md). BENCH="-rounds 3 -rivals 1" changes it.
+# idle machine (docs/performance.md). BENCH="-rounds 3 -big-rounds 1" changes it.
 bench-full: build
 	.ci/setup rivals
 	$(GO) build -o bin/bench ./cmd/mbox2cyrus/internal/bench
-	bin/bench -users 100 -messages 100000 -mb 1500 -rounds 5 -cold -big-mb 4096 -big-rounds 5 -rivals 3 $(BENCH)
+	bin/bench -users 100 -messages 100000 -mb 1500 -rounds 5 -cold -big-mb 4096 -big-rounds 5 -rivals 1 $(BENCH)
 
 # The libraries' benchmarks, this work tree against the commit BASE.
 bench-compare:
