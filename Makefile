@@ -17,7 +17,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 2m
 BASE ?= HEAD~1
 
-.PHONY: build package test test-cyrus demo bench bench-compare fuzz check setup clean
+.PHONY: build package test test-cyrus kill-matrix demo bench bench-full bench-compare fuzz check setup clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(PROGRAM) ./cmd/mbox2cyrus
@@ -42,6 +42,14 @@ test-cyrus:
 	.ci/setup roots
 	TESTS='$(TESTS)' .ci/test-cyrus $(SUITES)
 
+# Kills every kind of run at each of its system calls and at random times, cuts the
+# power of its disks, and prints what became of it (docs/crash-safety.md). Some 1000
+# kills, an hour.
+kill-matrix: setup
+	mkdir -p dist
+	MBOX2CYRUS_EVERY_FAULT=1 MBOX2CYRUS_KILL_MATRIX='$(CURDIR)/dist' $(GO) test -count=1 -timeout 6h -parallel 4 -run '^Test(KillMatrix|PowerCut|PowerCutIsOne)$$' ./cmd/mbox2cyrus; \
+	status=$$?; cat dist/kill-matrix.md dist/power-cuts.md; exit $$status
+
 # A small UW host, migrated and read back over IMAP and POP3.
 demo: setup build
 	$(GO) run ./cmd/mbox2cyrus/internal/demo
@@ -49,7 +57,15 @@ demo: setup build
 # The libraries by themselves, then the whole job against tar and reconstruct.
 bench: setup build
 	$(GO) test -run '^$$' -bench . -benchmem ./mbox/... ./cyrusspool/...
-	$(GO) run ./cmd/mbox2cyrus/internal/bench
+	$(GO) build -o bin/bench ./cmd/mbox2cyrus/internal/bench
+	bin/bench $(BENCH)
+
+# The whole job at full size, warm and cold, and the rivals: hours. Needs root and an
+# idle machine (docs/performance.md). BENCH="-rounds 3 -rivals 1" changes it.
+bench-full: build
+	.ci/setup rivals
+	$(GO) build -o bin/bench ./cmd/mbox2cyrus/internal/bench
+	bin/bench -users 100 -messages 100000 -mb 1500 -rounds 5 -cold -big-mb 4096 -big-rounds 5 -rivals 3 $(BENCH)
 
 # The libraries' benchmarks, this work tree against the commit BASE.
 bench-compare:

@@ -51,6 +51,11 @@ func NewCacheParser(version uint32, zone *time.Location) (*CacheParser, error) {
 	return &CacheParser{version: version, zone: zone}, nil
 }
 
+// another returns a CacheParser for another goroutine.
+func (p *CacheParser) another() *CacheParser {
+	return &CacheParser{version: p.version, zone: p.zone}
+}
+
 // Limits of what is parsed. Cyrus has its own, which can be configured (maxheaderlines,
 // boundary_limit), and are far above these.
 const (

@@ -3,7 +3,9 @@ package cyrusspool
 import (
 	"bytes"
 	"crypto/sha1"
+	"encoding/binary"
 	"hash"
+	"slices"
 )
 
 // The encodings of content, by Cyrus's numbers (lib/charset.h).
@@ -127,23 +129,44 @@ var base64Values = func() (values [256]byte) {
 	return values
 }()
 
+// base64Group has the values of the four digits of a group where they belong in its 24
+// bits, noDigit for what is none.
+var base64Group = func() (group [4][256]uint32) {
+	for i := range group {
+		for c, value := range base64Values {
+			if group[i][c] = noDigit; value < 64 {
+				group[i][c] = uint32(value) << (18 - 6*i)
+			}
+		}
+	}
+	return group
+}()
+
+const noDigit = 1 << 31
+
 // appendBase64 decodes base64 as Cyrus does (lib/charset.c, b64_2byte): padding begins a
 // new group, whatever else is no digit is passed over.
 func appendBase64(out, text []byte) []byte {
+	out = slices.Grow(out, len(text)/4*3+4)
 	var group uint32
 	n := 0
 	for i := 0; i < len(text); {
-		// Whole groups at once, which is nearly all there is.
-		for n == 0 && i+4 <= len(text) {
-			a, b, c, d := base64Values[text[i]], base64Values[text[i+1]], base64Values[text[i+2]], base64Values[text[i+3]]
-			if (a|b|c|d)&64 != 0 {
+		if n == 0 {
+			// Whole groups at once, which is nearly all there is.
+			room, k := out[len(out):cap(out)], 0
+			for rest := text[i:]; len(rest) >= 4 && len(room)-k >= 4; rest = rest[4:] {
+				v := base64Group[0][rest[0]] | base64Group[1][rest[1]] | base64Group[2][rest[2]] | base64Group[3][rest[3]]
+				if v&noDigit != 0 {
+					break
+				}
+				binary.BigEndian.PutUint32(room[k:], v<<8)
+				k += 3
+			}
+			out = out[:len(out)+k]
+			i += k / 3 * 4
+			if i == len(text) {
 				break
 			}
-			out = append(out, a<<2|b>>4, b<<4|c>>2, c<<6|d)
-			i += 4
-		}
-		if i == len(text) {
-			break
 		}
 		v := base64Values[text[i]]
 		i++

@@ -18,13 +18,22 @@ type cacheFile struct {
 	size   int64
 	parser *CacheParser
 
-	// Of the message that is being written.
-	derived Derived
-	record  []byte
-	known   bool
+	parsed // of the message that is being written
 
 	added   map[uint32]cached // by UID, until the record of the index comes
 	missing int               // records of the index without one of the cache
+}
+
+// parsed is what is known of a message, if it is. Its record is good until the parser's
+// next message.
+type parsed struct {
+	derived Derived
+	record  []byte
+	known   bool
+}
+
+func (d *parsed) parse(p *CacheParser, text []byte, date int64) {
+	d.derived, d.record, d.known = p.Parse(text, date)
 }
 
 // cached is a record in the cache.
@@ -64,7 +73,7 @@ func (c *cacheFile) parse(p []byte, first bool, date int64) {
 		return
 	}
 	if c.known = false; first {
-		c.derived, c.record, c.known = c.parser.Parse(p, date)
+		c.parsed.parse(c.parser, p, date)
 	}
 }
 

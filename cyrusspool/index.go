@@ -61,6 +61,9 @@ func (v Version) HasGUID() bool { return v >= Version10 }
 // hasCRC tells whether header and records end in a CRC-32 of what stands before it.
 func (v Version) hasCRC() bool { return v >= Version12 }
 
+// HasCacheCRC tells whether a record has the CRC-32 of its record of cyrus.cache.
+func (v Version) HasCacheCRC() bool { return v.hasCRC() }
+
 // System flags of a record (imap/mailbox.h, FLAG_*).
 const (
 	FlagAnswered uint32 = 1 << 0

@@ -64,9 +64,11 @@ type Writer struct {
 	chmod   bool  // the umask takes away bits of FileMode
 	maxSize int64 // MaxMessageSize, or less
 
-	sum   hash.Hash
-	index *indexFile
-	cache *cacheFile // nil: reconstruct makes it
+	sum    hash.Hash
+	index  *indexFile
+	cache  *cacheFile // nil: reconstruct makes it
+	beside *beside    // nil: message files are written one after another
+	adds   []Record   // wait for message files that are written beside
 
 	// Of a mailbox that is updated.
 	old     *IndexReader
@@ -181,44 +183,57 @@ func retry(f func() error) error {
 //
 // The file is not a message of the mailbox before its record is added and committed.
 func (w *Writer) WriteMessage(uid uint32, date time.Time, m io.WriterTo) (size int64, guid [20]byte, err error) {
-	f := messageFile{fd: -1, sum: w.sum, max: w.maxSize, cache: w.cache, date: date.Unix(), w: w, name: messageName(uid)}
-	if uid != 0 {
-		if f.fd, err = w.create(f.name); err != nil {
-			return 0, guid, fmt.Errorf("mailbox %s: %w", w.path, err)
-		}
-	}
-	return w.writeMessage(uid, date, m, &f)
+	f := messageFile{fd: -1, sum: w.sum, max: w.maxSize, cache: w.cache, date: date, w: w, name: messageName(uid), mayWait: true}
+	return w.writeMessage(uid, m, &f)
 }
 
 // writeMessage writes a message into f, which may be there already.
-func (w *Writer) writeMessage(uid uint32, date time.Time, m io.WriterTo, f *messageFile) (size int64, guid [20]byte, err error) {
+func (w *Writer) writeMessage(uid uint32, m io.WriterTo, f *messageFile) (size int64, guid [20]byte, err error) {
 	if uid == 0 {
 		return 0, guid, fmt.Errorf("mailbox %s: uid 0: %w", w.path, ErrRecord)
 	}
-	w.sum.Reset()
-	err = w.fill(f, date, m)
-	if f.fd >= 0 {
-		if closeErr := unix.Close(f.fd); err == nil {
-			err = closeErr
-		}
+	if err := w.makeRoom(uid); err != nil {
+		return 0, guid, err
 	}
-	if err != nil {
-		if f.fd >= 0 {
-			if unlinkErr := w.unlink(f.name); unlinkErr != nil {
-				err = errors.Join(err, fmt.Errorf("unlink: %w", unlinkErr))
-			}
-		}
-		return 0, guid, fmt.Errorf("mailbox %s: %s: %w", w.path, f.name, err)
+	w.sum.Reset()
+	if err := w.closeFile(f, w.fill(f, m)); err != nil {
+		w.beside.forget(f.waiting)
+		return 0, guid, fmt.Errorf("mailbox %s: %w", w.path, err)
 	}
 	w.sum.Sum(guid[:0])
+	if f.waiting != nil {
+		w.goBeside(f, uid, guid)
+		return f.size, guid, nil
+	}
+	if w.cache == nil || w.keepInTurn(uid, guid) {
+		return f.size, guid, nil
+	}
 	if err := w.cache.keep(uid, guid); err != nil {
 		return 0, guid, fmt.Errorf("mailbox %s: %w", w.path, err)
 	}
 	return f.size, guid, nil
 }
 
+// closeFile closes a message file, if it was made, and removes it if err is not nil.
+func (w *Writer) closeFile(f *messageFile, err error) error {
+	if f.fd >= 0 {
+		if closeErr := unix.Close(f.fd); err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			if unlinkErr := w.unlink(f.name); unlinkErr != nil {
+				err = errors.Join(err, fmt.Errorf("unlink: %w", unlinkErr))
+			}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.name, err)
+	}
+	return nil
+}
+
 // fill writes m into f and sets what is to be set.
-func (w *Writer) fill(f *messageFile, date time.Time, m io.WriterTo) error {
+func (w *Writer) fill(f *messageFile, m io.WriterTo) error {
 	if _, err := m.WriteTo(f); err != nil {
 		return err
 	}
@@ -228,15 +243,20 @@ func (w *Writer) fill(f *messageFile, date time.Time, m io.WriterTo) error {
 	if f.size == 0 {
 		return ErrEmptyMessage
 	}
-	if f.kept {
+	if f.kept || f.waiting != nil {
 		return nil
 	}
+	return w.finish(f)
+}
+
+// finish gives a message file that is written its owner and time.
+func (w *Writer) finish(f *messageFile) error {
 	if err := w.own(f.fd); err != nil {
 		return err
 	}
-	mtime, err := unix.TimeToTimespec(date)
+	mtime, err := unix.TimeToTimespec(f.date)
 	if err != nil {
-		return fmt.Errorf("time %v: %w", date, err)
+		return fmt.Errorf("time %v: %w", f.date, err)
 	}
 	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, mtime}
 	if err := unix.UtimesNanoAt(int(w.dirs.data.Fd()), f.name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -250,8 +270,8 @@ func messageName(uid uint32) string {
 	return string(append(strconv.AppendUint(make([]byte, 0, 12), uint64(uid), 10), '.'))
 }
 
-// messageFile writes and hashes in one pass. Its first error stays. One whose fd is -1
-// is made with the first Write, unless that shows that it is there already.
+// messageFile writes and hashes in one pass. Its first error stays. It is made with the
+// first Write, unless that shows that it is there already, or it is to be written beside.
 type messageFile struct {
 	fd   int
 	sum  hash.Hash
@@ -260,10 +280,12 @@ type messageFile struct {
 	err  error
 
 	cache *cacheFile
-	date  int64 // internal date, for the cache
+	date  time.Time // internal date
 
 	w       *Writer
 	name    string
+	mayWait bool        // to be written beside, if the first piece is all
+	waiting *besideFile // has the first piece
 	oldSize int64
 	oldSum  [20]byte
 	kept    bool
@@ -276,18 +298,47 @@ func (f *messageFile) Write(p []byte) (int, error) {
 	if f.kept {
 		f.err = ErrLonger
 	}
-	if f.err == nil && f.fd < 0 && f.w != nil {
-		if f.kept = f.isKept(p); f.kept {
-			f.sum.Write(p) // a hash never fails
-			f.size = int64(len(p))
-			return len(p), nil
-		}
+	if f.err == nil && f.fd < 0 && f.waiting == nil && f.take(p) {
+		f.sum.Write(p) // a hash never fails
+		f.size = int64(len(p))
+		return len(p), nil
+	}
+	if f.err == nil && f.fd < 0 {
 		f.fd, f.err = f.w.create(f.name)
 	}
 	if f.err == nil {
-		f.cache.parse(p, f.size == 0, f.date)
+		f.cache.parse(p, f.size == 0, f.date.Unix())
+		f.stopWaiting()
 	}
-	done := 0
+	done := f.writeAll(p)
+	f.sum.Write(p[:done]) // a hash never fails
+	f.size += int64(done)
+	return done, f.err
+}
+
+// take takes the first piece of a message if there is nothing to be done with it now: it
+// is in the file already, or is to be written beside.
+func (f *messageFile) take(p []byte) bool {
+	if !f.mayWait {
+		f.kept = f.isKept(p)
+		return f.kept
+	}
+	f.waiting = f.w.beside.hold(p)
+	return f.waiting != nil
+}
+
+// stopWaiting writes the first piece of a message that has more.
+func (f *messageFile) stopWaiting() {
+	if f.waiting == nil {
+		return
+	}
+	f.writeAll(f.waiting.text)
+	f.w.beside.forget(f.waiting)
+	f.waiting = nil
+}
+
+// writeAll writes p and returns how much of it was written.
+func (f *messageFile) writeAll(p []byte) (done int) {
 	for f.err == nil && done < len(p) {
 		n, err := unix.Write(f.fd, p[done:])
 		switch {
@@ -300,9 +351,7 @@ func (f *messageFile) Write(p []byte) (int, error) {
 			done += n
 		}
 	}
-	f.sum.Write(p[:done]) // a hash never fails
-	f.size += int64(done)
-	return done, f.err
+	return done
 }
 
 // Add adds the record of a message to the new index. UIDs must rise, except that one
@@ -312,6 +361,12 @@ func (w *Writer) Add(r Record) error {
 	if w.index == nil {
 		return fmt.Errorf("mailbox %s: add after commit: %w", w.path, fs.ErrClosed)
 	}
+	w.adds = append(w.adds, r)
+	return w.addWritten()
+}
+
+// add adds the record of a message whose file is written.
+func (w *Writer) add(r Record) error {
 	w.cache.complete(&r)
 	if err := w.index.add(r); err != nil {
 		return fmt.Errorf("mailbox %s: %w", w.path, err)
@@ -330,8 +385,13 @@ func (w *Writer) Add(r Record) error {
 // to those of the records. Options gets [OptPOP3NewUIDL], and [OptNeedsRepack] from
 // version 12 on, without which Cyrus 3.0 never makes the cache, unless it is complete.
 //
-// Nothing is synced to the disk: that is [SyncFS], once for many mailboxes.
+// Only header and index that take the place of older ones are synced to the disk, before
+// they do, so that a power cut leaves the mailbox with one or the other. All else is for
+// [SyncFS], once for many mailboxes.
 func (w *Writer) Commit(h IndexHeader, hdr Header) error {
+	if err := w.settleAll(); err != nil {
+		return err
+	}
 	if err := w.commit(h, hdr); err != nil {
 		return fmt.Errorf("mailbox %s: commit: %w", w.path, err)
 	}
@@ -369,7 +429,7 @@ func (w *Writer) commit(h IndexHeader, hdr Header) error {
 		return err
 	}
 	uids := w.index.uids
-	err = w.index.file.Close()
+	err = errors.Join(w.syncIfReplacing(fileIndex, w.index.file), w.index.file.Close())
 	w.index = nil
 	if err != nil {
 		return err
@@ -403,10 +463,28 @@ func (w *Writer) replace(name string, content []byte) error {
 	if err == nil {
 		err = w.own(fd)
 	}
+	if err == nil {
+		err = w.syncIfReplacing(name, f)
+	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return w.rename(name)
+}
+
+// syncIfReplacing syncs a new file that is about to be renamed over an old one. After a
+// power cut there must be one of the two: a file system may have done the rename, but
+// have nothing of the new file yet (XFS, ext4 with noauto_da_alloc).
+func (w *Writer) syncIfReplacing(name string, f *os.File) error {
+	var st unix.Stat_t
+	err := unix.Fstatat(int(w.dirs.of(name).Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	switch {
+	case err == unix.ENOENT:
+		return nil
+	case err != nil:
+		return &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return f.Sync()
 }
 
 func (w *Writer) rename(name string) error {
@@ -459,6 +537,7 @@ func (w *Writer) Close() error {
 	if w.dirs.data == nil {
 		return nil
 	}
+	w.beside.wait()
 	var err error
 	if w.index != nil {
 		err = errors.Join(w.index.file.Close(), w.unlink(fileIndex+newSuffix))

@@ -396,7 +396,7 @@ func TestMaxMessageSize(t *testing.T) {
 	if _, err := f.Write([]byte("xy")); !errors.Is(err, ErrMessageTooLarge) {
 		t.Errorf("4 GiB: %v", err)
 	}
-	f = messageFile{fd: -1, sum: sha1.New(), max: MaxMessageSize, size: 1<<32 - 2}
+	f = messageFile{fd: 1 << 30, sum: sha1.New(), max: MaxMessageSize, size: 1<<32 - 2}
 	if _, err := f.Write([]byte("x")); !errors.Is(err, unix.EBADF) {
 		t.Errorf("a byte less: %v, want the write to be tried", err)
 	}

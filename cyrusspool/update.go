@@ -66,8 +66,8 @@ var ErrLonger = errors.New("message begins with all of the one that it replaces"
 // already, with that size and SHA-1. If it has, nothing is written and kept is true. That
 // is seen only of a message that comes with one Write; a longer one is written anew.
 func (w *Writer) UpdateMessage(uid uint32, date time.Time, m io.WriterTo, size int64, sum [20]byte) (newSize int64, guid [20]byte, kept bool, err error) {
-	f := messageFile{fd: -1, sum: w.sum, max: w.maxSize, w: w, name: messageName(uid), oldSize: size, oldSum: sum}
-	newSize, guid, err = w.writeMessage(uid, date, m, &f)
+	f := messageFile{fd: -1, sum: w.sum, max: w.maxSize, date: date, w: w, name: messageName(uid), oldSize: size, oldSum: sum}
+	newSize, guid, err = w.writeMessage(uid, m, &f)
 	return newSize, guid, f.kept, err
 }
 

@@ -21,6 +21,7 @@ const (
 	ReasonExpunged       Reason = "expunged"        // messages that a client expunged
 	ReasonDuplicate      Reason = "duplicate"       // messages that another place of the INBOX has too
 	ReasonDamage         Reason = "damage"          // what makes no message
+	ReasonUnreadable     Reason = "unreadable"      // what the disk does not give (EIO); what else is in the same message is ReasonDamage
 	ReasonNotMessage     Reason = "not-message"     // other files in a mailbox's directory
 	ReasonNotMailbox     Reason = "not-mailbox"     // a file that does not begin with a From_ line
 )

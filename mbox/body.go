@@ -50,6 +50,32 @@ func (r *Reader) readBody(write bool) error {
 	}
 }
 
+// loseBytes puts aside the message, which sep ends and which has parts that cannot be
+// read. Whatever follows these, up to the next separator, is of a message that is not
+// known: it goes with it.
+func (r *Reader) loseBytes(sep *separator) {
+	m, end := &r.msg, sep.end
+	sep.hole -= end - sep.text - sep.closing // NULs before what closes it
+	r.account[ReasonNULHole] -= r.headerNULs
+	r.account.enterLost(end-m.Offset, r.damaged)
+	r.bytes = messageBytes{}
+	if r.isFirst && !r.uids.known && unreadable(r.win.src, m.Offset, m.BodyOffset) != nil {
+		r.baseUnreadable()
+		r.reportUIDs()
+	}
+	if r.opts.Findings != nil {
+		r.opts.Findings(lost("", m.Offset, end-m.Offset, r.current, "a message, with what follows up to the next one", r.damaged))
+	}
+}
+
+// baseUnreadable gives up the UIDVALIDITY: the field that has it may be in a part that
+// cannot be read.
+func (r *Reader) baseUnreadable() {
+	if r.uids.reason == "" {
+		r.uids.reason = "it may be in a part of the file that cannot be read"
+	}
+}
+
 // endOfFile is the separator that the end of the file is.
 func (r *Reader) endOfFile() separator { return separator{text: r.win.end, end: r.win.end} }
 
@@ -65,7 +91,7 @@ func (r *Reader) endBody(text []byte, pos int64, write bool) {
 	r.bytes.separator += int64(blank)
 	text = text[:len(text)-blank]
 	r.hand(text, len(text), pos, write)
-	if end := pos - 1 + int64(len(text)); end > r.msg.BodyOffset && text[len(text)-1] != '\n' {
+	if end := pos - 1 + int64(len(text)); end > r.msg.BodyOffset && text[len(text)-1] != '\n' && unreadable(r.win.src, end-1, end) == nil {
 		r.find(KindNoFinalNewline, end, "the last line has no line end; CRLF was added")
 		if write {
 			r.out.raw("\r\n")
@@ -141,6 +167,9 @@ func (r *Reader) ended(sep separator) {
 	}
 	if r.rules.closes && !sep.opens && sep.closing == 0 {
 		r.find(KindTruncated, sep.end, "the file ends without the separator that closes the last message: its end may be missing")
+	}
+	if r.damaged = unreadable(r.win.src, m.Offset, sep.end); r.damaged != nil {
+		r.loseBytes(&sep)
 	}
 	r.enterSeparator(&sep)
 	r.account.enter(&r.bytes, r.drop)

@@ -269,6 +269,9 @@ type collected struct {
 	mailbox  Mailbox
 }
 
+// lostText is in the place of the text of a message that cannot be read.
+const lostText = "\x00unreadable"
+
 // collect reads a mailbox to its end and writes the messages that write chooses. open is
 // given opts with a place for the findings.
 func collect(opts Options, write func(n int) bool, open func(Options) (Mailbox, error)) (res collected, err error) {
@@ -286,7 +289,10 @@ func collect(opts Options, write func(n int) bool, open func(Options) (Mailbox, 
 		}
 		var b bytes.Buffer
 		if write(m.Number) {
-			if n, err := m.WriteTo(&b); err != nil || n != int64(b.Len()) {
+			if n, err := m.WriteTo(&b); errors.Is(err, ErrUnreadable) {
+				b.Reset()
+				b.WriteString(lostText)
+			} else if err != nil || n != int64(b.Len()) {
 				return res, fmt.Errorf("message %d: wrote %d of %d bytes: %w", m.Number, n, b.Len(), err)
 			}
 		}

@@ -8,10 +8,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/bits"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +29,39 @@ type directory struct {
 	// belowMH says that the directory is below its user's MH path (see parseMHProfile):
 	// to UW it is an mh mailbox then, whatever is in it (mh.c mh_isvalid).
 	belowMH bool
+	// badOnHost counts bad blocks of all files; bad has those of this directory's files
+	// that have some, by name.
+	badOnHost *atomic.Int64
+	bad       map[string]*badBlocks
+}
+
+// blocks returns a reader of a member of that name, which is open, around its bad blocks.
+func (d *directory) blocks(name string, file io.ReaderAt) *blockReader {
+	if known := d.bad[name]; known != nil {
+		return &blockReader{src: file, bad: known}
+	}
+	bad := &badBlocks{all: d.badOnHost}
+	bad.first = func() {
+		if d.bad == nil {
+			d.bad = map[string]*badBlocks{}
+		}
+		d.bad[name] = bad
+	}
+	return &blockReader{src: file, bad: bad}
+}
+
+// ownFile reads a file of the format's own, of size bytes, in which no message is: read is
+// given it. Its bytes are counted as ReasonIndex, but for those that cannot be read, which
+// are reported: means says what is lost with them.
+func (r *directoryReader) ownFile(name, means string, file *os.File, size int64, read func(src io.ReaderAt) error) error {
+	src := r.dir.blocks(name, file)
+	if err := read(src); err != nil {
+		return err
+	}
+	for _, p := range r.account.enterRange(ReasonIndex, src, 0, size) {
+		r.found.find(lost(name, p.from, p.to-p.from, 0, means, []span{p}))
+	}
+	return nil
 }
 
 // member is a file in a mailbox's directory.
@@ -237,12 +272,15 @@ func (s *strangers) describe(x stranger) (text string, mail bool, err error) {
 	switch {
 	case errors.As(err, &refused):
 		return what + refused.Text, refused.MayHoldMail, nil
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EIO):
 		return what + "not read: " + cause(err), true, nil
 	case err != nil:
 		return "", false, fmt.Errorf("file %q in the mailbox's directory: %w", clip(x.name), err)
 	}
 	head, err := readHead(file, headSize)
+	if errors.Is(err, unix.EIO) {
+		return what + "its beginning cannot be read: " + cause(err), true, file.Close()
+	}
 	if err := errors.Join(err, file.Close()); err != nil {
 		return "", false, fmt.Errorf("file %q in the mailbox's directory: %w", clip(x.name), err)
 	}

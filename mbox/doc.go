@@ -16,7 +16,8 @@
 // where that can do no harm. What goes further than that and changes what UW showed are
 // [Repairs], each a choice.
 //
-// Every byte of a file is accounted for, see [Reader.Account].
+// Every byte of a file is accounted for, see [Reader.Account]. Blocks that the disk does not
+// give are read around, see [ErrUnreadable].
 //
 // The package never writes to the source, never guesses message boundaries from
 // Content-Length, never unquotes ">From " unasked, and never gives a UID twice.

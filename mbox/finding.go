@@ -29,15 +29,16 @@ const (
 
 // Damage, and files of a mailbox that are no part of it.
 const (
-	KindDamage     Kind = "damage"       // bytes that make no message, put aside: mail may be missing
-	KindTruncated  Kind = "truncated"    // a message whose end is missing
-	KindNotMessage Kind = "not-message"  // a file in a mailbox's directory that is no message
-	KindMailBeside Kind = "mail-beside"  // such a file that may be mail, and was not read
-	KindDuplicate  Kind = "duplicate"    // a message that another place of the INBOX has too, left out
-	KindExpunged   Kind = "expunged"     // messages that a client expunged and UW had not yet removed
-	KindBareLF     Kind = "bare-lf"      // LFs without CR, which got one
-	KindOddNumber  Kind = "odd-number"   // a message file with a number as name that UW could not use
-	KindSeenByTime Kind = "seen-by-time" // \Seen was taken from access times, which a copy or backup changes
+	KindDamage     Kind = "damage"           // bytes that make no message, put aside: mail may be missing
+	KindTruncated  Kind = "truncated"        // a message whose end is missing
+	KindUnreadable Kind = "unreadable-range" // bytes that the disk does not give, with the message that they are in, put aside
+	KindNotMessage Kind = "not-message"      // a file in a mailbox's directory that is no message
+	KindMailBeside Kind = "mail-beside"      // such a file that may be mail, and was not read
+	KindDuplicate  Kind = "duplicate"        // a message that another place of the INBOX has too, left out
+	KindExpunged   Kind = "expunged"         // messages that a client expunged and UW had not yet removed
+	KindBareLF     Kind = "bare-lf"          // LFs without CR, which got one
+	KindOddNumber  Kind = "odd-number"       // a message file with a number as name that UW could not use
+	KindSeenByTime Kind = "seen-by-time"     // \Seen was taken from access times, which a copy or backup changes
 )
 
 // UIDs, keywords and UW's own data.
@@ -76,8 +77,9 @@ type Finding struct {
 	Kind   Kind
 	File   string // as Message.File
 	Offset int64  // in the file, in bytes
-	// Length is how many bytes from Offset on are counted under ReasonDamage because of
-	// this; 0: none. Every byte that is counted so belongs to one finding.
+	// Length is how many bytes from Offset on are counted under ReasonDamage or
+	// ReasonUnreadable because of this; 0: none. Every byte that is counted so belongs to
+	// one finding.
 	Length  int64
 	Message int // Message.Number of the message concerned; 0: none
 	// Refused says that File belongs to the mailbox and must not be opened: it is no

@@ -29,6 +29,15 @@ type part struct {
 	// administrator named.
 	parent *os.File
 	name   string
+	bad    *badBlocks // of a file
+}
+
+// blocks returns a reader of the file around its bad blocks.
+func (p *part) blocks() *blockReader {
+	if p.bad == nil {
+		p.bad = &badBlocks{}
+	}
+	return &blockReader{src: p.file, bad: p.bad}
 }
 
 // OpenFolder opens a mailbox file or directory that an administrator named. Other than
@@ -57,8 +66,8 @@ func (p *part) recognise() error {
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		head, err := readHead(p.file, headSize)
-		if err != nil {
+		head := make([]byte, min(headSize, st.Size))
+		if err := readFull(p.blocks(), head, 0); err != nil {
 			return err
 		}
 		if p.format = Recognise(head, st.Size); p.format == FormatNone {
@@ -137,11 +146,11 @@ func (p *part) open(opts Options) (Mailbox, error) {
 	_ = unix.Fadvise(int(p.file.Fd()), 0, 0, unix.FADV_SEQUENTIAL)
 	for _, d := range fileFormats {
 		if d.name == p.format {
-			return d.open(p.file, id.Size, opts), nil
+			return d.open(p.blocks(), id.Size, opts), nil
 		}
 	}
 	// An empty file: mail that came since it was listed is in unix format.
-	return NewReader(p.file, id.Size, opts), nil
+	return NewReader(p.blocks(), id.Size, opts), nil
 }
 
 // File returns the file of a folder that is one file, else nil. It belongs to the folder.
@@ -192,7 +201,7 @@ func (h *Host) Open(u User, f File) (*Folder, error) {
 }
 
 func (h *Host) openPart(u User, f File) (part, error) {
-	p := part{path: f.Path, format: f.Format}
+	p := part{path: f.Path, format: f.Format, bad: &badBlocks{all: &h.bad}}
 	st, skipped, err := h.openPlace(u, f, &p)
 	if err == nil && skipped == nil && (uint64(st.Dev) != f.Dev || st.Ino != f.Ino) {
 		skipped = &Skipped{Kind: SkipChanged, MayHoldMail: true,
@@ -240,7 +249,7 @@ func (h *Host) openPlace(u User, f File, p *part) (*unix.Stat_t, *Skipped, error
 	if p.file, skipped, err = openUserDir(p.parent, p.name, u.UID, unix.O_RDONLY); err != nil || skipped != nil {
 		return nil, skipped, err
 	}
-	p.dir = &directory{file: p.file, uid: u.UID}
+	p.dir = &directory{file: p.file, uid: u.UID, badOnHost: &h.bad}
 	st, err := fstat(p.file)
 	return st, nil, err
 }

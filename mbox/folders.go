@@ -50,6 +50,9 @@ type File struct {
 	Format  Format // one that is read, or FormatEmpty
 	Warning string // a doubt whether it is a folder, for an administrator; "" if there is none
 	Identity
+	// Links is how many names a file has: with more than one (hard links), another may be
+	// another folder. 0 of a mailbox that is a directory.
+	Links uint64
 	// Parts are the places of an INBOX that is in several, in the order in which their
 	// messages follow one another; else nil.
 	Parts []File
@@ -227,6 +230,9 @@ func (w *walker) unreadable(path string, err error) {
 	kind, text := SkipUnreadable, "not read: "+cause(err)
 	if errors.Is(err, fs.ErrNotExist) {
 		kind, text = SkipChanged, "gone since the directory was listed"
+	}
+	if errors.Is(err, unix.EIO) {
+		text += "; " + rescueAdvice
 	}
 	w.skip(path, &Skipped{Kind: kind, MayHoldMail: kind == SkipUnreadable, Text: text})
 }
@@ -455,9 +461,12 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 		return nil, s, err
 	}
 	defer file.Close()
-	f := &File{Identity: Identity{Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim),
+	f := &File{Links: uint64(st.Nlink), Identity: Identity{Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim),
 		Dev: uint64(st.Dev), Ino: st.Ino}}
 	head, err := readHead(file, headSize)
+	if errors.Is(err, unix.EIO) {
+		return w.lookBehind(file, f, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -471,7 +480,11 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 	switch f.Format {
 	case FormatNone:
 		if len(head) == headSize {
-			if head, err = readHead(file, longHeadSize); err != nil {
+			head, err = readHead(file, longHeadSize)
+			if errors.Is(err, unix.EIO) {
+				return w.lookBehind(file, f, err)
+			}
+			if err != nil {
 				return nil, nil, err
 			}
 		}
@@ -493,6 +506,20 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 			f.Warning = "named like a lock file, but it is a mailbox: converted as a folder"
 		}
 	}
+	return f, nil, nil
+}
+
+// lookBehind looks at a file whose beginning cannot be read, for the reason why. It is
+// taken for a mailbox in unix format if From_ lines follow soon.
+func (w *walker) lookBehind(file *os.File, f *File, why error) (*File, *Skipped, error) {
+	head := make([]byte, min(longHeadSize, f.Size))
+	if err := readFull(&blockReader{src: file, bad: &badBlocks{}}, head, 0); err != nil {
+		return nil, nil, err
+	}
+	if n, _ := countSeparators(head, f.Size); n == 0 {
+		return nil, nil, why
+	}
+	f.Format, f.Warning = FormatUnix, "its beginning cannot be read from the disk, but From_ lines follow: taken for a mailbox in unix format"
 	return f, nil, nil
 }
 

@@ -22,9 +22,9 @@ func (g *goMbox) line(v fromVerdict) {
 // PredictGoMbox returns how many messages github.com/emersion/go-mbox v1.0.4 counts in
 // the file when it reads it through a *bufio.Reader of 64 KiB. It splits at every line
 // that begins "From ", so it often counts more than UW shows. certain is false where it
-// reads no message but fails. The prediction is complete when Next has returned io.EOF.
+// reads no message, or fails. The prediction is complete when Next has returned io.EOF.
 func (r *Reader) PredictGoMbox() (count int64, certain bool) {
-	return r.gombox.count, !r.gombox.refuse
+	return r.gombox.count, !r.gombox.refuse && unreadable(r.win.src, 0, r.size) == nil
 }
 
 // FromLines is the number of lines that begin "From " and are no separators.

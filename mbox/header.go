@@ -221,6 +221,7 @@ func (r *Reader) readHeader() error {
 			return nil
 		case holePiece:
 			r.account[ReasonNULHole] += p.size
+			r.headerNULs += p.size
 			r.find(KindNULHole, p.offset, "%d NULs inside the header, left by a rewrite that was cut short, removed", p.size)
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -56,6 +57,7 @@ const defaultMinUID = 500
 // Host is a UW IMAP host seen from outside, read only. Its methods may be called from
 // several goroutines.
 type Host struct {
+	bad      atomic.Int64 // blocks of all files that cannot be read
 	root     *sourceRoot
 	template inboxTemplate
 	inboxDir *os.File // the template's directory, to look up and, reopened, to list; nil: inboxes are in the homes

@@ -77,6 +77,9 @@ func (r *Reader) internalPiece(p *headerPiece) error {
 		}
 	}
 	r.internals++
+	if unreadable(r.win.src, r.msg.Offset, p.offset+p.size) != nil {
+		return nil // the message is put aside, and whether this is still its header is not known
+	}
 	// A NUL ends the line for UW, or worse; line ends are not data.
 	line = bytes.TrimRight(line, "\r\n")
 	if i := bytes.IndexByte(line, 0); i >= 0 {

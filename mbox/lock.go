@@ -336,18 +336,17 @@ func (k *FolderLock) dotLock(p *part) error {
 		return nil
 	}
 	lock := fmt.Sprintf("dot lock %q", p.path+".lock")
-	create := func() (*os.File, error) { return openLock(p.parent, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL) }
-	file, err := create()
+	file, err := makeDotLock(p.parent, name)
 	if errors.Is(err, fs.ErrExist) {
 		if busy := k.dotLocked(p, name, lock); busy != nil {
 			return busy
 		}
-		file, err = create()
+		file, err = makeDotLock(p.parent, name)
 	}
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return &BusyError{Path: p.path, Lock: lock}
-	case err == unix.EACCES || err == unix.EPERM || err == unix.EROFS || err == unix.ENOSPC || err == unix.EDQUOT:
+	case errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT):
 		k.doubt("%s cannot be made: %v", lock, err)
 		return nil
 	case err != nil:
@@ -355,19 +354,54 @@ func (k *FolderLock) dotLock(p *part) error {
 	}
 	parent := p.parent
 	undo := func() error { return errors.Join(removeLock(parent, name, file), file.Close()) }
-	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) // see removeOwn
-	if err == nil {
-		_, err = fmt.Fprintf(file, "%d\n%s\n", os.Getpid(), dotLockMark)
-	}
-	if err == nil {
-		err = file.Chmod(0o666) // as UW does, so that anybody can break it
-	}
-	if err != nil {
-		return fmt.Errorf("mbox %q: %s: %w", p.path, lock, errors.Join(err, undo()))
-	}
 	k.undo = append(k.undo, undo)
 	k.refresh = append(k.refresh, file)
 	return nil
+}
+
+// makeDotLock makes a dot lock of this run: locked, with its mark, and only then under its
+// name, so that a run which is killed at any moment leaves none that the next one would
+// not know for its own.
+func makeDotLock(dir *os.File, name string) (*os.File, error) {
+	file, err := openUnnamed(dir)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return makeDotLockInPlace(dir, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err = markDotLock(file); err == nil {
+		err = nameFile(file, dir, name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// makeDotLockInPlace does it on a file system without files that have no name. There is a
+// moment in which it has not its mark yet: what a run that is killed then leaves is busy
+// until a person removes it.
+func makeDotLockInPlace(dir *os.File, name string) (*os.File, error) {
+	file, err := openLock(dir, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL)
+	if err != nil {
+		return nil, err
+	}
+	if err := markDotLock(file); err != nil {
+		return nil, errors.Join(err, removeLock(dir, name, file), file.Close())
+	}
+	return file, nil
+}
+
+// markDotLock makes a new file a dot lock of this run.
+func markDotLock(file *os.File) error {
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // see removeOwn
+		return err
+	}
+	if _, err := fmt.Fprintf(file, "%d\n%s\n", os.Getpid(), dotLockMark); err != nil {
+		return err
+	}
+	return file.Chmod(dotLockMode)
 }
 
 // dotLocked says who has a dot lock. One that a killed run of this program left is
@@ -401,13 +435,14 @@ func (k *FolderLock) dotLocked(p *part, name, lock string) error {
 }
 
 // removeOwn removes a dot lock that a killed run left: our own file, with our mark, which
-// no process has locked.
+// no process has locked. After a power cut the sticky bit is the mark: it comes to the disk
+// with the name, what is in the file may not.
 func removeOwn(dir *os.File, name string, file *os.File, st *unix.Stat_t) (bool, error) {
 	if st.Uid != uint32(os.Geteuid()) || st.Nlink != 1 {
 		return false, nil
 	}
 	text, err := readHead(file, maxLockFile)
-	if err != nil || !bytes.HasSuffix(text, []byte("\n"+dotLockMark+"\n")) {
+	if err != nil || st.Mode&unix.S_ISVTX == 0 && !bytes.HasSuffix(text, []byte("\n"+dotLockMark+"\n")) {
 		return false, err
 	}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -312,6 +313,20 @@ func (l *lockable) file2(path, content string) {
 
 // TestLocksLeftBehind: what killed sessions left does not stop the reader.
 func TestLocksLeftBehind(t *testing.T) {
+	for name, left := range map[string]struct {
+		text string
+		mode os.FileMode
+	}{
+		"killed":                   {"12345\n" + dotLockMark + "\n", 0o666},
+		"killed by a power cut":    {"", dotLockMode},
+		"killed by one, half done": {"\x00\x00", dotLockMode},
+	} {
+		t.Run(name, func(t *testing.T) { testLocksLeftBehind(t, left.text, left.mode) })
+	}
+}
+
+// testLocksLeftBehind is that with one form of a dot lock.
+func testLocksLeftBehind(t *testing.T, text string, mode os.FileMode) {
 	l := newLockable(t, map[string]string{"x": mailOf("a")})
 	f := l.open()
 	// Of UW: nobody has the session lock. It is used, and stays if it is somebody else's.
@@ -322,7 +337,9 @@ func TestLocksLeftBehind(t *testing.T) {
 		want = append(want, filepath.Base(l.session()))
 	}
 	// Of this program.
-	l.file2("home/alice/mail/x.lock", "12345\n"+dotLockMark+"\n")
+	dotLock := l.path("home/alice/mail/x.lock")
+	l.must(os.WriteFile(dotLock, []byte(text), 0o600))
+	l.must(os.Chmod(dotLock, mode))
 	lock, err := l.locks.Take(t.Context(), f)
 	l.must(err)
 	if st, err := os.Stat(l.session()); err != nil || st.Size() != 0 {
@@ -330,6 +347,39 @@ func TestLocksLeftBehind(t *testing.T) {
 	}
 	l.must(lock.Release())
 	l.left(want...)
+}
+
+// TestMakeDotLock: both ways make a lock that is complete, and neither takes one away.
+func TestMakeDotLock(t *testing.T) {
+	for name, make := range map[string]func(dir *os.File, name string) (*os.File, error){"at once": makeDotLock, "in place": makeDotLockInPlace} {
+		t.Run(name, func(t *testing.T) {
+			path := t.TempDir()
+			dir, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dir.Close()
+			file, err := make(dir, "x.lock")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			lock := filepath.Join(path, "x.lock")
+			text, err := os.ReadFile(lock)
+			if want := fmt.Sprintf("%d\n%s\n", os.Getpid(), dotLockMark); err != nil || string(text) != want {
+				t.Errorf("%q, %v; want %q", text, err, want)
+			}
+			if info, err := os.Stat(lock); err != nil || info.Mode() != dotLockMode || !locked(t, lock, unix.LOCK_SH) {
+				t.Errorf("mode %v, %v, or it is not locked", info.Mode(), err)
+			}
+			if _, err := make(dir, "x.lock"); !errors.Is(err, fs.ErrExist) {
+				t.Errorf("a second one: %v", err)
+			}
+			if entries, err := os.ReadDir(path); err != nil || len(entries) != 1 {
+				t.Errorf("there are %v, %v", entries, err)
+			}
+		})
+	}
 }
 
 // TestLocksWait: a lock that is given back in time is taken.

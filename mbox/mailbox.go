@@ -89,7 +89,17 @@ type text interface {
 	hidesInternal() bool
 	// writeTo writes the message as UW sends it and sets its EndOffset.
 	writeTo(w io.Writer) (int64, error)
+	// readable is Message.Readable.
+	readable(length int64) error
 }
+
+// Readable returns an error that wraps [ErrUnreadable] if a part of the length bytes from
+// m.Offset on cannot be read. It reads them, before the message is written.
+func (m *Message) Readable(length int64) error { return m.text.readable(length) }
+
+// WrittenAtOnce is how large a message is, as WriteTo writes it, that is written with one
+// call, in bytes.
+const WrittenAtOnce = outputSize
 
 // maxHeader is how much of a header Message.Header returns.
 const maxHeader = 256 << 10
@@ -109,8 +119,10 @@ func (m *Message) HidesInternal() bool { return m.text.hidesInternal() }
 // one, the blank line that belongs to the separator is left out, and a NUL right after a
 // field name becomes a space.
 //
-// It can be called once, before the next call of Next. A message of up to 1 MiB is
-// written with one call of w.Write.
+// Of a message that the disk does not give in full it returns [ErrUnreadable].
+//
+// It can be called once, before the next call of Next. A message of up to WrittenAtOnce
+// bytes is written with one call of w.Write.
 func (m *Message) WriteTo(w io.Writer) (int64, error) {
 	if m.written || m.text == nil {
 		return 0, errors.New("message was written or passed already")

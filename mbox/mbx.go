@@ -78,7 +78,9 @@ func readMBXHeader(r *recordReader) (int64, error) {
 	if err := readFull(r.win.src, header, 0); err != nil {
 		return 0, err
 	}
-	r.account[ReasonFileHeader] = mbxHeaderSize
+	if parts := r.account.enterRange(ReasonFileHeader, r.win.src, 0, mbxHeaderSize); parts != nil && r.opts.Findings != nil {
+		r.opts.Findings(lost("", parts[0].from, sum(parts), 0, "the file header, with UIDVALIDITY and the names of keywords", parts))
+	}
 	validity := hexValue(header[7:15])
 	r.uids.validity, r.uids.last = uint32(validity), hexValue(header[15:23])
 	if validity == 0 {

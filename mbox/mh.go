@@ -125,15 +125,17 @@ func readUnseen(n *numbered) ([]bool, error) {
 			n.found.find(Finding{Kind: KindDamage, File: name, Length: size, Refused: true, Text: "the sequences were not read: " + refused})
 			continue
 		}
-		n.account[ReasonIndex] += m.size
 		// For each message, how many ranges begin at it less how many end before it.
 		edges := make([]int32, len(n.ordinary)+1)
-		s := sequences{in: bufio.NewReader(io.NewSectionReader(file, 0, m.size)), found: &n.found,
+		s := sequences{found: &n.found,
 			unseen: func(first, last uint32) {
 				edges[n.from(first)]++
 				edges[n.from(last+1)]--
 			}}
-		err = s.read()
+		err = n.ownFile(name, "a piece of the sequences: messages may be \\Seen that are not", file, m.size, func(src io.ReaderAt) error {
+			s.in = bufio.NewReader(io.NewSectionReader(src, 0, m.size))
+			return s.read()
+		})
 		if err := errors.Join(err, file.Close()); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}

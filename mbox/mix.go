@@ -51,6 +51,7 @@ type mix struct {
 	lastKnown bool   // the metadata told the greatest UID
 	fileIs    uint32 // number of the data file that is open
 	modTime   time.Time
+	reading   io.ReaderAt // the file that is being looked through
 }
 
 // mixDataFile is a data file as it was listed.
@@ -216,12 +217,19 @@ func (r *mix) readOwn(name, means string, read func(file io.ReaderAt, size int64
 		r.refused(name, listed, "the file was not read, %s: %s", means, refused)
 		return read(nil, 0)
 	}
-	r.account[ReasonIndex] += m.size
-	return errors.Join(read(file, m.size), file.Close())
+	err = r.ownFile(name, "a piece of the file: "+means, file, m.size, func(src io.ReaderAt) error {
+		r.reading = src
+		return read(src, m.size)
+	})
+	return errors.Join(err, file.Close())
 }
 
-// damaged counts n bytes of one of the format's own files as damage, and reports them.
+// damaged counts n bytes of one of the format's own files as damage, and reports them. Of
+// those that cannot be read readOwn tells.
 func (r *mix) damaged(file string, offset, n int64, format string, args ...any) {
+	if unreadable(r.reading, offset, offset+n) != nil {
+		return
+	}
 	r.account[ReasonIndex] -= n
 	r.damage(file, offset, n, format, args...)
 }
@@ -234,6 +242,11 @@ func (r *mix) refused(file string, n int64, format string, args ...any) {
 
 // damage counts n bytes of a file, which no reason had yet, and reports them.
 func (r *mix) damage(file string, offset, n int64, format string, args ...any) {
+	if parts := unreadable(r.reading, offset, offset+n); parts != nil {
+		r.account.enterLost(n, parts)
+		r.found.find(lost(file, offset, n, 0, fmt.Sprintf(format, args...), parts))
+		return
+	}
 	r.account[ReasonDamage] += n
 	r.found.find(Finding{Kind: KindDamage, File: file, Offset: offset, Length: n, Text: fmt.Sprintf(format, args...)})
 }
@@ -251,7 +264,9 @@ func (r *mix) readMeta() error {
 				return err
 			}
 			meta = parseMixMeta(data, func(kind Kind, offset int, text string) {
-				r.find(kind, mixMetaName, int64(offset), "%s", text)
+				if unreadable(file, int64(offset), int64(offset)+1) == nil { // else readOwn tells
+					r.find(kind, mixMetaName, int64(offset), "%s", text)
+				}
 			})
 			if size > maxMixMeta {
 				r.damaged(mixMetaName, maxMixMeta, size-maxMixMeta, "metadata are never that long: the rest was not read")
@@ -405,7 +420,7 @@ func (r *mix) open(m *mixMessage) error {
 	r.number++
 	r.msg = Message{Number: r.number, File: mixDataName(m.file), UID: m.uid, Flags: m.flags, Keywords: uint64(m.keywords)}
 	start := m.position() + int64(m.prefix)
-	if err := r.text.begin(r.file, &r.msg, int64(m.prefix), start, start+int64(m.size)); err != nil {
+	if err := r.text.begin(r.dir.blocks(mixDataName(m.file), r.file), &r.msg, int64(m.prefix), start, start+int64(m.size)); err != nil {
 		return err
 	}
 	r.setDate(m.date)

@@ -213,7 +213,8 @@ func (s *mixScan) file(data mixDataFile, listed []mixMessage, do func(s *mixScan
 		return nil
 	}
 	s.size = m.size
-	s.win.src, s.win.end, s.win.n = file, m.size, 0
+	s.reading = s.dir.blocks(s.name, file)
+	s.win.src, s.win.end, s.win.n = s.reading, m.size, 0
 	s.sound, s.soundEnd = 0, 0
 	if err := errors.Join(do(s, data.number, listed), file.Close()); err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
@@ -366,7 +367,8 @@ func (s *mixScan) isEnd(pos int64) (bool, error) {
 		return true, nil
 	}
 	_, ok, err := s.line(pos)
-	return ok, err
+	// What cannot be read says nothing against it.
+	return ok || unreadable(s.reading, pos, min(pos+mixRecordLineSize, s.size)) != nil, err
 }
 
 // choose compares a message of the index with the record line in its place, and decides
@@ -483,6 +485,10 @@ func (s *mixScan) expunge(m *mixMessage, pos int64) (int64, error) {
 	end, err := s.limit(pos, start, start+int64(m.size))
 	if err != nil {
 		return 0, err
+	}
+	if unreadable(s.reading, pos, end) != nil {
+		s.mix.damage(s.name, pos, end-pos, "an expunged message")
+		return end, nil
 	}
 	s.account[ReasonExpunged] += end - pos
 	if s.expunged == 0 {

@@ -39,7 +39,9 @@ func learnMX(n *numbered) error {
 		n.found.find(Finding{Kind: KindUIDEpochLost, File: mxIndexName, Length: size, Refused: true, Text: "UIDVALIDITY cannot be kept: the index was not read; flags and keywords are lost: " + refused})
 		return nil
 	}
-	x := newMXIndex(io.NewSectionReader(file, 0, m.size), &n.found)
+	src := n.dir.blocks(mxIndexName, file)
+	x := newMXIndex(io.NewSectionReader(src, 0, m.size), &n.found)
+	x.file = src
 	err = x.read(func(uid uint32, keywords uint32, flags Flags) {
 		if f := n.find(uid); f != nil {
 			f.keywords, f.flags = keywords, f.flags|flags
@@ -49,7 +51,8 @@ func learnMX(n *numbered) error {
 		return fmt.Errorf("%s: %w", mxIndexName, err)
 	}
 	n.account[ReasonDamage] += x.damaged
-	n.account[ReasonIndex] += m.size - x.damaged
+	n.account[ReasonUnreadable] += x.unread
+	n.account[ReasonIndex] += m.size - x.damaged - x.unread
 	n.adopt(x, m.size)
 	return nil
 }
@@ -103,6 +106,7 @@ func (n *numbered) adopt(x *mxIndex, size int64) {
 // UW ignores what follows a record that it cannot read; here reading goes on at the next
 // M record in the form that UW writes.
 type mxIndex struct {
+	file  io.ReaderAt // that src is of, to know what of it cannot be read
 	src   io.ReadSeeker
 	in    *bufio.Reader // of src
 	pos   int64
@@ -112,6 +116,7 @@ type mxIndex struct {
 	validity, last uint64
 	keywords       []string
 	damaged        int64 // bytes of no record
+	unread         int64 // bytes that cannot be read
 }
 
 func newMXIndex(src io.ReadSeeker, found *limitedFindings) *mxIndex {
@@ -263,6 +268,12 @@ func (x *mxIndex) resume(start int64) error {
 		if _, err := x.byte(); err != nil {
 			return err
 		}
+	}
+	if parts := unreadable(x.file, start, x.pos); parts != nil {
+		x.unread += sum(parts)
+		x.damaged += x.pos - start - sum(parts)
+		x.found.find(lost(mxIndexName, start, x.pos-start, 0, "a piece of the index, with flags, keywords or the mailbox's identity", parts))
+		return nil
 	}
 	x.damaged += x.pos - start
 	x.found.find(Finding{Kind: KindDamage, File: mxIndexName, Offset: start, Length: x.pos - start,

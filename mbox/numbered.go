@@ -219,7 +219,7 @@ func (n *numbered) open(name string, f numberedFile, uid uint32) (ok bool, err e
 		uid = n.last
 	}
 	n.msg = Message{Number: n.number, File: name, UID: uid, Flags: f.flags, Keywords: uint64(f.keywords)}
-	if err := n.text.begin(file, &n.msg, 0, 0, m.size); err != nil {
+	if err := n.text.begin(n.dir.blocks(name, file), &n.msg, 0, 0, m.size); err != nil {
 		return false, err
 	}
 	n.setDate(m.modTime)

@@ -26,7 +26,7 @@ func (r *Range) Close() error {
 // OpenRange returns the range of length bytes from offset of the file that findings and
 // messages call by that name, to read what a reader of the folder has set aside. The
 // folder must stay open, and the caller closes the range. A file that must not be opened
-// is a [*RefusedError]; one that is not there, or is not the folder's, is an error that
+// is a [*RefusedError]; what of it cannot be read (EIO) is question marks, in lines; one that is not there, or is not the folder's, is an error that
 // wraps [fs.ErrNotExist].
 func (f *Folder) OpenRange(name string, offset, length int64) (*Range, error) {
 	if offset < 0 || length < 0 {
@@ -37,7 +37,7 @@ func (f *Folder) OpenRange(name string, offset, length int64) (*Range, error) {
 	case p == nil, p.dir == nil && member != "", p.dir != nil && unsafeName(member) != "":
 		return nil, fmt.Errorf("file %q of the mailbox: %w", clip(name), fs.ErrNotExist)
 	case p.dir == nil:
-		return &Range{SectionReader: io.NewSectionReader(p.file, offset, length)}, nil
+		return &Range{SectionReader: io.NewSectionReader(p.blocks(), offset, length)}, nil
 	}
 	file, _, err := p.dir.open(member)
 	var refused *RefusedError
@@ -47,7 +47,7 @@ func (f *Folder) OpenRange(name string, offset, length int64) (*Range, error) {
 	if err != nil {
 		return nil, fmt.Errorf("file %q of the mailbox: %w", clip(name), err)
 	}
-	return &Range{SectionReader: io.NewSectionReader(file, offset, length), opened: file}, nil
+	return &Range{SectionReader: io.NewSectionReader(p.dir.blocks(member, file), offset, length), opened: file}, nil
 }
 
 // partOf returns the place that has the file of that name, nil if none has, and what the

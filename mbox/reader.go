@@ -41,6 +41,8 @@ type Reader struct {
 	head          []byte // its header, up to maxHeader bytes
 	headerEnd     int64
 	headerCut     bool
+	headerNULs    int64  // in it, counted as a hole
+	damaged       []span // of the message, when it has ended, what cannot be read
 	walk          headerWalk
 	line          []byte // an internal header line that does not fit the window
 	lineOffset    int64
@@ -88,8 +90,8 @@ func newReader(src io.ReaderAt, size int64, delim delimiter, opts Options, windo
 	}
 	r := &Reader{opts: opts, delim: delim, rules: delim.rules(), size: size, maxCRs: 1, account: Account{}}
 	r.fromCRs = r.rules.fromCRs
-	r.win.src, r.win.end = src, size
-	r.win.buf = make([]byte, max(minWindowSize, int(min(int64(window), size))))
+	r.win.src, r.win.end = aroundBadBlocks(src), size
+	r.win.buf = newBuffer(max(minWindowSize, int(min(int64(window), size))))
 	r.msg.text = r
 	return r
 }
@@ -116,7 +118,8 @@ func (r *Reader) Keywords() []string { return r.keywords }
 
 // Next reads up to the body of the next message. It returns io.EOF when there is none,
 // and a *NotMailboxError if the file is no mailbox. Any other error is one of reading,
-// and final.
+// and final. What the disk does not give (EIO) is no such error, unless it is very much:
+// see [ErrUnreadable].
 func (r *Reader) Next() (*Message, error) {
 	if r.err != nil {
 		return nil, r.err
@@ -128,6 +131,7 @@ func (r *Reader) Next() (*Message, error) {
 			return nil, err
 		}
 		r.err = io.EOF
+		release(&r.win, &r.out)
 	}
 	return m, err
 }
@@ -179,6 +183,7 @@ func (r *Reader) readMessage() error {
 	r.bytes.fromLine = r.sep.fromLine
 	r.bytes.separator = r.sep.header - r.sep.offset - r.sep.fromLine
 	r.headerCut, r.internals, r.contentLength = false, 0, 0
+	r.headerNULs, r.damaged = 0, nil
 	r.nuls, r.loneCRs, r.endsInCR, r.unquoted = 0, 0, false, 0
 	r.before, r.uids.uid, r.pseudo, r.ximap = r.uids, 0, false, 0
 	if r.order != nil {
@@ -265,7 +270,7 @@ func (r *Reader) writeTo(w io.Writer) (int64, error) {
 		return 0, r.err
 	}
 	if r.out.buf == nil {
-		r.out.buf = make([]byte, 0, min(outputSize, 2*len(r.win.buf)+2048))
+		r.out.buf = newBuffer(min(outputSize, 2*len(r.win.buf)+2048))[:0]
 	}
 	r.out.keepCRs = r.keepsCRs()
 	r.out.w, r.out.n, r.out.err, r.out.buf = w, 0, nil, r.out.buf[:0]
@@ -277,8 +282,17 @@ func (r *Reader) writeTo(w io.Writer) (int64, error) {
 		r.err = err
 		return r.out.n, err
 	}
+	if r.damaged != nil {
+		r.out.w = nil
+		return r.out.n, unreadableError(r.damaged)
+	}
 	r.out.flush()
 	n, err := r.out.n, r.out.err
 	r.out.w = nil
 	return n, err
+}
+
+// readable implements text.
+func (r *Reader) readable(length int64) error {
+	return probe(r.win.src, r.msg.Offset, min(r.msg.Offset+length, r.size))
 }

@@ -68,8 +68,8 @@ func newRecordReader(f *recordFormat, src io.ReaderAt, size int64, opts Options,
 		opts.Location = time.Local
 	}
 	r := &recordReader{format: f, opts: opts, size: size, account: Account{}}
-	r.win.src, r.win.end = src, size
-	r.win.buf = make([]byte, max(minRecordWindow, int(min(int64(windowBytes), size))))
+	r.win.src, r.win.end = aroundBadBlocks(src), size
+	r.win.buf = newBuffer(max(minRecordWindow, int(min(int64(windowBytes), size))))
 	return r
 }
 
@@ -107,9 +107,21 @@ func (r *recordReader) find(kind Kind, offset int64, message int, format string,
 
 // damage counts n bytes at offset, which make no message, and reports them.
 func (r *recordReader) damage(offset, n int64, format string, args ...any) {
+	if parts := unreadable(r.win.src, offset, offset+n); parts != nil {
+		r.lose(offset, n, 0, "what is where a message should begin", parts)
+		return
+	}
 	r.account[ReasonDamage] += n
 	if r.opts.Findings != nil {
 		r.opts.Findings(Finding{Kind: KindDamage, Offset: offset, Length: n, Text: fmt.Sprintf(format, args...)})
+	}
+}
+
+// lose puts n bytes at offset aside, of which parts cannot be read.
+func (r *recordReader) lose(offset, n int64, message int, what string, parts []span) {
+	r.account.enterLost(n, parts)
+	if r.opts.Findings != nil {
+		r.opts.Findings(lost("", offset, n, message, what, parts))
 	}
 }
 
@@ -120,6 +132,7 @@ func (r *recordReader) Next() (*Message, error) {
 	}
 	if err := r.next(); err != nil {
 		r.err = err
+		release(&r.win, &r.out)
 		return nil, err
 	}
 	return &r.msg, nil
@@ -163,7 +176,11 @@ func (r *recordReader) next() error {
 		if r.expunged++; r.expunged == 1 {
 			r.firstExpunge = r.pos
 		}
-		r.account[ReasonExpunged] += end - r.pos
+		if parts := unreadable(r.win.src, r.pos, end); parts != nil {
+			r.lose(r.pos, end-r.pos, 0, "an expunged message", parts)
+		} else {
+			r.account[ReasonExpunged] += end - r.pos
+		}
 		r.pos = end
 	}
 	if r.expunged > 0 {
@@ -300,12 +317,16 @@ func (r *recordReader) writeTo(w io.Writer) (int64, error) {
 		return 0, r.err
 	}
 	if r.out.buf == nil {
-		r.out.buf = make([]byte, 0, min(outputSize, 2*len(r.win.buf)))
+		r.out.buf = newBuffer(min(outputSize, 2*len(r.win.buf)))[:0]
 	}
 	r.out.w, r.out.n, r.out.err, r.out.buf = w, 0, nil, r.out.buf[:0]
 	if err := r.readText(true); err != nil {
 		r.err = err
 		return r.out.n, err
+	}
+	if parts := unreadable(r.win.src, r.msg.Offset, r.end); parts != nil {
+		r.out.w = nil
+		return r.out.n, unreadableError(parts)
 	}
 	r.out.flush()
 	n, err := r.out.n, r.out.err
@@ -339,10 +360,19 @@ func (r *recordReader) readText(write bool) error {
 	if r.bareLineLF > 0 && r.format.crlf {
 		r.find(KindBareLF, m.HeaderOffset, m.Number, "%d LFs without a CR before them got one", r.bareLineLF)
 	}
-	r.account[ReasonRecordHeader] += r.lineSize
-	r.account[ReasonMessage] += r.end - m.HeaderOffset
+	if parts := unreadable(r.win.src, m.Offset, r.end); parts != nil {
+		r.lose(m.Offset, r.end-m.Offset, m.Number, "a message", parts)
+	} else {
+		r.account[ReasonRecordHeader] += r.lineSize
+		r.account[ReasonMessage] += r.end - m.HeaderOffset
+	}
 	r.inMessage, r.pos = false, r.end
 	return nil
+}
+
+// readable implements text.
+func (r *recordReader) readable(length int64) error {
+	return probe(r.win.src, r.msg.Offset, min(r.msg.Offset+length, r.size))
 }
 
 // hand weighs a piece of the message and gives it to the converter.

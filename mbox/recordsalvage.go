@@ -49,13 +49,20 @@ func (r *recordReader) recordEnd(pos int64, rec *record) (int64, error) {
 	return found, err
 }
 
-// ends reports whether a record line or the end of the file is at pos.
+// ends reports whether a record line or the end of the file is at pos, or may be: what
+// cannot be read says nothing against it.
 func (r *recordReader) ends(pos int64) (bool, error) {
 	if pos == r.size {
 		return true, nil
 	}
 	_, ok, err := r.recordAt(pos)
-	return ok, err
+	return ok || r.unreadableAt(pos), err
+}
+
+// unreadableAt reports whether a part of the record line at pos, which recordAt has seen,
+// cannot be read.
+func (r *recordReader) unreadableAt(pos int64) bool {
+	return unreadable(r.win.src, pos, min(pos+maxRecordLine, r.size)) != nil
 }
 
 // passDamage passes over what is at r.pos, which is no record line, up to the next one
@@ -154,7 +161,7 @@ func (r *recordReader) leads(pos, beyond int64) (ok, past bool, err error) {
 	for n := range maxChain {
 		rec, ok, err := r.recordAt(pos)
 		if !ok || err != nil {
-			return false, false, err
+			return n > 0 && pos >= beyond && r.unreadableAt(pos), false, err
 		}
 		text := pos + rec.line
 		if rec.size > r.size-text {

@@ -14,6 +14,8 @@ func (r *Reader) start() error {
 	sep, err := r.delim.first(r)
 	var not *NotMailboxError
 	switch {
+	case errors.As(err, &not) && r.lineUnreadable(not.Offset):
+		return r.passUnreadable(not.Offset)
 	case errors.As(err, &not):
 		r.account[ReasonNotMailbox] = r.size - not.Offset
 		r.gombox.refuse = true
@@ -23,6 +25,31 @@ func (r *Reader) start() error {
 	}
 	r.enterSeparator(&sep)
 	r.sep = sep
+	return r.scout()
+}
+
+// lineUnreadable reports whether a part of the line at offset cannot be read.
+func (r *Reader) lineUnreadable(offset int64) bool {
+	b, err := r.ahead(offset, goMboxPiece)
+	if err != nil {
+		return false // whoever reads there next says so
+	}
+	line, _ := cutLine(b)
+	return unreadable(r.win.src, offset, offset+int64(len(line))) != nil
+}
+
+// passUnreadable puts aside what is from offset, where the first message should begin and
+// cannot be read, up to the first separator.
+func (r *Reader) passUnreadable(offset int64) error {
+	r.separators++ // whatever follows is not the first message
+	r.inMessage, r.drop = true, true
+	r.msg = Message{text: r, Offset: offset, HeaderOffset: offset, BodyOffset: offset + 1}
+	r.bytes.visible = 1
+	r.baseUnreadable()
+	if err := r.readBody(false); err != nil {
+		return err
+	}
+	r.reportUIDs()
 	return r.scout()
 }
 

@@ -25,6 +25,7 @@ type storedText struct {
 	msg     *Message // nil: none is being read
 	prefix  int64    // bytes before the header, of a record header
 	copied  bool     // the text was read to its end
+	damaged []span   // of a text that was read to its end, what cannot be read
 	bareLFs int
 	nuls    int
 	last    byte // the byte before the next one
@@ -39,7 +40,7 @@ func (t *storedText) begin(src io.ReaderAt, m *Message, prefix, start, end int64
 	}
 	t.win.src, t.win.end, t.win.n = src, end, 0
 	t.msg, t.prefix, t.copied = m, prefix, false
-	t.bareLFs, t.nuls, t.last = 0, 0, 0
+	t.bareLFs, t.nuls, t.last, t.damaged = 0, 0, 0, nil
 	m.text, m.written = t, false
 	m.Offset, m.HeaderOffset, m.EndOffset = start-prefix, start, 0
 	var err error
@@ -99,6 +100,10 @@ func (t *storedText) writeTo(w io.Writer) (int64, error) {
 	if err := t.copy(true); err != nil {
 		return t.out.n, err
 	}
+	if t.damaged != nil {
+		t.out.w = nil
+		return t.out.n, unreadableError(t.damaged)
+	}
 	t.out.flush()
 	n, err := t.out.n, t.out.err
 	t.out.w = nil
@@ -134,6 +139,11 @@ func (t *storedText) copy(write bool) error {
 	t.copied = true
 	m.EndOffset = t.win.end
 	size := m.EndOffset - m.HeaderOffset
+	if t.damaged = unreadable(t.win.src, m.Offset, m.EndOffset); t.damaged != nil {
+		t.account.enterLost(t.prefix+size, t.damaged)
+		t.find(lost(m.File, m.Offset, t.prefix+size, m.Number, "a message", t.damaged))
+		return nil
+	}
 	t.account[ReasonRecordHeader] += t.prefix
 	t.account[ReasonMessage] += size
 	if size == 0 {
@@ -149,6 +159,11 @@ func (t *storedText) copy(write bool) error {
 		t.report(KindNUL, fmt.Sprintf("%d NULs replaced by 0x80", t.nuls))
 	}
 	return nil
+}
+
+// readable implements text.
+func (t *storedText) readable(length int64) error {
+	return probe(t.win.src, t.msg.Offset, min(t.msg.Offset+length, t.win.end))
 }
 
 func (t *storedText) report(kind Kind, text string) {

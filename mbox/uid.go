@@ -258,6 +258,8 @@ func (r *Reader) isPseudo() (bool, error) {
 	switch {
 	case r.pseudo && (known || r.sep.stamp.fromMailerDaemon):
 		return true, nil
+	case r.pseudo && unreadable(r.win.src, r.msg.Offset, r.msg.BodyOffset) != nil:
+		return true, nil // it is put aside
 	case r.pseudo:
 		return false, r.keep()
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -270,7 +271,12 @@ func digests(mb Mailbox) (all []digest128, err error) {
 			return nil, err
 		}
 		sum.Reset()
-		if _, err := m.WriteTo(sum); err != nil {
+		_, err = m.WriteTo(sum)
+		if errors.Is(err, ErrUnreadable) { // it is put aside: none is like it
+			fmt.Fprintf(sum, "%s %d", m.File, m.Offset)
+			err = nil
+		}
+		if err != nil {
 			return nil, err
 		}
 		all = append(all, digest128(sum.Sum(buf[:0])[:16]))

@@ -98,9 +98,14 @@ func (unixDelimiter) afterNULs(r *Reader, offset, end int64) (sep separator, fou
 }
 
 // inHeader finds nothing, as UW does not look for From_ lines in headers, unless
-// RepairSplit is asked for.
+// RepairSplit is asked for, or what precedes cannot be read: the header may have ended
+// there.
 func (unixDelimiter) inHeader(r *Reader, offset int64, line []byte, starts, _ bool) (n int, sep separator, found bool, err error) {
-	if !r.opts.Repairs.Has(RepairSplit) || !starts || line[0] != 'F' {
+	if !starts || line[0] != 'F' {
+		return len(line), sep, false, nil
+	}
+	repair := r.opts.Repairs.Has(RepairSplit)
+	if !repair && unreadable(r.win.src, r.msg.HeaderOffset, offset) == nil {
 		return len(line), sep, false, nil
 	}
 	b, err := r.ahead(offset, len(fromPrefix))
@@ -116,6 +121,9 @@ func (unixDelimiter) inHeader(r *Reader, offset int64, line []byte, starts, _ bo
 		return len(line), sep, false, err
 	}
 	r.gombox.line(v)
+	if !repair {
+		return 0, v.separator(0), true, nil
+	}
 	r.find(KindRepairSplit, offset, "a From_ line inside the header ends this message; UW sees one message here")
 	return 0, v.separator(0), true, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -22,9 +23,63 @@ type QuotaDB struct {
 // maxQuotaRoots bounds the list of quota roots: some 100 bytes each.
 const maxQuotaRoots = 64 << 20
 
-// QuotaRoots returns the names of all quota roots, which are internal names of
-// mailboxes (cyr_dbtool show).
-func (p *Programs) QuotaRoots(ctx context.Context, db QuotaDB) ([]string, error) {
+// Quota is one quota root. Limits that are not set are -1.
+type Quota struct {
+	Root     string   // internal name of a mailbox
+	Storage  Resource // bytes
+	Messages Resource
+	Folders  Resource // mailboxes
+}
+
+// Resource is how much of something mailboxes use and may use.
+type Resource struct{ Used, Limit int64 }
+
+// Over reports by how much the limit is passed with more on top; 0: it is not.
+func (r Resource) Over(more int64) int64 {
+	if r.Limit < 0 {
+		return 0
+	}
+	return max(0, r.Used+more-r.Limit)
+}
+
+// quotaResource is one resource of a root's value (imap/quota_db.c, quota_db_names); one
+// without a limit has a single number.
+var quotaResource = regexp.MustCompile(`\b(S|M|NF) \((-?\d+)(?: (-?\d+))?\)`)
+
+// kib is the unit of limits of storage (imap/quota_db.c, quota_units).
+const kib = 1024
+
+// parse reads a root's value: in one line from 2.5 on, before that the number of bytes
+// used, and in a line of its own the limit in KiB.
+func (q *Quota) parse(value string) {
+	if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+		q.Storage.Used = n
+		return
+	}
+	for _, m := range quotaResource.FindAllStringSubmatch(value, -1) {
+		r := map[string]*Resource{"S": &q.Storage, "M": &q.Messages, "NF": &q.Folders}[m[1]]
+		// Digits alone: a number that is too great stays 0 or -1, which tells nothing.
+		if n, err := strconv.ParseInt(m[2], 10, 64); err == nil {
+			r.Used = n
+		}
+		if n, err := strconv.ParseInt(m[3], 10, 64); err == nil {
+			r.Limit = n
+		}
+		if r == &q.Storage && r.Limit >= 0 {
+			r.Limit *= kib
+		}
+	}
+}
+
+// parseLimit reads the second line of a root of before 2.5.
+func (q *Quota) parseLimit(line string) {
+	if n, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64); err == nil && n >= 0 {
+		q.Storage.Limit = n * kib
+	}
+}
+
+// Quotas returns all quota roots (cyr_dbtool show).
+func (p *Programs) Quotas(ctx context.Context, db QuotaDB) ([]Quota, error) {
 	out := &limited{most: maxQuotaRoots}
 	said, err := p.run(ctx, call{program: "cyr_dbtool", args: []string{db.Path, db.Type, "show"}, stdout: out})
 	if err != nil {
@@ -33,11 +88,15 @@ func (p *Programs) QuotaRoots(ctx context.Context, db QuotaDB) ([]string, error)
 	if said = withoutUpkeep(said); said != "" {
 		return nil, fmt.Errorf("quota roots: cyr_dbtool: %q", said)
 	}
-	var roots []string
+	var roots []Quota
 	for s := bufio.NewScanner(bytes.NewReader(out.Bytes())); s.Scan(); {
-		// The second line of a root in two lines has no tab.
-		if root, _, ok := strings.Cut(s.Text(), "\t"); ok {
-			roots = append(roots, root)
+		root, value, ok := strings.Cut(s.Text(), "\t")
+		switch {
+		case ok:
+			roots = append(roots, Quota{Root: root, Storage: Resource{Limit: -1}, Messages: Resource{Limit: -1}, Folders: Resource{Limit: -1}})
+			roots[len(roots)-1].parse(value)
+		case len(roots) > 0: // the second line of a root in two lines has no tab
+			roots[len(roots)-1].parseLimit(s.Text())
 		}
 	}
 	return roots, nil
@@ -94,13 +153,19 @@ func (p *Programs) RecountQuota(ctx context.Context, userids []string) error {
 	for i := range userids {
 		err := p.recount(ctx, []string{"-f", "-u"}, userids[i:i+1])
 		if errors.Is(err, ErrOption) {
-			return p.recount(ctx, []string{"-f"}, nil)
+			return p.RecountAllQuotas(ctx)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// RecountAllQuotas counts what all quota roots hold (quota -f). Only so Cyrus counts a root
+// above the INBOXes of several users.
+func (p *Programs) RecountAllQuotas(ctx context.Context) error {
+	return p.recount(ctx, []string{"-f"}, nil)
 }
 
 // recounted are the lines in which quota -f tells what it put right (imap/quota.c,

@@ -84,6 +84,10 @@ func (p *Programs) Remove(ctx context.Context, db Database, form ListForm, entri
 		if err != nil {
 			return fmt.Errorf("remove %q: %w", entries[i].Name, err)
 		}
+		if form == FormLine && word(entries[i].UniqueID) {
+			// 3.4 has one by unique id too (imap/mboxlist.c, mboxlist_runiqueid_key).
+			all = append(all, "$RUNQ$"+entries[i].UniqueID+"$"+entries[i].Name)
+		}
 		for _, key := range all {
 			keys.WriteString(key + "\n")
 		}

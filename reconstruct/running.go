@@ -18,15 +18,20 @@ import (
 // others' of the packages where "master" is Postfix's.
 var masterNames = map[string]bool{"master": true, "cyrmaster": true, "cyrus-master": true}
 
-// Running looks for a Cyrus master that serves this configuration and returns
-// its process id.
+// serverNames are the programs that a master starts and that open mailboxes. They outlive
+// a master that was killed.
+var serverNames = map[string]bool{"imapd": true, "pop3d": true, "lmtpd": true, "nntpd": true, "httpd": true, "proxyd": true,
+	"pop3proxyd": true, "lmtpproxyd": true, "sync_server": true}
+
+// Running looks for a Cyrus master that serves this configuration, or a server that it left
+// behind, and returns its process id.
 //
-// It goes through /proc for a process named like Cyrus's master, started with
-// -C and the same file as p.Conf, or without -C when that is [DefaultConf].
-// Postfix's master is told apart by where it lies and by never having -C. It
-// does not see a master on another host that shares the spool, one in another
-// PID namespace, one whose /proc entry we may not read (run it as root), or an
-// imapd started by inetd.
+// It goes through /proc for a process named like Cyrus's master, or for one of Cyrus's
+// servers from p.Dir, started with -C and the same file as p.Conf, or without -C when that
+// is [DefaultConf]. Postfix's master is told apart by where it lies and by never having
+// -C, UW's imapd by where it lies. It does not see a master on another host that shares
+// the spool, one in another PID namespace, or one whose /proc entry we may not read (run
+// it as root).
 func (p *Programs) Running(ctx context.Context) (pid int, running bool, err error) {
 	return p.running(ctx, "/proc")
 }
@@ -47,7 +52,7 @@ func (p *Programs) running(ctx context.Context, proc string) (int, bool, error) 
 			if err != nil {
 				continue
 			}
-			ours, err := p.isMaster(filepath.Join(proc, name))
+			ours, err := p.serves(filepath.Join(proc, name))
 			switch {
 			case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH):
 				continue // the process ended meanwhile
@@ -66,9 +71,9 @@ func (p *Programs) running(ctx context.Context, proc string) (int, bool, error) 
 	}
 }
 
-// isMaster reports whether the process of a /proc directory is the master of
-// our configuration.
-func (p *Programs) isMaster(dir string) (bool, error) {
+// serves reports whether the process of a /proc directory is the master of our
+// configuration, or one of its servers.
+func (p *Programs) serves(dir string) (bool, error) {
 	cmdline, err := os.ReadFile(filepath.Join(dir, "cmdline"))
 	if err != nil || len(cmdline) == 0 { // empty: a thread of the kernel, a zombie
 		return false, err
@@ -81,7 +86,8 @@ func (p *Programs) isMaster(dir string) (bool, error) {
 	}
 	// An upgraded package leaves the running program without a name.
 	exe = strings.TrimSuffix(exe, " (deleted)")
-	if !masterNames[filepath.Base(exe)] && !masterNames[filepath.Base(args[0])] {
+	server := p.Dir != "" && serverNames[filepath.Base(exe)] && sameFile(filepath.Dir(exe), p.Dir)
+	if !server && !masterNames[filepath.Base(exe)] && !masterNames[filepath.Base(args[0])] {
 		return false, nil
 	}
 	if strings.Contains(exe, "postfix") {

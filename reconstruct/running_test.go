@@ -36,12 +36,16 @@ func TestRunning(t *testing.T) {
 		"default, we have other": {cyrus, []string{"cyrmaster", "-d"}, conf, false},
 		"-C is a value":          {cyrus, []string{"cyrmaster", "-l", "-C", conf}, conf, false},
 		"postfix":                {postfix, []string{postfix, "-w"}, DefaultConf, false},
-		"another program":        {"/usr/lib/cyrus/bin/imapd", []string{"imapd", "-C", conf}, conf, false},
+		"a server left behind":   {"/usr/lib/cyrus/bin/imapd", []string{"imapd", "-C", conf}, conf, true},
+		"its default":            {"/usr/lib/cyrus/bin/lmtpd", []string{"lmtpd", "-a"}, DefaultConf, true},
+		"one of another":         {"/usr/lib/cyrus/bin/imapd", []string{"imapd", "-C", "/etc/other.conf"}, conf, false},
+		"UW's imapd":             {"/usr/sbin/imapd", []string{"imapd"}, DefaultConf, false},
+		"another program":        {"/usr/lib/cyrus/bin/reconstruct", []string{"reconstruct", "-C", conf}, conf, false},
 		"zombie":                 {"", nil, conf, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			proc := t.TempDir()
-			p := &Programs{Conf: tt.conf}
+			p := &Programs{Conf: tt.conf, Dir: "/usr/lib/cyrus/bin"}
 			pdir := filepath.Join(proc, "4711")
 			for _, d := range []string{pdir, filepath.Join(proc, "self"), filepath.Join(proc, "1")} {
 				if err := os.Mkdir(d, 0o755); err != nil { // 1 ends while we look

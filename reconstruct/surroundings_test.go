@@ -51,12 +51,17 @@ func TestRecountQuota(t *testing.T) {
 
 func TestQuotaRoots(t *testing.T) {
 	db := QuotaDB{Path: "/conf/quotas.db", Type: "quotalegacy"}
-	p := fake(t, map[string]string{"cyr_dbtool": recorded("[ $3 != show ] || printf 'user.joe\\t%%(S (0 10))\\nuser.ann\\t5\\n10\\nd.org!user.x\\t%%(S (1 2))\\n'")})
-	roots, err := p.QuotaRoots(context.Background(), db)
+	p := fake(t, map[string]string{"cyr_dbtool": recorded("[ $3 != show ] || printf 'user.joe\\t%%(S (0 10))\\nuser.ann\\t5\\n10\\nd.org!user.x\\t%%(S (8216 2) M (1) AS (0) NF (1 7) MODSEQ 2)\\n'")})
+	roots, err := p.Quotas(context.Background(), db)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"user.joe", "user.ann", "d.org!user.x"}, roots); diff != "" {
+	none := Resource{Limit: -1}
+	if diff := cmp.Diff([]Quota{
+		{Root: "user.joe", Storage: Resource{0, 10 << 10}, Messages: none, Folders: none},
+		{Root: "user.ann", Storage: Resource{5, 10 << 10}, Messages: none, Folders: none},
+		{Root: "d.org!user.x", Storage: Resource{8216, 2 << 10}, Messages: Resource{1, -1}, Folders: Resource{1, 7}},
+	}, roots); diff != "" {
 		t.Error(diff)
 	}
 	if err := p.SetQuota(context.Background(), db, "user.joe", 7); err != nil {

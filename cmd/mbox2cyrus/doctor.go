@@ -33,7 +33,7 @@ func (p *program) doctorCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			checks := doctor.Examine(c.Context, doctor.Patient{Source: opts.host, Zone: opts.zone, ZoneGiven: c.IsSet("source-timezone"), State: state,
+			checks := doctor.Examine(c.Context, doctor.Patient{Source: opts.host, Zone: opts.zone, ZoneGiven: c.IsSet("source-timezone"), State: state, Jobs: opts.jobs,
 				Cyrus: target.Options{IMAPDConf: conf, BinDir: c.String("cyrus-bin"), Partition: c.String("partition"), Domain: c.String(flagDomain), ACL: opts.acl}})
 			return p.sayChecks(c, checks)
 		},

@@ -34,17 +34,9 @@ func TestKilledAndRunAgain(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	killed := 0
 	for range 12 {
-		cmd := exec.Command("mbox2cyrus", args...)
-		// The Cyrus programs that it started die with it, as in a power cut.
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(rnd.Int64N(int64(1500 * time.Millisecond))))
-		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err == nil {
+		if killedAfter(t, time.Duration(rnd.Int64N(int64(1500*time.Millisecond))), args...) {
 			killed++
 		}
-		_ = cmd.Wait() // killed, or done before
 	}
 	t.Logf("killed %d times", killed)
 	last := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)

@@ -50,6 +50,13 @@ func (p *program) migrateCommand() *cli.Command {
 
 func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	start := now()
+	before, err := ledger.Read(s.state)
+	if err != nil {
+		return err
+	}
+	if err := s.checkRoom(before, c.Bool("merge")); err != nil {
+		return err
+	}
 	l, err := ledger.Open(s.state)
 	if err != nil {
 		return err
@@ -71,9 +78,6 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		s.cyrus.LeaveCache("--" + flagNoCache)
 	}
 	s.report.Log(report.Info, "cache", s.cyrus.AboutCache())
-	if err := e.CheckSpace(s.plan); err != nil {
-		return err
-	}
 	if err := l.Begin(ledger.Run{Start: start, Program: version + " " + commit, SourceRoot: s.opts.host.Root,
 		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version}); err != nil {
 		return err

@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -32,8 +31,14 @@ func newPassHost(t *testing.T) *passHost {
 	return h
 }
 
-// write replaces a file of the host, as UW's own rewriting does: in place.
+// write replaces a file of joe's, as UW's own rewriting does: in place.
 func (h *passHost) write(path, text string) {
+	h.t.Helper()
+	h.writeAs(1001, path, text)
+}
+
+// writeAs does that for another user.
+func (h *passHost) writeAs(uid int, path, text string) {
 	h.t.Helper()
 	path = filepath.Join(h.root, path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -44,7 +49,7 @@ func (h *passHost) write(path, text string) {
 	}
 	if os.Geteuid() == 0 && !strings.HasPrefix(path, filepath.Join(h.root, "etc")) {
 		for p := path; p != h.root; p = filepath.Dir(p) {
-			if err := os.Chown(p, 1001, 1001); err != nil {
+			if err := os.Chown(p, uid, uid); err != nil {
 				h.t.Fatal(err)
 			}
 		}
@@ -107,6 +112,37 @@ func messageFiles(t *testing.T, srv *cyrustest.Server) map[string]uint64 {
 		}
 	}
 	return inodes
+}
+
+// TestFolderGoneAboveOthers: the folder of a mailbox that is above others goes, as when a
+// file system is not mounted. Its mail stays in Cyrus.
+func TestFolderGoneAboveOthers(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(1)+letter(2))
+	h.write("home/joe/mail/work", letter(3))
+	flags := flagsFor(srv, h.root, state)
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if err := os.Remove(filepath.Join(h.root, "var/mail/joe")); err != nil {
+		t.Fatal(err)
+	}
+	h.write("home/joe/mail/work", letter(3)+letter(4))
+	for _, args := range [][]string{{"migrate"}, {"migrate"}, {"verify"}, {"verify", "--level", "content"}} {
+		if o := runJSON(t, append(args, flags...)...); o.code != 2 || len(o.problems("source-gone")) != 1 {
+			t.Errorf("%v: exit code %d\n%s", args, o.code, strings.Join(o.severe(), "\n"))
+		}
+	}
+	served := serve(t, srv)
+	if n, more := len(served["INBOX"].Messages), len(served["work"].Messages); n != 2 || more != 2 {
+		t.Errorf("the INBOX has %d messages, want 2; work has %d, want 2", n, more)
+	}
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(5))
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 2 && o.code != 0 {
+		t.Errorf("it is there again: exit code %d\n%s", o.code, strings.Join(o.severe(), "\n"))
+	}
 }
 
 // TestLaterPass changes folders in every way between two passes. The second
@@ -220,6 +256,58 @@ func TestLaterPass(t *testing.T) {
 	}
 }
 
+// TestLaterPassMoved changes where messages without UIDs of their own are in their folder:
+// some come between others, all are sorted. Each keeps its UID, in every pass after that.
+func TestLaterPassMoved(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	var inodes map[string]uint64
+	for _, pass := range []struct {
+		mail    []int // letters in the folder
+		uids    []uint32
+		written float64
+	}{
+		{[]int{1, 2, 3, 4}, []uint32{1, 2, 3, 4}, 4},
+		{[]int{1, 5, 3, 4, 6}, []uint32{1, 5, 3, 4, 6}, 2},
+		{[]int{7, 1, 5, 3, 4, 6}, []uint32{7, 1, 5, 3, 4, 6}, 1},
+		{[]int{6, 5, 4, 3, 8, 3, 1}, []uint32{6, 5, 4, 3, 8, 9, 1}, 2}, // 3 is there twice
+		{[]int{3, 3, 1, 6}, []uint32{3, 9, 1, 6}, 0},
+		{[]int{3, 3, 1, 6, 9}, []uint32{3, 9, 1, 6, 10}, 1},
+	} {
+		var text strings.Builder
+		for _, n := range pass.mail {
+			text.WriteString(letter(n))
+		}
+		h.write("var/mail/joe", text.String())
+		o := runJSON(t, append([]string{"migrate"}, args...)...)
+		if s := o.summary(t); o.code != 0 || s["messages_written"] != pass.written {
+			t.Fatalf("%v: exit code %d, %v written, want %v\n%s", pass.mail, o.code, s["messages_written"], pass.written, o.stderr)
+		}
+		if o := runJSON(t, append([]string{"verify", "--level", "content"}, args...)...); o.code != 0 {
+			t.Fatalf("%v: verify: exit code %d\n%s", pass.mail, o.code, o.stderr)
+		}
+		now := map[string]uint64{}
+		for path, inode := range messageFiles(t, srv) {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now[filepath.Base(path)+string(b)] = inode
+		}
+		if len(now) != len(pass.mail) {
+			t.Errorf("%v: %d message files", pass.mail, len(now))
+		}
+		for i, n := range pass.mail {
+			file := fmt.Sprintf("%d.Subject: %d\r\n\r\nbody %d\r\n", pass.uids[i], n, n)
+			if was, there := inodes[file]; now[file] == 0 || there && was != now[file] {
+				t.Errorf("%v: letter %d has not UID %d, or was written again; there is %q", pass.mail, n, pass.uids[i], slices.Sorted(maps.Keys(now)))
+			}
+		}
+		inodes = now
+	}
+}
+
 // TestLaterPassKilled kills later passes at random points. Every UID that the first
 // pass gave stays, whatever was cut off.
 func TestLaterPassKilled(t *testing.T) {
@@ -266,16 +354,9 @@ func TestLaterPassKilled(t *testing.T) {
 			put(i)
 		}
 		next++
-		cmd := exec.Command("mbox2cyrus", append(args, "--quiet")...)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(rnd.Int64N(int64(1200 * time.Millisecond))))
-		if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err == nil {
+		if killedAfter(t, time.Duration(rnd.Int64N(int64(1200*time.Millisecond))), append(args, "--quiet")...) {
 			killed++
 		}
-		_ = cmd.Wait() // killed, or done before
 	}
 	t.Logf("killed %d times", killed)
 	last := runJSON(t, args...)

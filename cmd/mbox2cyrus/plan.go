@@ -16,6 +16,9 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/pop3"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/resources"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
 )
 
 func (p *program) planCommand() *cli.Command {
@@ -62,7 +65,10 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	p.display.Stop()
 	s.sayDates(true)
 	if err == nil {
-		err = sayNeed(s, need)
+		err = sayNeed(s, need, s.report.Totals().Found)
+	}
+	if err == nil {
+		err = sayQuotas(c.Context, s, sc.Sizes())
 	}
 	if err == nil {
 		err = sayWindow(s)
@@ -79,18 +85,68 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	return p.finish(s, err)
 }
 
-// sayNeed compares what the plan needs with what the partitions have.
-func sayNeed(s *session, needs map[string]plan.Need) error {
+// sayNeed compares what the plan needs, for so many messages, with what there is.
+func sayNeed(s *session, needs map[string]plan.Need, messages int64) error {
 	for _, partition := range slices.Sorted(maps.Keys(needs)) {
 		need := needs[partition]
-		bytes, inodes, err := s.cyrus.Free(partition)
+		room, err := resources.RoomIn(s.cyrus.MessagesRoot(partition), s.cyrus.Fresh.Owner.UID)
 		if err != nil {
 			return err
 		}
-		s.report.Printf("needs about %d bytes and %d inodes on partition %s, which has %s", need.Bytes, need.Inodes, partition, free(bytes, inodes))
-		if need.Bytes > bytes || inodes >= 0 && need.Inodes > inodes {
-			s.report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "no-space",
-				Text: fmt.Sprintf("partition %s is too small: about %d bytes and %d inodes are needed, it has %s free", partition, need.Bytes, need.Inodes, free(bytes, inodes))})
+		s.report.Printf("needs about %d bytes and %d inodes on partition %s, which has %s", need.Bytes, need.Inodes, partition, room)
+	}
+	a := amount{messages: messages}
+	for _, u := range s.plan.Users {
+		a.users++
+		for _, f := range u.Folders {
+			a.add(f.File.Size)
+		}
+	}
+	short, err := s.short(needs, a)
+	for _, text := range short {
+		s.report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "no-space", Text: text})
+	}
+	return err
+}
+
+// sayQuotas compares what mailboxes will hold with the quotas that Cyrus has for them.
+func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.Size) error {
+	quotas, err := s.cyrus.Quotas(ctx)
+	if err != nil {
+		if !errors.Is(err, reconstruct.ErrNoProgram) {
+			s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "quota", Text: fmt.Sprintf("whether the quotas that Cyrus has leave room cannot be told: %v", err)})
+		}
+		return nil
+	}
+	if len(quotas) == 0 {
+		return nil
+	}
+	l, err := ledger.Read(s.state)
+	if err != nil {
+		return err
+	}
+	loads := plan.QuotaLoads{}
+	for _, u := range s.plan.Users {
+		for _, f := range u.Folders {
+			more := sizes[f.Mailbox]
+			if rec, ok := l.Mailbox(string(f.Mailbox)); ok && rec.State == ledger.Verified {
+				more = more.Minus(plan.Size{Bytes: rec.Size, Messages: rec.Messages, Folders: 1})
+			} else if s.cyrus.Has(f.Mailbox) {
+				more.Folders = 0
+			}
+			if more != (plan.Size{}) {
+				loads.Add(quotas.RootOf(f.Mailbox), u.Name, more)
+			}
+		}
+		for _, name := range u.Parents {
+			if !s.cyrus.Has(name) {
+				loads.Add(quotas.RootOf(name), u.Name, plan.Size{Folders: 1})
+			}
+		}
+	}
+	for _, root := range slices.Sorted(maps.Keys(loads)) {
+		if p, ok := loads[root].Problem(quotas[root]); ok {
+			s.report.Problem(p)
 		}
 	}
 	return nil
@@ -150,12 +206,5 @@ func (s *session) sayMoving(folders []plan.Moved) {
 
 // movingNamed bounds how many folders are named.
 const movingNamed = 20
-
-func free(bytes, inodes int64) string {
-	if inodes < 0 {
-		return fmt.Sprintf("%d bytes", bytes)
-	}
-	return fmt.Sprintf("%d bytes and %d inodes", bytes, inodes)
-}
 
 var _ plan.Progress = (*progress.Display)(nil)

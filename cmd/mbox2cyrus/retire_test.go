@@ -1,10 +1,10 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -98,7 +98,7 @@ func TestRetireAndRestore(t *testing.T) {
 			}
 		}
 	}
-	if again := runJSON(t, append([]string{"retire"}, flags...)...); again.summary(t)["folders"] != 0.0 {
+	if again := runJSON(t, append([]string{"retire"}, flags...)...); again.code != 0 || again.summary(t)["folders"] != 0.0 {
 		t.Errorf("retire again: exit code %d, %v\n%s", again.code, again.summary(t), again.stderr)
 	}
 
@@ -221,55 +221,180 @@ func TestRetireToAnotherFileSystem(t *testing.T) {
 	}
 }
 
-// TestRetireKilled kills retire and restore at their system calls; run again they
-// end what was begun, and at last every file is where and what it was.
-func TestRetireKilled(t *testing.T) {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip("strace is not installed: it kills the program at a chosen system call")
-	}
-	srv, root, state, archive := retireHost(t, 1)
-	before := snapshot(t, root)
-	kills := 0
-	for _, call := range []string{"renameat2", "mkdirat", "unlinkat", "fdatasync", "fsync", "write"} {
-		for _, restoring := range []bool{false, true} {
-			for n := 1; n < 60; n += 1 + n/2 {
-				retire := append([]string{"retire", "--quiet", "--archive", archive}, flagsFor(srv, root, state)...)
-				restore := []string{"retire", "--quiet", "--restore", "--state", state}
-				args := retire
-				if restoring {
-					if r := runJSON(t, append([]string{"retire"}, retire[2:]...)...); r.code != 0 {
-						t.Fatalf("retire: exit code %d\n%s", r.code, r.stderr)
-					}
-					args = restore
-				}
-				cmd := exec.Command(strace, append([]string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=" + call,
-					"-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), "mbox2cyrus"}, args...)...)
-				killed := cmd.Run() != nil
-				if killed {
-					kills++
-				}
-				if r := runJSON(t, append([]string{"retire"}, restore[2:]...)...); r.code != 0 {
-					t.Fatalf("killed at %s %d: restore: exit code %d\n%s", call, n, r.code, r.stderr)
-				}
-				if diff := sameFiles(before, snapshot(t, root)); diff != "" {
-					t.Fatalf("killed at %s %d: %s", call, n, diff)
-				}
-				if left := snapshot(t, archive); len(left) != 1 {
-					t.Fatalf("killed at %s %d: the archive still has %d entries", call, n, len(left)-1)
-				}
-				// The renames changed the files' change times: migrate looks, and finds them the same.
-				if r := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...); r.code != 0 {
-					t.Fatalf("migrate: exit code %d\n%s", r.code, r.stderr)
-				}
-				if !killed {
-					break
+// TestRetireCutOff runs retire again where a run was cut off after its last rename: when
+// that of an INBOX was not recorded yet, and when a list of subscriptions was still to go.
+func TestRetireCutOff(t *testing.T) {
+	list := filepath.Join("home", "joe", ".mailboxlist")
+	for _, tt := range []struct {
+		name string
+		line func(line string) (in bool) // the record
+	}{
+		{"INBOX not recorded", func(line string) bool {
+			return !strings.Contains(line, ".mailboxlist") && !(strings.Contains(line, `"var/mail/joe"`) && strings.Contains(line, `"moved"`))
+		}},
+		{"subscriptions left", func(line string) bool { return !strings.Contains(line, ".mailboxlist") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv, root, state, archive := retireHost(t, 1)
+			flags := append(flagsFor(srv, root, state), "--archive", archive)
+			if r := runJSON(t, append([]string{"retire"}, flags...)...); r.code != 0 {
+				t.Fatalf("exit code %d\n%s", r.code, r.stderr)
+			}
+			if err := os.Rename(filepath.Join(archive, list), filepath.Join(root, list)); err != nil {
+				t.Fatal(err)
+			}
+			record := filepath.Join(state, "retired.jsonl")
+			b, err := os.ReadFile(record)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := strings.SplitAfter(string(b), "\n")
+			lines := slices.DeleteFunc(slices.Clone(before), func(line string) bool { return !tt.line(line) })
+			if len(lines) == len(before) {
+				t.Fatalf("no such line in %s", b)
+			}
+			if err := os.WriteFile(record, []byte(strings.Join(lines, "")), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if r := runJSON(t, append([]string{"retire"}, flags...)...); r.code != 0 {
+				t.Errorf("again: exit code %d\n%s", r.code, r.stderr)
+			}
+			for _, path := range []string{list, "var/mail/joe"} {
+				if info, err := os.Lstat(filepath.Join(archive, path)); err != nil || !info.Mode().IsRegular() {
+					t.Errorf("%s is not in the archive: %v", path, err)
 				}
 			}
+			if r := runJSON(t, "retire", "--restore", "--state", state); r.code != 0 {
+				t.Errorf("restore: exit code %d\n%s", r.code, r.stderr)
+			}
+		})
+	}
+}
+
+// TestVerifyAfterRetire: what was retired is known to be, compared with Cyrus by the
+// record and with the archive, and never taken for mail that was expunged.
+func TestVerifyAfterRetire(t *testing.T) {
+	srv, root, state, archive := retireHost(t, 2)
+	flags := flagsFor(srv, root, state)
+	migrated := runJSON(t, append([]string{"verify"}, flags...)...).summary(t)
+	if r := runJSON(t, append([]string{"retire", "--archive", archive}, flags...)...); r.code != 0 {
+		t.Fatalf("retire: exit code %d\n%s", r.code, r.stderr)
+	}
+	do := func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, append(args, flags...)...)
+		if o.code != code {
+			t.Errorf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
+		}
+		return o
+	}
+	for _, args := range [][]string{{"verify"}, {"verify", "--level", "count"}, {"verify", "--level", "content"}} {
+		o := do(0, args...)
+		s := o.summary(t)
+		if s["messages_verified"] != migrated["messages_verified"] || s["messages_found"] != migrated["messages_found"] || s["folders"] != migrated["folders"] {
+			t.Errorf("%v: %v, before it was retired %v", args, s, migrated)
+		}
+		found := false
+		for _, p := range o.problems("retired") {
+			found = found || p["folder"] == "Drafts" && strings.Contains(p["text"].(string), archive+"/home/joe/mail/Drafts on "+time.Now().UTC().Format("2006"))
+		}
+		if !found {
+			t.Errorf("%v does not say where it was retired to, and when: %v", args, o.problems("retired"))
 		}
 	}
-	t.Logf("killed %d times", kills)
-	if kills < 10 {
-		t.Errorf("killed only %d times", kills)
+	do(0, "plan")
+	do(0, "migrate")
+
+	// The copy in the archive is not what it was.
+	copied := filepath.Join(archive, "home", "joe", "mail", "Drafts")
+	good, err := os.ReadFile(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(text []byte) {
+		t.Helper()
+		if err := os.WriteFile(copied, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(copied, time.Time{}, info.ModTime()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(append(good, 'x'))
+	if o := do(3, "verify"); len(o.problems("archive-differs")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	bad := append([]byte{}, good...)
+	bad[len(bad)-3] ^= 1
+	put(bad) // as many bytes, and the time that it had: only reading shows it
+	do(0, "verify")
+	if o := do(3, "verify", "--level", "content"); len(o.problems("archive-differs")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	put(good)
+	if err := os.Rename(copied, copied+".away"); err != nil {
+		t.Fatal(err)
+	}
+	do(3, "verify")
+	if err := os.Rename(copied+".away", copied); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(archive, archive+".tape"); err != nil {
+		t.Fatal(err)
+	}
+	if o := do(0, "verify", "--level", "content"); len(o.problems("archive-away")) == 0 {
+		t.Error("that the archive is not there is not told")
+	}
+	if err := os.Rename(archive+".tape", archive); err != nil {
+		t.Fatal(err)
+	}
+
+	// Cyrus is compared with the record still.
+	file := func() string {
+		for path := range messageFiles(t, srv) {
+			return path
+		}
+		return ""
+	}()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, append([]byte("X"), text[1:]...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := do(3, "verify", "--level", "content"); len(o.problems("content")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	// Somebody writes where a folder was.
+	place := filepath.Join(root, "home", "joe", "mail", "Drafts")
+	if err := os.WriteFile(place, []byte(letter(1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Stat(copied); err != nil {
+		t.Fatal(err)
+	} else if sys := st.Sys().(*syscall.Stat_t); os.Geteuid() == 0 {
+		if err := os.Chown(place, int(sys.Uid), int(sys.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, command := range []string{"plan", "migrate", "verify"} {
+		if o := do(2, command); len(o.problems("retired-place")) != 1 {
+			t.Errorf("%s: %v", command, o.severe())
+		}
+	}
+	if err := os.Remove(place); err != nil {
+		t.Fatal(err)
+	}
+	if s := do(0, "verify", "--level", "content").summary(t); s["messages_verified"] != migrated["messages_verified"] {
+		t.Errorf("%v messages are left of %v", s["messages_verified"], migrated["messages_verified"])
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/retire"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/throttle"
@@ -56,6 +57,9 @@ func (p *program) open(c *cli.Context) (*session, error) {
 	}
 	err = p.limit(c, s)
 	if err == nil {
+		err = s.fitJobs()
+	}
+	if err == nil {
 		err = s.open(c)
 	}
 	if err != nil {
@@ -86,6 +90,11 @@ func (s *session) open(c *cli.Context) (err error) {
 			return err
 		}
 	}
+	retired, err := retire.OpenRecord(s.state, false)
+	if err != nil {
+		return err
+	}
+	s.opts.selection.Retired = retired.Retired()
 	if s.plan, err = plan.Build(s.host, s.cyrus.Rules, s.opts.selection, names); err != nil {
 		return err
 	}

@@ -186,3 +186,65 @@ func dirOf(t *testing.T, srv *cyrustest.Server, name string) string {
 	}
 	return dir
 }
+
+// TestQuotasThatCyrusHas: plan says who will be over a quota that Cyrus has, by how much;
+// migrate brings all mail, has every root counted right, one above several users too, and
+// says who is over; undo gives all of it back.
+func TestQuotasThatCyrusHas(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	create(t, srv, "user/joe", "user/bob", "user/zoe")
+	h := newPassHost(t)
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nann:x:1001:1001::/home/ann:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n")
+	h.write("var/mail/joe", longLetter("joe", 1, 200)) // 8 KiB and some
+	h.write("home/joe/mail/big", longLetter("big", 1, 400))
+	h.write("var/mail/ann", longLetter("ann", 1, 200))
+	h.write("var/mail/bob", longLetter("bob", 1, 212))
+	setQuota(t, srv, "user.joe", "%(S (0 10))")
+	setQuota(t, srv, "user.bob", "%(S (0 9))")
+	setQuota(t, srv, "user", "%(S (0 8))")
+	state := filepath.Join(t.TempDir(), "state")
+	flags := flagsFor(srv, h.root, state)
+	before, err := srv.Run(context.Background(), "quota")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	plan := runJSON(t, append([]string{"plan"}, flags...)...)
+	if plan.code != 2 || len(plan.problems("over-quota")) != 2 || len(plan.problems("near-quota")) != 1 {
+		t.Errorf("plan: exit code %d\n%v\n%v", plan.code, plan.severe(), plan.problems("near-quota"))
+	}
+	for _, p := range plan.problems("over-quota") {
+		if p["user"] == "joe" && !strings.Contains(p["text"].(string), "quota root user.joe: 0 bytes are used and 2") {
+			t.Errorf("without figures: %v", p)
+		}
+	}
+	first := runJSON(t, append([]string{"migrate"}, flags...)...)
+	if s := first.summary(t); first.code != 2 || s["messages_verified"] != 4.0 || len(first.problems("over-quota")) != 2 || len(first.problems("near-quota")) != 1 || len(first.problems("quota")) != 0 {
+		t.Errorf("migrate: exit code %d, %v\n%v\n%v", first.code, s, first.severe(), first.problems("near-quota"))
+	}
+	said, err := srv.Run(context.Background(), "quota", "-f")
+	if err != nil || strings.Contains(said, " usage was ") || strings.Contains(said, "-->") {
+		t.Errorf("quota -f changed: %q, %v", said, err)
+	}
+	// The indexes are as they were left.
+	second := runJSON(t, append([]string{"migrate"}, flags...)...)
+	if s := second.summary(t); second.code != 0 || s["folders_unchanged"] != s["folders"] {
+		t.Errorf("second run: exit code %d, %v\n%v", second.code, s, second.severe())
+	}
+	if o := runJSON(t, append([]string{"plan"}, flags...)...); o.code != 0 {
+		t.Errorf("plan of a later pass: exit code %d, %v", o.code, o.severe())
+	}
+	// What is brought later counts too.
+	h.append("var/mail/bob", longLetter("bob", 2, 50))
+	if o := runJSON(t, append([]string{"plan"}, flags...)...); o.code != 2 || len(o.problems("over-quota")) != 1 {
+		t.Errorf("plan of a later pass: exit code %d, %v", o.code, o.severe())
+	}
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 2 || len(o.problems("over-quota")) != 1 {
+		t.Errorf("later pass: exit code %d, %v", o.code, o.severe())
+	}
+	undo := runJSON(t, "undo", "--all", "--imapd-conf", srv.Conf, "--state", state)
+	after, err := srv.Run(context.Background(), "quota")
+	if err != nil || undo.code != 0 || after != before {
+		t.Errorf("undo: exit code %d, %v\n%s\nquotas were\n%s\nare\n%s", undo.code, err, undo.stderr, before, after)
+	}
+}

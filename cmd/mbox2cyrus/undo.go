@@ -25,6 +25,7 @@ func (p *program) undoCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "user", Usage: "this `NAME` on the UW host (may be repeated)", EnvVars: env("user")},
 			&cli.BoolFlag{Name: "all", Usage: "all users in the ledger"}, // no environment variable: it must be said
 			boolFlag(flagDryRun, "change nothing: show what would be removed, and what stands in the way"),
+			&cli.BoolFlag{Name: "recognised", Usage: "also remove mailboxes that migrate recognised after its state directory was lost, and has no record of making"},
 		}, outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			users := c.StringSlice("user")
@@ -60,8 +61,8 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 	if running && !c.Bool(flagDryRun) {
 		return fmt.Errorf("a running Cyrus (process %d) may have open what is to be removed: stop it and run undo again; nothing was changed", pid)
 	}
-	if !cyrus.Programs.Has("cyr_dbtool") {
-		return fmt.Errorf("%w: there is no cyr_dbtool in %s, without which no mailbox can be taken out of mailboxes.db; nothing was changed", target.ErrConfig, cyrus.Programs.Dir)
+	if err := cyrus.CanRemove(); err != nil {
+		return fmt.Errorf("%w; nothing was changed", err)
 	}
 	open := ledger.Open
 	if c.Bool(flagDryRun) {
@@ -72,6 +73,11 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	if !c.Bool(flagDryRun) {
+		if err := l.ForgetUndone(); err != nil { // what a run that was cut off did not come to
+			return err
+		}
+	}
 	known := undo.Users(l)
 	if c.Bool("all") {
 		users = known
@@ -86,7 +92,7 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 			return err
 		}
 	}
-	u := &undo.Undoer{Cyrus: cyrus, Ledger: l, Report: rep, DryRun: c.Bool(flagDryRun)}
+	u := &undo.Undoer{Cyrus: cyrus, Ledger: l, Report: rep, DryRun: c.Bool(flagDryRun), Recognised: c.Bool("recognised")}
 	err = u.Run(c.Context, slices.Compact(slices.Sorted(slices.Values(users))))
 	if err != nil && p.caught.exitCode() == 0 {
 		return err

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/retire"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/served"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 )
@@ -58,7 +59,11 @@ func (p *program) verifyCommand() *cli.Command {
 			if err := p.progress(c, s, l, false); err != nil {
 				return err
 			}
-			v := &verify.Verifier{Source: s.source(p.display), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: p.display, Jobs: s.opts.jobs, Level: want,
+			retired, err := retire.OpenRecord(s.state, false)
+			if err != nil {
+				return err
+			}
+			v := &verify.Verifier{Retired: retired.Check, Source: s.source(p.display), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: p.display, Jobs: s.opts.jobs, Level: want,
 				Served: imap, Answers: s.report.Served}
 			if c.Bool("messages") {
 				v.Message = s.report.Message

@@ -22,11 +22,14 @@ import (
 	"mbox2cyrus/mbox"
 )
 
-// Bounds of the sample: of each folder, how many messages are compared, and how
-// many are looked at to find them.
+// Bounds of the sample: of each folder, how many messages are compared, and how many
+// times that are looked at to find them. When enough of the host are compared, the
+// folders that are left give only a few.
 const (
 	maxCompared = 100
-	maxLooked   = 500
+	manyOfHost  = 2000
+	fewCompared = 5
+	lookedTimes = 5
 )
 
 // Sample gathers messages of a host. It is safe for use by many goroutines.
@@ -64,19 +67,25 @@ func (s *Sample) Folder() *Folder {
 	if s == nil {
 		return nil
 	}
-	return &Folder{sample: s}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.counts.Compared >= manyOfHost {
+		return &Folder{sample: s, share: fewCompared}
+	}
+	return &Folder{sample: s, share: maxCompared}
 }
 
 // Folder is the part of a sample that one folder gives.
 type Folder struct {
 	sample           *Sample
+	share            int // how many may be compared
 	looked, compared int
 }
 
 // Add takes a message into the sample if it can tell something and the folder's
 // share is not yet full.
 func (f *Folder) Add(m *mbox.Message) {
-	if f == nil || f.looked >= maxLooked || f.compared >= maxCompared || m.DateSource != mbox.FromLineLocal {
+	if f == nil || f.compared >= f.share || f.looked >= lookedTimes*f.share || m.DateSource != mbox.FromLineLocal {
 		return
 	}
 	f.looked++

@@ -3,6 +3,7 @@ package calibrate
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,11 +97,20 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// TestSampleOfManyFolders: of a large host the last folders give a few messages.
+func TestSampleOfManyFolders(t *testing.T) {
+	vienna := zone(t, "Europe/Vienna")
+	folders := slices.Repeat([]string{folder(maxCompared, vienna, 0)}, manyOfHost/maxCompared+3)
+	if got, want := sample(t, vienna, vienna, folders...).Counts().Compared, int64(manyOfHost+3*fewCompared); got != want {
+		t.Errorf("%d messages compared, want %d", got, want)
+	}
+}
+
 // TestSampleIsBounded: a large folder weighs no more than another.
 func TestSampleIsBounded(t *testing.T) {
 	vienna := zone(t, "Europe/Vienna")
-	c := sample(t, vienna, vienna, folder(maxCompared+50, vienna, 0), strings.ReplaceAll(folder(maxLooked+50, vienna, 0), "Received:", "X-Received:")).Counts()
-	want := Counts{Looked: maxCompared + maxLooked, Compared: maxCompared, Local: maxCompared, Offsets: map[int]int64{}}
+	c := sample(t, vienna, vienna, folder(maxCompared+50, vienna, 0), strings.ReplaceAll(folder(lookedTimes*maxCompared+50, vienna, 0), "Received:", "X-Received:")).Counts()
+	want := Counts{Looked: maxCompared + lookedTimes*maxCompared, Compared: maxCompared, Local: maxCompared, Offsets: map[int]int64{}}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Error(diff)
 	}

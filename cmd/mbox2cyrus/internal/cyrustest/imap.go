@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net"
 	"regexp"
@@ -50,6 +49,8 @@ type MessageView struct {
 	// SHA256 is of the bytes of BODY[], and Octets is how many came.
 	SHA256 [sha256.Size]byte
 	Octets int64
+	// Text is of what follows the header, as in [Digest.Sums].
+	Text [sha256.Size]byte
 }
 
 // ReadAll logs in and reads all of a user's mail without changing it (EXAMINE,
@@ -211,7 +212,7 @@ func (v *MailboxView) read(c *imapclient.Client) error {
 
 func readMessage(data *imapclient.FetchMessageData) (MessageView, error) {
 	var m MessageView
-	var body hash.Hash
+	var body *Digest
 	for item := data.Next(); item != nil; item = data.Next() {
 		switch item := item.(type) {
 		case imapclient.FetchItemDataUID:
@@ -233,7 +234,7 @@ func readMessage(data *imapclient.FetchMessageData) (MessageView, error) {
 			if item.Literal == nil {
 				return m, fmt.Errorf("message %d has no body", data.SeqNum)
 			}
-			body = sha256.New()
+			body = new(Digest)
 			n, err := io.Copy(body, item.Literal)
 			if err != nil {
 				return m, fmt.Errorf("message %d: %w", data.SeqNum, err)
@@ -244,6 +245,6 @@ func readMessage(data *imapclient.FetchMessageData) (MessageView, error) {
 	if m.UID == 0 || body == nil {
 		return m, fmt.Errorf("message %d came without UID or body", data.SeqNum)
 	}
-	body.Sum(m.SHA256[:0])
+	m.SHA256, m.Text = body.Sums()
 	return m, nil
 }

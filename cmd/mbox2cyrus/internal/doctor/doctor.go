@@ -20,6 +20,7 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/resources"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
@@ -51,6 +52,7 @@ type Patient struct {
 	ZoneGiven bool           // by the administrator
 	Cyrus     target.Options
 	State     string // directory
+	Jobs      int    // users at a time
 }
 
 // Examine looks at everything, whatever else is wrong.
@@ -60,6 +62,7 @@ func Examine(ctx context.Context, p Patient) []Check {
 	x.cyrus(ctx)
 	x.source()
 	x.stateDir()
+	x.limits()
 	x.system()
 	return x.checks
 }
@@ -119,6 +122,7 @@ func (x *examination) cyrus(ctx context.Context) {
 	if st.Uid == 0 {
 		x.warn("configdirectory", "chown -R cyrus:mail "+dir, "%s belongs to root, and so would the mail", dir)
 	}
+	x.space("configdirectory", dir, st.Uid)
 	x.partitions(conf, st.Uid)
 	programs, err := reconstruct.Find(x.Cyrus.BinDir, x.Cyrus.IMAPDConf)
 	if err != nil {
@@ -164,7 +168,7 @@ func (x *examination) partitions(conf *cyrusspool.Conf, owner uint32) {
 			x.wrong(what, report.ExitConfig, fmt.Sprintf("chown %s %s", userName(owner), dir), "%s belongs to %s, not to Cyrus's user %s, who could not write there", dir, userName(st.Uid), userName(owner))
 			continue
 		}
-		x.space(what, dir)
+		x.space(what, dir, owner)
 	}
 }
 
@@ -174,20 +178,27 @@ const (
 	shortBytes = 1 << 30
 )
 
-// space tells how much room the file system of a directory has.
-func (x *examination) space(what, dir string) {
+// space tells how much room the file system of a directory has for a user.
+func (x *examination) space(what, dir string, uid uint32) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		x.wrong(what, 0, "", "%s: %v", dir, err)
 		return
 	}
-	free := int64(st.Bavail) * st.Bsize
-	inodes := "any number of files"
-	if st.Files > 0 {
-		inodes = fmt.Sprintf("%d inodes", st.Ffree)
+	room, err := resources.RoomIn(dir, int(uid))
+	if err != nil {
+		x.wrong(what, 0, "", "%v", err)
+		return
 	}
-	text := fmt.Sprintf("%s: %.1f GB and %s free; plan says whether that is enough", dir, float64(free)/1e9, inodes)
-	if free < shortBytes || st.Bavail < st.Blocks/shortShare || st.Files > 0 && st.Ffree < st.Files/shortShare {
+	inodes := "any number of files"
+	if room.Inodes != resources.Unlimited {
+		inodes = fmt.Sprintf("%d inodes", room.Inodes)
+	}
+	text := fmt.Sprintf("%s: %.1f GB and %s free; plan says whether that is enough", dir, float64(room.Bytes)/1e9, inodes)
+	if room.By != "" {
+		text += " (" + room.By + ")"
+	}
+	if room.Bytes < shortBytes || st.Bavail < st.Blocks/shortShare || st.Files > 0 && st.Ffree < st.Files/shortShare {
 		x.warn(what, "make room, or choose other partitions by --partition or --partition-map", "%s", text)
 		return
 	}
@@ -338,7 +349,7 @@ func (x *examination) stateDir() {
 			x.wrong("state", 0, "", "%s: %v", above, err)
 			return
 		}
-		x.space("state, still to be made in "+above, above)
+		x.space("state, still to be made in "+above, above, uint32(os.Geteuid()))
 		return
 	}
 	switch {
@@ -357,7 +368,28 @@ func (x *examination) stateDir() {
 		return
 	}
 	x.ok("state", "%s: the ledger can be read, %d mailboxes", x.State, len(l.Mailboxes()))
-	x.space("state", x.State)
+	x.space("state", x.State, uint32(os.Geteuid()))
+}
+
+// limits looks at what this process may have: those of a service or of another shell may
+// be others.
+func (x *examination) limits() {
+	p, err := resources.Limits()
+	if err != nil {
+		x.wrong("limits", 0, "", "%v", err)
+		return
+	}
+	switch n, why := p.Jobs(x.Jobs, !cyrusspool.SyncFSReports()); {
+	case n == 0:
+		x.wrong("limits", 0, "raise that limit", "not even one user at a time can be worked on: %s", why)
+	case n < x.Jobs:
+		x.warn("limits", "raise that limit, or be content with fewer at a time", "%s: %d at a time then", why, n)
+	default:
+		x.ok("limits", "open files and memory allow %d users at a time", x.Jobs)
+	}
+	if p.FileSize != resources.Unlimited {
+		x.warn("file size", "ulimit -f unlimited", "a file may have %d bytes at most: a larger folder may hold a larger message", p.FileSize)
+	}
 }
 
 // system looks at the kernel and the locale.

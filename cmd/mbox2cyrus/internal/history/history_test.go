@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -153,6 +154,29 @@ func TestObsoleteLinesAreRemoved(t *testing.T) {
 	}
 	if now, limit := size(), 2*first+keptRuns*2000; now > limit {
 		t.Errorf("the file has %d bytes, after the first run it had %d: that is more than %d", now, first, limit)
+	}
+}
+
+// TestUnfinishedIsRemoved: what a run left that was killed while it wrote the history anew
+// goes with the next one, and nothing else.
+func TestUnfinishedIsRemoved(t *testing.T) {
+	state := t.TempDir()
+	once := func() { run(t, state, Migrate, false, func(r *report.Reporter) { r.User("ann") }) }
+	once()
+	dir := filepath.Dir(Path(state, Migrate))
+	for _, name := range []string{".migrate.jsonl3287105666", ".verify.jsonl12", ".migrate.jsonl.bak"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	once()
+	entries, err := os.ReadDir(dir)
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if want := []string{".migrate.jsonl.bak", ".verify.jsonl12", "migrate.jsonl"}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("%q, %v; want %q", left, err, want)
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
@@ -208,6 +211,9 @@ func compact(path string) (last int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := removeUnfinished(path); err != nil {
+		return 0, err
+	}
 	out, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
 	if err != nil {
 		return 0, err
@@ -228,6 +234,25 @@ func compact(path string) (last int, err error) {
 		last = run.Number
 	}
 	return last, out.CloseAtomicallyReplace()
+}
+
+// removeUnfinished removes what a run that was killed in compact left: renameio's name
+// for it is that of the file, with a dot before it and a number behind.
+func removeUnfinished(path string) error {
+	dir, name := filepath.Split(path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), "."+name)
+		if _, err := strconv.ParseUint(number, 10, 64); ok && err == nil {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // needed reports whether a later reader needs a line: more than those that hold, also

@@ -137,7 +137,13 @@ type Mailbox struct {
 	Partition string  `json:"partition"`
 	Dir       string  `json:"dir"` // below the partition
 	Adopted   bool    `json:"adopted,omitempty"`
-	QuotaSet  bool    `json:"quota_set,omitempty"` // of an INBOX: the user had no quota, and was given one
+	// Recognised: the state directory was lost, and the mailbox was found to hold what the
+	// folder holds. Whether this program made it is not known.
+	Recognised bool `json:"recognised,omitempty"`
+	// Merged: messages were appended to mail that Cyrus had, of which Original is what it
+	// was, and nobody changed it between the passes.
+	Merged   bool `json:"merged,omitempty"`
+	QuotaSet bool `json:"quota_set,omitempty"` // of an INBOX: the user had no quota, and was given one
 
 	Source     RawName          `json:"source,omitempty"` // path below the source root
 	SourceID   *FileID          `json:"source_id,omitempty"`
@@ -161,6 +167,8 @@ type Mailbox struct {
 	MadeDirs  []MadeDir   `json:"made_dirs,omitempty"`  // those above Dir that were not there
 	Original  *Original   `json:"original,omitempty"`   // of an adopted mailbox
 	UserFiles []UserFiles `json:"user_files,omitempty"` // of an INBOX: what its user had besides mailboxes; the first has the subscriptions
+	Stamp     *FileID     `json:"stamp,omitempty"`      // of a merged mailbox: Cyrus's stamp of its last start, before the first append
+	Keep      *Counters   `json:"keep,omitempty"`       // of a merged mailbox that is undone: what clients may have seen
 }
 
 // Held is how much of a folder is in no message, and listed in HeldDir.
@@ -168,6 +176,12 @@ type Held struct {
 	Items    int64 `json:"items"`
 	Bytes    int64 `json:"bytes"`
 	Messages int64 `json:"messages,omitempty"` // items that are messages, but larger than Cyrus's index can say
+}
+
+// Counters are what of a mailbox may never go back once a client has seen it.
+type Counters struct {
+	UIDNext       uint32 `json:"uidnext"`
+	HighestModSeq uint64 `json:"highestmodseq"`
 }
 
 // Subscriptions are those that were written for a user.
@@ -232,13 +246,15 @@ type Ledger struct {
 
 	brief func(*Mailbox) // takes from a mailbox that is read what is not wanted; may be nil
 
-	mu    sync.Mutex
-	f     *os.File // nil: read only
-	boxes map[string]Mailbox
-	order []string
-	made  map[MadeDir]bool // directories that this program made, once
-	subs  map[RawName]Subscriptions
-	pace  Pace
+	mu     sync.Mutex
+	f      *os.File // nil: read only
+	boxes  map[string]Mailbox
+	order  []string
+	made   map[MadeDir]bool // directories that this program made, once
+	gone   []Mailbox        // undone
+	subs   map[RawName]Subscriptions
+	pace   Pace
+	cutOff bool // the last run did not come to its end
 
 	approved map[string]approvedBy // by id of the held item
 }
@@ -334,7 +350,7 @@ func ReadBriefly(dir string, brief func(*Mailbox)) (*Ledger, error) {
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
 	l.boxes, l.subs, l.approved = map[string]Mailbox{}, map[RawName]Subscriptions{}, map[string]approvedBy{}
-	l.made = map[MadeDir]bool{}
+	l.made, l.gone = map[MadeDir]bool{}, nil
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -371,7 +387,11 @@ func (l *Ledger) read(path string) (good int64, err error) {
 			}
 			l.put(*ln.Mailbox)
 		}
+		if ln.Run != nil {
+			l.cutOff = true
+		}
 		if ln.End != nil {
+			l.cutOff = false
 			l.pace.learn(*ln.End)
 		}
 		if ln.Subscriptions != nil {
@@ -396,6 +416,7 @@ func (l *Ledger) put(m Mailbox) {
 	_, known := l.boxes[m.Name]
 	switch {
 	case m.State == Undone:
+		l.gone = append(l.gone, m)
 		delete(l.boxes, m.Name)
 		l.order = slices.DeleteFunc(l.order, func(name string) bool { return name == m.Name })
 		return
@@ -485,6 +506,10 @@ func (l *Ledger) Pace() Pace { return l.pace }
 
 // Begin records the start of a run.
 func (l *Ledger) Begin(r Run) error { return l.append(true, line{Run: &r}) }
+
+// CutOff reports whether the last run did not come to its end before the ledger was
+// opened.
+func (l *Ledger) CutOff() bool { return l.cutOff }
 
 // End records the end of a run.
 func (l *Ledger) End(e End) error { return l.append(true, line{End: &e}) }

@@ -174,6 +174,20 @@ func (r *ManifestReader) Next() (Message, error) {
 // Close closes the manifest.
 func (r *ManifestReader) Close() error { return r.f.Close() }
 
+// All returns the messages that are left, at once.
+func (r *ManifestReader) All() (all []Message, err error) {
+	for {
+		m, err := r.Next()
+		if err == io.EOF {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+}
+
 func parseMessage(s string, v1 bool) (m Message, err error) {
 	f := strings.Split(s, "\t")
 	if v1 {

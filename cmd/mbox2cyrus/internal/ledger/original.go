@@ -20,7 +20,7 @@ const originalDir = "originals"
 // Original is what an adopted mailbox was before it was filled.
 type Original struct {
 	Records []reconstruct.Record `json:"records"` // of mailboxes.db
-	Files   []KeptFile           `json:"files"`   // all files of its directory
+	Files   []KeptFile           `json:"files"`   // of its directory: all, or all but the messages of one that had some
 }
 
 // UserFiles are the files that Cyrus keeps for a user outside his mailboxes, in one
@@ -30,6 +30,8 @@ type UserFiles struct {
 	Prefix   string     `json:"prefix,omitempty"`    // of the files there that are his; "": all
 	MadeDirs []MadeDir  `json:"made_dirs,omitempty"` // Dir and those above it, as far as they were not there
 	Files    []KeptFile `json:"files,omitempty"`     // as they were
+	// Left are the SHA-256 of files that were written here, by name, as they were left.
+	Left map[string]string `json:"left,omitempty"`
 }
 
 // MadeDir is a directory that was not there before this program.
@@ -44,6 +46,24 @@ type KeptFile struct {
 	Name   string `json:"name"`
 	SHA256 string `json:"sha256"` // hexadecimal
 	Copy   string `json:"copy"`   // name of the copy
+	// Access is the owner, group and permission bits; nil in old records.
+	Access *Access `json:"access,omitempty"`
+}
+
+// Access says who may use a file.
+type Access struct {
+	UID  int    `json:"uid"`
+	GID  int    `json:"gid"`
+	Mode uint32 `json:"mode"` // permission bits
+}
+
+// AccessOf returns who may use an open file.
+func AccessOf(f *os.File) (*Access, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, fmt.Errorf("stat %s: %w", f.Name(), err)
+	}
+	return &Access{UID: int(st.Uid), GID: int(st.Gid), Mode: st.Mode & 0o777}, nil
 }
 
 // Keep copies a file of the mailbox with a unique id into the state directory, and
@@ -83,9 +103,30 @@ func (l *Ledger) OpenKept(id, name string) (*os.File, error) {
 	return f, nil
 }
 
-// Forget removes what is kept of a mailbox that is undone: its manifests, what is held of
-// its folder, which is there to be migrated again, and the copies that Keep made.
-func (l *Ledger) Forget(m Mailbox) error {
+// ForgetUndone removes what is kept of mailboxes that are undone: their manifests, what is
+// held of their folders, which are there to be migrated again, and the copies that Keep
+// made; also what a run left that was cut off here.
+func (l *Ledger) ForgetUndone() error {
+	l.mu.Lock()
+	used := map[string]bool{}
+	for _, m := range l.boxes {
+		used[m.UniqueID] = true // an empty mailbox of Cyrus's own that was undone may be filled again
+	}
+	gone := l.gone
+	l.gone = nil
+	l.mu.Unlock()
+	for _, m := range gone {
+		if used[m.UniqueID] {
+			continue
+		}
+		if err := l.forget(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) forget(m Mailbox) error {
 	for _, name := range []string{m.Manifest, m.Previous} {
 		if name == "" {
 			continue

@@ -8,8 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +40,27 @@ type Engine struct {
 	roots  quotaRoots
 	uses   useScript
 	filled atomic.Int64 // bytes of the folders that were filled
+	idle   idle
 }
+
+// idle counts the jobs that have no user: they write message files for those that have.
+type idle struct{ jobs atomic.Int64 }
+
+// Take implements cyrusspool.Cores.
+func (i *idle) Take() bool {
+	for {
+		n := i.jobs.Load()
+		if n <= 0 {
+			return false
+		}
+		if i.jobs.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+}
+
+// Give implements cyrusspool.Cores.
+func (i *idle) Give() { i.jobs.Add(1) }
 
 // Progress is told which users are being worked on.
 type Progress interface {
@@ -59,7 +77,9 @@ func (e *Engine) Filled() int64 { return e.filled.Load() }
 // when the run as a whole cannot go on (the context's error when it was
 // stopped); whatever concerns one user is reported and goes into the exit code.
 func (e *Engine) Run(ctx context.Context, p *plan.Plan) error {
-	return e.run(ctx, p, e.complete)
+	err := e.run(ctx, p, e.complete)
+	e.settleQuotas(context.WithoutCancel(ctx), p)
+	return err
 }
 
 // Fill does the first half of the job for the users of a plan: their mailboxes
@@ -73,6 +93,7 @@ func (e *Engine) Fill(ctx context.Context, p *plan.Plan) error {
 // two take turns on the machine: filling is bound by making files, finishing by
 // waiting for the disk and for Cyrus.
 func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Context, []*job) error) error {
+	e.idle.jobs.Store(int64(e.Jobs))
 	filled := make(chan *job, maxBatchUsers)
 	var finishers sync.WaitGroup
 	for range max(1, e.Jobs) {
@@ -83,6 +104,8 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 		})
 	}
 	err := p.Each(ctx, e.Jobs, func(u *plan.User) {
+		e.idle.jobs.Add(-1)
+		defer e.idle.Give()
 		if j := e.begin(ctx, u); j != nil {
 			filled <- j
 		}
@@ -92,33 +115,36 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 	return err
 }
 
-// Bounds of a batch. Starting Cyrus's programs costs as much as reconstructing
-// a hundred messages, so small users go together; a large one keeps no other
-// waiting.
+// Bounds of a batch. Starting Cyrus's programs costs as much as reconstructing some
+// hundred messages or ten mailboxes, so a batch is waited for until it is worth that.
 const (
-	maxBatchUsers    = 16
-	maxBatchMessages = 2000
+	maxBatchUsers     = 16
+	minBatchMailboxes = 100
+	minBatchMessages  = 2000
+	maxBatchMessages  = 8000
 )
 
-// nextBatch takes what is there, at least one job; none when there will be no
-// more.
+// nextBatch takes what is there, and waits for more while that is little; it is empty
+// when there will be no more.
 func nextBatch(filled <-chan *job) (batch []*job) {
-	first, ok := <-filled
-	if !ok {
-		return nil
-	}
-	batch = append(batch, first)
-	for messages := first.messages(); len(batch) < maxBatchUsers && messages < maxBatchMessages; {
-		select {
-		case j, ok := <-filled:
-			if !ok {
-				return batch
+	var mailboxes int
+	var messages int64
+	for len(batch) < maxBatchUsers && messages < maxBatchMessages {
+		var j *job
+		if mailboxes < minBatchMailboxes && messages < minBatchMessages {
+			j = <-filled
+		} else {
+			select {
+			case j = <-filled:
+			default:
 			}
-			batch = append(batch, j)
-			messages += j.messages()
-		default:
-			return batch
 		}
+		if j == nil {
+			break
+		}
+		batch = append(batch, j)
+		mailboxes += len(j.work())
+		messages += j.messages()
 	}
 	return batch
 }
@@ -149,31 +175,6 @@ func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Conte
 	for _, j := range batch {
 		e.Progress.UserDone(j.user.Name)
 	}
-}
-
-// CheckSpace refuses a run that cannot fit on its partitions. Folders that an
-// earlier run finished need nothing.
-func (e *Engine) CheckSpace(p *plan.Plan) error {
-	need := map[string]int64{} // by partition
-	for _, u := range p.Users {
-		for _, f := range u.Folders {
-			if m, ok := e.Ledger.Mailbox(string(f.Mailbox)); !ok || m.State == ledger.Begun {
-				need[u.Partition] += f.File.Size
-			}
-		}
-	}
-	for _, partition := range slices.Sorted(maps.Keys(need)) {
-		free, _, err := e.Cyrus.Free(partition)
-		if err != nil {
-			return err
-		}
-		// Line ends grow, files are rounded up to blocks, the cache is some 5 %:
-		// a fifth more is what mail of ordinary sizes takes.
-		if want := need[partition] + need[partition]/5; want > free {
-			return fmt.Errorf("partition %s has %d bytes free, this run needs about %d; nothing was written", partition, free, want)
-		}
-	}
-	return nil
 }
 
 // begin fills the mailboxes of one user. It returns nil when there is nothing to
@@ -216,10 +217,10 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 func (e *Engine) gone(u *plan.User, j *job) {
 	there := map[string]bool{}
 	for _, m := range j.boxes {
-		there[m.rec.Name] = true
+		there[m.rec.Name] = m.folder != nil
 	}
 	for _, rec := range e.Ledger.Mailboxes() {
-		if string(rec.User) == u.Name && rec.Folder != "" && !there[rec.Name] {
+		if string(rec.User) == u.Name && rec.Folder != "" && !there[rec.Name] && !u.WasRetired(string(rec.Folder), string(rec.Source)) {
 			e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
 				Text: fmt.Sprintf("%s was migrated, but its folder is no longer there; the mailbox stays: remove it in Cyrus if it is not wanted", rec.Name)})
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -65,19 +66,25 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		}
 	}()
 	f.w.Limit(e.Source.Rules.MaxMessage())
+	f.w.Beside(&e.idle)
 	aside := e.holder(u, m)
 	defer func() { err = errors.Join(err, aside.Close()) }()
 	res := source.Result{UIDNext: 1}
 	if m.folder != nil {
-		res, err = e.Source.ReadHolding(ctx, u.User, m.folder.File, f.message, aside.hold)
+		res, err = e.Source.ReadHolding(ctx, u.User, m.folder.File, f.message, func(a source.Aside) error {
+			if err := f.keep(e.Ledger, a); err != nil {
+				return err
+			}
+			return aside.hold(a)
+		})
 		if err != nil {
 			return err
 		}
 	}
+	f.learnKeywords(res.Keywords) // of a folder that has keywords but no message
 	if err := f.flush(); err != nil {
 		return err
 	}
-	f.learnKeywords(res.Keywords) // of a folder that has keywords but no message
 	m.rec.Keywords = f.keywords.names
 
 	if err := f.identity(&res); err != nil {
@@ -89,7 +96,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		m.rec.SourceID, m.rec.Source = &res.ID, ledger.RawName(m.folder.File.Path)
 		m.rec.Rules = e.Source.Rules.String()
 	}
-	m.written, m.goMbox = f.written, res.GoMbox
+	m.written = f.written
 	if m.rec.Held, err = aside.commit(); err != nil {
 		return err
 	}
@@ -98,10 +105,11 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	if err := f.manifest.Close(); err != nil {
 		return err
 	}
-	if m.prev != nil {
+	if m.prev != nil || m.append {
 		// Cyrus knows the mailbox: after a power cut, the next run must find either the
-		// old index or the manifest that tells the new one.
-		if err := cyrusspool.SyncFS(e.Ledger.ManifestDir()); err != nil {
+		// old index or the manifest that tells the new one. And whoever finds the new
+		// index finds its messages: what was appended is not written again.
+		if err := cyrusspool.SyncFS(append(e.place(m).Dirs(), e.Ledger.ManifestDir())...); err != nil {
 			return err
 		}
 	}
@@ -182,6 +190,9 @@ func (f *filler) indexHeader() (h cyrusspool.IndexHeader) {
 	if f.old.index != nil {
 		h = f.old.index.Header()
 		h.HighestModSeq = f.modseq
+		if f.asLeft { // a client may know of messages that go
+			h.DeletedModSeq = f.modseq
+		}
 	}
 	h.UIDValidity, h.LastUID = f.rec.UIDValid, f.rec.UIDNext-1
 	if !f.append { // else what is \Recent is Cyrus's affair
@@ -197,7 +208,13 @@ func (f *filler) indexHeader() (h cyrusspool.IndexHeader) {
 // pass made, its own, so that its quota root and access rights stay.
 func (e *Engine) header(m *mailbox) (cyrusspool.Header, error) {
 	if !m.rec.Adopted && !m.update && !m.append {
-		return e.Cyrus.Header(m.entry), nil
+		h := e.Cyrus.Header(m.entry)
+		// As Cyrus does when it makes one. Of roots of the user's own it is told later; of
+		// others no program tells a mailbox without going through all.
+		if roots, err := e.quotaRoots(); err == nil {
+			h.QuotaRoot = string(roots.RootOf(cyrusspool.Name(m.rec.Name)))
+		}
+		return h, nil
 	}
 	h, err := e.place(m).ReadHeader()
 	if err != nil {
@@ -218,8 +235,10 @@ type filler struct {
 	modseq   uint64 // of what is new or changed
 	flags    uint32 // that the index can have
 
+	kept     []ledger.Message // of an earlier pass, where the source cannot be read any more
+	shifted  bool             // some message is elsewhere in the source than in that pass
 	order    ledger.Order
-	new      []ledger.Message // in a later pass that gives UIDs: those above the old ones
+	new      []ledger.Message // in a later pass that gives UIDs: what waits for lower ones
 	read     int64            // messages of the source
 	messages int64
 	written  int64 // of these, files written
@@ -280,6 +299,10 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 		f.written = written
 		return fmt.Errorf("%w: %w", source.ErrTooLarge, err)
 	}
+	if errors.Is(err, mbox.ErrUnreadable) {
+		f.written = written
+		return err
+	}
 	if err != nil {
 		return err
 	}
@@ -291,7 +314,7 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 		f.recent = max(f.recent, uid)
 	}
 	if f.prev != nil && f.prev.uids != nil {
-		if uid >= f.prev.from || f.append { // may come before an old one in the folder
+		if uid >= f.prev.from || f.append || f.prev.moved != nil { // may come before one with a lower UID in the folder
 			f.new = append(f.new, msg)
 			return nil
 		}
@@ -312,11 +335,20 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 	}
 	var had ledger.Message
 	expected := false
-	if f.update && msg.UID < f.prev.rec.UIDNext && !(f.read == 1 && msg.UID > f.prev.next.UID) {
+	if f.update && msg.UID < f.prev.rec.UIDNext && (f.prev.moved != nil || f.read > 1 || msg.UID <= f.prev.next.UID) {
 		// The first message of a folder can have a UID above all others (uw-mbox 4 b):
 		// to look for it would pass over them.
 		if had, expected, err = f.prev.lookup(msg.UID); err != nil {
 			return err
+		}
+	}
+	if expected {
+		f.shifted = f.shifted || had.File != m.File || had.Offset != m.Offset
+		if had.Date != msg.Date || had.Size > mbox.WrittenAtOnce {
+			// Its file would be written anew: not before it is known that it can be.
+			if err := m.Readable(had.End - had.Offset); err != nil {
+				return err
+			}
 		}
 	}
 	if !expected || had.Date != msg.Date {
@@ -332,8 +364,20 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 	return err
 }
 
+func byUID(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) }
+
 // flush adds what had to wait for messages with lower UIDs.
 func (f *filler) flush() error {
+	if f.append {
+		for _, m := range f.kept {
+			f.messages++
+			f.bytes += m.Size
+			m.Keywords = f.keywordsNow(m.Keywords)
+			f.new = append(f.new, m)
+		}
+		f.kept = nil
+	}
+	slices.SortFunc(f.new, byUID)
 	if f.append {
 		return f.appendNew()
 	}
@@ -342,13 +386,21 @@ func (f *filler) flush() error {
 			return err
 		}
 	}
-	return f.order.Flush()
+	if err := f.order.Flush(); err != nil {
+		return err
+	}
+	return f.addKept(math.MaxUint32)
 }
 
-// appendNew keeps every record that the mailbox has and adds those that are new. The
-// manifest gets all messages of the source.
+// appendNew keeps every record that the mailbox has, and adds those that are new. Of our
+// own, if nobody touched them, it makes what the source has of them now. The manifest gets
+// all messages of the source.
 func (f *filler) appendNew() error {
-	for !f.old.end {
+	from := f.prev.from
+	if f.asLeft {
+		from = f.rec.FirstUID
+	}
+	for !f.old.end && f.old.next.UID < from {
 		if err := f.w.Add(f.old.next); err != nil {
 			return err
 		}
@@ -356,9 +408,8 @@ func (f *filler) appendNew() error {
 			return err
 		}
 	}
-	slices.SortFunc(f.new, func(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) })
 	for _, m := range f.new {
-		if m.UID < f.prev.from {
+		if m.UID < from {
 			f.manifest.Add(m)
 			continue
 		}
@@ -369,7 +420,79 @@ func (f *filler) appendNew() error {
 	return nil
 }
 
+// keep makes the messages stay that an earlier pass brought from a part of the folder that
+// cannot be read any more: what Cyrus has is all that there is of them.
+func (f *filler) keep(l *ledger.Ledger, a source.Aside) (err error) {
+	if f.prev == nil || f.prev.rec.Manifest == "" || a.Kind != mbox.KindUnreadable {
+		return nil
+	}
+	manifest, err := l.OpenManifest(f.prev.rec.Manifest)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, manifest.Close()) }()
+	for {
+		m, err := manifest.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if m.File != a.File || m.Offset >= a.Offset+a.Length || a.Offset >= m.End {
+			continue
+		}
+		if f.shifted {
+			return errors.New("the folder changed since an earlier pass, and a part of it cannot be read any more that may have messages which that pass brought; the mailbox is left as it is: copy the file with ddrescue, put the copy in its place and run again")
+		}
+		f.kept = append(f.kept, m)
+	}
+}
+
+// keywordsNow are keywords of the earlier pass as bits of the folder's list now.
+func (f *filler) keywordsNow(bits uint64) (now uint64) {
+	for i, name := range f.prev.rec.Keywords {
+		if bits&(1<<i) == 0 {
+			continue
+		}
+		if j := slices.Index(f.keywords.names, name); j >= 0 {
+			now |= 1 << j
+		}
+	}
+	return now
+}
+
+// addKept adds what is kept up to the message of uid, which may be among it and is here
+// now.
+func (f *filler) addKept(uid uint32) error {
+	slices.SortFunc(f.kept, byUID)
+	for len(f.kept) > 0 && f.kept[0].UID <= uid {
+		m := f.kept[0]
+		f.kept = f.kept[1:]
+		if m.UID == uid {
+			continue
+		}
+		f.messages++
+		f.bytes += m.Size
+		f.next, f.recent = max(f.next, m.UID+1), max(f.recent, m.UID)
+		m.Keywords = f.keywordsNow(m.Keywords)
+		if err := f.addOne(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (f *filler) add(m ledger.Message) error {
+	if len(f.kept) > 0 {
+		if err := f.addKept(m.UID); err != nil {
+			return err
+		}
+	}
+	return f.addOne(m)
+}
+
+func (f *filler) addOne(m ledger.Message) error {
 	userFlags, systemFlags := f.keywords.userFlags(m.Keywords), verify.SystemFlags(m.Flags)&f.flags
 	rec, have, err := f.old.find(m.UID)
 	if err != nil {

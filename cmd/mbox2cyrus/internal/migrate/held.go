@@ -29,7 +29,7 @@ func (e *Engine) holder(u *plan.User, m *mailbox) *holder {
 // hold is a source.Hold.
 func (h *holder) hold(a source.Aside) (err error) {
 	it := held.Item{File: ledger.RawName(a.File), Offset: a.Offset, Length: a.Length, Reason: cmp.Or(string(a.Kind), held.TooLarge), Text: a.Text}
-	if a.Kind == "" {
+	if a.Message {
 		h.messages++
 	}
 	if a.Open == nil {

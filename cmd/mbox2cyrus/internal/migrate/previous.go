@@ -26,11 +26,14 @@ type previous struct {
 	err      error // of next
 
 	// uids are those of the messages in the order of the source, where it does not keep
-	// any: those of the earlier pass, and new ones above them. nil: the source's own
-	// UIDs are taken.
+	// any: those of the earlier pass, and new ones above them. They need not rise. nil: the
+	// source's own UIDs are taken.
 	uids []uint32
 	id   ledger.FileID // of the source, when uids were given
 	from uint32        // UIDs from here on are new
+	// moved are the messages of the earlier pass, where some have another place among each
+	// other in the source than their UIDs: it was sorted, or some were put between others.
+	moved []ledger.Message
 }
 
 // openPrevious reads what the earlier pass left, and, where the source has no UIDs of
@@ -45,8 +48,28 @@ func (e *Engine) openPrevious(ctx context.Context, u *plan.User, m *mailbox) (p 
 	if p.manifest, err = e.Ledger.OpenManifest(p.rec.Manifest); err != nil {
 		return nil, err
 	}
+	if !p.rising() {
+		if p.moved, err = p.manifest.All(); err != nil {
+			return nil, errors.Join(err, p.close())
+		}
+		return p, nil
+	}
 	p.advance()
 	return p, nil
+}
+
+// rising reports whether the UIDs that the earlier pass gave rise in the source.
+func (p *previous) rising() bool {
+	last := uint32(0)
+	for _, uid := range p.uids {
+		if uid < p.from {
+			if uid < last {
+				return false
+			}
+			last = uid
+		}
+	}
+	return true
 }
 
 func (p *previous) close() error {
@@ -58,8 +81,16 @@ func (p *previous) close() error {
 
 func (p *previous) advance() { p.next, p.err = p.manifest.Next() }
 
-// lookup returns what the earlier pass had under uid, which must rise from call to call.
+// lookup returns what the earlier pass had under uid, which must rise from call to call
+// unless messages have moved.
 func (p *previous) lookup(uid uint32) (m ledger.Message, ok bool, err error) {
+	if p.moved != nil {
+		i, ok := slices.BinarySearchFunc(p.moved, uid, func(m ledger.Message, uid uint32) int { return cmp.Compare(m.UID, uid) })
+		if ok {
+			m = p.moved[i]
+		}
+		return m, ok, nil
+	}
 	for p.err == nil && p.next.UID < uid {
 		p.advance()
 	}
@@ -86,12 +117,16 @@ func compareKnown(a, b known) int {
 }
 
 // giveUIDs finds out whether the source has a UIDVALIDITY. If not, every message with
-// the bytes of one that the earlier pass had, and after it in the folder, has its UID,
-// and the others are new.
+// the bytes of one that the earlier pass had has its UID, wherever it is now, and the
+// others are new. So it is, too, where the source would give another UID now to a message
+// that had one before, because the earlier pass could not read all of it.
 func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox.File) error {
 	src := *e.Source
 	src.Progress = nil // these bytes are counted when they are converted
-	if !p.rec.NewUIDVald {
+	// Where a part of the folder could not be read, the source may have given its UIDs to
+	// the messages that followed.
+	holes := p.rec.Bytes[string(mbox.ReasonUnreadable)] > 0
+	if !p.rec.NewUIDVald && !holes && !p.rec.Assigned {
 		res, err := src.Read(ctx, u.User, f, nil)
 		if err != nil || res.UIDValidity != 0 {
 			return err
@@ -101,33 +136,77 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 	if err != nil {
 		return err
 	}
-	last := uint32(0)
-	res, err := p.assign(ctx, &src, u, f, func(guid [20]byte) (uint32, bool) {
-		i, _ := slices.BinarySearchFunc(all, known{guid, last + 1}, compareKnown)
-		if i == len(all) || all[i].guid != guid {
-			return 0, false
+	given := map[uint32]bool{}
+	for _, k := range all {
+		p.from = max(p.from, k.uid+1)
+		if !p.rec.NewUIDVald {
+			given[k.uid] = true
 		}
-		last = all[i].uid
-		return last, true
+	}
+	had := inTurn(all)
+	other := p.rec.Assigned // a message has another UID than the source gives it
+	res, err := p.assign(ctx, &src, u, f, func(guid [20]byte, uid uint32) (uint32, bool) {
+		if before, ok := had(guid); ok {
+			other = other || before != uid
+			return before, true
+		}
+		free := uid < p.from && !p.rec.NewUIDVald && !given[uid] // that of one that could not be read
+		other = other || uid < p.from && !free
+		return uid, free
 	})
-	if err != nil || res.UIDValidity != 0 {
+	if err != nil || res.UIDValidity != 0 && (!other || res.UIDValidity != p.rec.UIDValid) {
 		p.uids = nil // the source has UIDs of its own
 	}
 	return err
 }
 
+// inTurn returns a function that gives each of several messages with the same bytes a UID
+// of its own: if it can, the next above that of the message before it, as the mailbox has
+// them in this order, else the lowest that is left.
+func inTurn(all []known) func(guid [20]byte) (uint32, bool) {
+	last := uint32(0)
+	given := make([]bool, len(all))
+	lowest := map[[20]byte]int{} // where to look for what is left, of messages that have moved
+	free := func(i int, guid [20]byte) bool { return i < len(all) && all[i].guid == guid && !given[i] }
+	return func(guid [20]byte) (uint32, bool) {
+		i, _ := slices.BinarySearchFunc(all, known{guid, last + 1}, compareKnown)
+		if !free(i, guid) {
+			var again bool
+			if i, again = lowest[guid]; !again {
+				i, _ = slices.BinarySearchFunc(all, known{guid: guid}, compareKnown)
+			}
+			for i < len(all) && all[i].guid == guid && given[i] {
+				i++
+			}
+			lowest[guid] = i
+		}
+		if !free(i, guid) {
+			return 0, false
+		}
+		given[i] = true
+		last = all[i].uid
+		return last, true
+	}
+}
+
 // assign reads the source and gives each message the UID that find knows for its SHA-1,
-// or the next one from p.from on.
-func (p *previous) assign(ctx context.Context, src *source.Source, u *plan.User, f mbox.File, find func(guid [20]byte) (uint32, bool)) (source.Result, error) {
+// or the next one from p.from on. find is told the UID too that the source gives it. A
+// message that cannot be read has a SHA-1 that none has.
+func (p *previous) assign(ctx context.Context, src *source.Source, u *plan.User, f mbox.File, find func(guid [20]byte, uid uint32) (uint32, bool)) (source.Result, error) {
 	next := p.from
 	sum := sha1.New()
 	p.uids = []uint32{}
 	res, err := src.Read(ctx, u.User, f, func(m *mbox.Message, _ []string) error {
 		sum.Reset()
-		if _, err := m.WriteTo(sum); err != nil {
+		_, err := m.WriteTo(sum)
+		if err != nil && !errors.Is(err, mbox.ErrUnreadable) {
 			return err
 		}
-		uid, ok := find([20]byte(sum.Sum(nil)))
+		var guid [20]byte
+		if err == nil {
+			guid = [20]byte(sum.Sum(nil))
+		}
+		uid, ok := find(guid, m.UID)
 		if !ok {
 			if next == 0 || next > maxUID {
 				return errors.New("no UIDs are left")
@@ -169,7 +248,7 @@ func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *
 	src := *e.Source
 	src.Progress = nil
 	used := map[[20]byte]int{} // where to look for the next of several equal messages
-	_, err := p.assign(ctx, &src, u, m.folder.File, func(guid [20]byte) (uint32, bool) {
+	_, err := p.assign(ctx, &src, u, m.folder.File, func(guid [20]byte, _ uint32) (uint32, bool) {
 		i, again := used[guid]
 		if !again {
 			i, _ = slices.BinarySearchFunc(all, known{guid: guid}, compareKnown)

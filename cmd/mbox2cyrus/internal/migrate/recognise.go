@@ -10,6 +10,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/undo"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
@@ -52,7 +53,15 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 	if err != nil || len(res.Problems) > 0 || m.rec.Messages == 0 && m.rec.NewUIDVald {
 		return false, err
 	}
-	m.rec.State, m.rec.IndexID = ledger.Verified, &res.IndexID
+	m.rec.State, m.rec.IndexID, m.rec.Recognised = ledger.Verified, &res.IndexID, true
+	if len(cyrusspool.Name(m.rec.Name).Folder()) == 0 {
+		if err := undo.Recognise(e.Cyrus, &m.rec, m.entry); err != nil {
+			return false, err
+		}
+		if err := e.recogniseSubscriptions(ctx, u); err != nil {
+			return false, err
+		}
+	}
 	if err := cyrusspool.SyncFS(e.Ledger.ManifestDir()); err != nil {
 		return false, err
 	}

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -75,6 +76,40 @@ func (e *Engine) writeSubscriptions(subs *cyrusspool.Subscriptions, path, old st
 	}
 	new, err = subs.ReplaceFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner, replaced)
 	return hex.EncodeToString(new[:]), err
+}
+
+// recogniseSubscriptions records the subscriptions of a user whose INBOX was recognised, if
+// they are those that he has on the UW host.
+func (e *Engine) recogniseSubscriptions(ctx context.Context, u *plan.User) error {
+	path, err := e.Cyrus.SubscriptionFile(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	subs := cyrusspool.Subscriptions{Form: e.Cyrus.Fresh.SubscriptionForm, Owner: u.ID, Names: u.Subscriptions}
+	sum, err := subs.SHA1()
+	if err != nil {
+		return err
+	}
+	want := hex.EncodeToString(sum[:])
+	if len(u.Subscriptions) == 0 {
+		want = "" // no file
+	}
+	have, err := e.Cyrus.SumOfSubscriptions(path)
+	if err != nil {
+		return fmt.Errorf("subscriptions of %s: %w", report.Quote(u.Name), err)
+	}
+	if have != want {
+		return nil
+	}
+	names, err := subscriptionList(u)
+	if err != nil {
+		return err
+	}
+	rel, err := filepath.Rel(e.Cyrus.ConfigDir, path)
+	if err != nil {
+		return fmt.Errorf("subscriptions of %s: %w", report.Quote(u.Name), err)
+	}
+	return e.Ledger.SetSubscriptions(ledger.Subscriptions{User: ledger.RawName(u.Name), Path: rel, Names: names, SHA1: have})
 }
 
 // subscriptionList identifies what a user is subscribed to.

@@ -16,7 +16,6 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
-	"mbox2cyrus/reconstruct"
 )
 
 // surround gives the users of a batch what belongs to their mail in Cyrus: special uses
@@ -128,66 +127,4 @@ func (e *Engine) specialUseScript(uses map[cyrusspool.Name]string) (path string,
 		}
 	}
 	return path, nil
-}
-
-// quotas sets the quota of users who are to have one and have none, and has Cyrus count
-// what is used where there is a quota.
-func (e *Engine) quotas(ctx context.Context, batch []*job) {
-	roots, err := e.quotaRoots(ctx)
-	for _, j := range batch {
-		if len(j.work()) == 0 {
-			continue
-		}
-		u := j.user
-		if err != nil {
-			if u.Quota > 0 || !errors.Is(err, reconstruct.ErrNoProgram) {
-				e.undone(u, "quota", err, "quota -f -u "+u.ID)
-			}
-			continue
-		}
-		inbox := cyrusspool.InboxName(u.ID)
-		have := roots[inbox]
-		if u.Quota > 0 && !have {
-			if err := e.setQuota(ctx, j); err != nil {
-				e.undone(u, "quota", err, fmt.Sprintf("set a quota of %d bytes", u.Quota))
-			} else {
-				have = true
-			}
-		}
-		for root := range roots {
-			have = have || strings.HasPrefix(string(root), string(inbox)+".") || strings.HasPrefix(string(inbox), string(root)+".")
-		}
-		if !have {
-			continue
-		}
-		if err := e.Cyrus.Programs.RecountQuota(ctx, []string{u.ID}); err != nil {
-			e.undone(u, "quota", err, "quota -f -u "+u.ID)
-		}
-	}
-}
-
-// setQuota gives a user his quota. That it is of our making is recorded first, so that
-// undo knows.
-func (e *Engine) setQuota(ctx context.Context, j *job) error {
-	for _, m := range j.boxes {
-		if m.rec.Name == string(cyrusspool.InboxName(j.user.ID)) && m.todo != leave {
-			m.rec.QuotaSet = true
-			if err := e.Ledger.Set(m.rec); err != nil {
-				return err
-			}
-		}
-	}
-	return e.Cyrus.SetQuota(ctx, j.user.ID, j.user.Quota)
-}
-
-// quotaRoots are those that Cyrus had when the run began.
-func (e *Engine) quotaRoots(ctx context.Context) (map[cyrusspool.Name]bool, error) {
-	e.roots.once.Do(func() { e.roots.names, e.roots.err = e.Cyrus.QuotaRoots(ctx) })
-	return e.roots.names, e.roots.err
-}
-
-type quotaRoots struct {
-	once  sync.Once
-	names map[cyrusspool.Name]bool
-	err   error
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -46,7 +47,23 @@ func (e *Engine) triage(ctx context.Context, u *plan.User) ([]*mailbox, error) {
 	if err := e.checkStrangers(u, boxes); err != nil {
 		return nil, err
 	}
-	return boxes, nil
+	return boxes, e.rememberUser(u, boxes)
+}
+
+// rememberUser takes down what a user has beside his mailboxes if he has an INBOX that
+// this run leaves alone and no other run knew: in the record of a mailbox that it begins.
+func (e *Engine) rememberUser(u *plan.User, boxes []*mailbox) error {
+	inbox, there := e.Cyrus.Entered(cyrusspool.InboxName(u.ID))
+	known := slices.ContainsFunc(e.Ledger.Mailboxes(), func(rec ledger.Mailbox) bool { return string(rec.User) == u.Name })
+	if !there || known || slices.ContainsFunc(boxes, func(m *mailbox) bool { return m.todo != nothing && len(m.rec.UserFiles) > 0 }) {
+		return nil
+	}
+	for _, m := range boxes {
+		if m.todo == fill {
+			return undo.RememberUser(e.Cyrus, e.Ledger, &m.rec, inbox)
+		}
+	}
+	return nil
 }
 
 // checkStrangers refuses a user who is new to the ledger but has mail in Cyrus
@@ -96,10 +113,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 			return m, rerr
 		}
 		if e.Merge {
-			err = e.mayAppend(m)
-			if folder == nil {
-				m.todo = nothing // a mailbox above others, and it is there
-			}
+			return m, e.mayMerge(ctx, m)
 		}
 		return m, err
 	case rec.State == ledger.Undoing:
@@ -116,6 +130,18 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
 	}
 	same := folder == nil && rec.SourceID == nil || folder != nil && rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(folder.File))
+	if folder == nil && rec.Folder != "" && (rec.State != ledger.Begun || rec.Previous != "") {
+		// Its folder is gone, of which gone tells; that others are below it must not empty it.
+		m.todo = leave
+		if rec.State == ledger.Filled {
+			m.todo = enter
+		}
+		return m, nil
+	}
+	if folder != nil && !same && rec.State == ledger.Verified && u.RetiredFrom(folder.File.Path) != nil {
+		m.todo = leave // another file, of which the plan told: what was retired must not go
+		return m, nil
+	}
 	otherRules := folder != nil && rec.Rules != e.Source.Rules.String()
 	switch {
 	case otherRules && (rec.State == ledger.Verified || rec.Previous != ""):
@@ -146,6 +172,12 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox, inCyrus bool) error {
 		m.prev = &prev
 	}
 	if m.rec.FirstUID > 0 {
+		if m.rec.Merged {
+			// A manifest that is not complete tells nothing.
+			untouched, err := undo.Untouched(e.Cyrus, e.Ledger, m.rec)
+			m.rec.Merged = err == nil && untouched
+			m.asLeft = m.rec.Merged
+		}
 		return e.mayAppend(m)
 	}
 	if !inCyrus {
@@ -229,6 +261,10 @@ func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error
 	case m.rec.FirstUID > 0, !untouched && e.AppendOnConflict:
 		prev := m.rec
 		m.todo, m.prev = fill, &prev
+		if m.asLeft = untouched; !untouched {
+			// What earlier passes brought is Cyrus's affair from now on.
+			m.rec.Merged, m.rec.FirstUID = false, 0
+		}
 		return e.mayAppend(m)
 	case !untouched:
 		e.leave(u, m, "source-changed", "the folder changed since it was migrated, and so did the mailbox in Cyrus; both are left alone (--on-conflict append brings what is new)")
@@ -283,6 +319,27 @@ func (e *Engine) mayAppend(m *mailbox) error {
 		m.rec.FirstUID = h.LastUID + 1
 	}
 	return nil
+}
+
+// mayMerge is mayAppend for a mailbox with mail of which nothing was known. What it is now
+// is remembered first.
+func (e *Engine) mayMerge(ctx context.Context, m *mailbox) error {
+	if m.folder == nil {
+		m.todo = nothing // a mailbox above others, and it is there
+		return nil
+	}
+	if err := e.mayAppend(m); err != nil {
+		return err
+	}
+	n, example, err := undo.Strays(e.place(m))
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	if n > 0 {
+		return fmt.Errorf("%s has %d message files in Cyrus that its index does not know, %s for one: run Cyrus's reconstruct on it, look at what comes up, and run again; nothing of this user was touched", report.Quote(m.rec.Name), n, example)
+	}
+	m.rec.Merged = true
+	return undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 }
 
 func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {

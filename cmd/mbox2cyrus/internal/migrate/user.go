@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
-	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/undo"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
@@ -24,11 +25,11 @@ type mailbox struct {
 	prev   *ledger.Mailbox // what an earlier pass made of it, to be changed into what the source is now
 	update bool            // and Cyrus's files are as that pass left them
 	append bool            // Cyrus has messages of its own there: ours are added behind them
+	asLeft bool            // and ours, from FirstUID on, are as an earlier pass left them
 
 	written  int64
 	verified int64
 	doubts   map[string]int64
-	goMbox   source.Prediction
 }
 
 func (m *mailbox) folderName() string {
@@ -111,9 +112,6 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("%s: %w", report.Quote(m.folderName()), err)
-		}
-		if err := e.secondOpinion(ctx, j.user, m); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -221,6 +219,10 @@ func (e *Engine) prove(j *job, subscriptions string) error {
 	if err := e.subscribe(j.user, subscriptions); err != nil {
 		return err
 	}
+	proved, err = e.leaveUser(j, proved)
+	if err != nil {
+		return err
+	}
 	if err := e.Ledger.Set(proved...); err != nil {
 		return err
 	}
@@ -232,17 +234,30 @@ func (e *Engine) prove(j *job, subscriptions string) error {
 	return nil
 }
 
-// secondOpinion lets go-mbox, an independent reader, count the folder that was
-// just read, while it is in the page cache.
-func (e *Engine) secondOpinion(ctx context.Context, u *plan.User, m *mailbox) error {
-	if m.folder == nil {
-		return nil
+// leaveUser records what the files beside a user's mailboxes are now, in the record that
+// tells of them, and returns boxes with that.
+func (e *Engine) leaveUser(j *job, boxes []ledger.Mailbox) ([]ledger.Mailbox, error) {
+	for _, m := range j.boxes {
+		i := slices.IndexFunc(boxes, func(rec ledger.Mailbox) bool { return rec.Name == m.rec.Name })
+		rec, known := e.Ledger.Mailbox(m.rec.Name)
+		if i >= 0 {
+			rec = boxes[i]
+		} else if !known {
+			continue // left alone before it was begun
+		}
+		if len(rec.UserFiles) == 0 {
+			continue
+		}
+		if err := undo.Leave(e.Cyrus, &rec); err != nil {
+			return nil, err
+		}
+		if m.rec = rec; i >= 0 {
+			boxes[i] = rec
+		} else {
+			boxes = append(boxes, rec)
+		}
 	}
-	p, err := verify.SecondOpinion(ctx, e.Source.Host, u.User, m.folder.File, m.goMbox)
-	if p != nil {
-		e.Report.Problem(*p)
-	}
-	return err
+	return boxes, nil
 }
 
 // complaints turns what reconstruct said beyond the ordinary into problems of

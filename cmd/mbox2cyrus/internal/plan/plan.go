@@ -36,6 +36,8 @@ type User struct {
 	PartitionChosen bool
 	Quota           int64 // of all mail in Cyrus, in bytes; 0: none is set
 
+	Retired []Retired // what is in an archive
+
 	hasMailDir bool
 }
 
@@ -58,6 +60,8 @@ type Selection struct {
 	// Done are users who are left out because an earlier run left nothing to do for a
 	// person; nil: none.
 	Done map[string]bool
+	// Retired is what is in archives, by users.
+	Retired map[string][]Retired
 }
 
 // ErrUnknownUser is returned by Build when a selected user is not on the host.
@@ -84,10 +88,11 @@ func Build(host *mbox.Host, rules cyrusspool.NameRules, sel Selection, names *Na
 		if !sel.has(mu.Name) {
 			continue
 		}
-		u := &User{User: mu}
+		u := &User{User: mu, Retired: sel.Retired[mu.Name]}
 		if err := u.fill(host, rules, names, ids[mu.Name]); err != nil {
 			u.fail("unreadable", err.Error())
 		}
+		u.sayRetired()
 		if len(u.Folders) > 0 || len(u.Problems) > 0 {
 			p.Users = append(p.Users, u)
 		}
@@ -179,7 +184,12 @@ func (u *User) fill(host *mbox.Host, rules cyrusspool.NameRules, chosen *Names, 
 	}
 	u.hasMailDir = tree.HasMailDir
 	for _, s := range tree.Skipped {
-		u.Problems = append(u.Problems, skippedProblem(s))
+		if !u.stands(s) {
+			u.Problems = append(u.Problems, skippedProblem(s))
+		}
+	}
+	if who.owner == u.Name {
+		u.ID = who.id
 	}
 	if tree.Inbox == nil && len(tree.Folders) == 0 {
 		return nil // a user without any mail gets nothing (uw-mbox 11.4)
@@ -221,6 +231,7 @@ func (u *User) mapFolders(tree *mbox.Tree, rules cyrusspool.NameRules, names *Na
 		}
 	}
 	slices.SortFunc(u.Folders, func(a, b Folder) int { return strings.Compare(string(a.Mailbox), string(b.Mailbox)) })
+	u.hardLinks()
 
 	made := map[cyrusspool.Name]bool{}
 	boxes := []cyrusspool.Name{}
@@ -260,6 +271,27 @@ func (u *User) subscribe(subscriptions []mbox.Subscription, rules cyrusspool.Nam
 		wanted[box] = true
 	}
 	u.Subscriptions = slices.Sorted(maps.Keys(wanted))
+}
+
+// hardLinks reports folders that have other names, and those that are one file.
+func (u *User) hardLinks() {
+	type file struct{ dev, ino uint64 }
+	first := map[file]string{}
+	for _, f := range u.Folders {
+		if f.File.Links < 2 {
+			continue
+		}
+		at := file{f.File.Dev, f.File.Ino}
+		p := report.Problem{Severity: report.Note, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "hard-link",
+			Text: fmt.Sprintf("the file has %d names (hard links): who writes to another of them changes this folder", f.File.Links)}
+		if same, twice := first[at]; twice {
+			p.Severity = report.Attention
+			p.Text = fmt.Sprintf("is the same file as %s (hard links): its mail comes into both mailboxes; remove one name if it is wanted once", report.Quote(same))
+		} else {
+			first[at] = f.File.Name
+		}
+		u.Problems = append(u.Problems, p)
+	}
 }
 
 // doubt reports that a file may be no folder.

@@ -11,6 +11,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/pop3"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
 
@@ -36,25 +37,32 @@ type Scanner struct {
 	mu     sync.Mutex
 	need   map[string]Need
 	moving []Moved
+	sizes  map[cyrusspool.Name]Size
 }
 
 const (
-	blockSize    = 4096 // of common file systems: a message file takes half of one more than its size
-	mailboxFiles = 4    // header, index, cache and the directory
-	cachePerMsg  = 1024 // index record and cache of one message of ordinary mail
+	blockSize   = 4096 // of common file systems: a message file takes half of one more than its size
+	cachePerMsg = 1024 // index record and cache of one message of ordinary mail
 )
+
+// MailboxFiles are header, index, cache and the directory.
+const MailboxFiles = 4
 
 // Run reads the folders and reports each, with what is doubtful in it, and returns what
 // each partition must hold. What concerns one user is reported; the error is the
 // context's.
 func (s *Scanner) Run(ctx context.Context, p *Plan) (map[string]Need, error) {
-	s.need = map[string]Need{}
+	s.need, s.sizes = map[string]Need{}, map[cyrusspool.Name]Size{}
 	err := p.Each(ctx, s.Jobs, func(u *User) { s.user(ctx, u) })
 	if err == nil {
 		err = s.again(p)
 	}
 	return s.need, err
 }
+
+// Sizes returns what the mailboxes will hold, when Run has returned. Folders that could not
+// be read are not there.
+func (s *Scanner) Sizes() map[cyrusspool.Name]Size { return s.sizes }
 
 func (s *Scanner) needs(u *User, bytes, inodes int64) {
 	s.mu.Lock()
@@ -72,7 +80,7 @@ func (s *Scanner) user(ctx context.Context, u *User) {
 	help := s.HelpDesk.user(u)
 	defer help.done()
 	for _, parent := range u.Parents {
-		s.needs(u, 0, mailboxFiles)
+		s.needs(u, 0, MailboxFiles)
 		s.Report.Folder(report.Folder{User: u.Name, Mailbox: string(parent)})
 	}
 	for _, f := range u.Folders {
@@ -91,7 +99,10 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 	res, err := s.Source.Read(ctx, u.User, f.File, func(m *mbox.Message, _ []string) error {
 		help.message(f, m)
 		n, err := m.WriteTo(io.Discard)
-		if err == nil && s.Source.Rules.CheckSize(n) != nil {
+		if err != nil {
+			return err
+		}
+		if s.Source.Rules.CheckSize(n) != nil {
 			s.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, File: m.File, Offset: m.Offset, Kind: held.TooLarge,
 				Text: fmt.Sprintf("a message of %d bytes, as Cyrus would have it: it will be held, and is for a person to look at", n)})
 			return nil
@@ -102,7 +113,7 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 			inbox.Add(m.UID, m.Flags&mbox.Deleted != 0, m.Flags&mbox.Seen != 0, n)
 		}
 		disk += (n+blockSize-1)/blockSize*blockSize + cachePerMsg
-		return err
+		return nil
 	})
 	if errors.Is(err, context.Canceled) {
 		return
@@ -124,7 +135,10 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 		s.Report.Problem(p)
 		help.problem(p)
 	}
-	s.needs(u, disk, count+mailboxFiles)
+	s.needs(u, disk, count+MailboxFiles)
+	s.mu.Lock()
+	s.sizes[f.Mailbox] = Size{Bytes: bytes, Messages: count, Folders: 1}
+	s.mu.Unlock()
 	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), SpecialUse: f.SpecialUse, Found: res.Messages, Bytes: bytes,
 		Doubts: res.Doubts, UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
 	if isInbox {

@@ -84,12 +84,13 @@ func (a *Archive) open(dir string, create bool) (*os.File, error) {
 	return os.NewFile(uintptr(at), filepath.Join(a.Path, dir)), nil
 }
 
-// prune removes the directories of a path that are empty, from the deepest on.
+// prune removes the directories of a path that are empty, from the deepest on. A run that
+// was cut off may have removed some of them.
 func (a *Archive) prune(dir string) error {
 	for ; dir != "." && dir != "/"; dir = filepath.Dir(dir) {
 		above, err := a.open(filepath.Dir(dir), false)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+			continue
 		}
 		if err != nil {
 			return err
@@ -98,10 +99,10 @@ func (a *Archive) prune(dir string) error {
 		if err := errors.Join(above.Close()); err != nil {
 			return err
 		}
-		if err == unix.ENOTEMPTY || err == unix.EEXIST || err == unix.ENOENT {
+		if err == unix.ENOTEMPTY || err == unix.EEXIST {
 			return nil
 		}
-		if err != nil {
+		if err != nil && err != unix.ENOENT {
 			return &fs.PathError{Op: "remove directory", Path: filepath.Join(a.Path, dir), Err: err}
 		}
 	}

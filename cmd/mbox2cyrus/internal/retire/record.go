@@ -167,6 +167,22 @@ func (r *Record) Moves() (all []Move) {
 // Archived reports whether what was at a path is in the archive.
 func (r *Record) Archived(path ledger.RawName) bool { return r.moves[path].State == Moved }
 
+// blocked reports whether what was at a path is in the archive, and an empty directory
+// keeps its place.
+func (r *Record) blocked(path ledger.RawName) bool {
+	return r.moves[path].State == Moved && r.moves[path].Blocked
+}
+
+// began reports whether something of a user is in the archive.
+func (r *Record) began(user string) bool {
+	for _, m := range r.moves {
+		if string(m.User) == user && m.State == Moved {
+			return true
+		}
+	}
+	return false
+}
+
 // Close closes the record.
 func (r *Record) Close() error {
 	if r.f == nil {

@@ -143,7 +143,8 @@ func (r *Retirer) restore(ctx context.Context, m Move) (err error) {
 		return err
 	}
 	if block {
-		if err := removeBlock(from, name); err != nil {
+		// What is recorded as restored is not looked at again.
+		if err := errors.Join(removeBlock(from, name), from.Sync()); err != nil {
 			return err
 		}
 	}

@@ -38,10 +38,18 @@ func (r *Retirer) Run(ctx context.Context, p *plan.Plan) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		// First: whether a file was moved may still be open.
+		err := r.recover(u.Name)
 		for _, pr := range u.Problems {
-			r.Report.Problem(pr)
+			// The block that an earlier run left in an INBOX's place is no news.
+			if pr.Kind != string(mbox.SkipDirectory) || !r.Record.blocked(ledger.RawName(pr.Folder)) {
+				r.Report.Problem(pr)
+			}
 		}
-		if err := r.user(ctx, u); err != nil && ctx.Err() == nil {
+		if err == nil {
+			err = r.user(ctx, u)
+		}
+		if err != nil && ctx.Err() == nil {
 			r.fail(u.Name, err)
 		}
 		r.Report.User(u.Name)
@@ -54,11 +62,14 @@ func (r *Retirer) fail(user string, err error) {
 }
 
 func (r *Retirer) user(ctx context.Context, u *plan.User) error {
-	if err := r.recover(u.Name); err != nil {
-		return err
-	}
-	if len(u.Folders) == 0 || u.Failed() {
-		return nil // all of it is in the archive, or the plan said why not
+	switch {
+	case u.Failed():
+		return nil // the plan said why
+	case len(u.Folders) == 0 && !r.Record.began(u.Name):
+		return nil
+	case len(u.Folders) == 0:
+		// All of it is in the archive, but a run may have been cut off before this.
+		return r.subscriptions(ctx, u)
 	}
 	clean, err := r.isProved(ctx, u)
 	if err != nil {
@@ -327,7 +338,7 @@ func (r *Retirer) move(p mbox.Place, a *Archive, m Move) (err error) {
 // giveUp records that nothing was moved.
 func (r *Retirer) giveUp(a *Archive, dest *os.File, m Move, cause error) error {
 	if m.Blocked {
-		cause = errors.Join(cause, removeBlock(dest, filepath.Base(string(m.Path))))
+		cause = errors.Join(cause, removeBlock(dest, filepath.Base(string(m.Path))), dest.Sync())
 	}
 	m.State = Restored
 	return errors.Join(cause, r.Record.Set(m), a.prune(filepath.Dir(string(m.Path))))

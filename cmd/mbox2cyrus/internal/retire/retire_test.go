@@ -33,6 +33,20 @@ func archive(t *testing.T) (*Archive, string) {
 	return a, base
 }
 
+// TestPruneAfterCut: what a run that was cut off while it pruned left is pruned.
+func TestPruneAfterCut(t *testing.T) {
+	a, base := archive(t)
+	if err := os.Mkdir(filepath.Join(base, "archive", "var"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.prune("var/mail/deep"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(filepath.Join(base, "archive", "var")); err == nil {
+		t.Error("var is still there")
+	}
+}
+
 // TestRacingUser lets a user put links, directories and other files in the place of
 // his folder, as fast as he can, while it is being moved. What ends in the archive is
 // the folder that was opened or nothing, and nothing of his victim's is touched.

@@ -108,8 +108,12 @@ func (h *host) ordinaryUsers() error {
 		weights[i] = math.Exp(0.8 * h.rng.NormFloat64())
 	}
 	messages := apportion(h.opts.Messages, weights)
-	shares := make([]float64, len(ordinaryFolders))
-	for i, r := range ordinaryFolders {
+	folders := ordinaryFolders
+	if h.opts.InboxOnly {
+		folders = folders[:1]
+	}
+	shares := make([]float64, len(folders))
+	for i, r := range folders {
 		shares[i] = r.share
 	}
 	for i, name := range names {
@@ -118,7 +122,7 @@ func (h *host) ordinaryUsers() error {
 			return err
 		}
 		for j, n := range apportion(messages[i], shares) {
-			if err := h.mailFolder(u, j == 0, ordinaryFolders[j], n); err != nil {
+			if err := h.mailFolder(u, j == 0, folders[j], n); err != nil {
 				return err
 			}
 		}

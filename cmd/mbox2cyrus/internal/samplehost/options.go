@@ -26,6 +26,9 @@ type Options struct {
 	// remains is what a benchmark wants.
 	Plain bool
 
+	// InboxOnly puts all messages of an ordinary user into the inbox.
+	InboxOnly bool
+
 	// CapitalUsers adds the users "John.Smith" and "MaryAnn".
 	CapitalUsers bool
 

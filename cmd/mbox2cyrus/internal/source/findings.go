@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"mbox2cyrus/cmd/mbox2cyrus/internal/doubt"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/mbox"
@@ -91,6 +93,9 @@ func locate(text io.ReaderAt, problems []*report.Problem) error {
 		if n < len(piece) {
 			if errors.Is(err, io.EOF) {
 				return nil // the folder is shorter now, which is noticed elsewhere
+			}
+			if errors.Is(err, unix.EIO) {
+				return nil // how many lines a part has that cannot be read, nobody knows
 			}
 			return err
 		}

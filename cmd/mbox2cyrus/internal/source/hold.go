@@ -27,6 +27,7 @@ func (r Rules) CheckSize(size int64) error {
 // Aside is something in a folder that is set aside.
 type Aside struct {
 	Kind           mbox.Kind // "" for a message that is too large
+	Message        bool      // it is one message, or more
 	File           string    // as mbox.Finding.File
 	Offset, Length int64     // bytes
 	Text           string    // for people
@@ -56,7 +57,7 @@ func (h *holder) finding(f mbox.Finding) {
 	if h.err != nil {
 		return
 	}
-	a := Aside{Kind: f.Kind, File: f.File, Offset: f.Offset, Length: f.Length, Text: f.Text}
+	a := Aside{Kind: f.Kind, Message: f.Kind == mbox.KindUnreadable && f.Message > 0, File: f.File, Offset: f.Offset, Length: f.Length, Text: f.Text}
 	if !f.Refused {
 		a.Open = h.open(f.File, f.Offset, f.Length)
 	}
@@ -74,7 +75,7 @@ func (h *holder) before(m mbox.Mailbox, size, limit int64) {
 // message sets aside a message that was written and is too large.
 func (h *holder) message(mailbox mbox.Mailbox, m *mbox.Message, limit int64) error {
 	h.moved += mailbox.Account()[mbox.ReasonMessage] - h.mark
-	return h.hold(Aside{File: m.File, Offset: m.Offset, Length: m.EndOffset - m.Offset, Open: h.open(m.File, m.Offset, m.EndOffset-m.Offset),
+	return h.hold(Aside{Message: true, File: m.File, Offset: m.Offset, Length: m.EndOffset - m.Offset, Open: h.open(m.File, m.Offset, m.EndOffset-m.Offset),
 		Text: fmt.Sprintf("a message of more than %d bytes, as Cyrus would have it", limit)})
 }
 

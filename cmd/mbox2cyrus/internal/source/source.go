@@ -44,7 +44,8 @@ type Result struct {
 }
 
 // Each is called for every message, with the folder's keyword list: the list is
-// the same for all messages.
+// the same for all messages. A message that the disk does not give in full is an error of
+// its WriteTo that wraps mbox.ErrUnreadable: Each returns it, and the reading goes on.
 type Each func(m *mbox.Message, keywords []string) error
 
 // Prediction is what go-mbox, reading by its own rules, should count.
@@ -94,14 +95,38 @@ func (s *Source) ReadHolding(ctx context.Context, u mbox.User, f mbox.File, each
 			s.Progress(u.Name, f.Name, bytes, messages)
 		}
 	}
-	res, err := s.readLocked(ctx, folder, each, hold, progress)
+	located := hold
+	if hold != nil {
+		located = func(a Aside) error {
+			a.Text = sayPath(f, string(a.Kind), a.File, a.Text)
+			return hold(a)
+		}
+	}
+	res, err := s.readLocked(ctx, folder, each, located, progress)
 	for i := range res.Problems {
-		res.Problems[i].User, res.Problems[i].Folder = u.Name, f.Name
+		p := &res.Problems[i]
+		p.User, p.Folder, p.Text = u.Name, f.Name, sayPath(f, p.Kind, p.File, p.Text)
 	}
 	if err := errors.Join(err, folder.Close()); err != nil {
 		return res, fmt.Errorf("%s: %w", report.Quote(f.Path), err)
 	}
 	return res, nil
+}
+
+// sayPath adds to the text of a finding that asks for the file to be rescued which file that
+// is: its path below the source root.
+func sayPath(f mbox.File, kind, file, text string) string {
+	if kind != string(mbox.KindUnreadable) {
+		return text
+	}
+	path := f.Path
+	switch {
+	case len(f.Parts) > 1:
+		path = file
+	case file != "":
+		path += "/" + file
+	}
+	return text + " (the file: " + report.Quote(path) + ")"
 }
 
 // readLocked reads an open folder under lock.
@@ -191,7 +216,10 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold 
 		dates.Add(m)
 		if each != nil {
 			err := each(m, mailbox.Keywords())
-			if errors.Is(err, ErrTooLarge) && hold != nil {
+			switch {
+			case errors.Is(err, mbox.ErrUnreadable):
+				err = nil // a finding tells, now or when the reader has passed it
+			case errors.Is(err, ErrTooLarge) && hold != nil:
 				err = aside.message(mailbox, m, s.Rules.MaxMessage())
 			}
 			if err = errors.Join(err, aside.err); err != nil {

@@ -2,8 +2,16 @@ package target
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
@@ -15,14 +23,51 @@ func (c *Cyrus) database() (db reconstruct.Database, err error) {
 	if db.Path == "" {
 		db.Path = filepath.Join(c.ConfigDir, "mailboxes.db")
 	}
-	if db.Type == "" {
-		return db, fmt.Errorf("%w: Cyrus does not say its setting of mboxlist_db", ErrConfig)
+	if db.Type == "" { // up to 2.4 Cyrus cannot be asked
+		if db.Type, err = databaseType(db.Path); err != nil {
+			return db, err
+		}
 	}
 	switch c.settings["improved_mboxlist_sort"] {
 	case "yes", "on", "1", "t", "true":
 		db.Sorted = true
 	}
 	return db, nil
+}
+
+// magics begin databases of Cyrus (lib/cyrusdb_skiplist.c, cyrusdb_twoskip.c,
+// HEADER_MAGIC).
+var magics = map[string]string{
+	"\xa1\x02\x8b\x0dskiplist file\x00\x00\x00":    "skiplist",
+	"\xa1\x02\x8b\x0dtwoskip file\x00\x00\x00\x00": "twoskip",
+}
+
+// databaseType finds out by its beginning of which backend a database is.
+func databaseType(path string) (backend string, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return "", fmt.Errorf("%w: mailboxes.db: %w", ErrConfig, err)
+	}
+	var head [20]byte
+	_, err = io.ReadFull(f, head[:])
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", fmt.Errorf("%w: %s: %w", ErrConfig, path, err)
+	}
+	backend, ok := magics[string(head[:])]
+	if !ok {
+		return "", fmt.Errorf("%w: %s is neither skiplist nor twoskip, and this Cyrus does not say what it is: set mboxlist_db in imapd.conf to what it is", ErrConfig, path)
+	}
+	return backend, nil
+}
+
+// CanRemove refuses a Cyrus in whose mailboxes.db nothing can be removed or put back, with
+// the way out.
+func (c *Cyrus) CanRemove() error {
+	if !c.Programs.Has("cyr_dbtool") {
+		return fmt.Errorf("%w: there is no cyr_dbtool in %s (Cyrus has it from 2.3 on), without which nothing can be taken out of mailboxes.db: remove the mailboxes in Cyrus itself (cyradm: setacl, deletemailbox), which also removes the files", ErrConfig, c.Programs.Dir)
+	}
+	_, err := c.database()
+	return err
 }
 
 // Remove makes Cyrus forget mailboxes; their files stay. Cyrus must not run.
@@ -84,4 +129,31 @@ func (c *Cyrus) SubscriptionFile(ctx context.Context, userid string) (string, er
 		return "", fmt.Errorf("Cyrus has no INBOX of %q", userid)
 	}
 	return c.subscriptions(inbox, p)
+}
+
+// SumOfSubscriptions returns the SHA-1 of a file of subscriptions in hexadecimal, "" if
+// there is none. path is as SubscriptionFile returns it.
+func (c *Cyrus) SumOfSubscriptions(path string) (sum string, err error) {
+	rel, err := filepath.Rel(c.ConfigDir, path)
+	if err != nil {
+		return "", err
+	}
+	d, err := cyrusspool.OpenDir(c.ConfigDir, filepath.Dir(rel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	f, err := cyrusspool.OpenFileAt(d, filepath.Base(rel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	h := sha1.New()
+	_, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), errors.Join(err, f.Close())
 }

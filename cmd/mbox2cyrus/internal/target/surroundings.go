@@ -72,17 +72,48 @@ func (c *Cyrus) quotaDB() reconstruct.QuotaDB {
 	return db
 }
 
-// QuotaRoots asks Cyrus for the names of its quota roots.
-func (c *Cyrus) QuotaRoots(ctx context.Context) (map[cyrusspool.Name]bool, error) {
-	list, err := c.Programs.QuotaRoots(ctx, c.quotaDB())
+// Quotas are quota roots by their names.
+type Quotas map[cyrusspool.Name]reconstruct.Quota
+
+// Quotas asks Cyrus for its quota roots.
+func (c *Cyrus) Quotas(ctx context.Context) (Quotas, error) {
+	list, err := c.Programs.Quotas(ctx, c.quotaDB())
 	if err != nil {
 		return nil, err
 	}
-	roots := make(map[cyrusspool.Name]bool, len(list))
+	roots := make(Quotas, len(list))
 	for _, root := range list {
-		roots[cyrusspool.Name(root)] = true
+		roots[cyrusspool.Name(root.Root)] = root
 	}
 	return roots, nil
+}
+
+// RootOf returns the quota root that a mailbox is of, the nearest at it or above it; "" for
+// none (imap/quota_db.c, quota_findroot).
+func (q Quotas) RootOf(name cyrusspool.Name) (root cyrusspool.Name) {
+	for r := range q {
+		if len(r) > len(root) && isAtOrAbove(r, name) {
+			root = r
+		}
+	}
+	return root
+}
+
+// Of reports whether a user has quota roots of his own, at or below his INBOX, and whether
+// one is above it, which others may be of too.
+func (q Quotas) Of(inbox cyrusspool.Name) (own, shared bool) {
+	for r := range q {
+		own = own || isAtOrAbove(inbox, r)
+		shared = shared || r != inbox && isAtOrAbove(r, inbox)
+	}
+	return own, shared
+}
+
+// isAtOrAbove reports whether a mailbox is another one or below it. The root of a domain
+// is its name and "!".
+func isAtOrAbove(above, name cyrusspool.Name) bool {
+	rest, ok := strings.CutPrefix(string(name), string(above))
+	return ok && (rest == "" || rest[0] == '.' || strings.HasSuffix(string(above), "!"))
 }
 
 // SetQuota limits the storage of a user, in bytes, rounded up to KiB.

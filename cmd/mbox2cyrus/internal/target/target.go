@@ -383,19 +383,8 @@ func (c *Cyrus) Reconstruct(ctx context.Context, entries map[string][]reconstruc
 	return rep, nil
 }
 
-// Free returns the free bytes and inodes that the owner of Cyrus may use for
-// messages on a partition. Inodes is negative where the file system has no fixed number.
-func (c *Cyrus) Free(partition string) (bytes, inodes int64, err error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(c.roots[partition].Data, &st); err != nil {
-		return 0, 0, fmt.Errorf("partition %s: statfs: %w", partition, err)
-	}
-	inodes = int64(st.Ffree)
-	if st.Files == 0 {
-		inodes = -1
-	}
-	return int64(st.Bavail) * st.Bsize, inodes, nil
-}
+// MessagesRoot returns the directory of the messages of a partition.
+func (c *Cyrus) MessagesRoot(partition string) string { return c.roots[partition].Data }
 
 func ownerOf(dir string) (cyrusspool.Owner, error) {
 	var st unix.Stat_t

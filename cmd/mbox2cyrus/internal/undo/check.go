@@ -64,7 +64,7 @@ func (c *checker) strangers() {
 		known[rec.Name] = true
 	}
 	for _, rec := range c.one.boxes {
-		if rec.Adopted {
+		if stays(rec) {
 			continue
 		}
 		for _, e := range c.u.Cyrus.UserEntries(cyrusspool.Name(rec.Name).User()) {
@@ -82,10 +82,13 @@ func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 		return err
 	}
 	switch {
-	case rec.FirstUID > 0:
-		c.found(rec, "messages were appended, from UID %d on, to mail that Cyrus had there; undo cannot tell what became of the two since", rec.FirstUID)
+	case rec.FirstUID > 0 && !rec.Merged:
+		c.found(rec, "Cyrus changed it between two passes, and what was new was appended, from UID %d on: what is whose cannot be told apart any more; remove in Cyrus what is not wanted", rec.FirstUID)
 		return nil
-	case rec.Adopted && rec.Original == nil:
+	case rec.Recognised && !c.u.Recognised && rec.State != ledger.Undoing:
+		c.found(rec, "this program recognised it after its state directory was lost, and has no record of making it; --recognised removes such mailboxes too")
+		return nil
+	case stays(rec) && rec.Original == nil:
 		c.found(rec, "it was in Cyrus before, and what it was then is not recorded")
 		return nil
 	case in && entry.UniqueID != rec.UniqueID:
@@ -127,9 +130,13 @@ func (c *checker) directory(rec ledger.Mailbox, place cyrusspool.Place, root str
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	if root == place.Roots.Index {
-		if err := c.index(rec, place, d, in); err != nil {
-			return err
+		before := len(c.findings)
+		if err := c.index(rec, place, d, in); err != nil || len(c.findings) > before {
+			return err // by another index the files cannot be judged
 		}
+	}
+	if rec.Merged {
+		return c.mergedFiles(rec, place, d, root == place.Roots.Data)
 	}
 	return c.files(rec, d, root == place.Roots.Data)
 }
@@ -141,13 +148,9 @@ func (c *checker) index(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, 
 	if err != nil && !missing {
 		return err
 	}
-	if rec.Adopted {
-		sum, err := sumAt(d, "cyrus.index", sha256.New())
-		if err != nil {
-			return err
-		}
-		if original, ok := keptSum(rec.Original.Files, place.Roots.Index, "cyrus.index"); ok && sum == original {
-			return nil // not filled yet, or put back already
+	if stays(rec) {
+		if done, err := c.u.isBack(rec, place, d); err != nil || done {
+			return err // not filled yet, or put back already
 		}
 	}
 	switch {
@@ -162,6 +165,12 @@ func (c *checker) index(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, 
 		c.found(rec, "a migrate was cut off while it wrote into it; run migrate to its end first")
 	case rec.IndexID != nil:
 		c.found(rec, "Cyrus changed it since it was migrated (mail, flags or a session)")
+	case rec.State == ledger.Filled && rec.Merged:
+		untouched, err := Untouched(c.u.Cyrus, c.u.Ledger, rec)
+		if err == nil && !untouched {
+			c.found(rec, "Cyrus has it otherwise than it was before, with the appended messages behind it")
+		}
+		return err
 	case rec.State == ledger.Filled:
 		return c.contents(rec, place)
 	}
@@ -271,12 +280,20 @@ func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) 
 		if !belongs(u, e.Name()) {
 			return nil
 		}
-		if _, was := keptSum(u.Files, c.u.Cyrus.ConfigDir, e.Name()); was {
-			return nil
-		}
-		switch fileKind(u, e.Name()) {
-		case derived, unfinished:
-		case subscriptions:
+		was, had := keptSum(u.Files, c.u.Cyrus.ConfigDir, e.Name())
+		left, written := u.Left[e.Name()]
+		kind := fileKind(u, e.Name())
+		switch {
+		case written && !(kind == derived && rec.State == ledger.Undoing): // counting the quota changes it
+			sum, err := sumAt(d, e.Name(), sha256.New())
+			if err != nil {
+				return err
+			}
+			if sum != left && (!had || sum != was) {
+				c.found(rec, "the user's file %s in %s changed since: something happened in his account", report.Quote(e.Name()), u.Dir)
+			}
+		case had, kind == derived, kind == unfinished:
+		case kind == subscriptions:
 			sum, err := sumAt(d, e.Name(), sha1.New())
 			if err != nil {
 				return err
@@ -297,6 +314,7 @@ type userFile int
 const (
 	other         userFile = iota
 	subscriptions          // a user's choice
+	seenState              // up to Cyrus 2.3: what he has seen of his mailboxes and others'
 	derived                // Cyrus makes it from the mailboxes (counters, conversations)
 	unfinished             // left by a run that was cut off
 )
@@ -315,6 +333,8 @@ func fileKind(u ledger.UserFiles, name string) userFile {
 			return unfinished
 		}
 		return subscriptions
+	case "seen":
+		return seenState
 	case "counters", "conversations":
 		return derived
 	}

@@ -2,7 +2,6 @@ package undo
 
 import (
 	"context"
-	"strings"
 
 	"mbox2cyrus/cyrusspool"
 )
@@ -11,31 +10,34 @@ import (
 // before, and has Cyrus count again where there is a quota still. One of a user who is
 // gone goes with that.
 func (u *Undoer) giveQuotaBack(ctx context.Context, users []*user) error {
-	roots, err := u.Cyrus.QuotaRoots(ctx)
+	roots, err := u.Cyrus.Quotas(ctx)
 	if err != nil || len(roots) == 0 {
 		return err
 	}
 	var count []string
+	all := false
 	for _, one := range users {
 		if len(one.boxes) == 0 {
 			continue
 		}
-		id := cyrusspool.Name(one.boxes[0].Name).User()
+		id := one.id()
 		inbox := cyrusspool.InboxName(id)
 		for _, rec := range one.boxes {
-			if rec.QuotaSet && rec.Adopted && roots[inbox] {
+			if _, has := roots[inbox]; has && rec.QuotaSet && stays(rec) {
 				if err := u.Cyrus.RemoveQuota(ctx, id); err != nil {
 					return err
 				}
 				delete(roots, inbox)
 			}
 		}
-		for root := range roots {
-			if root == inbox || strings.HasPrefix(string(root), string(inbox)+".") || strings.HasPrefix(string(inbox), string(root)+".") {
-				count = append(count, id)
-				break
-			}
+		own, shared := roots.Of(inbox)
+		if own {
+			count = append(count, id)
 		}
+		all = all || shared
+	}
+	if all {
+		return u.Cyrus.Programs.RecountAllQuotas(ctx)
 	}
 	return u.Cyrus.Programs.RecountQuota(ctx, count)
 }

@@ -2,6 +2,7 @@ package undo
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -20,7 +22,8 @@ import (
 
 // Remember completes the record of a mailbox that is about to be begun for the
 // first time with what undo must know: which directories are missing, and of a
-// mailbox that is adopted, its entry and files. Of an INBOX it also takes down
+// mailbox that is adopted, its entry and files; if it has messages, to which others are
+// to be appended, all but those. Of an INBOX it also takes down
 // what the user has outside his mailboxes. Copies are on the disk on return.
 func Remember(ctx context.Context, c *target.Cyrus, l *ledger.Ledger, rec *ledger.Mailbox, entry reconstruct.Entry) error {
 	roots := c.Place(rec.Partition, rec.Dir).Roots.All()
@@ -37,10 +40,22 @@ func Remember(ctx context.Context, c *target.Cyrus, l *ledger.Ledger, rec *ledge
 			return fmt.Errorf("%s: %w", rec.Name, err)
 		}
 	}
+	if rec.Merged {
+		var err error
+		if rec.Stamp, err = startStamp(c); err != nil {
+			return fmt.Errorf("%s: %w", rec.Name, err)
+		}
+	}
 	if len(cyrusspool.Name(rec.Name).Folder()) > 0 {
 		return nil
 	}
-	for i, dir := range c.UserDirs(entry) {
+	return RememberUser(c, l, rec, entry)
+}
+
+// RememberUser takes down, in the record of one of his mailboxes, what a user has outside
+// of them. inbox is the entry of his INBOX.
+func RememberUser(c *target.Cyrus, l *ledger.Ledger, rec *ledger.Mailbox, inbox reconstruct.Entry) error {
+	for i, dir := range c.UserDirs(inbox) {
 		u, err := userFiles(c, l, rec.UniqueID, i, dir)
 		if err != nil {
 			return fmt.Errorf("files of the user of %s: %w", rec.Name, err)
@@ -48,6 +63,74 @@ func Remember(ctx context.Context, c *target.Cyrus, l *ledger.Ledger, rec *ledge
 		rec.UserFiles = append(rec.UserFiles, u)
 	}
 	return nil
+}
+
+// Recognise takes down where the user of an INBOX that was recognised has his other files.
+// What he had before is not known.
+func Recognise(c *target.Cyrus, rec *ledger.Mailbox, inbox reconstruct.Entry) error {
+	for _, dir := range c.UserDirs(inbox) {
+		u := ledger.UserFiles{Dir: dir.Dir, Prefix: dir.Prefix}
+		if dir.Prefix == "" { // by the unique id of this INBOX: nobody else's
+			u.MadeDirs = []ledger.MadeDir{{Root: c.ConfigDir, Dir: dir.Dir}}
+		}
+		rec.UserFiles = append(rec.UserFiles, u)
+	}
+	return Leave(c, rec)
+}
+
+// Leave records, of the files of a user that migrate changes beside his mailboxes, what
+// they are now: if undo finds them otherwise, something happened in his account since.
+func Leave(c *target.Cyrus, rec *ledger.Mailbox) error {
+	rec.UserFiles = slices.Clone(rec.UserFiles) // the ledger has the same
+	for i := range rec.UserFiles {
+		if err := leave(c, rec, &rec.UserFiles[i]); err != nil {
+			return fmt.Errorf("files of the user of %s: %w", rec.Name, err)
+		}
+	}
+	return nil
+}
+
+func leave(c *target.Cyrus, rec *ledger.Mailbox, u *ledger.UserFiles) (err error) {
+	d, err := cyrusspool.OpenDir(c.ConfigDir, u.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	left := map[string]string{}
+	err = eachEntry(d, func(e fs.DirEntry) (err error) {
+		if !e.Type().IsRegular() || !belongs(*u, e.Name()) {
+			return nil
+		}
+		switch kind := fileKind(*u, e.Name()); {
+		case kind == derived && (rec.Adopted || len(u.Files) > 0), kind == seenState && !c.SeenInIndex():
+			left[e.Name()], err = sumAt(d, e.Name(), sha256.New())
+		}
+		return err
+	})
+	u.Left = left
+	return err
+}
+
+// startStamp returns the identity of the file that Cyrus writes whenever its server
+// starts (ctl_cyrusdb -r; lib/cyrusdb_skiplist.c, myinit) and no other program does; nil
+// if there is none.
+func startStamp(c *target.Cyrus) (id *ledger.FileID, err error) {
+	d, err := cyrusspool.OpenDir(c.ConfigDir, "db")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	stamp, err := identityAt(d, "skipstamp")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return &stamp, err
 }
 
 // missing returns dir and the directories above it, below root, that are not there.
@@ -69,9 +152,12 @@ func missing(root, dir string) (dirs []ledger.MadeDir, err error) {
 // records of mailboxes.db, or it cannot, there is nothing to keep: migrate does without,
 // and undo will refuse the mailbox.
 func original(ctx context.Context, c *target.Cyrus, l *ledger.Ledger, rec *ledger.Mailbox, entry reconstruct.Entry, roots []string) (*ledger.Original, error) {
+	if err := c.CanRemove(); err != nil {
+		return nil, nil
+	}
 	records, err := c.Records(ctx, entry)
 	var exit *reconstruct.ExitError
-	if errors.Is(err, reconstruct.ErrNoProgram) || errors.As(err, &exit) {
+	if errors.As(err, &exit) {
 		return nil, nil
 	}
 	if err != nil {
@@ -79,7 +165,9 @@ func original(ctx context.Context, c *target.Cyrus, l *ledger.Ledger, rec *ledge
 	}
 	o := &ledger.Original{Records: records}
 	for i, root := range roots {
-		files, err := keepFiles(l, rec.UniqueID, fmt.Sprintf("mailbox%d:", i), root, rec.Dir, func(string) bool { return true })
+		files, err := keepFiles(l, rec.UniqueID, fmt.Sprintf("mailbox%d:", i), root, rec.Dir, func(name string) bool {
+			return !rec.Merged || isMailboxFile(name)
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -124,7 +212,9 @@ func keepFiles(l *ledger.Ledger, id, mark, root, dir string, wanted func(string)
 			return err
 		}
 		k := ledger.KeptFile{Root: root, Name: e.Name(), Copy: mark + e.Name()}
-		k.SHA256, err = l.Keep(id, k.Copy, f)
+		if k.Access, err = ledger.AccessOf(f); err == nil {
+			k.SHA256, err = l.Keep(id, k.Copy, f)
+		}
 		kept = append(kept, k)
 		return errors.Join(err, f.Close())
 	})

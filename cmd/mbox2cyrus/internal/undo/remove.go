@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -31,7 +32,7 @@ func (u *Undoer) removeMailboxes(one *user) error {
 func (u *Undoer) removeBeside(one *user) error {
 	for _, rec := range one.boxes {
 		for _, files := range rec.UserFiles {
-			if err := u.removeUserFiles(rec.UniqueID, files); err != nil {
+			if err := u.removeUserFiles(rec, files, one.known()); err != nil {
 				return fmt.Errorf("files of the user of %s: %w", rec.Name, err)
 			}
 		}
@@ -52,13 +53,13 @@ func (u *Undoer) removeMailbox(rec ledger.Mailbox) error {
 
 func (u *Undoer) removeDirectory(rec ledger.Mailbox, root string) error {
 	d, err := cyrusspool.OpenDir(root, rec.Dir)
-	if errors.Is(err, fs.ErrNotExist) && !rec.Adopted {
+	if errors.Is(err, fs.ErrNotExist) && !stays(rec) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(u.empty(rec, root, d), d.Close()); err != nil || rec.Adopted {
+	if err := errors.Join(u.empty(rec, root, d), d.Close()); err != nil || stays(rec) {
 		return err
 	}
 	removed, err := cyrusspool.RemoveDir(root, rec.Dir)
@@ -73,13 +74,14 @@ func (u *Undoer) removeDirectory(rec ledger.Mailbox, root string) error {
 // recognised.
 func (u *Undoer) empty(rec ledger.Mailbox, root string, d *os.File) error {
 	var keep []ledger.KeptFile
-	if rec.Adopted {
+	if stays(rec) {
 		for _, k := range rec.Original.Files {
 			if k.Root == root {
 				keep = append(keep, k)
 			}
 		}
-		if err := u.putBack(rec.UniqueID, keep, d); err != nil {
+		slices.SortFunc(keep, func(a, b ledger.KeptFile) int { return strings.Compare(a.Name, b.Name) })
+		if err := u.putBack(rec, keep, d); err != nil {
 			return err
 		}
 	}
@@ -91,7 +93,8 @@ func (u *Undoer) empty(rec ledger.Mailbox, root string, d *os.File) error {
 			}
 			return false
 		}
-		return messageUID(name) > 0
+		// Of a mailbox that had messages, ours are all behind those.
+		return messageUID(name) > 0 && (!rec.Merged || messageUID(name) >= rec.FirstUID)
 	})
 	if err != nil {
 		return err
@@ -134,11 +137,15 @@ func unlink(d *os.File, name string) error {
 
 // putBack writes kept files that are no longer as they were, each under another
 // name first.
-func (u *Undoer) putBack(id string, files []ledger.KeptFile, d *os.File) error {
+func (u *Undoer) putBack(rec ledger.Mailbox, files []ledger.KeptFile, d *os.File) error {
 	for _, k := range files {
-		sum, err := sumAt(d, k.Name, sha256.New())
-		if err == nil && sum != k.SHA256 {
-			err = u.putBackOne(id, k, d)
+		want, err := u.sumToPutBack(rec, k)
+		sum := ""
+		if err == nil {
+			sum, err = sumAt(d, k.Name, sha256.New())
+		}
+		if err == nil && sum != want {
+			err = u.putBackOne(rec, k, want, d)
 		}
 		if err != nil {
 			return fmt.Errorf("putting back %s: %w", k.Name, err)
@@ -147,23 +154,34 @@ func (u *Undoer) putBack(id string, files []ledger.KeptFile, d *os.File) error {
 	return nil
 }
 
-func (u *Undoer) putBackOne(id string, k ledger.KeptFile, d *os.File) (err error) {
-	from, err := u.Ledger.OpenKept(id, k.Copy)
+// putBackOne writes one kept file, which has the SHA-256 want then.
+func (u *Undoer) putBackOne(rec ledger.Mailbox, k ledger.KeptFile, want string, d *os.File) (err error) {
+	from, err := u.Ledger.OpenKept(rec.UniqueID, k.Copy)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
+	content, err := toPutBack(rec, k, from)
+	if err != nil {
+		return err
+	}
 	temporary := k.Name + ".NEW"
 	if err := unlink(d, temporary); err != nil {
 		return err
 	}
 	owner := u.Cyrus.Fresh.Owner
+	if a := k.Access; a != nil {
+		owner.FileMode = fs.FileMode(a.Mode)
+		if os.Geteuid() == 0 {
+			owner.UID, owner.GID = a.UID, a.GID
+		}
+	}
 	fd, err := unix.Openat(int(d.Fd()), temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return &fs.PathError{Op: "create", Path: temporary, Err: err}
 	}
 	f := os.NewFile(uintptr(fd), filepath.Join(d.Name(), temporary))
-	_, err = io.Copy(f, from)
+	_, err = io.Copy(f, content)
 	if err == nil {
 		err = f.Chmod(owner.FileMode.Perm())
 	}
@@ -180,7 +198,7 @@ func (u *Undoer) putBackOne(id string, k ledger.KeptFile, d *os.File) (err error
 	if err != nil {
 		return err
 	}
-	if sum != k.SHA256 {
+	if sum != want {
 		return errors.New("the copy in the state directory is not what was kept")
 	}
 	if err := unix.Renameat(int(d.Fd()), temporary, int(d.Fd()), k.Name); err != nil {
@@ -190,8 +208,9 @@ func (u *Undoer) putBackOne(id string, k ledger.KeptFile, d *os.File) (err error
 }
 
 // removeUserFiles removes what was put beside a user's mailboxes, and puts back
-// what Cyrus derived from them: check found that nothing else is there.
-func (u *Undoer) removeUserFiles(id string, files ledger.UserFiles) (err error) {
+// what Cyrus derived from them: check found that nothing else is there. Where clients may
+// know of appended messages, what Cyrus counts of their user does not go back either.
+func (u *Undoer) removeUserFiles(rec ledger.Mailbox, files ledger.UserFiles, known bool) (err error) {
 	d, err := cyrusspool.OpenDir(u.Cyrus.ConfigDir, files.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -202,16 +221,28 @@ func (u *Undoer) removeUserFiles(id string, files ledger.UserFiles) (err error) 
 	defer func() { err = errors.Join(err, d.Close()) }()
 	var back []ledger.KeptFile
 	for _, k := range files.Files {
-		if fileKind(files, k.Name) == derived {
+		if _, written := files.Left[k.Name]; fileKind(files, k.Name) == derived && !known || fileKind(files, k.Name) == seenState && written {
 			back = append(back, k)
 		}
 	}
-	if err := u.putBack(id, back, d); err != nil {
+	if err := u.putBack(rec, back, d); err != nil {
 		return err
 	}
 	err = unlinkEach(d, func(name string) bool {
 		_, was := keptSum(files.Files, u.Cyrus.ConfigDir, name)
-		return belongs(files, name) && !was && fileKind(files, name) != other
+		if !belongs(files, name) || was {
+			return false
+		}
+		switch fileKind(files, name) {
+		case other:
+			return false
+		case derived:
+			return !known
+		case seenState:
+			_, written := files.Left[name]
+			return written
+		}
+		return true
 	})
 	return errors.Join(err, d.Sync())
 }

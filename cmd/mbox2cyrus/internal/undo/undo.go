@@ -21,6 +21,9 @@ type Undoer struct {
 	Ledger *ledger.Ledger
 	Report *report.Reporter
 	DryRun bool
+	// Recognised allows to remove mailboxes that were recognised, of which no record says
+	// that this program made them.
+	Recognised bool
 }
 
 // maxBatch is how many users' entries go with one call of Cyrus's programs, each
@@ -31,6 +34,14 @@ const maxBatch = 100
 type user struct {
 	login string // on the UW host
 	boxes []ledger.Mailbox
+}
+
+// id is the user's id in Cyrus.
+func (one *user) id() string { return cyrusspool.Name(one.boxes[0].Name).User() }
+
+// known reports whether clients may know a mailbox of the user that is to be as it was.
+func (one *user) known() bool {
+	return slices.ContainsFunc(one.boxes, func(rec ledger.Mailbox) bool { return rec.Keep != nil })
 }
 
 // Users returns the logins of all users who have mailboxes in the ledger, sorted.
@@ -97,17 +108,8 @@ func (u *Undoer) tell(one *user) {
 		return
 	}
 	for _, rec := range slices.Backward(one.boxes) {
-		outcome := "removed"
-		switch {
-		case rec.Adopted && u.DryRun:
-			outcome = "would be empty again"
-		case rec.Adopted:
-			outcome = "empty again, as it was"
-		case u.DryRun:
-			outcome = "would be removed"
-		}
 		u.Report.Folder(report.Folder{User: one.login, Folder: string(rec.Folder), Mailbox: rec.Name, Found: rec.Messages,
-			Bytes: rec.Size, UIDValidity: rec.UIDValid, UIDNext: rec.UIDNext, Outcome: outcome})
+			Bytes: rec.Size, UIDValidity: rec.UIDValid, UIDNext: rec.UIDNext, Outcome: outcome(rec, u.DryRun)})
 	}
 	u.Report.User(one.login)
 }
@@ -132,7 +134,11 @@ func (u *Undoer) undo(ctx context.Context, users []*user) {
 		}
 	}
 	for _, one := range users {
-		if err := u.removeBeside(one); err != nil {
+		err := u.removeBeside(one)
+		if err == nil && one.known() && u.Cyrus.Conversations() {
+			err = u.Cyrus.Programs.BuildConversations(ctx, one.id())
+		}
+		if err != nil {
 			u.fail(one, err)
 		}
 	}
@@ -151,11 +157,15 @@ func (u *Undoer) forgetInCyrus(ctx context.Context, users []*user) error {
 	for _, one := range users {
 		for i := range one.boxes {
 			rec := &one.boxes[i]
-			if rec.State != ledger.Undoing {
+			raised, err := u.keepCounters(rec)
+			if err != nil {
+				return err
+			}
+			if rec.State != ledger.Undoing || raised {
 				rec.State = ledger.Undoing
 				marked = append(marked, *rec)
 			}
-			if rec.Adopted {
+			if stays(*rec) {
 				adopted = append(adopted, rec.Original.Records...)
 			} else { // one that is gone already, or was never entered, does no harm
 				made = append(made, reconstruct.Entry{Name: rec.Name, UniqueID: rec.UniqueID})
@@ -212,10 +222,5 @@ func (u *Undoer) settle(users []*user) error {
 	if err := u.Ledger.Set(undone...); err != nil {
 		return err
 	}
-	for _, rec := range undone {
-		if err := u.Ledger.Forget(rec); err != nil {
-			return err
-		}
-	}
-	return nil
+	return u.Ledger.ForgetUndone()
 }

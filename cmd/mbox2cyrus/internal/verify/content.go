@@ -47,7 +47,7 @@ func content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledg
 		}
 	}
 	s.rules = src.Rules
-	res, err := src.Read(ctx, u, f, s.message)
+	res, err := src.ReadHolding(ctx, u, f, s.message, s.aside)
 	if err == nil {
 		err = s.flush()
 	}
@@ -60,12 +60,32 @@ func content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledg
 	if res.UIDValidity != 0 && res.UIDValidity != rec.UIDValid {
 		c.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY of the source is %d, of the mailbox %d", res.UIDValidity, rec.UIDValid)
 	}
-	p, err := SecondOpinion(ctx, src.Host, u, f, res.GoMbox)
+	return c.result(), s.bad, nil
+}
+
+// spool reads the message files of a mailbox whose folder is in an archive, and compares
+// them with the manifest.
+func spool(ctx context.Context, l *ledger.Ledger, rec ledger.Mailbox, dir string) (Result, map[uint32]fault, error) {
+	c := &comparison{rec: rec}
+	manifest, err := l.OpenManifest(rec.Manifest)
 	if err != nil {
-		return Result{}, nil, err
+		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
-	if p != nil {
-		c.res.Problems = append(c.res.Problems, *p)
+	s := &contentCheck{comparison: c, dir: dir, sum: sha1.New(), buf: make([]byte, headerLimit), bad: map[uint32]fault{}}
+	for err == nil {
+		var m ledger.Message
+		if m, err = manifest.Next(); err == nil {
+			err = errors.Join(ctx.Err(), s.file(m, nil))
+		}
+		if _, bad := s.bad[m.UID]; err == nil && !bad {
+			s.res.Verified++
+		}
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	if err := errors.Join(err, manifest.Close()); err != nil {
+		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
 	return c.result(), s.bad, nil
 }
@@ -79,6 +99,9 @@ type contentCheck struct {
 	buf      []byte
 	rules    source.Rules
 	bad      map[uint32]fault // by UID
+	next     ledger.Message   // of the manifest, if peeked is set
+	peeked   bool
+	unread   []source.Aside // what of the source cannot be read
 
 	// Of a folder whose UIDs were not taken from the source.
 	assigned map[place]uint32
@@ -109,6 +132,38 @@ func assignedUIDs(l *ledger.Ledger, name string) (uids map[place]uint32, err err
 		}
 		uids[place{m.File, m.Offset}] = m.UID
 	}
+}
+
+// aside remembers what cannot be read. Of what else is set aside Held tells.
+func (s *contentCheck) aside(a source.Aside) error {
+	if a.Kind == mbox.KindUnreadable {
+		s.unread = append(s.unread, a)
+	}
+	return nil
+}
+
+// peek returns the next message of the manifest, which stays the next.
+func (s *contentCheck) peek() (m ledger.Message, err error) {
+	if !s.peeked {
+		if s.next, err = s.manifest.Next(); err != nil {
+			return m, err
+		}
+		s.peeked = true
+	}
+	return s.next, nil
+}
+
+// missing reports a message of the manifest that the source does not give.
+func (s *contentCheck) missing(m ledger.Message) {
+	for _, a := range s.unread {
+		if a.File == m.File && a.Offset < m.End && m.Offset < a.Offset+a.Length {
+			s.differ(report.Attention, string(mbox.KindUnreadable), m.Offset, "UID %d was migrated, and its place in the source cannot be read any more: Cyrus has what there was, which could not be compared", m.UID)
+			s.bad[m.UID] = fault{report.CyrusOnly, "its place in the source cannot be read any more"}
+			return
+		}
+	}
+	s.differ(report.Difference, "source-missing", m.Offset, "UID %d was migrated, but the source no longer has it", m.UID)
+	s.bad[m.UID] = fault{report.CyrusOnly, "the source no longer has it"}
 }
 
 // flush compares what had to wait.
@@ -154,7 +209,8 @@ func (s *contentCheck) message(m *mbox.Message, _ []string) error {
 	return s.order.Add(msg)
 }
 
-// file compares the message file with what the source gave just now.
+// file compares the message file with what the source gave just now, or, where source is
+// nil, gave when it was migrated.
 func (s *contentCheck) file(want ledger.Message, source *mbox.Message) error {
 	f, err := os.OpenFile(filepath.Join(s.dir, strconv.FormatUint(uint64(want.UID), 10)+"."), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) && want.UID < s.rec.FirstUID {
@@ -175,8 +231,10 @@ func (s *contentCheck) file(want ledger.Message, source *mbox.Message) error {
 	}
 	head := s.buf[:n]
 	s.sum.Write(head)
-	if reason := headerDiffers(source.Header(), head, source.HidesInternal()); err == nil && reason != "" {
-		s.wrong(report.Differs, "header", want, "%s", reason)
+	if err == nil && source != nil {
+		if reason := headerDiffers(source.Header(), head, source.HidesInternal()); reason != "" {
+			s.wrong(report.Differs, "header", want, "%s", reason)
+		}
 	}
 	var more int64
 	if err == nil && n == len(s.buf) {
@@ -205,8 +263,13 @@ func (s *contentCheck) wrong(mark report.Mark, kind string, want ledger.Message,
 }
 
 func (s *contentCheck) compare(have ledger.Message) error {
-	want, err := s.manifest.Next()
-	if err == io.EOF {
+	want, err := s.peek()
+	for err == nil && want.UID < have.UID {
+		s.missing(want)
+		s.peeked = false
+		want, err = s.peek()
+	}
+	if err == io.EOF || err == nil && want.UID > have.UID {
 		s.differ(report.Difference, "source-extra", have.Offset, "the source has a message (UID %d) that was not migrated", have.UID)
 		s.tell(report.SourceOnly, have.UID, &have, "not migrated; the UID is the source's")
 		return nil
@@ -214,6 +277,7 @@ func (s *contentCheck) compare(have ledger.Message) error {
 	if err != nil {
 		return err
 	}
+	s.peeked = false
 	if have != want {
 		s.wrong(report.Differs, "source-changed", have, "the source is not as it was migrated (UID %d at offset %d)", want.UID, want.Offset)
 		return nil
@@ -227,15 +291,15 @@ func (s *contentCheck) compare(have ledger.Message) error {
 // rest reports what the manifest has and the source no longer.
 func (s *contentCheck) rest() error {
 	for {
-		m, err := s.manifest.Next()
+		m, err := s.peek()
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		s.differ(report.Difference, "source-missing", m.Offset, "UID %d was migrated, but the source no longer has it", m.UID)
-		s.bad[m.UID] = fault{report.CyrusOnly, "the source no longer has it"}
+		s.missing(m)
+		s.peeked = false
 	}
 }
 

@@ -32,6 +32,9 @@ type comparison struct {
 	each    messages
 	res     Result
 	n       int64
+
+	dir   *os.File                // of the message files; nil: they are not looked at
+	cache *cyrusspool.CacheReader // nil: there is none
 }
 
 func (c *comparison) differ(severity report.Severity, kind string, offset int64, format string, args ...any) {
@@ -69,7 +72,9 @@ func Count(rec ledger.Mailbox, place cyrusspool.Place) (Result, error) {
 }
 
 // Index compares every message of the manifest with Cyrus's index: UID, size,
-// SHA-1, internal date, system flags and keywords, and that Cyrus has parsed it.
+// SHA-1, internal date, system flags and keywords. Each must have a message file of that
+// size, and a record of cyrus.cache whose CRC is the index's; the sums in the index's
+// header must be those of its records. No message file is read.
 // seen is where \Seen is when the index has none (up to Cyrus 2.3), by unique ids;
 // an index that has no SHA-1 (up to 2.2) is believed without.
 func Index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen map[string]cyrusspool.SeenState) (Result, error) {
@@ -80,6 +85,7 @@ func Index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen ma
 type messages struct {
 	tell   func(report.Message) // nil: nothing is
 	faults map[uint32]fault     // what is known of some already, by UID
+	read   bool                 // the message files have been read
 }
 
 // fault is what is wrong with one message beyond what the index says.
@@ -88,12 +94,16 @@ type fault struct {
 	what string
 }
 
-func index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen map[string]cyrusspool.SeenState, each messages) (Result, error) {
+func index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen map[string]cyrusspool.SeenState, each messages) (res Result, err error) {
 	c := &comparison{rec: rec, each: each}
 	b, err := openBox(place)
 	if err != nil {
 		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
 	}
+	if err := c.openFiles(place, b); err != nil {
+		return Result{}, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), c.closeFiles(), b.close())
+	}
+	defer func() { err = errors.Join(err, c.closeFiles()) }()
 	manifest, err := l.OpenManifest(rec.Manifest)
 	if err != nil {
 		return Result{}, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), b.close())
@@ -102,7 +112,9 @@ func index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen ma
 		b.seen = seen[rec.UniqueID].Seen
 	}
 	c.header(b)
-	err = c.messages(manifest, b)
+	if err = c.messages(manifest, b); err == nil {
+		err = c.sums(b)
+	}
 	if err := errors.Join(err, manifest.Close(), b.close()); err != nil {
 		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
 	}
@@ -117,6 +129,9 @@ type box struct {
 	index *cyrusspool.IndexReader
 	flags []string          // of cyrus.header
 	seen  cyrusspool.UIDSet // what the index does not say
+
+	exists uint32 // messages that were read
+	bytes  uint64 // of them
 }
 
 func openBox(place cyrusspool.Place) (b *box, err error) {
@@ -143,8 +158,14 @@ func (b *box) next() (cyrusspool.Record, error) {
 		if b.seen.Contains(r.UID) {
 			r.SystemFlags |= cyrusspool.FlagSeen
 		}
-		if err != nil || r.SystemFlags&(cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked) == 0 {
+		if err != nil {
 			return r, err
+		}
+		if r.SystemFlags&cyrusspool.FlagExpunged == 0 {
+			b.exists, b.bytes = b.exists+1, b.bytes+r.Size
+		}
+		if r.SystemFlags&(cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked) == 0 {
+			return r, nil
 		}
 	}
 }
@@ -246,10 +267,16 @@ func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywor
 	if expected, ok := userFlags(want.Keywords, keywords); !ok || have.UserFlags != expected {
 		differ("keywords", "keywords are not %s in Cyrus", strings.Join(c.keywordNames(want.Keywords), " "))
 	}
+	mark := report.Differs
 	if have.CacheOffset == 0 {
 		differ("not-rebuilt", "Cyrus has not parsed the message")
+	} else if why := c.cached(have); why != "" {
+		differ("cache", "%s", why)
 	}
-	mark := report.Differs
+	if kind, why := c.file(have); why != "" {
+		differ(kind, "%s", why)
+		mark = report.Unreadable
+	}
 	if c.n == before {
 		c.res.Verified++
 		mark = report.Same

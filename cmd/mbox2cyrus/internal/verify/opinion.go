@@ -14,19 +14,8 @@ import (
 	"mbox2cyrus/mbox"
 )
 
-// SecondOpinion lets go-mbox, a reader that shares nothing with ours, count the
-// messages of a folder. It splits at every line that begins "From ", so it
-// often counts more than UW; by how many was predicted while we read. A
-// prediction that does not hold means that one of us misread the file.
-func SecondOpinion(ctx context.Context, host *mbox.Host, u mbox.User, f mbox.File, want source.Prediction) (*report.Problem, error) {
-	have, ok, err := count(ctx, host, u, f, want)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return misread(u, f, want, have), nil
-}
-
-// misread is the problem that a prediction did not hold, nil if it did.
+// misread is the problem that a prediction did not hold, nil if it did: one of us two
+// misread the file.
 func misread(u mbox.User, f mbox.File, want source.Prediction, have int64) *report.Problem {
 	if have == want.Count {
 		return nil
@@ -35,8 +24,10 @@ func misread(u mbox.User, f mbox.File, want source.Prediction, have int64) *repo
 		Text: fmt.Sprintf("go-mbox counts %d messages where %d were predicted for it: look at this folder", have, want.Count)}
 }
 
-// opinion reads a folder once more and reports what go-mbox makes of it, and why that is
-// another number than ours. Folders that go-mbox does not read are told with the reason.
+// opinion reads a folder once more and has go-mbox, a reader that shares nothing with
+// ours, count its messages. That splits at every line that begins "From ", so it often
+// counts more than UW; by how many is predicted while we read. Told is what it counts,
+// and why that is another number than ours, or why go-mbox does not read the folder.
 func (v *Verifier) opinion(ctx context.Context, u mbox.User, f mbox.File) error {
 	src := *v.Source
 	src.Progress, src.Dates = nil, nil
@@ -49,7 +40,11 @@ func (v *Verifier) opinion(ctx context.Context, u mbox.User, f mbox.File) error 
 		return err
 	}
 	if !ok {
-		v.Report.Problem(report.Problem{Severity: report.Note, User: u.Name, Folder: f.Name, Offset: -1, Kind: "no-second-opinion", Text: noOpinion(f)})
+		why := noOpinion(f)
+		if res.Bytes[string(mbox.ReasonUnreadable)] > 0 {
+			why = "a part of the folder cannot be read from the disk, and go-mbox does not read around it"
+		}
+		v.Report.Problem(report.Problem{Severity: report.Note, User: u.Name, Folder: f.Name, Offset: -1, Kind: "no-second-opinion", Text: why})
 		return nil
 	}
 	v.Opinion(report.Opinion{User: u.Name, Folder: f.Name, Messages: res.Messages, Predicted: res.GoMbox.Count, Counted: have, Why: res.GoMbox.Why(res.Messages)})

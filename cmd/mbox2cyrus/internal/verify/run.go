@@ -41,6 +41,9 @@ type Verifier struct {
 	Jobs     int
 	Level    Level
 
+	// Retired, if not nil, tells whether the folder of a mailbox is in an archive, and what
+	// is wrong with it there; read says that the archive is to be read.
+	Retired func(ctx context.Context, rec ledger.Mailbox, read bool) (retired bool, problems []report.Problem, err error)
 	// Served, if not nil, is asked what clients would see of every mailbox.
 	Served *served.Server
 	// Answers, if not nil, is told of every user of whom it answered.
@@ -100,6 +103,9 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 		}
 	}
 	for _, parent := range u.Parents {
+		if rec, ok := v.Ledger.Mailbox(string(parent)); ok && rec.Folder != "" {
+			continue // its folder is gone
+		}
 		one(parent, nil)
 	}
 	for i := range u.Folders {
@@ -108,17 +114,43 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 		}
 		one(u.Folders[i].Mailbox, &u.Folders[i])
 	}
-	if v.Served != nil {
+	gone := v.gone(ctx, u, seen, one)
+	if v.Served != nil && u.ID != "" {
 		if err := v.served(ctx, u, slices.Sorted(maps.Keys(seen))); err != nil && ctx.Err() == nil {
 			v.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: "imap-failed", Text: err.Error()})
 		}
 	}
-	for _, rec := range v.Ledger.Mailboxes() {
-		if string(rec.User) == u.Name && !seen[rec.Name] && !u.Failed() {
-			v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
-				Text: fmt.Sprintf("%s was migrated, but its folder is no longer there", rec.Name)})
-		}
+	for _, rec := range gone {
+		v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
+			Text: fmt.Sprintf("%s was migrated, but its folder is no longer there", rec.Name)})
 	}
+}
+
+// gone verifies the mailboxes that are not in seen and whose folders were retired, and
+// returns those whose folders are gone without that.
+func (v *Verifier) gone(ctx context.Context, u *plan.User, seen map[string]bool, one func(cyrusspool.Name, *plan.Folder)) (gone []ledger.Mailbox) {
+	for _, rec := range v.Ledger.Mailboxes() {
+		if string(rec.User) != u.Name || seen[rec.Name] || u.Failed() || ctx.Err() != nil {
+			continue
+		}
+		retired := false
+		if v.Retired != nil {
+			var problems []report.Problem
+			var err error
+			if retired, problems, err = v.Retired(ctx, rec, v.Level == LevelContent); err != nil {
+				problems = []report.Problem{{Severity: report.Failure, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "verify-failed", Text: err.Error()}}
+			}
+			for _, p := range problems {
+				v.Report.Problem(p)
+			}
+		}
+		if !retired {
+			gone = append(gone, rec)
+			continue
+		}
+		one(cyrusspool.Name(rec.Name), nil)
+	}
+	return gone
 }
 
 func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Name, f *plan.Folder) error {
@@ -130,6 +162,9 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 		v.Report.Problem(report.Problem{Severity: severity, User: u.Name, Folder: folder.Folder, Offset: -1, Kind: kind, Text: string(name) + ": " + text})
 	}
 	rec, ok := v.Ledger.Mailbox(string(name))
+	if f == nil {
+		folder.Folder = string(rec.Folder) // retired, or "" for a parent
+	}
 	if !ok || rec.State == ledger.Begun {
 		differ(report.Difference, "not-migrated", "the ledger has no record that it was migrated")
 		return nil
@@ -175,12 +210,16 @@ func (v *Verifier) compare(ctx context.Context, u *plan.User, rec ledger.Mailbox
 	if v.Level == LevelCount {
 		return Count(rec, place)
 	}
-	each := messages{tell: v.Message}
+	each := messages{tell: v.Message, read: v.Level == LevelContent && (f != nil || rec.Source != "")}
 	var deep Result
-	if v.Level == LevelContent && f != nil {
-		if deep, each.faults, err = content(ctx, v.Source, v.Ledger, rec, u.User, f.File, place.Messages(), v.Message); err != nil {
-			return res, err
-		}
+	switch {
+	case each.read && f == nil:
+		deep, each.faults, err = spool(ctx, v.Ledger, rec, place.Messages())
+	case each.read:
+		deep, each.faults, err = content(ctx, v.Source, v.Ledger, rec, u.User, f.File, place.Messages(), v.Message)
+	}
+	if err != nil {
+		return res, err
 	}
 	seen, err := v.Cyrus.Seen(u.ID)
 	if err != nil {
@@ -189,7 +228,7 @@ func (v *Verifier) compare(ctx context.Context, u *plan.User, rec ledger.Mailbox
 	if res, err = index(v.Ledger, rec, place, seen, each); err != nil {
 		return res, err
 	}
-	if v.Level == LevelContent && f != nil {
+	if each.read {
 		res.Problems = append(res.Problems, deep.Problems...)
 		res.Verified = min(res.Verified, deep.Verified)
 	}

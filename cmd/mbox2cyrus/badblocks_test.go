@@ -1,0 +1,301 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+)
+
+// failingDisk is a file system whose blocks a test can make unreadable: btrfs knows by checksums
+// that a block is not what was written, and gives EIO.
+type failingDisk struct {
+	t          *testing.T
+	image, dir string
+	mounted    bool
+}
+
+func newFailingDisk(t *testing.T) *failingDisk {
+	t.Helper()
+	mkfs, err := exec.LookPath("mkfs.btrfs")
+	if err != nil {
+		t.Skip("no mkfs.btrfs: install btrfs-progs to have read errors tried for real")
+	}
+	d := &failingDisk{t: t, image: filepath.Join(t.TempDir(), "image"), dir: t.TempDir()}
+	if err := errors.Join(os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, 128<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(mkfs, "-q", "-d", "single", d.image).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.btrfs: %v\n%s", err, out)
+	}
+	t.Cleanup(d.unmount)
+	if out, err := d.mount(); err != nil {
+		t.Skipf("no btrfs image can be mounted here: %v\n%s", err, out)
+	}
+	return d
+}
+
+func (d *failingDisk) mount() ([]byte, error) {
+	out, err := exec.Command("mount", "-t", "btrfs", "-o", "loop,noatime", d.image, d.dir).CombinedOutput()
+	d.mounted = err == nil
+	return out, err
+}
+
+func (d *failingDisk) unmount() {
+	if !d.mounted {
+		return
+	}
+	d.mounted = false
+	if out, err := exec.Command("umount", d.dir).CombinedOutput(); err != nil {
+		d.t.Errorf("umount: %v\n%s", err, out)
+		if err := unix.Unmount(d.dir, unix.MNT_DETACH); err != nil {
+			d.t.Errorf("umount: %v", err)
+		}
+	}
+}
+
+// breakBlocks makes the block of the disk unreadable that has each of the texts.
+func (d *failingDisk) breakBlocks(texts ...string) {
+	d.t.Helper()
+	d.unmount()
+	f, err := os.OpenFile(d.image, os.O_RDWR, 0)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	b, err := os.ReadFile(d.image)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, text := range texts {
+		at := bytes.Index(b, []byte(text))
+		if at < 0 || bytes.Contains(b[at+1:], []byte(text)) {
+			d.t.Fatalf("%q is not once on the disk", text)
+		}
+		if _, err := f.WriteAt(bytes.Repeat([]byte("#"), 4096), int64(at-at%4096)); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		d.t.Fatal(err)
+	}
+	if out, err := d.mount(); err != nil {
+		d.t.Fatalf("mount: %v\n%s", err, out)
+	}
+}
+
+// longLetter is a letter with a body of so many lines of 40 bytes, each of which is once on
+// a disk.
+func longLetter(folder string, n, lines int, internal ...string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "From joe@example.com Mon Jun  2 10:11:%02d 2003\nSubject: %s %d\n", n, folder, n)
+	for _, line := range internal {
+		b.WriteString(line + "\n")
+	}
+	b.WriteString("\n")
+	for i := range lines {
+		fmt.Fprintf(&b, "%-39s\n", mark(folder, n, i))
+	}
+	return b.String() + "\n"
+}
+
+func mark(folder string, n, line int) string { return fmt.Sprintf("<%s %d %d>", folder, n, line) }
+
+// TestBadBlocksOnARealDisk migrates folders of which the disk does not give a block, has
+// what is lost approved, brings new mail, sees another block go bad, and, when the files
+// have been rescued, all that was lost.
+func TestBadBlocksOnARealDisk(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	d := newFailingDisk(t)
+	h := &passHost{t: t, root: filepath.Join(d.dir, "host")}
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\n")
+	state := filepath.Join(t.TempDir(), "state")
+
+	const base = "X-IMAPbase: 1054563072 0000000020 Work"
+	// A block in the body of one message, and one over several that have no UID yet.
+	work := longLetter("work", 1, 10, base, "Status: RO", "X-UID: 2") + longLetter("work", 2, 150, "Status: RO", "X-UID: 3", "X-Keywords: Work") +
+		longLetter("work", 3, 300, "Status: RO", "X-UID: 5") + longLetter("work", 4, 150, "Status: RO", "X-UID: 7")
+	recent := longLetter("recent", 1, 90, base, "Status: RO", "X-UID: 2")
+	for n := 2; n < 30; n++ {
+		recent += longLetter("recent", n, 10)
+	}
+	// The beginning, with UIDVALIDITY.
+	start := longLetter("start", 1, 10, base, "Status: RO", "X-UID: 2") + longLetter("start", 2, 150, "Status: RO", "X-UID: 4") + longLetter("start", 3, 5, "Status: RO", "X-UID: 6")
+	// A block that goes bad later.
+	later := longLetter("later", 1, 150, base, "Status: RO", "X-UID: 2") + longLetter("later", 2, 300, "Status: RO", "X-UID: 4") + longLetter("later", 3, 150, "Status: RO", "X-UID: 6")
+	var mbx strings.Builder
+	mbx.WriteString("*mbx*\r\n3edb6d2000000009\r\n")
+	mbx.WriteString(strings.Repeat("\x00", 2048-mbx.Len()))
+	for n := 1; n <= 3; n++ {
+		text := strings.ReplaceAll(longLetter("mbx", n, 300), "\n", "\r\n")
+		_, text, _ = strings.Cut(text, "\r\n")
+		fmt.Fprintf(&mbx, " 2-Jun-2003 10:11:12 +0200,%d;000000000001-%08x\r\n%s", len(text), n, text)
+	}
+	whole := map[string]string{"var/mail/joe": letter(1), "home/joe/mail/work": work, "home/joe/mail/recent": recent,
+		"home/joe/mail/start": start, "home/joe/mail/later": later, "home/joe/mail/mbx": mbx.String()}
+	for path, text := range whole {
+		h.write(path, text)
+	}
+	d.breakBlocks(mark("work", 3, 150), mark("recent", 8, 1), mark("start", 1, 1), mark("mbx", 2, 150))
+	if _, err := os.ReadFile(filepath.Join(h.root, "home/joe/mail/work")); !errors.Is(err, unix.EIO) {
+		t.Fatalf("the block can be read: %v", err)
+	}
+
+	do := func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, append(args, flagsFor(srv, h.root, state)...)...)
+		if o.code != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
+		}
+		return o
+	}
+	plan := do(2, "plan")
+	if n := len(plan.problems("unreadable-range")); n != 4 {
+		t.Errorf("plan tells of %d ranges: %v", n, plan.severe())
+	}
+	for _, p := range plan.problems("unreadable-range") {
+		if text := p["text"].(string); !strings.Contains(text, "4096 bytes at offset") || !strings.Contains(text, "ddrescue") || !strings.Contains(text, "(the file: home/joe/mail/"+p["folder"].(string)+")") || p["user"] != "joe" || p["folder"] == "" {
+			t.Errorf("it is not said where and what to do: %v", p)
+		}
+	}
+	first := do(2, "migrate")
+	if s := first.summary(t); s["messages_held"] != 4.0 || s["messages_verified"].(float64) == 0 {
+		t.Errorf("%v", s)
+	}
+	ledger, err := os.ReadFile(filepath.Join(state, "ledger.jsonl"))
+	if err != nil || strings.Count(string(ledger), `"unreadable":4096`) < 4 {
+		t.Errorf("the ledger does not have the ranges: %v", err)
+	}
+	boxes, _ := filepath.Glob(filepath.Join(state, "held", "*.mbox"))
+	var held strings.Builder
+	for _, box := range boxes {
+		b, err := os.ReadFile(box)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held.Write(b)
+	}
+	if s := held.String(); len(boxes) != 4 || !strings.Contains(s, mark("work", 3, 1)) || !strings.Contains(s, mark("work", 3, 299)) || !strings.Contains(s, "\n"+strings.Repeat("?", 63)+"\n") {
+		t.Errorf("%d mboxes of what is held, of %d bytes: what can be read of the message is not there, or the hole is not marked", len(boxes), len(s))
+	}
+	do(2, "verify", "--level", "content")
+
+	served := serve(t, srv)
+	want := func(folder string, uids ...uint32) {
+		t.Helper()
+		var have []uint32
+		for _, m := range served[folder].Messages {
+			have = append(have, m.UID)
+		}
+		if !slices.Equal(have, uids) {
+			t.Errorf("%s has UIDs %v, want %v", folder, have, uids)
+		}
+	}
+	want("INBOX", 1)
+	want("work", 2, 3, 7)
+	want("later", 2, 4, 6)
+	want("mbx", 1, 3)
+	if v := served["work"].UIDValidity; v != 1054563072 {
+		t.Errorf("UIDVALIDITY of work is %d", v)
+	}
+	given := map[[32]byte]uint32{} // UIDs of the folder whose messages UW had not numbered yet
+	for _, m := range served["recent"].Messages {
+		given[m.SHA256] = m.UID
+	}
+	if len(given) < 15 || len(given) > 28 {
+		t.Errorf("recent has %d messages", len(given))
+	}
+	startValidity := served["start"].UIDValidity
+	if startValidity == 1054563072 || len(served["start"].Messages) != 1 {
+		t.Errorf("start: %+v", served["start"])
+	}
+
+	if code := run([]string{"mbox2cyrus", "approve", "--state", state, "--all", "--by", "ann"}, &bytes.Buffer{}, &bytes.Buffer{}); code != 0 {
+		t.Fatalf("approve: exit code %d", code)
+	}
+	do(0, "migrate")
+	do(0, "verify", "--level", "content")
+
+	// A block goes bad under mail that Cyrus has, and new mail comes.
+	h.append("home/joe/mail/later", letter(4))
+	h.append("home/joe/mail/work", letter(5))
+	d.breakBlocks(mark("later", 2, 150))
+	do(2, "migrate")
+	do(2, "verify", "--level", "content")
+	served = serve(t, srv)
+	want("later", 2, 4, 6, 21)
+	want("work", 2, 3, 7, 21)
+	if got := strings.Count(strings.Join(do(2, "migrate").severe(), "\n"), "wait for approve"); got != 1 {
+		t.Errorf("%d things wait for approval, want the one that is new", got)
+	}
+
+	// All files are rescued.
+	whole["home/joe/mail/work"] += letter(5)
+	whole["home/joe/mail/later"] += letter(4)
+	for path, text := range whole {
+		if err := os.Remove(filepath.Join(h.root, path)); err != nil {
+			t.Fatal(err)
+		}
+		h.write(path, text)
+	}
+	last := do(0, "migrate")
+	if s := last.summary(t); s["messages_held"] != 0.0 || s["messages_found"] != s["messages_verified"] {
+		t.Errorf("%v", s)
+	}
+	do(0, "verify", "--level", "content")
+	served = serve(t, srv)
+	want("work", 2, 3, 5, 7, 21)
+	want("later", 2, 4, 6, 21)
+	want("mbx", 1, 2, 3)
+	want("start", 2, 4, 6)
+	if v := served["start"].UIDValidity; v != 1054563072 {
+		t.Errorf("UIDVALIDITY of start is %d", v)
+	}
+	uids := map[uint32]bool{}
+	for _, m := range served["recent"].Messages {
+		if uid, ok := given[m.SHA256]; ok && uid != m.UID {
+			t.Errorf("UID %d became %d", uid, m.UID)
+		}
+		uids[m.UID] = true
+	}
+	if len(uids) != 29 {
+		t.Errorf("recent has %d messages, want 29", len(uids))
+	}
+	// It stays so.
+	h.append("home/joe/mail/recent", letter(31))
+	do(0, "migrate")
+	do(0, "verify", "--level", "content")
+	served = serve(t, srv)
+	for _, m := range served["recent"].Messages {
+		if uid, ok := given[m.SHA256]; ok && uid != m.UID {
+			t.Errorf("UID %d became %d", uid, m.UID)
+		}
+	}
+	if n := len(served["recent"].Messages); n != 30 {
+		t.Errorf("recent has %d messages, want 30", n)
+	}
+	if entries, err := os.ReadDir(filepath.Join(state, "held")); err != nil || len(entries) != 0 {
+		t.Errorf("something is held still: %v, %v", entries, err)
+	}
+}
+
+// append adds to a file of the host.
+func (h *passHost) append(path, text string) {
+	h.t.Helper()
+	f, err := os.OpenFile(filepath.Join(h.root, path), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Close()); err != nil {
+		h.t.Fatal(err)
+	}
+}

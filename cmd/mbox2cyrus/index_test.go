@@ -1,0 +1,98 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cyrusspool"
+)
+
+// TestWhatIndexLevelSees damages a mailbox in ways that can be seen without reading a
+// message.
+func TestWhatIndexLevelSees(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+	state := filepath.Join(t.TempDir(), "state")
+	flags := flagsFor(srv, h.root, state)
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+		t.Fatalf("migrate: exit code %d\n%s", o.code, o.stderr)
+	}
+	dir := filepath.Join(srv.Spool, dirOf(t, srv, "user/joe"))
+	if o := runJSON(t, append([]string{"verify", "--messages"}, flags...)...); o.code != 0 || o.summary(t)["messages_verified"] != 3.0 {
+		t.Fatalf("verify: exit code %d\n%s", o.code, o.stderr)
+	}
+	// withHeader changes the header of the index, and its CRC with it.
+	withHeader := func(change func(*cyrusspool.IndexHeader)) func([]byte) []byte {
+		return func(b []byte) []byte {
+			head, err := cyrusspool.ParseIndexHeader(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(&head)
+			out, err := head.AppendTo(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return append(out, b[len(out):]...)
+		}
+	}
+	for _, c := range []struct {
+		name, file string
+		change     func(b []byte) []byte // nil: the file goes
+		kind       string
+		mark       string // of messages that are not as they must be
+		bad        int
+	}{
+		{"a message file is gone", "2.", nil, "file-missing", "!", 1},
+		{"a message file is cut short", "2.", func(b []byte) []byte { return b[:len(b)-2] }, "file-size", "!", 1},
+		{"a byte of the cache", "cyrus.cache", func(b []byte) []byte { b[len(b)-5] ^= 1; return b }, "cache", "*", 1},
+		{"the cache is cut short", "cyrus.cache", func(b []byte) []byte { return b[:len(b)-4] }, "cache", "*", 1},
+		{"the cache is empty", "cyrus.cache", func(b []byte) []byte { return b[:0] }, "cache", "*", 3},
+		{"the cache is gone", "cyrus.cache", nil, "cache", "*", 3},
+		{"the cache is of another index", "cyrus.cache", func(b []byte) []byte { b[3] ^= 1; return b }, "cache", "", 0},
+		{"the index counts other messages", "cyrus.index", withHeader(func(h *cyrusspool.IndexHeader) { h.QuotaMailboxUsed++ }), "index-sums", "", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(dir, c.file)
+			good, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.change == nil {
+				err = os.Remove(path)
+			} else {
+				err = os.WriteFile(path, c.change(slices.Clone(good)), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := runJSON(t, append([]string{"verify", "--messages"}, flags...)...)
+			if o.code != 3 || len(o.problems(c.kind)) == 0 {
+				t.Errorf("exit code %d\n%s", o.code, strings.Join(o.severe(), "\n"))
+			}
+			bad := 0
+			for _, line := range o.lines {
+				if line["message_type"] == "message" && line["mark"] != "=" {
+					bad++
+					if line["mark"] != c.mark {
+						t.Errorf("%v", line)
+					}
+				}
+			}
+			if bad != c.bad {
+				t.Errorf("%d messages are marked, want %d", bad, c.bad)
+			}
+			if err := os.WriteFile(path, good, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if o := runJSON(t, append([]string{"verify"}, flags...)...); o.code != 0 {
+		t.Errorf("put right again: exit code %d\n%s", o.code, o.stderr)
+	}
+}

@@ -1,0 +1,135 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// quotas sets the quota of users who are to have one and have none, and has Cyrus count
+// what is used where there is a quota. A quota root above a user, which others are of too,
+// is counted when all users are done.
+func (e *Engine) quotas(ctx context.Context, batch []*job) {
+	roots, err := e.quotaRoots()
+	for _, j := range batch {
+		if len(j.work()) == 0 {
+			continue
+		}
+		u := j.user
+		if err != nil {
+			if u.Quota > 0 || !errors.Is(err, reconstruct.ErrNoProgram) {
+				e.undone(u, "quota", err, "quota -f -u "+u.ID)
+			}
+			continue
+		}
+		inbox := cyrusspool.InboxName(u.ID)
+		own, shared := roots.Of(inbox)
+		if _, have := roots[inbox]; u.Quota > 0 && !have {
+			if err := e.setQuota(ctx, j); err != nil {
+				e.undone(u, "quota", err, fmt.Sprintf("set a quota of %d bytes", u.Quota))
+			} else {
+				own = true
+			}
+		}
+		if own {
+			if err := e.Cyrus.Programs.RecountQuota(ctx, []string{u.ID}); err != nil {
+				e.undone(u, "quota", err, "quota -f -u "+u.ID)
+			}
+		}
+		if own || shared {
+			e.roots.brought(j, shared)
+		}
+	}
+}
+
+// setQuota gives a user his quota. That it is of our making is recorded first, so that
+// undo knows.
+func (e *Engine) setQuota(ctx context.Context, j *job) error {
+	for _, m := range j.boxes {
+		if m.rec.Name == string(cyrusspool.InboxName(j.user.ID)) && m.todo != leave {
+			m.rec.QuotaSet = true
+			if err := e.Ledger.Set(m.rec); err != nil {
+				return err
+			}
+		}
+	}
+	return e.Cyrus.SetQuota(ctx, j.user.ID, j.user.Quota)
+}
+
+// quotaRoots are those that Cyrus had when the run began.
+func (e *Engine) quotaRoots() (target.Quotas, error) {
+	e.roots.once.Do(func() { e.roots.all, e.roots.err = e.Cyrus.Quotas(context.Background()) })
+	return e.roots.all, e.roots.err
+}
+
+// quotaRoots is what a run knows of quota roots.
+type quotaRoots struct {
+	once sync.Once
+	all  target.Quotas
+	err  error
+
+	mu     sync.Mutex
+	shared bool                           // one above users must be counted
+	boxes  map[cyrusspool.Name]*plan.User // mailboxes that mail was brought into, of users with quotas
+}
+
+func (q *quotaRoots) brought(j *job, shared bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.boxes == nil {
+		q.boxes = map[cyrusspool.Name]*plan.User{}
+	}
+	for _, m := range j.work() {
+		q.boxes[cyrusspool.Name(m.rec.Name)] = j.user
+	}
+	q.shared = q.shared || shared
+}
+
+// settleQuotas counts the quota roots above users, if mail of some came, and tells who is
+// over his quota now, or nearly. A run that was cut off may have left that undone.
+func (e *Engine) settleQuotas(ctx context.Context, p *plan.Plan) {
+	if e.Ledger.CutOff() {
+		roots, err := e.quotaRoots()
+		for i := 0; err == nil && i < len(p.Users) && !e.roots.shared; i++ {
+			if len(p.Users[i].Folders) > 0 {
+				_, e.roots.shared = roots.Of(cyrusspool.InboxName(p.Users[i].ID))
+			}
+		}
+	}
+	undone := func(err error) {
+		e.Report.Problem(report.Problem{Severity: report.Attention, Offset: -1, Kind: "quota",
+			Text: fmt.Sprintf("the mail is there, but this is left to do: quota -f (%v)", err)})
+	}
+	if e.roots.shared {
+		if err := e.Cyrus.Programs.RecountAllQuotas(ctx); err != nil {
+			undone(err)
+			return
+		}
+	}
+	if len(e.roots.boxes) == 0 {
+		return
+	}
+	now, err := e.Cyrus.Quotas(ctx)
+	if err != nil {
+		undone(err)
+		return
+	}
+	loads := plan.QuotaLoads{}
+	for name, u := range e.roots.boxes {
+		loads.Add(now.RootOf(name), u.Name, plan.Size{})
+	}
+	for _, root := range slices.Sorted(maps.Keys(loads)) {
+		if p, ok := loads[root].Problem(now[root]); ok {
+			e.Report.Problem(p)
+		}
+	}
+}

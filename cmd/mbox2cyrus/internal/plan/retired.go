@@ -1,0 +1,59 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/mbox"
+)
+
+// Retired is a place of a folder's mail that retire moved into an archive.
+type Retired struct {
+	Folder, Path string // raw; Path is below the source root
+	To           string // absolute
+	Time         time.Time
+	Blocked      bool // an empty directory is in its place
+}
+
+// RetiredFrom returns what was retired from a path, nil for none.
+func (u *User) RetiredFrom(path string) *Retired {
+	i := slices.IndexFunc(u.Retired, func(r Retired) bool { return r.Path == path })
+	if i < 0 {
+		return nil
+	}
+	return &u.Retired[i]
+}
+
+// WasRetired reports whether a folder of that name and path, or a directory that it was in,
+// was retired.
+func (u *User) WasRetired(folder, path string) bool {
+	return slices.ContainsFunc(u.Retired, func(r Retired) bool {
+		return r.Folder == folder || r.Path == path || strings.HasPrefix(path, r.Path+"/")
+	})
+}
+
+// stands reports whether a thing that is no folder is only what retire left in the place
+// of one.
+func (u *User) stands(s mbox.Skipped) bool {
+	r := u.RetiredFrom(s.Path)
+	return s.Kind == mbox.SkipDirectory && r != nil && r.Blocked
+}
+
+// sayRetired adds a note for each thing that was retired, and a problem for each file that
+// somebody wrote in its place since.
+func (u *User) sayRetired() {
+	for _, r := range u.Retired {
+		u.Problems = append(u.Problems, report.Problem{Severity: report.Note, User: u.Name, Folder: r.Folder, Offset: -1, Kind: "retired",
+			Text: fmt.Sprintf("was retired to %s on %s", report.Quote(r.To), r.Time.Format("2006-01-02"))})
+	}
+	for _, f := range u.Folders {
+		if r := u.RetiredFrom(f.File.Path); r != nil {
+			u.Problems = append(u.Problems, report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "retired-place",
+				Text: fmt.Sprintf("%s is a new file: the folder that was there was retired on %s; somebody still writes there. Its mail is not brought: deliver it in Cyrus, or move it to a folder of another name",
+					report.Quote(f.File.Path), r.Time.Format("2006-01-02"))})
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package resources
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Need is what is to be written below a directory.
+type Need struct {
+	What   string // "partition default"
+	Dir    string // need not be there yet
+	Bytes  int64
+	Inodes int64
+	UID    int // whose files these are, for disk quotas
+}
+
+// Room is what a file system has left for a user.
+type Room struct {
+	Bytes  int64
+	Inodes int64  // Unlimited where the file system makes them as it needs them
+	By     string // what sets the bound, if it is not the file system: a quota
+}
+
+func (r Room) String() string {
+	text := fmt.Sprintf("%d bytes", r.Bytes)
+	if r.Inodes != Unlimited {
+		text += fmt.Sprintf(" and %d inodes", r.Inodes)
+	}
+	if r.By != "" {
+		text += " (" + r.By + ")"
+	}
+	return text
+}
+
+// RoomIn asks how much room a user has in the file system of a directory, or of the one
+// above it that is there.
+func RoomIn(dir string, uid int) (r Room, err error) {
+	fd, err := openAbove(dir)
+	if err != nil {
+		return r, err
+	}
+	defer unix.Close(fd) // opened for reading: nothing can be lost
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return r, fmt.Errorf("%s: statfs: %w", dir, err)
+	}
+	r = Room{Bytes: int64(st.Bavail) * st.Bsize, Inodes: int64(st.Ffree)}
+	if st.Files == 0 {
+		r.Inodes = Unlimited
+	}
+	if q, ok := quotaOf(fd, uid); ok {
+		if q.Bytes < r.Bytes {
+			r.Bytes, r.By = q.Bytes, q.By
+		}
+		if q.Inodes < r.Inodes {
+			r.Inodes, r.By = q.Inodes, q.By
+		}
+	}
+	return r, nil
+}
+
+// openAbove opens a directory, or that above it which is there.
+func openAbove(dir string) (fd int, err error) {
+	for {
+		fd, err = unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: dir, Err: err}
+	}
+	return fd, nil
+}
+
+// diskQuota is struct if_dqblk (linux/quota.h); limits of 0 are none.
+type diskQuota struct {
+	hardBlocks, softBlocks, bytes  uint64 // limits in units of 1 KiB
+	hardInodes, softInodes, inodes uint64
+	blockTime, inodeTime           uint64
+	valid                          uint32
+	_                              uint32
+}
+
+const getUserQuota = 0x800007 << 8 // Q_GETQUOTA of USRQUOTA, 0 (linux/quota.h, QCMD)
+
+// quotaOf asks for the disk quota of a user (quotactl_fd(2), Linux 5.14). Where there is
+// none, or none can be asked for, ok is false: a write that a quota forbids fails as one
+// on a full disk.
+func quotaOf(fd, uid int) (r Room, ok bool) {
+	var q diskQuota
+	_, _, errno := unix.Syscall6(unix.SYS_QUOTACTL_FD, uintptr(fd), getUserQuota, uintptr(uid), uintptr(unsafe.Pointer(&q)), 0, 0)
+	if errno != 0 || uid < 0 {
+		return r, false
+	}
+	r = Room{Bytes: Unlimited, Inodes: Unlimited, By: fmt.Sprintf("the disk quota of uid %d", uid)}
+	if q.hardBlocks > 0 {
+		r.Bytes = max(0, int64(q.hardBlocks)<<10-int64(q.bytes))
+	}
+	if q.hardInodes > 0 {
+		r.Inodes = max(0, int64(q.hardInodes)-int64(q.inodes))
+	}
+	return r, true
+}
+
+// Short says of which file systems the needs, those on one file system together, exceed
+// the room.
+func Short(needs []Need) (short []string, err error) {
+	type place struct {
+		dev uint64
+		uid int
+	}
+	var order []place
+	sums := map[place]Need{}
+	for _, n := range needs {
+		dev, err := device(n.Dir)
+		if err != nil {
+			return nil, err
+		}
+		at := place{dev, n.UID}
+		sum, known := sums[at]
+		if !known {
+			order = append(order, at)
+			sum = Need{Dir: n.Dir, UID: n.UID}
+		}
+		sum.Bytes, sum.Inodes = sum.Bytes+n.Bytes, sum.Inodes+n.Inodes
+		sum.What = strings.TrimPrefix(sum.What+", "+n.What, ", ")
+		sums[at] = sum
+	}
+	// What others write on the same file system takes of the same room.
+	total := map[uint64]Need{}
+	for at, sum := range sums {
+		t := total[at.dev]
+		total[at.dev] = Need{Bytes: t.Bytes + sum.Bytes, Inodes: t.Inodes + sum.Inodes, What: t.What}
+	}
+	for _, at := range order {
+		sum := sums[at]
+		room, err := RoomIn(sum.Dir, at.uid)
+		if err != nil {
+			return nil, err
+		}
+		need := sum
+		if room.By == "" {
+			need.Bytes, need.Inodes = total[at.dev].Bytes, total[at.dev].Inodes
+		}
+		if need.Bytes <= room.Bytes && need.Inodes <= room.Inodes {
+			continue
+		}
+		short = append(short, fmt.Sprintf("%s: too small: about %d bytes and %d inodes are to be written to that file system, which has %s free: make room, or choose others (--partition, --partition-map, --state)",
+			sum.What, need.Bytes, need.Inodes, room))
+	}
+	return slices.Compact(short), nil
+}
+
+// device returns the number of the file system that a directory is, or will be, on.
+func device(dir string) (uint64, error) {
+	fd, err := openAbove(dir)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd) // opened for reading: nothing can be lost
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, fmt.Errorf("stat %s: %w", dir, err)
+	}
+	return uint64(st.Dev), nil
+}

@@ -1,0 +1,469 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/retire"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
+	"mbox2cyrus/cyrusspool"
+)
+
+// disk is a file system of its own, whose power can be cut.
+type disk struct {
+	t                   *testing.T
+	image, dev, mounted string
+}
+
+// newDisk makes and mounts one. Where that cannot be done the test is skipped.
+func newDisk(t *testing.T, base, name string) *disk {
+	t.Helper()
+	d := &disk{t: t, image: filepath.Join(base, name+".img"), mounted: filepath.Join(base, name)}
+	if err := errors.Join(os.Mkdir(d.mounted, 0o755), os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, 64<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfs.ext4", "-q", "-F", d.image).CombinedOutput(); err != nil {
+		t.Skipf("no power can be cut here, mkfs.ext4: %v %s", err, out)
+	}
+	out, err := exec.Command("losetup", "--find", "--show", d.image).CombinedOutput()
+	if err != nil {
+		t.Skipf("no power can be cut here, there is no loop device: %v %s", err, out)
+	}
+	d.dev = strings.TrimSpace(string(out))
+	t.Cleanup(func() {
+		// It is not mounted if the test ended between two mounts.
+		if err := unix.Unmount(d.mounted, unix.MNT_DETACH); err != nil && err != unix.EINVAL {
+			t.Error(err)
+		}
+		if out, err := exec.Command("losetup", "--detach", d.dev).CombinedOutput(); err != nil {
+			t.Errorf("%v %s", err, out)
+		}
+	})
+	if err := d.mount(); err != nil {
+		t.Skipf("no power can be cut here, mount: %v", err)
+	}
+	return d
+}
+
+// mount mounts it so that nothing but a sync puts anything on the disk: not the time, and
+// not a rename over an old file.
+func (d *disk) mount() error {
+	return unix.Mount(d.dev, d.mounted, "ext4", 0, "commit=3600,noauto_da_alloc")
+}
+
+// unmount waits until those that were killed have let go of it.
+func (d *disk) unmount() {
+	d.t.Helper()
+	var err error
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if err = unix.Unmount(d.mounted, 0); err != unix.EBUSY {
+			break
+		}
+	}
+	if err != nil {
+		d.t.Fatalf("unmount %s: %v", d.mounted, err)
+	}
+}
+
+// The ioctl that ends a file system at once, and its mode that does not even flush the
+// journal: linux/fs.h FS_IOC_SHUTDOWN, FS_SHUTDOWN_FLAGS_NOLOGFLUSH (ext4 since Linux
+// 4.11, fs/ext4/ioctl.c ext4_force_shutdown).
+const (
+	ioctlShutdown      = 0x8004587d
+	shutdownNoLogFlush = 2
+)
+
+// cut cuts the power of disks: what is not on them is lost. They come back as the next
+// mount finds them, which replays the journal.
+func cut(disks ...*disk) {
+	for _, d := range disks {
+		d.t.Helper()
+		f, err := os.Open(d.mounted)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		err = unix.IoctlSetPointerInt(int(f.Fd()), ioctlShutdown, shutdownNoLogFlush)
+		if err := errors.Join(err, f.Close()); err != nil {
+			d.t.Skipf("no power can be cut here, the file system cannot be shut down: %v", err)
+		}
+	}
+	for _, d := range disks {
+		d.unmount()
+		if err := d.mount(); err != nil {
+			d.t.Fatalf("after the cut: mount %s: %v", d.mounted, err)
+		}
+	}
+}
+
+// commitJournal does what the kernel's timer else does at any time: names and sizes that
+// were changed come to the disk, but of new files not what is in them.
+func (d *disk) commitJournal() {
+	d.t.Helper()
+	f, err := os.OpenFile(d.mounted, unix.O_TMPFILE|os.O_RDWR, 0o600) // the sync of any file does it
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// save keeps what is on the disks, and returns what brings exactly that back: inodes and
+// times too, by which the ledger knows files.
+func save(disks ...*disk) (restore func()) {
+	swap := func(from, to func(d *disk) string) {
+		for _, d := range disks {
+			d.t.Helper()
+			d.unmount()
+			if out, err := exec.Command("cp", "--sparse=always", from(d), to(d)).CombinedOutput(); err != nil {
+				d.t.Fatalf("%v %s", err, out)
+			}
+			if err := flushDevice(d.dev); err != nil {
+				d.t.Fatal(err)
+			}
+			if err := d.mount(); err != nil {
+				d.t.Fatal(err)
+			}
+		}
+	}
+	image := func(d *disk) string { return d.image }
+	saved := func(d *disk) string { return d.image + ".saved" }
+	swap(image, saved)
+	return func() { swap(saved, image) }
+}
+
+// flushDevice makes the kernel forget what it has of a block device.
+func flushDevice(dev string) error {
+	f, err := os.Open(dev)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.IoctlSetInt(int(f.Fd()), unix.BLKFLSBUF, 0), f.Close())
+}
+
+// withOwnMounts runs a test in a process of its own that alone sees what it mounts. Else
+// whoever makes a mount namespace meanwhile keeps a file system alive that is unmounted
+// here, and the next mount would find it without power still.
+func withOwnMounts(t *testing.T, test func(t *testing.T)) {
+	const inside = "MBOX2CYRUS_TEST_OWN_MOUNTS"
+	if os.Getenv(inside) != "" {
+		test(t)
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("no power can be cut here: only root can mount")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-test.v", "-test.run=^" + t.Name() + "$"}
+	if end, ok := t.Deadline(); ok {
+		args = append(args, fmt.Sprintf("-test.timeout=%v", time.Until(end)-5*time.Second))
+	}
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS} // makes all mounts private
+	out, err := cmd.CombinedOutput()
+	lines := slices.DeleteFunc(strings.Split(string(out), "\n"), func(line string) bool { return strings.HasPrefix(line, "=== ") })
+	said := strings.Join(lines, "\n")
+	switch {
+	case errors.Is(err, unix.EPERM):
+		t.Skipf("no power can be cut here: %v", err)
+	case err != nil:
+		t.Errorf("%v\n%s", err, said)
+	case strings.Contains(said, "--- SKIP"):
+		t.Skip(said)
+	default:
+		t.Log(said)
+	}
+}
+
+// cutGround is a ground on three disks, so that what one of them has says nothing of the
+// others.
+type cutGround struct {
+	*ground
+	disks []*disk
+}
+
+func newCutGround(t *testing.T) *cutGround {
+	t.Helper()
+	base, err := os.MkdirTemp("", "powercut-")
+	if err == nil {
+		err = os.Chmod(base, 0o755) // Cyrus must get in
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(base); err != nil {
+			t.Error(err)
+		}
+	})
+	g := &cutGround{}
+	for _, name := range []string{"cyrus", "state", "host"} {
+		g.disks = append(g.disks, newDisk(t, base, name))
+	}
+	g.ground = newGround(t, filepath.Join(g.disks[0].mounted, "cyrus"), g.disks[1].mounted, g.disks[2].mounted)
+	return g
+}
+
+// TestPowerCut cuts the power of the disks that Cyrus, the state and the host are on, at
+// system calls and at random times of every kind of run. After the cut everything that the
+// ledger says is really there; run again, it comes to what a run that nobody disturbed
+// comes to. MBOX2CYRUS_EVERY_FAULT cuts more often.
+func TestPowerCut(t *testing.T) { withOwnMounts(t, cutEverywhere) }
+
+func cutEverywhere(t *testing.T) {
+	needStrace(t)
+	if err := cyrustest.Available(); err != nil {
+		t.Skip(err)
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	atCalls, atTimes := 1, 1
+	if everyFault {
+		atCalls, atTimes = 12, 6
+	}
+	matrix := newKillMatrix(seed)
+	t.Run("cuts", func(t *testing.T) {
+		for _, p := range phases {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				g := newCutGround(t)
+				var kills []kill
+				u := p.undisturbed(t, func(g *ground, args []string) { kills = matrix.count(g, p, args) })
+				g.begin(p)
+				restore := save(g.disks...)
+				kills = cutPlaces(kills, atCalls, rand.New(rand.NewPCG(seed, uint64(len(p.name)))))
+				for n := range atTimes {
+					kills = append(kills, kill{phase: p, call: atRandom, n: n + 1})
+				}
+				for _, k := range kills {
+					t.Run(fmt.Sprintf("%s/%d", k.call, k.n), func(t *testing.T) {
+						restore()
+						cutAndRunAgain(t, g, k, u, matrix)
+					})
+				}
+			})
+		}
+	})
+	matrix.show(t, "cut", "power-cuts.md")
+}
+
+// cutPlaces chooses n system calls to cut at, half of them at syncs, before which most can
+// be lost. What changes mailboxes that Cyrus knows is always cut at the sync after an index
+// was replaced, with the new one's name on the disk: of a later pass that is the second, of
+// a merge it would be the first if messages were not synced before.
+func cutPlaces(kills []kill, n int, rnd *rand.Rand) (chosen []kill) {
+	p := kills[0].phase
+	rnd.Shuffle(len(kills), func(i, j int) { kills[i], kills[j] = kills[j], kills[i] })
+	syncs := 0
+	for _, k := range kills {
+		switch sync := strings.Contains(k.call, "sync"); {
+		case k.call == atRandom:
+		case sync && syncs < (n+1)/2:
+			syncs++
+			chosen = append(chosen, k)
+		case !sync && len(chosen)-syncs < n/2:
+			chosen = append(chosen, k)
+		}
+	}
+	for n, name := range []string{"merge", "later pass"} {
+		if p.name == name {
+			chosen = append(chosen, kill{phase: p, call: "syncfs", n: n + 1, chosen: true})
+		}
+	}
+	return chosen
+}
+
+// cutAndRunAgain is one cut.
+func cutAndRunAgain(t *testing.T, g *cutGround, k kill, want undisturbed, matrix *killMatrix) {
+	g.t = t
+	row := matrixRow{tried: 1}
+	defer func() { matrix.note(k, row) }()
+	args := k.phase.args(g.ground)
+	rnd := matrix.rand(k)
+	cutArgs := args
+	if k.chosen {
+		cutArgs = append(slices.Clone(args), "--user", "joe")
+	}
+	if k.call == atRandom {
+		// Nothing that was killed writes any more: what is on its way to the disk
+		// may come there or not.
+		killedAfter(t, time.Duration(rnd.Int64N(int64(want.lasts)+1)), cutArgs...)
+	} else if code, stderr := runWithFault(t, "signal=KILL", k.call, k.n, cutArgs...); code > 0 {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	for _, d := range g.disks {
+		if k.chosen || rnd.IntN(2) == 0 {
+			d.commitJournal()
+		}
+	}
+	cut(g.disks...)
+	row.kills++
+	for _, claim := range g.falseClaims() {
+		row.lost++
+		t.Errorf("after the cut: %s", claim)
+	}
+	matrix.again(g.ground, k, want, args, &row)
+}
+
+// falseClaims compares what the ledger says is there with what is there.
+func (g *ground) falseClaims() (wrong []string) {
+	g.t.Helper()
+	l, err := ledger.Read(g.state)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, rec := range l.Mailboxes() {
+		claim := func(err error) {
+			if err != nil {
+				wrong = append(wrong, fmt.Sprintf("the ledger says %q of %s: %v", rec.State, rec.Name, err))
+			}
+		}
+		switch rec.State {
+		case ledger.Filled, ledger.Verified:
+			claim(g.claimsMessages(l, rec))
+			claim(g.claimsIndex(l, rec))
+		}
+		if rec.Previous != "" {
+			_, err := os.Stat(filepath.Join(l.ManifestDir(), rec.Previous))
+			claim(err)
+		}
+		if s, ok := l.Subscriptions(string(rec.User)); ok && rec.State == ledger.Verified {
+			b, err := os.ReadFile(filepath.Join(g.srv.ConfigDir, s.Path))
+			switch sum := fmt.Sprintf("%x", sha1.Sum(b)); {
+			case s.SHA1 == "": // he has none
+			case err != nil:
+				claim(err)
+			case sum != s.SHA1:
+				claim(fmt.Errorf("the subscriptions have SHA-1 %s, not %s", sum, s.SHA1))
+			}
+		}
+	}
+	record, err := retire.OpenRecord(g.state, false)
+	if err != nil {
+		return append(wrong, err.Error())
+	}
+	defer record.Close() // read only
+	for _, m := range record.Moves() {
+		path := ""
+		switch m.State {
+		case retire.Moved:
+			path = filepath.Join(string(m.Archive), string(m.Path))
+		case retire.Restored:
+			path = filepath.Join(g.host.root, string(m.Path))
+		default:
+			continue
+		}
+		b, err := os.ReadFile(path)
+		if err != nil || fmt.Sprintf("%x", sha256.Sum256(b)) != m.SHA256 {
+			wrong = append(wrong, fmt.Sprintf("retired.jsonl says %q of %s: %d bytes, %v", m.State, path, len(b), err))
+		}
+	}
+	return wrong
+}
+
+// claimsMessages checks every message file of a mailbox against its manifest.
+func (g *ground) claimsMessages(l *ledger.Ledger, rec ledger.Mailbox) error {
+	manifest, err := l.OpenManifest(rec.Manifest)
+	if err != nil {
+		return err
+	}
+	defer manifest.Close() // read only
+	var count int64
+	for ; ; count++ {
+		m, err := manifest.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(g.srv.Spool, rec.Dir, fmt.Sprintf("%d.", m.UID)))
+		if err != nil {
+			return err
+		}
+		if sum := sha1.Sum(b); sum != m.GUID {
+			return fmt.Errorf("message %d has %d bytes and SHA-1 %x, not %d and %x", m.UID, len(b), sum, m.Size, m.GUID)
+		}
+	}
+	if count != rec.Messages {
+		return fmt.Errorf("the manifest has %d messages, not %d", count, rec.Messages)
+	}
+	return nil
+}
+
+// claimsIndex checks Cyrus's index and, of a mailbox that is done, that Cyrus knows it.
+func (g *ground) claimsIndex(l *ledger.Ledger, rec ledger.Mailbox) error {
+	place := cyrusspool.OneRoot(g.srv.Spool).At(rec.Dir)
+	res, err := verify.Index(l, rec, place, nil)
+	if err != nil {
+		return err
+	}
+	for _, p := range res.Problems {
+		if p.Kind != "not-rebuilt" || rec.State == ledger.Verified {
+			return fmt.Errorf("its index: %s", p.Text)
+		}
+	}
+	if rec.State != ledger.Verified {
+		return nil
+	}
+	if rec.IndexID == nil || !res.IndexID.Equal(*rec.IndexID) {
+		return fmt.Errorf("its index is %+v, not %+v", res.IndexID, rec.IndexID)
+	}
+	dump, err := g.srv.Run(g.t.Context(), "cyr_dbtool", filepath.Join(g.srv.ConfigDir, "mailboxes.db"), "twoskip", "show")
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(dump, rec.UniqueID) {
+		return errors.New("Cyrus does not know it")
+	}
+	return nil
+}
+
+// TestPowerCutIsOne shows that the test above can fail: with a program whose syncs of the
+// spool do nothing, what the ledger says is not there after a cut.
+func TestPowerCutIsOne(t *testing.T) { withOwnMounts(t, cutWithoutSyncs) }
+
+func cutWithoutSyncs(t *testing.T) {
+	needStrace(t)
+	for range 3 {
+		g := newCutGround(t)
+		g.begin(phases[0])
+		restore := save(g.disks...)
+		restore()
+		start := time.Now()
+		cmd := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-o", "/dev/null",
+			"-e", "trace=syncfs", "-e", "inject=syncfs:retval=0", "mbox2cyrus"}, phases[0].args(g.ground)...)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, bytes.TrimSpace(out))
+		}
+		cut(g.disks...)
+		wrong := g.falseClaims()
+		t.Logf("%d of the ledger's words are not true, as %q", len(wrong), slices.Concat(wrong, []string{""})[0])
+		if len(wrong) > 0 {
+			return
+		}
+		t.Logf("nothing was lost; the run took %v: the kernel may have written everything by itself", time.Since(start))
+	}
+	t.Error("without its syncs the program loses nothing in a power cut: the cut is none")
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/resources"
+	"mbox2cyrus/cyrusspool"
+)
+
+// fitJobs lowers the number of users at a time to what open files and memory allow.
+func (s *session) fitJobs() error {
+	limits, err := resources.Limits()
+	if err != nil {
+		return err
+	}
+	n, why := limits.Jobs(s.opts.jobs, !cyrusspool.SyncFSReports())
+	switch {
+	case n == s.opts.jobs:
+		return nil
+	case n == 0:
+		return fmt.Errorf("not even one user at a time can be worked on: %s; nothing was written", why)
+	}
+	s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "jobs-lowered", Text: fmt.Sprintf("%s: %d at a time, which takes longer", why, n)})
+	s.opts.jobs = n
+	return nil
+}
+
+// checkRoom refuses a run that cannot fit: what it is to write is guessed from the sizes of
+// the folders that are new or have grown, with few and large messages. plan counts them.
+func (s *session) checkRoom(l *ledger.Ledger, merge bool) error {
+	var a amount
+	perPartition := map[string]plan.Need{}
+	for _, u := range s.plan.Users {
+		a.users++
+		for _, f := range u.Folders {
+			size := f.File.Size
+			rec, known := l.Mailbox(string(f.Mailbox))
+			if known && rec.State != ledger.Begun && rec.SourceID != nil {
+				if size -= rec.SourceID.Size; size <= 0 {
+					continue
+				}
+			}
+			a.add(size)
+			n := perPartition[u.Partition]
+			// Line ends grow, files are rounded up to blocks, the cache is some 5 %: a
+			// fifth more is what mail of ordinary sizes takes.
+			perPartition[u.Partition] = plan.Need{Bytes: n.Bytes + size + size/5, Inodes: n.Inodes + plan.MailboxFiles + size/largeMessage}
+			if merge && !known {
+				a.kept += s.sizeOfMailbox(f.Mailbox)
+			}
+		}
+	}
+	a.messages = a.bytes / largeMessage
+	short, err := s.short(perPartition, a)
+	if err == nil && len(short) > 0 {
+		err = fmt.Errorf("%s; nothing was written", strings.Join(short, "; "))
+	}
+	return err
+}
+
+// largeMessage is the size of a message, on average, where messages are large.
+const largeMessage = 50 << 10
+
+// amount is how much mail is to be written.
+type amount struct {
+	users, folders, messages, bytes int64
+	largest                         int64 // folder
+	kept                            int64 // bytes of indexes and caches that are kept for undo
+}
+
+func (a *amount) add(size int64) {
+	a.folders++
+	a.bytes += size
+	a.largest = max(a.largest, size)
+}
+
+// What is written for each beside the mail, about.
+const (
+	configPerUser      = 8 << 10 // subscriptions, directories
+	configPerMailbox   = 2 << 10 // records of mailboxes.db, of which old ones stay for a while
+	configInodes       = 6       // of a user
+	conversationPerMsg = 400
+	statePerMailbox    = 12 << 10 // lines of the journal and the history, blocks of a manifest
+	statePerMessage    = 160      // line of a manifest
+	stateInodes        = 2        // of a mailbox
+	stateAtAll         = 1 << 20
+)
+
+// short says what is too small for an amount of mail of which the partitions get their
+// parts.
+func (s *session) short(perPartition map[string]plan.Need, a amount) ([]string, error) {
+	limits, err := resources.Limits()
+	if err != nil {
+		return nil, err
+	}
+	owner := s.cyrus.Fresh.Owner.UID
+	config := a.users*configPerUser + a.folders*configPerMailbox
+	if s.cyrus.Conversations() {
+		config += a.messages * conversationPerMsg
+	}
+	var needs []resources.Need
+	for _, partition := range slices.Sorted(maps.Keys(perPartition)) {
+		n := perPartition[partition]
+		needs = append(needs, resources.Need{What: "partition " + partition, Dir: s.cyrus.MessagesRoot(partition), Bytes: n.Bytes, Inodes: n.Inodes, UID: owner})
+	}
+	needs = append(needs,
+		resources.Need{What: "configdirectory " + s.cyrus.ConfigDir, Dir: s.cyrus.ConfigDir, Bytes: config, Inodes: a.users * configInodes, UID: owner},
+		resources.Need{What: "state directory " + s.state, Dir: s.state, UID: os.Geteuid(),
+			Bytes: stateAtAll + a.folders*statePerMailbox + a.messages*statePerMessage + a.kept, Inodes: a.folders * stateInodes})
+	short, err := resources.Short(needs)
+	// A message, or what is held of a folder, can be as large as that.
+	if why := limits.File(a.largest + a.largest/5); why != "" {
+		short = append(short, why)
+	}
+	return short, err
+}
+
+// sizeOfMailbox is the size of the files of a mailbox in Cyrus that undo would need.
+func (s *session) sizeOfMailbox(name cyrusspool.Name) (size int64) {
+	entry, there, err := s.cyrus.Entry(name)
+	if !there || err != nil || !s.cyrus.HasPartition(entry.Partition) {
+		return 0 // whatever is wrong there is told when its turn comes
+	}
+	place := s.cyrus.Place(entry.Partition, s.cyrus.Dir(entry))
+	for _, path := range []string{place.IndexFile(), place.CacheFile(), place.HeaderFile()} {
+		if info, err := os.Lstat(path); err == nil {
+			size += info.Size()
+		}
+	}
+	return size
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/samplehost"
+)
+
+// limited runs the program with a limit of prlimit(1), and returns its exit code and what
+// it said.
+func limited(t *testing.T, limit string, args ...string) (code int, said string) {
+	t.Helper()
+	prlimit, err := exec.LookPath("prlimit")
+	if err != nil {
+		t.Skip("prlimit is not installed: it sets the limits")
+	}
+	cmd := exec.Command(prlimit, append([]string{limit, "mbox2cyrus"}, args...)...)
+	out, _ := cmd.CombinedOutput()
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// TestFewResources: what a run needs is looked at before anything is written.
+func TestFewResources(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 7, Users: 3, Messages: 60, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
+		t.Fatal(err)
+	}
+	flags := append(flagsFor(srv, root, state), "--jobs", "8")
+	before := cyrusTree(t, srv)
+	untouched := func(what string) {
+		t.Helper()
+		if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
+			t.Errorf("%s: Cyrus was changed:\n%s", what, diff)
+		}
+		if entries, err := os.ReadDir(state); err == nil && len(entries) > 0 || err != nil && !os.IsNotExist(err) {
+			t.Errorf("%s: the state directory has %v (%v)", what, entries, err)
+		}
+	}
+	for _, tt := range []struct{ limit, command, says string }{
+		{"--nofile=30", "migrate", "not even one user at a time can be worked on: 8 users at a time need about"},
+		{"--nofile=30", "plan", "not even one user at a time"},
+		{"--fsize=15000", "migrate", "files may have 15000 bytes at most here"},
+		{"--fsize=15000", "plan", "files may have 15000 bytes at most here"},
+		{"--nofile=30", "doctor", "not even one user at a time"},
+	} {
+		if code, said := limited(t, tt.limit, append([]string{tt.command}, flags...)...); code != 1 || !strings.Contains(said, tt.says) {
+			t.Errorf("%s %s: exit code %d, want 1 and %q:\n%s", tt.limit, tt.command, code, tt.says, said)
+		}
+		untouched(tt.limit + " " + tt.command)
+	}
+	if _, said := limited(t, "--nofile=64", append([]string{"doctor"}, flags...)...); !strings.Contains(said, "64 are allowed (ulimit -Hn") || !strings.Contains(said, "at a time then") {
+		t.Errorf("doctor:\n%s", said)
+	}
+
+	if err := os.Mkdir(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []string{"size=64k", "size=10m,nr_inodes=5"} {
+		mountSmall(t, state, size)
+		for _, command := range []string{"migrate", "plan"} {
+			if o := runJSON(t, append([]string{command}, flags...)...); o.code != 1 || !strings.Contains(o.stderr, "state directory "+state+": too small") {
+				t.Errorf("%s: %s: exit code %d\n%s", size, command, o.code, o.stderr)
+			}
+			untouched(size + " " + command)
+		}
+		if err := unix.Unmount(state, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// Fewer at a time is no reason to stop.
+	code, said := limited(t, "--nofile=64:64", append([]string{"migrate"}, flags...)...)
+	if code != 0 || !strings.Contains(said, "jobs-lowered") {
+		t.Errorf("exit code %d\n%s", code, said)
+	}
+}
+
+// mountSmall mounts a small file system at dir, for the time of the test.
+func mountSmall(t *testing.T, dir, size string) {
+	t.Helper()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, size+",mode=0700"); err != nil {
+		t.Skipf("a small file system cannot be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil && err != unix.EINVAL { // EINVAL: it was unmounted already
+			t.Error(err)
+		}
+	})
+}
