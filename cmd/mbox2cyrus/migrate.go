@@ -67,6 +67,11 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	if err != nil {
 		return err
 	}
+	if master := s.cyrus.MUPDATE(); master != "" {
+		s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "murder",
+			Text: "this Cyrus is a back end of a murder: its master, " + master + ", hears of new mailboxes when ctl_mboxlist -m is run, as most cyrus.conf do at start; " +
+				"run ctl_mboxlist -mw before, and do not start it if that says \"Remove Local Mailbox\" (docs/murder.md)"})
+	}
 	e := &migrate.Engine{Cyrus: s.cyrus, Ledger: l, Report: s.report, Jobs: s.opts.jobs, Running: running,
 		Merge: c.Bool("merge"), AppendOnConflict: c.String("on-conflict") == "append"}
 	if c.Bool(flagNoCache) {

@@ -19,14 +19,13 @@ import (
 // while nothing of it runs. Once it is started, its front end serves everybody.
 func TestMurder(t *testing.T) {
 	m := cyrustest.MurderForTest(t, 2, cyrustest.Options{Extra: []string{"conversations: yes"}})
-	root := filepath.Join(t.TempDir(), "host")
-	truth, err := samplehost.Write(root, samplehost.Options{Seed: 11, Users: 6, Messages: 150, Location: newYork(t)})
+	root, states := filepath.Join(t.TempDir(), "host"), make([]string, len(m.Back))
+	truth, err := samplehost.Write(root, samplehost.Options{Seed: 11, Users: 4, Messages: 100, Location: newYork(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var states []string
 	for i, back := range m.Back {
-		states = append(states, filepath.Join(t.TempDir(), "state"))
+		states[i] = filepath.Join(t.TempDir(), "state")
 		flags := append(flagsFor(back, root, states[i]), "--shard", fmt.Sprintf("%d/%d", i+1, len(m.Back)))
 		got := runJSON(t, append([]string{"migrate"}, flags...)...)
 		sum := got.summary(t)
@@ -36,6 +35,9 @@ func TestMurder(t *testing.T) {
 		if told := got.problems("special-use"); len(told) > 0 {
 			t.Errorf("back end %d: %v", i, told)
 		}
+		if len(got.problems("murder")) != 1 {
+			t.Errorf("back end %d: nothing is said of the master", i)
+		}
 		t.Logf("back end %d: %v users, %v messages", i, sum["users"], sum["messages_verified"])
 		for _, level := range []string{"--level=content", "--imap"} {
 			if v := runJSON(t, append([]string{"verify", level}, flags...)...); v.code != got.code {
@@ -43,61 +45,86 @@ func TestMurder(t *testing.T) {
 			}
 		}
 	}
+	if got := runJSON(t, append([]string{"migrate"}, flagsFor(m.Front, root, states[0])...)...); got.code != 78 || !strings.Contains(got.stderr, "front end") {
+		t.Errorf("into the front end: exit code %d, %s", got.code, got.stderr)
+	}
 
 	rules := cyrusspool.NameRules{UnixHierarchySep: true, UsernameToLower: true}
 	addUsers(t, m.Front, truth, rules)
+	if said, err := m.Back[0].Run(t.Context(), "ctl_mboxlist", "-m", "-w"); err == nil || !strings.Contains(said, "couldn't connect to mupdate server") {
+		t.Errorf("without a master ctl_mboxlist says %q, %v", said, err)
+	}
 	if err := m.Master.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for i, back := range m.Back {
-		said, err := back.Run(t.Context(), "ctl_mboxlist", "-m", "-w")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("back end %d: ctl_mboxlist -mw:\n%s", i, said)
-	}
-	if err := m.Front.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for _, back := range m.Back {
-		if err := back.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
 	want := map[string]string{}
 	for _, back := range m.Back {
-		maps.Copy(want, servers(t, back))
+		own := servers(t, back)
+		wouldDo(t, back, "Force Activate: ", slices.Collect(maps.Keys(own)))
+		maps.Copy(want, own)
+	}
+	// By hand on one, at its start on the other.
+	if said, err := m.Back[0].Run(t.Context(), "ctl_mboxlist", "-m"); err != nil || said != "" {
+		t.Errorf("ctl_mboxlist -m: %q, %v", said, err)
+	}
+	wouldDo(t, m.Back[0], "", nil)
+	for _, s := range append([]*cyrustest.Server{m.Front}, m.Back...) {
+		if err := s.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	waitForList(t, m.Front, want)
 	compareIMAP(t, m.Front, cyrustest.Options{}, truth, rules)
 
 	// What is taken back goes from the master too, when that back end is started.
 	last := len(m.Back) - 1
-	back := m.Back[last]
+	back, others := m.Back[last], servers(t, m.Back[0])
+	own := slices.Collect(maps.Keys(servers(t, back)))
 	if err := back.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	if got := runJSON(t, "undo", "--all", "--imapd-conf", back.Conf, "--state", states[last]); got.code != 0 {
 		t.Errorf("undo: exit code %d\n%s%s", got.code, got.stderr, strings.Join(got.severe(), "\n"))
 	}
-	said, err := back.Run(t.Context(), "ctl_mboxlist", "-m", "-w")
-	t.Logf("after undo: %v\n%s", err, said)
+	wouldDo(t, back, "Remove from MUPDATE: ", own)
 	if err := back.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	waitForList(t, m.Front, servers(t, m.Back[0]))
+	waitForList(t, m.Front, others)
 	if err := back.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	got := runJSON(t, append([]string{"migrate", "--user", "kim"}, flagsFor(back, root, filepath.Join(t.TempDir(), "state"))...)...)
-	t.Log(got.code, got.severe())
-	said, err = back.Run(t.Context(), "ctl_mboxlist", "-m", "-w")
-	t.Logf("after overlap: %v\n%s", err, said)
-	if err := back.Start(t.Context()); err != nil {
+
+	// Cyrus removes what another back end has, and says so beforehand if it is asked.
+	twice := ""
+	for _, u := range truth.Users {
+		if _, there := others[string(cyrusspool.InboxName(u.Name))]; there && len(u.Folders) > 1 {
+			twice = u.Name
+		}
+	}
+	runJSON(t, append([]string{"migrate", "--user", twice}, flagsFor(back, root, filepath.Join(t.TempDir(), "state"))...)...)
+	if own = slices.Collect(maps.Keys(servers(t, back))); len(own) < 2 {
+		t.Fatalf("%s has %v", twice, own)
+	}
+	wouldDo(t, back, "Remove Local Mailbox: ", own)
+}
+
+// wouldDo compares what ctl_mboxlist -m would do with mailboxes.
+func wouldDo(t *testing.T, srv *cyrustest.Server, what string, names []string) {
+	t.Helper()
+	said, err := srv.Run(t.Context(), "ctl_mboxlist", "-m", "-w")
+	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := back.Run(t.Context(), "ctl_mboxlist", "-d")
-	t.Log(raw, err)
+	var want []string
+	for _, name := range names {
+		want = append(want, what+name+"\n")
+	}
+	have := slices.Sorted(strings.Lines(said))
+	slices.Sort(want)
+	if !slices.Equal(have, want) {
+		t.Errorf("ctl_mboxlist -mw says\n%s\nwant\n%s", said, strings.Join(want, ""))
+	}
 }
 
 // servers tells which server of a murder has each mailbox that srv knows.
@@ -113,9 +140,12 @@ func servers(t *testing.T, srv *cyrustest.Server) map[string]string {
 	}
 	at := map[string]string{}
 	for _, e := range list {
-		at[e.Name] = e.Server
-		if e.Server == "" {
+		switch {
+		case e.Deleted():
+		case e.Server == "":
 			at[e.Name] = srv.IMAPAddr()
+		default:
+			at[e.Name] = e.Server
 		}
 	}
 	return at

@@ -103,7 +103,8 @@ func (s *Server) onOurs(command string) string {
 	return strings.TrimSpace(program + " -C " + s.Conf + " " + args)
 }
 
-// IMAPAddr returns host and port of the running IMAP service.
+// IMAPAddr returns host and port of the running IMAP service, or where it will be if that
+// is fixed.
 func (s *Server) IMAPAddr() string { return s.imap }
 
 // POP3Addr returns host and port of the running POP3 service.

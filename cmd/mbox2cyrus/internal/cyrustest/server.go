@@ -107,7 +107,7 @@ func New(dir string, opts Options) (*Server, error) {
 	if err := Available(); err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts}
+	s := &Server{opts: opts, imap: opts.IMAP}
 	if err := s.lookupUser(); err != nil {
 		return nil, err
 	}

@@ -32,6 +32,13 @@ func (c *Cyrus) on(key string) bool {
 	return false
 }
 
+// MUPDATE returns the master of the murder that this Cyrus is a back end of, "" if it is
+// in none.
+func (c *Cyrus) MUPDATE() string {
+	master, _ := c.conf.Get("mupdate_server")
+	return master
+}
+
 // UIDLFormat returns the setting uidl_format, "" where the release has none.
 func (c *Cyrus) UIDLFormat() string { return c.settings["uidl_format"] }
 
