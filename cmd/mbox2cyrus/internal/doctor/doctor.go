@@ -103,7 +103,7 @@ func (x *examination) cyrus(ctx context.Context) {
 	}
 	refused := target.Refused(conf)
 	for _, r := range refused {
-		x.wrong("imapd.conf", report.ExitConfig, r.Fix, "%s: %s: %s", r.Key, r.Value, r.Why)
+		x.wrong("imapd.conf", report.ExitConfig, r.Fix, "%s: %s is set: %s", r.Key, r.Value, r.Why)
 	}
 	if len(refused) == 0 {
 		x.ok("imapd.conf", "%s: nothing in it is refused", x.Cyrus.IMAPDConf)

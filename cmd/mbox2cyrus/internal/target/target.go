@@ -146,7 +146,7 @@ func Refused(conf *cyrusspool.Conf) (all []Refusal) {
 // refuseUnsupported refuses them before anything is written.
 func (c *Cyrus) refuseUnsupported(conf *cyrusspool.Conf) error {
 	for _, r := range Refused(conf) {
-		return fmt.Errorf("%w: %s: %s: %s: %s; nothing was changed; %s", ErrConfig, c.IMAPDConf, r.Key, r.Value, r.Why, r.Fix)
+		return fmt.Errorf("%w: %s: %s: %s is set: %s; nothing was changed; %s", ErrConfig, c.IMAPDConf, r.Key, r.Value, r.Why, r.Fix)
 	}
 	return nil
 }
