@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -204,8 +203,11 @@ func (a *afterlife) use() {
 	if uint32(got.UID) != inbox.UIDNext || got.UIDValidity != inbox.UIDValidity {
 		t.Errorf("appended as UID %d of UIDVALIDITY %d, want %d of %d", got.UID, got.UIDValidity, inbox.UIDNext, inbox.UIDValidity)
 	}
+	var digest cyrustest.Digest
+	digest.Write([]byte(text))
+	whole, part := digest.Sums()
 	inbox.Messages = append(inbox.Messages, cyrustest.MessageView{UID: inbox.UIDNext, Flags: []string{"Later", `\Flagged`},
-		InternalDate: date, Size: int64(len(text)), Octets: int64(len(text)), SHA256: sha256.Sum256([]byte(text))})
+		InternalDate: date, Size: int64(len(text)), Octets: int64(len(text)), SHA256: whole, Text: part})
 	inbox.UIDNext++
 
 	_, err = c.Select("INBOX", nil).Wait()
