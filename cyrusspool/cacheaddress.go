@@ -228,7 +228,7 @@ func (v *addressValue) domain(named bool) (domain, name []byte, stop byte, ok bo
 				return nil, nil, 0, false
 			}
 			if inside = inside[:len(inside)-len(v.rest)-1]; named {
-				if bytes.IndexAny(inside, "(\\\r") >= 0 {
+				if bytes.ContainsAny(inside, "(\\\r") {
 					return nil, nil, 0, false
 				}
 				name = inside

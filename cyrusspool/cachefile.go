@@ -127,7 +127,7 @@ func ReadCacheRecord(cache io.ReaderAt, offset uint64) ([]byte, error) {
 		head, err := r.Peek(4)
 		if err == nil {
 			n := len(record)
-			size := 4 + (int64(binary.BigEndian.Uint32(head))+3)&^3
+			size := itemSize(head)
 			if size > 2*MaxCachedMessage {
 				return nil, fmt.Errorf("cyrus.cache: item of %d bytes at %d: %w", size, offset, ErrTruncated)
 			}
@@ -146,3 +146,7 @@ func ReadCacheRecord(cache io.ReaderAt, offset uint64) ([]byte, error) {
 
 // cacheItems is how many items a record has (imap/mailbox.h, NUM_CACHE_FIELDS).
 const cacheItems = 10
+
+// itemSize is how many bytes an item of a record takes that begins with head, 4 bytes: its
+// length is in them, and what fills it up to a multiple of 4 is not counted there.
+func itemSize(head []byte) int64 { return 4 + (int64(binary.BigEndian.Uint32(head))+3)&^3 }

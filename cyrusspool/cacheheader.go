@@ -364,7 +364,7 @@ func (v *mimeValue) paramValue() (value []byte, ok bool) {
 	value = bytes.TrimRight((*v)[:n], " \t\r\n")
 	*v = (*v)[n:]
 	// A semicolon, a comment or a line end among it is read otherwise.
-	return value, len(value) > 0 && isASCII(value) && bytes.IndexAny(value, "(\r\"\\") < 0
+	return value, len(value) > 0 && isASCII(value) && !bytes.ContainsAny(value, "(\r\"\\")
 }
 
 func isASCII(b []byte) bool {

@@ -61,7 +61,7 @@ func (c *CacheReader) CRC(offset uint64) (crc uint32, err error) {
 		if err != nil {
 			return 0, err
 		}
-		for left := 4 + (int64(binary.BigEndian.Uint32(head))+3)&^3; left > 0; {
+		for left := itemSize(head); left > 0; {
 			n := min(left, cacheWindow)
 			b, err := c.at(pos, n)
 			if err != nil {

@@ -235,7 +235,7 @@ type filler struct {
 	modseq   uint64 // of what is new or changed
 	flags    uint32 // that the index can have
 
-	kept     []ledger.Message // of an earlier pass, where the source cannot be read any more
+	kept     []ledger.Message // of an earlier pass, where the source cannot be read any more, by UID
 	shifted  bool             // some message is elsewhere in the source than in that pass
 	order    ledger.Order
 	new      []ledger.Message // in a later pass that gives UIDs: what waits for lower ones
@@ -370,10 +370,7 @@ func byUID(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) }
 func (f *filler) flush() error {
 	if f.append {
 		for _, m := range f.kept {
-			f.messages++
-			f.bytes += m.Size
-			m.Keywords = f.keywordsNow(m.Keywords)
-			f.new = append(f.new, m)
+			f.new = append(f.new, f.countKept(m))
 		}
 		f.kept = nil
 	}
@@ -434,6 +431,7 @@ func (f *filler) keep(l *ledger.Ledger, a source.Aside) (err error) {
 	for {
 		m, err := manifest.Next()
 		if err == io.EOF {
+			slices.SortFunc(f.kept, byUID)
 			return nil
 		}
 		if err != nil {
@@ -447,6 +445,14 @@ func (f *filler) keep(l *ledger.Ledger, a source.Aside) (err error) {
 		}
 		f.kept = append(f.kept, m)
 	}
+}
+
+// countKept counts a message that is kept, and returns it as it is now.
+func (f *filler) countKept(m ledger.Message) ledger.Message {
+	f.messages++
+	f.bytes += m.Size
+	m.Keywords = f.keywordsNow(m.Keywords)
+	return m
 }
 
 // keywordsNow are keywords of the earlier pass as bits of the folder's list now.
@@ -465,18 +471,14 @@ func (f *filler) keywordsNow(bits uint64) (now uint64) {
 // addKept adds what is kept up to the message of uid, which may be among it and is here
 // now.
 func (f *filler) addKept(uid uint32) error {
-	slices.SortFunc(f.kept, byUID)
 	for len(f.kept) > 0 && f.kept[0].UID <= uid {
 		m := f.kept[0]
 		f.kept = f.kept[1:]
 		if m.UID == uid {
 			continue
 		}
-		f.messages++
-		f.bytes += m.Size
 		f.next, f.recent = max(f.next, m.UID+1), max(f.recent, m.UID)
-		m.Keywords = f.keywordsNow(m.Keywords)
-		if err := f.addOne(m); err != nil {
+		if err := f.addOne(f.countKept(m)); err != nil {
 			return err
 		}
 	}
