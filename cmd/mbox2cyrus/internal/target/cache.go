@@ -78,7 +78,7 @@ func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, 
 	if err != nil {
 		return err
 	}
-	index, err := os.Open(place.IndexFile())
+	index, records, err := place.OpenIndex()
 	if err != nil {
 		return err
 	}
@@ -88,10 +88,6 @@ func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, 
 		return err
 	}
 	defer func() { err = errors.Join(err, cache.Close()) }()
-	records, err := cyrusspool.NewIndexReader(index)
-	if err != nil {
-		return err
-	}
 	for i, m := range messages {
 		r, err := records.Next()
 		if err == io.EOF || err == nil && r.CacheOffset == 0 {
