@@ -49,7 +49,8 @@ func (p *Programs) IMAPD(ctx context.Context) (*IMAPD, error) {
 	d := &IMAPD{in: in, out: out, said: new(excerpt)}
 	d.cmd = exec.CommandContext(ctx, p.path(program), "-C", p.Conf, "-X")
 	d.cmd.Dir = "/"
-	// As in run: nothing is inherited. A Cyrus service must know its name and number.
+	// As in run: nothing is inherited, and no files of Hold, for a service takes descriptor 3
+	// for its master (master/service.h, STATUS_FD). It must know its name and number.
 	d.cmd.Env = []string{
 		"PATH=" + p.Dir + ":/usr/sbin:/usr/bin:/sbin:/bin",
 		"LC_ALL=C",

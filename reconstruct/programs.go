@@ -54,6 +54,11 @@ type Programs struct {
 	// when we are not root, and when no user of Cyrus was found; in the second
 	// case the programs change to Cyrus's user by themselves.
 	Credential *syscall.Credential
+	// Hold are files that each program has open as long as it works, without knowing: a
+	// lock on one that belongs to the open file (flock, F_OFD_SETLK) lasts until the last
+	// program has ended, even if the process that started it was killed before. An
+	// [IMAPD], which ends when nobody speaks with it, does not get them.
+	Hold []*os.File
 
 	tell func(Command) // not nil: told instead of run
 }

@@ -92,13 +92,14 @@ func (p *Programs) run(ctx context.Context, c call) (string, error) {
 	}
 	cmd := exec.CommandContext(ctx, p.path(c.program), args...)
 	cmd.Dir = "/"
-	// Nothing is inherited: CYRUS_USER, CYRUS_VERBOSE, LD_PRELOAD and the like
-	// would change what the programs do, and messages must come in English.
+	// Nothing of the environment is inherited: CYRUS_USER, CYRUS_VERBOSE, LD_PRELOAD and
+	// the like would change what the programs do, and messages must come in English.
 	cmd.Env = []string{
 		"PATH=" + p.Dir + ":/usr/sbin:/usr/bin:/sbin:/bin",
 		"LC_ALL=C",
 		"HOME=/",
 	}
+	cmd.ExtraFiles = p.Hold
 	cmd.Stdin = c.stdin
 	stdout, stderr := &drain{w: c.stdout}, &drain{w: c.stderr}
 	said := new(excerpt)

@@ -57,7 +57,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	if err := s.checkRoom(before, c.Bool("merge")); err != nil {
 		return err
 	}
-	l, err := ledger.Open(s.state)
+	l, err := openLedger(c, s.state, s.cyrus, s.report)
 	if err != nil {
 		return err
 	}

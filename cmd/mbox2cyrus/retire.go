@@ -9,6 +9,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/retire"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 )
 
@@ -32,13 +33,17 @@ func (p *program) retireCommand() *cli.Command {
 	}
 }
 
-// openRetirer opens the state directory, for writing only if something may be moved.
-func (p *program) openRetirer(c *cli.Context, state string, rep *report.Reporter) (*retire.Retirer, *ledger.Ledger, error) {
-	open := ledger.Open
-	if c.Bool(flagDryRun) {
-		open = ledger.Read
+// openRetirer opens the state directory, for writing only if something may be moved. cyrus
+// is nil if it is not asked.
+func (p *program) openRetirer(c *cli.Context, state string, cyrus *target.Cyrus, rep *report.Reporter) (_ *retire.Retirer, l *ledger.Ledger, err error) {
+	switch {
+	case c.Bool(flagDryRun):
+		l, err = ledger.Read(state)
+	case cyrus == nil:
+		l, err = ledger.Open(state)
+	default:
+		l, err = openLedger(c, state, cyrus, rep)
 	}
-	l, err := open(state)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -55,7 +60,7 @@ func (p *program) retire(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	r, l, err := p.openRetirer(c, s.state, s.report)
+	r, l, err := p.openRetirer(c, s.state, s.cyrus, s.report)
 	if err != nil {
 		return err
 	}
@@ -97,7 +102,7 @@ func (p *program) restore(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r, l, err := p.openRetirer(c, state, rep)
+	r, l, err := p.openRetirer(c, state, nil, rep)
 	if err != nil {
 		return err
 	}

@@ -64,11 +64,12 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 	if err := cyrus.CanRemove(); err != nil {
 		return fmt.Errorf("%w; nothing was changed", err)
 	}
-	open := ledger.Open
+	var l *ledger.Ledger
 	if c.Bool(flagDryRun) {
-		open = ledger.Read
+		l, err = ledger.Read(state)
+	} else {
+		l, err = openLedger(c, state, cyrus, rep)
 	}
-	l, err := open(state)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,7 @@
 //
 // It lives in the state directory:
 //
-//	lock                 held (fcntl) by the one run that may write
+//	lock                 held (fcntl) by the one run that may write, and by its programs
 //	ledger.jsonl         the journal: one JSON object a line, only ever appended
 //	manifests/ID.tsv     one line a message of the mailbox with that unique id
 //	held/ID.…            what of its folder is in no message, see package held
@@ -242,7 +242,8 @@ type line struct {
 type Ledger struct {
 	dir     string
 	lock    *os.File
-	version int // of the journal's last part
+	hold    *os.File // what Cyrus's programs inherit; nil: not asked for
+	version int      // of the journal's last part
 
 	brief func(*Mailbox) // takes from a mailbox that is read what is not wanted; may be nil
 
@@ -274,7 +275,7 @@ func Open(dir string) (*Ledger, error) {
 	}
 	// An open-file-description lock: a POSIX lock would be lost as soon as any
 	// goroutine closed any descriptor of this file.
-	err = unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+	err = unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, byteLock(lockOfRun, unix.F_WRLCK))
 	if err != nil {
 		holder, _ := io.ReadAll(io.LimitReader(lock, 200))
 		cerr := lock.Close()
@@ -555,6 +556,9 @@ func (l *Ledger) Close() error {
 	var err error
 	if l.f != nil {
 		err = l.f.Close()
+	}
+	if l.hold != nil {
+		err = errors.Join(err, l.hold.Close())
 	}
 	if l.lock != nil {
 		err = errors.Join(err, l.lock.Close())

@@ -1,0 +1,32 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+)
+
+// openLedger opens the state directory for a run on cyrus that may write. Programs of
+// Cyrus's that a killed run had started come to their end first.
+func openLedger(c *cli.Context, state string, cyrus *target.Cyrus, rep *report.Reporter) (*ledger.Ledger, error) {
+	l, err := ledger.Open(state)
+	if err != nil {
+		return nil, err
+	}
+	hold, waited, err := l.HoldPrograms(c.Context, func(what string) {
+		rep.Say("mbox2cyrus: " + what) // quiet or not: it would look as if it hung
+		rep.Log(report.Info, "waiting-for-programs", what)
+	})
+	if err == nil && waited {
+		err = cyrus.Refresh(c.Context) // they may have entered mailboxes since it was asked
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	cyrus.Programs.Hold = append(cyrus.Programs.Hold, hold)
+	return l, nil
+}
