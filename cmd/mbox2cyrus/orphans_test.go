@@ -161,3 +161,65 @@ func TestOrphanedProgram(t *testing.T) {
 	}
 	g.must(append([]string{"verify", "--quiet", "--level", "content", "--user", "joe"}, g.flags()...)...)
 }
+
+// TestScratchOfKilledRun kills a run while it probes Cyrus: its scratch directory is there
+// as long as the program that works in it, and goes with the next run.
+func TestScratchOfKilledRun(t *testing.T) {
+	g := newGround(t, "", "", "")
+	g.firstMail()
+	tmp := filepath.Join(g.srv.Dir, "tmp")
+	if err := os.Mkdir(tmp, 0o1777); err != nil {
+		t.Fatal(err)
+	}
+	dir := heldProgram(t, g.srv, "ctl_mboxlist")
+	// Every configuration but that of the Cyrus itself: the probe's.
+	script := filepath.Join(dir, "ctl_mboxlist")
+	text, err := os.ReadFile(script)
+	if err == nil {
+		err = os.WriteFile(script, bytes.Replace(text, []byte(`"$2" = `), []byte(`"$2" != `), 1), 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := func() []string {
+		t.Helper()
+		dirs, err := filepath.Glob(filepath.Join(tmp, "mbox2cyrus-probe-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dirs
+	}
+	run := func(args ...string) *runningProgram {
+		r := &runningProgram{cmd: exec.Command("mbox2cyrus", args...)}
+		r.cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+		r.cmd.Stderr = r
+		if err := r.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	first := run(g.migrate("--cyrus-bin", dir)...)
+	until(t, "ctl_mboxlist is started", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "started"))
+		return err == nil
+	})
+	if err := first.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	first.end()
+	if dirs := left(); len(dirs) != 1 {
+		t.Fatalf("there are %q", dirs)
+	}
+	plan := append([]string{"plan", "--quiet"}, g.flags()...)
+	if r := run(plan...); r.end() != 0 || len(left()) != 1 {
+		t.Errorf("while a program works in it: %q\n%s", left(), r.said())
+	}
+	release(t, dir)
+	until(t, "it goes with the program", func() bool {
+		r := run(plan...)
+		if r.end() != 0 {
+			t.Fatal(r.said())
+		}
+		return len(left()) == 0
+	})
+}

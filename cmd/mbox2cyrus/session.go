@@ -75,6 +75,7 @@ func (s *session) open(c *cli.Context) (err error) {
 	if s.host, err = mbox.OpenHost(s.opts.host); err != nil {
 		return err
 	}
+	sweep(s.report)
 	if s.cyrus, err = openCyrus(c, s.opts.acl); err != nil {
 		return err
 	}

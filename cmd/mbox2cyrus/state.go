@@ -7,6 +7,7 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/scratch"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 )
 
@@ -29,4 +30,12 @@ func openLedger(c *cli.Context, state string, cyrus *target.Cyrus, rep *report.R
 	}
 	cyrus.Programs.Hold = append(cyrus.Programs.Hold, hold)
 	return l, nil
+}
+
+// sweep removes the scratch directories that killed runs have left. What it cannot remove
+// is in nobody's way, and told.
+func sweep(rep *report.Reporter) {
+	if err := scratch.Sweep(); err != nil {
+		rep.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "scratch-left", Text: err.Error()})
+	}
 }

@@ -40,6 +40,7 @@ func (p *program) undoCommand() *cli.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, closeLog()) }()
+			sweep(rep)
 			cyrus, err := openCyrus(c, nil)
 			if err != nil {
 				return err

@@ -13,6 +13,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/rev1"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/scratch"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
@@ -23,7 +24,8 @@ var ErrNotPossible = errors.New("imapd cannot be asked on a pipe")
 
 // Server can start an imapd for each user.
 type Server struct {
-	dir       string // of its own
+	scratch   *scratch.Dir
+	dir       string // in it, of Cyrus's user, whom alone it is open to
 	configDir string
 	programs  reconstruct.Programs
 	auth      *auth
@@ -40,9 +42,10 @@ func Open(ctx context.Context, c *target.Cyrus) (s *Server, err error) {
 		return nil, fmt.Errorf("%w while Cyrus is running: stop it, or ask it with any IMAP client", ErrNotPossible)
 	}
 	s = &Server{configDir: c.ConfigDir, programs: *c.Programs, sep: c.Rules.Separator(), altNamespace: c.AltNamespace()}
-	if s.dir, err = os.MkdirTemp("", "mbox2cyrus-imapd-"); err != nil {
+	if s.scratch, err = scratch.Make(scratch.IMAPD); err != nil {
 		return nil, fmt.Errorf("asking imapd: %w", err)
 	}
+	s.dir = filepath.Join(s.scratch.Path, "d")
 	if err := s.open(ctx, c); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -51,6 +54,9 @@ func Open(ctx context.Context, c *target.Cyrus) (s *Server, err error) {
 
 func (s *Server) open(ctx context.Context, c *target.Cyrus) (err error) {
 	owner := c.Fresh.Owner
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
+		return fmt.Errorf("asking imapd: %w", err)
+	}
 	if os.Geteuid() == 0 {
 		if err := os.Chown(s.dir, owner.UID, owner.GID); err != nil {
 			return fmt.Errorf("asking imapd: %w", err)
@@ -115,7 +121,7 @@ func (s *Server) Close() error {
 	if s.auth != nil {
 		errs = append(errs, s.auth.close())
 	}
-	errs = append(errs, os.RemoveAll(s.dir))
+	errs = append(errs, s.scratch.Remove())
 	locks, err := filepath.Glob(filepath.Join(s.configDir, "socket", "mbox2cyrus-*.lock"))
 	errs = append(errs, err)
 	for _, lock := range locks {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/scratch"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -55,19 +57,19 @@ const probeUser = "mbox2cyrusprobe"
 
 // probe lets Cyrus make a mailbox in a scratch directory and reads it.
 func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspool.Owner) (err error) {
-	scratch, err := os.MkdirTemp("", "mbox2cyrus-probe-")
+	dir, err := scratch.Make(scratch.Probe)
 	if err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	probeConf, err := c.writeProbe(scratch, conf, owner)
+	defer func() { err = errors.Join(err, dir.Remove()) }()
+	probeConf, err := c.writeProbe(dir.Path, conf, owner)
 	if err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
 	programs := *c.Programs
-	programs.Conf = probeConf
+	programs.Conf, programs.Hold = probeConf, append(slices.Clone(programs.Hold), dir.File)
 	name := cyrusspool.InboxName(probeUser)
-	planted, err := c.makeProbe(ctx, &programs, name, scratch, owner)
+	planted, err := c.makeProbe(ctx, &programs, name, dir.Path, owner)
 	if err != nil {
 		return fmt.Errorf("probing Cyrus: %w", err)
 	}
@@ -198,7 +200,7 @@ func plant(scratch, dir string, header []byte, owner cyrusspool.Owner) (err erro
 	return nil
 }
 
-// writeProbe makes the scratch directory of a Cyrus that has its own
+// writeProbe fills the directory scratch of a Cyrus that has its own
 // configdirectory and partition and otherwise the settings of conf. What the chosen
 // partition has elsewhere is elsewhere there too.
 func (c *Cyrus) writeProbe(scratch string, conf *cyrusspool.Conf, owner cyrusspool.Owner) (confPath string, err error) {
@@ -217,10 +219,6 @@ func (c *Cyrus) writeProbe(scratch string, conf *cyrusspool.Conf, owner cyrusspo
 		if value, ok := conf.Get(key); ok {
 			fmt.Fprintf(&text, "%s: %s\n", key, value)
 		}
-	}
-	// The programs run as Cyrus's user, who must get through to its own part.
-	if err := os.Chmod(scratch, 0o711); err != nil {
-		return "", err
 	}
 	confPath = filepath.Join(scratch, "imapd.conf")
 	if err := os.WriteFile(confPath, []byte(text.String()), 0o644); err != nil {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/scratch"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -193,11 +194,11 @@ func lastComponent(n cyrusspool.Name) string {
 
 // runSpecialUse runs Cyrus's program once with a configuration of its own.
 func (c *Cyrus) runSpecialUse(ctx context.Context, names map[string]string, operands []string) (said reconstruct.SpecialUses, err error) {
-	dir, err := os.MkdirTemp("", "mbox2cyrus-specialuse-")
+	dir, err := scratch.Make(scratch.SpecialUse)
 	if err != nil {
 		return said, fmt.Errorf("special use: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, dir.Remove()) }()
 	var text strings.Builder
 	for _, s := range c.conf.All() {
 		// It would tell the mupdate master of a murder, which knows of no special uses,
@@ -209,18 +210,16 @@ func (c *Cyrus) runSpecialUse(ctx context.Context, names map[string]string, oper
 	for use, folder := range names {
 		fmt.Fprintln(&text, cyrusspool.Setting{Key: "xlist-" + use, Value: folder})
 	}
-	path := filepath.Join(dir, "imapd.conf")
+	path := filepath.Join(dir.Path, "imapd.conf")
 	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil { // it may hold passwords
 		return said, fmt.Errorf("special use: %w", err)
 	}
 	if cred := c.Programs.Credential; cred != nil {
-		for _, p := range []string{path, dir} {
-			if err := os.Chown(p, int(cred.Uid), int(cred.Gid)); err != nil {
-				return said, fmt.Errorf("special use: %w", err)
-			}
+		if err := os.Chown(path, int(cred.Uid), int(cred.Gid)); err != nil {
+			return said, fmt.Errorf("special use: %w", err)
 		}
 	}
 	programs := *c.Programs
-	programs.Conf = path
+	programs.Conf, programs.Hold = path, append(slices.Clone(programs.Hold), dir.File)
 	return programs.SetSpecialUse(ctx, operands)
 }
