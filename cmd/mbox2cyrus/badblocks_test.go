@@ -299,3 +299,62 @@ func (h *passHost) append(path, text string) {
 		h.t.Fatal(err)
 	}
 }
+
+// TestRetireOfUnreadableFolder: of a user who has a folder that cannot be read as a whole
+// nothing is moved, although somebody approved of what is held, until the file is rescued.
+// Others go.
+func TestRetireOfUnreadableFolder(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	d := newFailingDisk(t)
+	h := &passHost{t: t, root: filepath.Join(d.dir, "host")}
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nkim:x:1002:1002::/home/kim:/bin/sh\n")
+	work := longLetter("work", 1, 10) + longLetter("work", 2, 300) + longLetter("work", 3, 10)
+	h.write("home/joe/mail/apart", letter(1))
+	h.write("home/joe/mail/work", work)
+	h.write("home/joe/mail/zoo", letter(1))
+	h.writeAs(1002, "var/mail/kim", letter(1))
+	archive := filepath.Join(d.dir, "archive")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d.breakBlocks(mark("work", 2, 150))
+	state := filepath.Join(t.TempDir(), "state")
+	do := func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, append(args, flagsFor(srv, h.root, state)...)...)
+		if o.code != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
+		}
+		return o
+	}
+	do(2, "migrate")
+	if code := run([]string{"mbox2cyrus", "approve", "--state", state, "--all", "--by", "ann"}, &bytes.Buffer{}, &bytes.Buffer{}); code != 0 {
+		t.Fatalf("approve: exit code %d", code)
+	}
+	do(0, "verify", "--level", "content")
+
+	for _, args := range [][]string{{"retire", "--dry-run", "--archive", archive}, {"retire", "--archive", archive}} {
+		o := do(2, args...)
+		if n := len(o.problems("not-retired")); n != 1 || len(o.problems("unreadable-range")) != 1 {
+			t.Errorf("%v: it is not said once why joe's mail stays:\n%s", args, strings.Join(o.severe(), "\n"))
+		}
+		for _, name := range []string{"apart", "work", "zoo"} {
+			if _, err := os.Lstat(filepath.Join(h.root, "home/joe/mail", name)); err != nil {
+				t.Errorf("%v: joe's mail was moved: %v", args, err)
+			}
+		}
+	}
+	if _, err := os.Stat(filepath.Join(archive, "var/mail/kim")); err != nil {
+		t.Errorf("kim's mail stays too: %v", err)
+	}
+
+	if err := os.Remove(filepath.Join(h.root, "home/joe/mail/work")); err != nil {
+		t.Fatal(err)
+	}
+	h.write("home/joe/mail/work", work)
+	do(0, "migrate")
+	do(0, "retire", "--archive", archive)
+	if b, err := os.ReadFile(filepath.Join(archive, "home/joe/mail/work")); err != nil || string(b) != work {
+		t.Errorf("the rescued folder is not in the archive: %v", err)
+	}
+}

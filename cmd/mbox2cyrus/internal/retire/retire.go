@@ -137,6 +137,9 @@ func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 			p.Severity = report.Note
 		case p.Kind == "source-gone" && moved[p.Folder]:
 			continue
+		case p.Kind == string(mbox.KindUnreadable):
+			// Also if it is approved of: what is moved is read as a whole, for its SHA-256.
+			p.Severity = report.Attention
 		}
 		clean = clean && p.Severity == report.Note
 		r.Report.Problem(p)
