@@ -6,10 +6,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 )
@@ -112,5 +116,59 @@ func TestHeldWhereverItIsKilled(t *testing.T) {
 				t.Errorf("verify: exit code %d, %v\n%s", v.code, s, strings.Join(v.severe(), "\n"))
 			}
 		})
+	}
+}
+
+// TestRoomForHeldMail: plan tells what will be held takes of the state directory, and that
+// it does not fit; migrate then takes no more than that.
+func TestRoomForHeldMail(t *testing.T) {
+	h := heldHost(t)
+	const above = 100_000
+	h.write("home/joe/mail/text", letter(1)+longLetter("text", 2, 9000))
+	h.write("home/joe/mail/binary", strings.Replace(letter(2), "body", strings.Repeat("\x01\xffnot plain text\n", 20_000), 1))
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	args := func(command, state string) []string {
+		return append([]string{command, "--hold-above", fmt.Sprint(above)}, flagsFor(srv, h.root, state)...)
+	}
+
+	state := filepath.Join(t.TempDir(), "state")
+	plan := runJSON(t, args("plan", state)...)
+	said := regexp.MustCompile(`needs about ([0-9]+) bytes for held mail in the state directory`).FindStringSubmatch(plan.stderr)
+	if plan.code != 2 || said == nil || len(plan.problems("no-space")) > 0 {
+		t.Fatalf("plan: exit code %d\n%s", plan.code, plan.stderr)
+	}
+	need, err := strconv.ParseInt(said[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	small := filepath.Join(t.TempDir(), "small")
+	if err := os.Mkdir(small, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// Enough for the ledger as plan counts it (1 MB and 12 KB a mailbox).
+	mountSmall(t, small, "size=1300k")
+	plan = runJSON(t, args("plan", small)...)
+	if p := plan.problems("no-space"); plan.code != 1 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), "state directory "+small+": too small") {
+		t.Errorf("plan with a small state directory: exit code %d\n%s", plan.code, plan.stderr)
+	}
+
+	if o := runJSON(t, args("migrate", state)...); o.code != 2 || o.summary(t)["messages_held"] != 52.0 {
+		t.Fatalf("migrate: exit code %d\n%s", o.code, o.stderr)
+	}
+	var took int64
+	entries, err := os.ReadDir(filepath.Join(state, "held"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		var st unix.Stat_t
+		if err := unix.Stat(filepath.Join(state, "held", e.Name()), &st); err != nil {
+			t.Fatal(err)
+		}
+		took += st.Blocks * 512
+	}
+	if len(entries) != 6 || took > need || took < need/2 {
+		t.Errorf("%d files take %d bytes, plan said %d", len(entries), took, need)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"time"
 
@@ -65,7 +66,7 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	p.display.Stop()
 	s.sayDates(true)
 	if err == nil {
-		err = sayNeed(s, need, s.report.Totals().Found)
+		err = sayNeed(s, need, sc.Held(), s.report.Totals().Found)
 	}
 	if err == nil {
 		err = sayQuotas(c.Context, s, sc.Sizes())
@@ -85,8 +86,9 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	return p.finish(s, err)
 }
 
-// sayNeed compares what the plan needs, for so many messages, with what there is.
-func sayNeed(s *session, needs map[string]plan.Need, messages int64) error {
+// sayNeed compares what the plan needs, for so many messages and what is held besides, with
+// what there is.
+func sayNeed(s *session, needs map[string]plan.Need, held plan.HeldNeed, messages int64) error {
 	for _, partition := range slices.Sorted(maps.Keys(needs)) {
 		need := needs[partition]
 		room, err := resources.RoomIn(s.cyrus.MessagesRoot(partition), s.cyrus.Fresh.Owner.UID)
@@ -95,7 +97,14 @@ func sayNeed(s *session, needs map[string]plan.Need, messages int64) error {
 		}
 		s.report.Printf("needs about %d bytes and %d inodes on partition %s, which has %s", need.Bytes, need.Inodes, partition, room)
 	}
-	a := amount{messages: messages}
+	if held.Bytes > 0 {
+		room, err := resources.RoomIn(s.state, os.Geteuid())
+		if err != nil {
+			return err
+		}
+		s.report.Printf("needs about %d bytes for held mail in the state directory, which has %s", held.Bytes, room)
+	}
+	a := amount{messages: messages, held: held}
 	for _, u := range s.plan.Users {
 		a.users++
 		for _, f := range u.Folders {

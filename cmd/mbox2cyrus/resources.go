@@ -33,7 +33,8 @@ func (s *session) fitJobs() error {
 }
 
 // checkRoom refuses a run that cannot fit: what it is to write is guessed from the sizes of
-// the folders that are new or have grown, with few and large messages. plan counts them.
+// the folders that are new or have grown, with few and large messages. plan counts them, and
+// what will be held.
 func (s *session) checkRoom(l *ledger.Ledger, merge bool) error {
 	var a amount
 	perPartition := map[string]plan.Need{}
@@ -73,6 +74,7 @@ type amount struct {
 	users, folders, messages, bytes int64
 	largest                         int64 // folder
 	kept                            int64 // bytes of indexes and caches that are kept for undo
+	held                            plan.HeldNeed
 }
 
 func (a *amount) add(size int64) {
@@ -113,10 +115,10 @@ func (s *session) short(perPartition map[string]plan.Need, a amount) ([]string, 
 	needs = append(needs,
 		resources.Need{What: "configdirectory " + s.cyrus.ConfigDir, Dir: s.cyrus.ConfigDir, Bytes: config, Inodes: a.users * configInodes, UID: owner},
 		resources.Need{What: "state directory " + s.state, Dir: s.state, UID: os.Geteuid(),
-			Bytes: stateAtAll + a.folders*statePerMailbox + a.messages*statePerMessage + a.kept, Inodes: a.folders * stateInodes})
+			Bytes: stateAtAll + a.folders*statePerMailbox + a.messages*statePerMessage + a.kept + a.held.Bytes, Inodes: a.folders*stateInodes + a.held.Inodes})
 	short, err := resources.Short(needs)
 	// A message, or what is held of a folder, can be as large as that.
-	if why := limits.File(a.largest + a.largest/5); why != "" {
+	if why := limits.File(max(a.largest+a.largest/5, a.held.Largest)); why != "" {
 		short = append(short, why)
 	}
 	return short, err

@@ -21,8 +21,14 @@ type Progress interface {
 	UserDone(name string)
 }
 
-// Need is what mail takes on a Cyrus partition, about.
+// Need is what mail takes on a Cyrus partition, or in the state directory, about.
 type Need struct{ Bytes, Inodes int64 }
+
+// HeldNeed is what the mail takes that will be held.
+type HeldNeed struct {
+	Need
+	Largest int64 // bytes of the largest file of it
+}
 
 // Scanner reads every folder of a plan, counts, and writes nothing.
 type Scanner struct {
@@ -38,12 +44,25 @@ type Scanner struct {
 	need   map[string]Need
 	moving []Moved
 	sizes  map[cyrusspool.Name]Size
+	held   HeldNeed
 }
 
 const (
 	blockSize   = 4096 // of common file systems: a message file takes half of one more than its size
 	cachePerMsg = 1024 // index record and cache of one message of ordinary mail
+	heldPerItem = 2048 // header fields in the mbox file of what is held, and a line of the list
+	heldInodes  = 2    // of a mailbox: that file, and the list
 )
+
+// heldNeeds is what an amount takes that is held of one folder: most of it as it is, but what
+// is no plain text as base64 in lines of 76 characters.
+func heldNeeds(a source.Amount) HeldNeed {
+	if a.Items == 0 {
+		return HeldNeed{}
+	}
+	mail := a.Bytes + a.Bytes*3/8 + a.Items*heldPerItem
+	return HeldNeed{Need{mail + heldInodes*blockSize, heldInodes}, mail}
+}
 
 // MailboxFiles are header, index, cache and the directory.
 const MailboxFiles = 4
@@ -52,7 +71,7 @@ const MailboxFiles = 4
 // each partition must hold. What concerns one user is reported; the error is the
 // context's.
 func (s *Scanner) Run(ctx context.Context, p *Plan) (map[string]Need, error) {
-	s.need, s.sizes = map[string]Need{}, map[cyrusspool.Name]Size{}
+	s.need, s.sizes, s.held = map[string]Need{}, map[cyrusspool.Name]Size{}, HeldNeed{}
 	err := p.Each(ctx, s.Jobs, func(u *User) { s.user(ctx, u) })
 	if err == nil {
 		err = s.again(p)
@@ -63,6 +82,9 @@ func (s *Scanner) Run(ctx context.Context, p *Plan) (map[string]Need, error) {
 // Sizes returns what the mailboxes will hold, when Run has returned. Folders that could not
 // be read are not there.
 func (s *Scanner) Sizes() map[cyrusspool.Name]Size { return s.sizes }
+
+// Held returns what the mail takes that will be held, when Run has returned.
+func (s *Scanner) Held() HeldNeed { return s.held }
 
 func (s *Scanner) needs(u *User, bytes, inodes int64) {
 	s.mu.Lock()
@@ -94,6 +116,7 @@ func (s *Scanner) user(ctx context.Context, u *User) {
 
 func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected) {
 	var bytes, disk, count int64
+	var tooLarge source.Amount
 	var inbox pop3.Inbox
 	isInbox := len(f.Mailbox.Folder()) == 0
 	res, err := s.Source.Read(ctx, u.User, f.File, func(m *mbox.Message, _ []string) error {
@@ -105,6 +128,8 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 		if s.Source.Rules.CheckSize(n) != nil {
 			s.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, File: m.File, Offset: m.Offset, Kind: held.TooLarge,
 				Text: fmt.Sprintf("a message of %d bytes, as Cyrus would have it: it will be held, and is for a person to look at", n)})
+			tooLarge.Items++
+			tooLarge.Bytes += m.EndOffset - m.Offset
 			return nil
 		}
 		count++
@@ -136,7 +161,9 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 		help.problem(p)
 	}
 	s.needs(u, disk, count+MailboxFiles)
+	held := heldNeeds(source.Amount{Items: res.Aside.Items + tooLarge.Items, Bytes: res.Aside.Bytes + tooLarge.Bytes})
 	s.mu.Lock()
+	s.held.Bytes, s.held.Inodes, s.held.Largest = s.held.Bytes+held.Bytes, s.held.Inodes+held.Inodes, max(s.held.Largest, held.Largest)
 	s.sizes[f.Mailbox] = Size{Bytes: bytes, Messages: count, Folders: 1}
 	s.mu.Unlock()
 	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), SpecialUse: f.SpecialUse, Found: res.Messages, Bytes: bytes,

@@ -26,6 +26,7 @@ type findings struct {
 	kinds    map[string]int64
 	told     map[string]int64   // of kinds, those that problems are for
 	aside    func(mbox.Finding) // takes those about what is set aside; nil: they are like others
+	amount   Amount             // of what is set aside
 }
 
 func (f *findings) add(found mbox.Finding) {
@@ -34,9 +35,15 @@ func (f *findings) add(found mbox.Finding) {
 	}
 	kind := string(found.Kind)
 	f.kinds[kind]++
-	if f.aside != nil && (found.Length > 0 || found.Refused) {
-		f.aside(found)
-		return
+	if found.Length > 0 || found.Refused {
+		f.amount.Items++
+		if !found.Refused { // else its bytes stay where they are
+			f.amount.Bytes += found.Length
+		}
+		if f.aside != nil {
+			f.aside(found)
+			return
+		}
 	}
 	if f.told[kind]++; f.told[kind] <= maxFindings {
 		f.problems = append(f.problems, doubt.Problem(found))

@@ -41,7 +41,13 @@ type Result struct {
 	GoMbox      Prediction
 	Problems    []report.Problem // the reader's findings, not more than some of a kind
 	Doubts      map[string]int64 // the number of findings by kind
+	// Aside is what makes no message and is to be set aside. Messages that are too large
+	// come on top of that.
+	Aside Amount
 }
+
+// Amount is so many things of so many bytes.
+type Amount struct{ Items, Bytes int64 }
 
 // Each is called for every message, with the folder's keyword list: the list is
 // the same for all messages. A message that the disk does not give in full is an error of
@@ -189,7 +195,7 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold 
 		if err == nil {
 			err = found.locate(folder.TextFile)
 		}
-		res.Problems, res.Doubts = found.result(), found.kinds
+		res.Problems, res.Doubts, res.Aside = found.result(), found.kinds, found.amount
 	}()
 	mailbox, err := folder.Mailbox(mbox.Options{Location: s.Location, UWVersion: s.Rules.UWVersion, Repairs: s.Rules.Repairs, Findings: found.add})
 	if err != nil {
