@@ -103,6 +103,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		s.report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "run-failed", Text: err.Error()})
 		err = nil // it is in the account now
 	}
+	s.sayFull()
 	if err := p.finish(s, err); err != nil {
 		return err
 	}

@@ -124,6 +124,38 @@ func (s *session) short(perPartition map[string]plan.Need, a amount) ([]string, 
 	return short, err
 }
 
+// What Cyrus's programs need at least to go on: less is a full file system.
+const (
+	fullBytes  = 64 << 10
+	fullInodes = 16
+)
+
+// sayFull tells of file systems that are full to Cyrus's user, if something failed. Root
+// can write where he cannot, over his quota and into reserved blocks, and his programs end
+// with words that seldom tell why.
+func (s *session) sayFull() {
+	if s.report.Totals().Failures == 0 {
+		return
+	}
+	places := map[string]string{"configdirectory " + s.cyrus.ConfigDir: s.cyrus.ConfigDir}
+	for _, u := range s.plan.Users {
+		if s.cyrus.HasPartition(u.Partition) {
+			places["partition "+u.Partition] = s.cyrus.MessagesRoot(u.Partition)
+		}
+	}
+	for _, what := range slices.Sorted(maps.Keys(places)) {
+		room, err := resources.RoomIn(places[what], s.cyrus.Fresh.Owner.UID)
+		switch {
+		case err != nil:
+			s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "no-space",
+				Text: fmt.Sprintf("whether %s is full cannot be told: %v", what, err)})
+		case room.Bytes < fullBytes || room.Inodes < fullInodes:
+			s.report.Problem(report.Problem{Severity: report.Attention, Offset: -1, Kind: "no-space",
+				Text: fmt.Sprintf("%s has only %s left for Cyrus, whose programs may have failed for that: make room and run the same command again", what, room)})
+		}
+	}
+}
+
 // sizeOfMailbox is the size of the files of a mailbox in Cyrus that undo would need.
 func (s *session) sizeOfMailbox(name cyrusspool.Name) (size int64) {
 	entry, there, err := s.cyrus.Entry(name)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -94,4 +97,83 @@ func mountSmall(t *testing.T, dir, size string) {
 			t.Error(err)
 		}
 	})
+}
+
+// limitUser sets the hard limit, in KiB, of a user's disk quota; 0 for none.
+func limitUser(t *testing.T, dir string, uid int, kib uint64) {
+	t.Helper()
+	d, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close() // only to name the file system
+	// struct if_dqblk, with its limits of blocks alone (linux/quota.h, Q_SETQUOTA, QIF_BLIMITS)
+	quota := [9]uint64{0: kib, 8: 1}
+	if _, _, errno := unix.Syscall6(unix.SYS_QUOTACTL_FD, d.Fd(), 0x800008<<8, uintptr(uid), uintptr(unsafe.Pointer(&quota)), 0, 0); errno != 0 {
+		t.Fatalf("quotactl: %v", errno)
+	}
+}
+
+// TestDiskQuotaOfCyrus: the disk quota of Cyrus's user is the room there is, for the
+// partition alone.
+func TestDiskQuotaOfCyrus(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	image := filepath.Join(t.TempDir(), "image")
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 64<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-b", "4096", "-O", "quota", image).CombinedOutput(); err != nil {
+		t.Skipf("no disk quotas can be tried: mkfs.ext4: %v\n%s", err, out)
+	}
+	if out, err := exec.Command("mount", "-t", "ext4", "-o", "loop,usrquota", image, srv.Spool).CombinedOutput(); err != nil {
+		t.Skipf("no ext4 with quotas can be mounted here (it takes root, a loop device and a kernel with CONFIG_QFMT_V2): %v\n%s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", srv.Spool).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v\n%s", err, out)
+		}
+	})
+	if err := errors.Join(os.Remove(filepath.Join(srv.Spool, "lost+found")), os.Chown(srv.Spool, srv.UID, srv.GID)); err != nil {
+		t.Fatal(err)
+	}
+	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 7, Users: 3, Messages: 300, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
+		t.Fatal(err)
+	}
+	flags := flagsFor(srv, root, state)
+	says := fmt.Sprintf("(the disk quota of uid %d)", srv.UID)
+	before := cyrusTree(t, srv)
+
+	limitUser(t, srv.Spool, srv.UID, 64)
+	for _, command := range []string{"plan", "migrate"} {
+		o := runJSON(t, append([]string{command}, flags...)...)
+		if o.code != 1 || !strings.Contains(o.stderr, "partition default: too small") || !strings.Contains(o.stderr, says) {
+			t.Errorf("%s: exit code %d, want 1 and %q\n%s", command, o.code, says, o.stderr)
+		}
+		if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
+			t.Errorf("%s: Cyrus was changed:\n%s", command, diff)
+		}
+	}
+
+	// Enough as far as migrate can guess, but not for the blocks of small messages. Root
+	// writes them in spite of the quota; Cyrus's programs cannot go on then.
+	size := int64(0)
+	for path, s := range snapshot(t, root) {
+		if s.mode.IsRegular() && strings.Contains(path, "/mail/") {
+			size += s.size
+		}
+	}
+	limitUser(t, srv.Spool, srv.UID, uint64(size+size/2)>>10)
+	o := runJSON(t, append([]string{"migrate"}, flags...)...)
+	if full := o.problems("no-space"); o.code != 1 || len(full) != 1 || !strings.Contains(full[0]["text"].(string), says) {
+		t.Errorf("over the quota: exit code %d, %v; want 1 and %q\n%s", o.code, full, says, o.stderr)
+	}
+
+	limitUser(t, srv.Spool, srv.UID, 32<<10)
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+		t.Errorf("with enough: exit code %d\n%s", o.code, o.stderr)
+	}
+	if o := runJSON(t, append([]string{"verify", "--level", "content"}, flags...)...); o.code != 0 {
+		t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
+	}
 }

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -90,25 +92,67 @@ type diskQuota struct {
 	_                              uint32
 }
 
-const getUserQuota = 0x800007 << 8 // Q_GETQUOTA of USRQUOTA, 0 (linux/quota.h, QCMD)
+// Commands of quotactl_fd for quotas of users, which are type 0 (linux/quota.h, QCMD).
+const (
+	getUserQuota  = 0x800007 << 8 // Q_GETQUOTA
+	getQuotaState = 0x5805 << 8   // Q_XGETQSTAT (linux/dqblk_xfs.h), of any file system
+)
+
+// userEnforced says in qs_flags of a quotaState that limits of users hold
+// (FS_QUOTA_UDQ_ENFD).
+const userEnforced = 1 << 1
+
+// quotaState is struct fs_quota_stat (linux/dqblk_xfs.h).
+type quotaState struct {
+	version int8
+	flags   uint16
+	_       [76]byte // more than all of the rest
+}
 
 // quotaOf asks for the disk quota of a user (quotactl_fd(2), Linux 5.14). Where there is
 // none, or none can be asked for, ok is false: a write that a quota forbids fails as one
-// on a full disk.
+// on a full disk. Limits may be set that do not hold: ext4 keeps them also when it is
+// mounted without usrquota, and XFS with uqnoenforce.
 func quotaOf(fd, uid int) (r Room, ok bool) {
-	var q diskQuota
-	_, _, errno := unix.Syscall6(unix.SYS_QUOTACTL_FD, uintptr(fd), getUserQuota, uintptr(uid), uintptr(unsafe.Pointer(&q)), 0, 0)
-	if errno != 0 || uid < 0 {
+	if uid < 0 {
 		return r, false
 	}
-	r = Room{Bytes: Unlimited, Inodes: Unlimited, By: fmt.Sprintf("the disk quota of uid %d", uid)}
-	if q.hardBlocks > 0 {
-		r.Bytes = max(0, int64(q.hardBlocks)<<10-int64(q.bytes))
+	var state quotaState
+	_, _, errno := unix.Syscall6(unix.SYS_QUOTACTL_FD, uintptr(fd), getQuotaState, 0, uintptr(unsafe.Pointer(&state)), 0, 0)
+	if errno != 0 || state.flags&userEnforced == 0 {
+		return r, false
 	}
-	if q.hardInodes > 0 {
-		r.Inodes = max(0, int64(q.hardInodes)-int64(q.inodes))
+	var q diskQuota
+	if _, _, errno := unix.Syscall6(unix.SYS_QUOTACTL_FD, uintptr(fd), getUserQuota, uintptr(uid), uintptr(unsafe.Pointer(&q)), 0, 0); errno != 0 {
+		return r, false
 	}
-	return r, true
+	now := time.Now()
+	return Room{
+		Bytes:  left(q.hardBlocks, q.softBlocks, quotaBlock, q.bytes, q.blockTime, now),
+		Inodes: left(q.hardInodes, q.softInodes, 1, q.inodes, q.inodeTime, now),
+		By:     fmt.Sprintf("the disk quota of uid %d", uid),
+	}, true
+}
+
+// quotaBlock is the unit of limits in bytes (linux/quota.h, QIF_DQBLKSIZE).
+const quotaBlock = 1 << 10
+
+// left is what limits leave of something of which so much is used. Who is over the soft
+// one may go on up to the hard one until a time, which is 0 if he was not over it when it
+// was last looked at, and get nothing after that (kernel: fs/quota/dquot.c,
+// dquot_add_space).
+func left(hard, soft, unit, used, until uint64, now time.Time) int64 {
+	// A limit beyond what numbers can say is none.
+	room := func(limit uint64) int64 {
+		if limit == 0 || limit > math.MaxInt64/unit {
+			return Unlimited
+		}
+		return max(0, int64(limit*unit)-int64(min(used, math.MaxInt64)))
+	}
+	if room(soft) == 0 && until > 0 && uint64(now.Unix()) >= until {
+		return 0
+	}
+	return room(hard)
 }
 
 // Short says of which file systems the needs, those on one file system together, exceed
