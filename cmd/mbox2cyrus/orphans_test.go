@@ -183,7 +183,7 @@ func TestScratchOfKilledRun(t *testing.T) {
 	}
 	left := func() []string {
 		t.Helper()
-		dirs, err := filepath.Glob(filepath.Join(tmp, "mbox2cyrus-probe-*"))
+		dirs, err := filepath.Glob(filepath.Join(tmp, "mbox2cyrus-scratch-probe-*"))
 		if err != nil {
 			t.Fatal(err)
 		}

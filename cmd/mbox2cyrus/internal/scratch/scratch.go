@@ -21,8 +21,12 @@ const (
 	IMAPD      = "imapd"
 )
 
+// prefix begins the names of directories that are locked while they are in use, which those
+// of older programs are not.
+const prefix = "mbox2cyrus-scratch-"
+
 // name is that of a directory that Make made.
-var name = regexp.MustCompile(`^mbox2cyrus-(` + Probe + `|` + SpecialUse + `|` + IMAPD + `)-[0-9]+$`)
+var name = regexp.MustCompile(`^` + prefix + `(` + Probe + `|` + SpecialUse + `|` + IMAPD + `)-[0-9]+$`)
 
 // Dir is a directory that belongs to this process's user. Others can search it, but they
 // can neither list nor change what is in it.
@@ -45,7 +49,7 @@ func Make(what string) (*Dir, error) {
 
 // try makes one, or none if Sweep took it for left over before it was known to be in use.
 func try(what string) (d *Dir, err error) {
-	path, err := os.MkdirTemp("", "mbox2cyrus-"+what+"-")
+	path, err := os.MkdirTemp("", prefix+what+"-")
 	if err != nil {
 		return nil, fmt.Errorf("scratch directory: %w", err)
 	}

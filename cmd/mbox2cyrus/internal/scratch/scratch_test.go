@@ -33,7 +33,7 @@ func TestSweep(t *testing.T) {
 	left := []*Dir{leave(Probe), leave(SpecialUse), leave(IMAPD)}
 	must(os.Symlink(elsewhere, filepath.Join(left[0].Path, "spool", "link")))
 	must(os.Symlink(elsewhere, filepath.Join(left[0].Path, "link")))
-	empty, err := os.MkdirTemp("", "mbox2cyrus-probe-") // killed before it came to more
+	empty, err := os.MkdirTemp("", "mbox2cyrus-scratch-probe-") // killed before it came to more
 	must(err)
 
 	orphaned := leave(Probe)
@@ -57,17 +57,18 @@ func TestSweep(t *testing.T) {
 		must(os.MkdirAll(filepath.Join(path, "x"), 0o755))
 		return path
 	}
-	other("mbox2cyrus-probe-")
+	other("mbox2cyrus-scratch-probe-")
 	other("mbox2cyrus-demo-1")
-	other("mbox2cyrus-probe-1-of-joe")
-	must(os.Chmod(other("mbox2cyrus-probe-2"), 0o777)) // anybody may have put into it what he likes
+	other("mbox2cyrus-probe-1")
+	other("mbox2cyrus-scratch-probe-1-of-joe")
+	must(os.Chmod(other("mbox2cyrus-scratch-probe-2"), 0o777)) // anybody may have put into it what he likes
 	if os.Geteuid() == 0 {
-		must(os.Chown(other("mbox2cyrus-probe-3"), 65534, 65534))
+		must(os.Chown(other("mbox2cyrus-scratch-probe-3"), 65534, 65534))
 	}
-	must(os.Symlink(elsewhere, filepath.Join(tmp, "mbox2cyrus-probe-4")))
-	must(os.Symlink("mbox2cyrus-probe-", filepath.Join(tmp, "mbox2cyrus-probe-5")))
-	must(os.WriteFile(filepath.Join(tmp, "mbox2cyrus-probe-6"), nil, 0o600))
-	want = append(want, "mbox2cyrus-probe-4", "mbox2cyrus-probe-5", "mbox2cyrus-probe-6")
+	must(os.Symlink(elsewhere, filepath.Join(tmp, "mbox2cyrus-scratch-probe-4")))
+	must(os.Symlink("mbox2cyrus-scratch-probe-", filepath.Join(tmp, "mbox2cyrus-scratch-probe-5")))
+	must(os.WriteFile(filepath.Join(tmp, "mbox2cyrus-scratch-probe-6"), nil, 0o600))
+	want = append(want, "mbox2cyrus-scratch-probe-4", "mbox2cyrus-scratch-probe-5", "mbox2cyrus-scratch-probe-6")
 
 	check := func(when string) {
 		t.Helper()
@@ -82,7 +83,7 @@ func TestSweep(t *testing.T) {
 		if !slices.Equal(have, want) {
 			t.Errorf("%s: there are\n%q, want\n%q (%s was empty)", when, have, want, empty)
 		}
-		for _, path := range []string{precious, filepath.Join(tmp, "mbox2cyrus-probe-", "x"), filepath.Join(mine.Path, "spool", "user", "1."), filepath.Join(orphaned.Path, "spool", "user", "1.")} {
+		for _, path := range []string{precious, filepath.Join(tmp, "mbox2cyrus-scratch-probe-", "x"), filepath.Join(mine.Path, "spool", "user", "1."), filepath.Join(orphaned.Path, "spool", "user", "1.")} {
 			if _, err := os.Stat(path); err != nil {
 				t.Errorf("%s: %v", when, err)
 			}
