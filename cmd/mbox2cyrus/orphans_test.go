@@ -16,7 +16,7 @@ import (
 
 // heldProgram makes a directory of Cyrus's programs in which one waits before it works on
 // the Cyrus of srv, until the file "go" is there. It notes its process in "started". The
-// directory is removed with the test.
+// directory is removed with the test, and nobody waits any more.
 func heldProgram(t *testing.T, srv *cyrustest.Server, program string) (dir string) {
 	t.Helper()
 	dir = filepath.Join(srv.Dir, "held-"+program)
@@ -38,13 +38,11 @@ func heldProgram(t *testing.T, srv *cyrustest.Server, program string) (dir strin
 			t.Fatal(err)
 		}
 	}
-	script := fmt.Sprintf("#!/bin/sh\nif [ \"$2\" = %q ] && [ ! -e %[2]q/go ]; then\n\techo $$ >>%[2]q/started\n\twhile [ ! -e %[2]q/go ]; do sleep 0.05; done\nfi\nexec %[3]q \"$@\"\n",
+	script := fmt.Sprintf("#!/bin/sh\nif [ \"$2\" = %q ] && [ ! -e %[2]q/go ]; then\n\techo $$ >>%[2]q/started\n\twhile [ -e %[2]q/started ] && [ ! -e %[2]q/go ]; do sleep 0.05; done\nfi\nexec %[3]q \"$@\"\n",
 		srv.Conf, dir, filepath.Join(cyrustest.BinDir, program))
 	if err := os.WriteFile(filepath.Join(dir, program), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// Whatever becomes of the test, nobody waits any more.
-	t.Cleanup(func() { release(t, dir) })
 	return dir
 }
 

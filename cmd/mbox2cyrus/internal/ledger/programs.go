@@ -35,7 +35,7 @@ var (
 )
 
 // ErrPrograms is returned when Cyrus programs of a run that was killed do not end.
-var ErrPrograms = errors.New("Cyrus programs that a killed run had started are still at work")
+var ErrPrograms = errors.New("programs of Cyrus that a killed run had started are still at work")
 
 // HoldPrograms waits for the Cyrus programs that a run had started which was killed: they
 // go on without it, on the same mailboxes. say is told whom it waits for. Then it returns
