@@ -207,7 +207,7 @@ func openAt(dir *os.File, name string, flags int, st *unix.Stat_t) (*os.File, er
 		return fd, err
 	}
 	fd, err := openQuietly()
-	if mayOpenOwn(err, st) {
+	if err == unix.EACCES && isHisAllTheSame(dir, st) {
 		err = fsrights.AsSelf(func() (err error) {
 			fd, err = openQuietly()
 			return err

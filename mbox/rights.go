@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -28,11 +29,16 @@ func (h *Host) rights(u User) fsrights.Identity {
 	return fsrights.Identity{UID: u.UID, GID: u.GID, Groups: h.groups[u.Name]}
 }
 
-// mayOpenOwn reports whether a file that this goroutine may not open belongs to the user
-// whose rights it uses, so that he could allow himself: mail that its owner locked away
-// (chmod 0) is not left behind.
-func mayOpenOwn(err error, st *unix.Stat_t) bool {
-	return err == unix.EACCES && st.Uid == fsrights.UID()
+// isHisAllTheSame reports whether a file below dir that the user whose rights are used may not
+// open is his mail for all that: it belongs to him, so that he could allow himself (chmod
+// 0 left no mail behind); or it is root's, in a directory of root's that he cannot
+// write to, so that only root can have put it there, as happens to a host that is copied
+// without its owners. In a directory of his own he could have moved or linked it.
+func isHisAllTheSame(dir *os.File, st *unix.Stat_t) bool {
+	if st.Uid == fsrights.UID() {
+		return true
+	}
+	return st.Uid == 0 && unix.Faccessat(int(dir.Fd()), ".", unix.W_OK, unix.AT_EACCESS) != nil
 }
 
 const groupFile = "etc/group"

@@ -63,12 +63,22 @@ func TestRights(t *testing.T) {
 	put("home/alice/mail/root-dir/x", 0, 0o644)
 	h.must(os.Chmod(h.path("home/alice/mail/root-dir"), 0o700))
 
+	put("var/mail/alice", 0, 0o600)
+
+	if h.folders(alice).Inbox == nil {
+		t.Error("root's file in root's directory is no INBOX")
+	}
+	h.must(os.Chmod(h.path("var/mail"), 0o777|os.ModeSticky))
 	tree := h.folders(alice)
+	if tree.Inbox != nil {
+		t.Errorf("root's file in a directory that all may write to became the INBOX: %v", tree.Inbox)
+	}
 	checkEqual(t, "folders", folderNames(tree), []string{"locked", "locked-dir/x", "own-group", "staff"})
 	checkEqual(t, "skipped", skippedKinds(tree.Skipped), []string{
 		"home/alice/mail/other: wrong-owner",
 		"home/alice/mail/root-dir: wrong-owner",
 		"home/alice/mail/root-group: wrong-owner",
+		"var/mail/alice: wrong-owner",
 	})
 	for _, s := range tree.Skipped {
 		if !s.MayHoldMail || !strings.Contains(s.Text, "chown it") {
@@ -103,6 +113,28 @@ func TestRights(t *testing.T) {
 	}
 	if uid := fsrights.UID(); uid != 0 {
 		t.Errorf("now with the rights of %d", uid)
+	}
+}
+
+// TestRightsOfCopy has a host read that root copied without its owners.
+func TestRightsOfCopy(t *testing.T) {
+	needRoot(t)
+	h := newHostTree(t)
+	alice := h.user("alice", 1)
+	for _, path := range []string{"var/mail/alice", "home/alice/mail/x", "home/alice/mail/sub/y"} {
+		h.file(path, oneMessage)
+		h.must(os.Chmod(h.path(path), 0o600))
+	}
+	for _, path := range []string{"home/alice/mail/sub", "home/alice/mail", "home/alice"} {
+		h.must(os.Chmod(h.path(path), 0o700))
+	}
+	tree := h.folders(alice)
+	checkEqual(t, "folders", folderNames(tree), []string{"sub/y", "x"})
+	checkEqual(t, "skipped", skippedKinds(tree.Skipped), []string(nil))
+	for _, f := range tree.Folders {
+		folder, err := h.open(HostOptions{}).Open(alice, f)
+		h.must(err)
+		h.must(folder.Close())
 	}
 }
 
