@@ -91,14 +91,16 @@ func (w *Writer) goBeside(f *messageFile, uid uint32, guid [20]byte) {
 		if b.parser != nil {
 			b.parsed.parse(b.parser, b.text, f.date.Unix())
 		}
-		if f.fd, b.err = w.create(f.name); b.err != nil {
-			return
-		}
-		f.writeAll(b.text)
-		if f.err == nil {
-			f.err = w.finish(f)
-		}
-		b.err = w.closeFile(f, f.err)
+		b.err = w.owner.Do(func() (err error) {
+			if f.fd, err = w.create(f.name); err != nil {
+				return err
+			}
+			f.writeAll(b.text)
+			if f.err == nil {
+				f.err = w.finish(f)
+			}
+			return w.closeFile(f, f.err)
+		})
 	}()
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/internal/fsrights"
 )
 
 // makeDir opens dir below root and makes what is missing of it, each directory with the
@@ -18,9 +20,9 @@ func makeDir(root, dir string, o Owner) (*os.File, error) {
 	if !filepath.IsLocal(dir) || dir != filepath.Clean(dir) || dir == "." {
 		return nil, fmt.Errorf("directory %q: not a clean path below the partition", dir)
 	}
-	at, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	at, err := openRoot(root)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: root, Err: err}
+		return nil, err
 	}
 	for name := range strings.SplitSeq(dir, "/") {
 		next, err := makeDirAt(at, name, o)
@@ -66,11 +68,13 @@ func giveDir(fd int, made bool, o Owner) error {
 	if !made && !orphan {
 		return nil
 	}
-	if err := unix.Fchmod(fd, uint32(o.DirMode.Perm())); err != nil {
-		return err
-	}
-	if o.UID >= 0 {
-		return unix.Fchown(fd, o.UID, o.GID)
-	}
-	return nil
+	return fsrights.AsSelf(func() error {
+		if err := unix.Fchmod(fd, uint32(o.DirMode.Perm())); err != nil {
+			return err
+		}
+		if o.UID >= 0 {
+			return unix.Fchown(fd, o.UID, o.GID)
+		}
+		return nil
+	})
 }

@@ -427,13 +427,16 @@ func TestWriterOwner(t *testing.T) {
 		t.Skip("only root can give files away")
 	}
 	partition := t.TempDir()
+	if err := os.Chown(partition, 7, 8); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Mkdir(filepath.Join(partition, "uuid"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll(filepath.Join(partition, "kept"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(partition, "kept"), 0o775); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chown(filepath.Join(partition, "kept"), 4, 5); err != nil {
+	if err := errors.Join(os.Chmod(filepath.Join(partition, "kept"), 0o775), os.Chown(filepath.Join(partition, "kept"), 4, 8)); err != nil {
 		t.Fatal(err)
 	}
 	owner := Owner{UID: 7, GID: 8, FileMode: 0o660, DirMode: 0o770} // more than the umask leaves
@@ -462,8 +465,8 @@ func TestWriterOwner(t *testing.T) {
 		if d.IsDir() {
 			wantMode = owner.DirMode
 		}
-		if d.Name() == "kept" {
-			wantMode, wantUID = 0o755, 4
+		if d.Name() == "kept" { // another's, who lets the group write
+			wantMode, wantUID = 0o775, 4
 		}
 		st := info.Sys().(*syscall.Stat_t)
 		if st.Uid != wantUID || info.Mode().Perm() != wantMode {
@@ -541,5 +544,55 @@ func TestWriterAllocations(t *testing.T) {
 	})
 	if allocs > 12 {
 		t.Errorf("%v allocations a message", allocs)
+	}
+}
+
+// TestWriterRights needs root: nothing is written where the owner may not, and message files
+// written within [Owner.Do] are the owner's as those that are given away are.
+func TestWriterRights(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can take other rights")
+	}
+	partition := t.TempDir()
+	owner := Owner{UID: 7, GID: 8, FileMode: 0o600, DirMode: 0o700}
+	if _, err := CreateMailbox(partition, DirByID("abc1"), Version17, owner); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("in root's partition: %v", err)
+	}
+	if err := os.Chown(partition, 7, 8); err != nil {
+		t.Fatal(err)
+	}
+	w, err := CreateMailbox(partition, DirByID("abc1"), Version17, owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeAndAdd(t, w, 1)
+	if err := owner.Do(func() error { writeAndAdd(t, w, 2); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(partition, DirByID("abc1"))
+	for _, name := range []string{"1.", "2.", "cyrus.index.NEW"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := info.Sys().(*syscall.Stat_t); st.Uid != 7 || st.Gid != 8 || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v of %d:%d", name, info.Mode(), st.Uid, st.Gid)
+		}
+	}
+	// Somebody else's mailbox, as a mistaken chown leaves it.
+	if err := os.Chown(dir, 9, 9); err != nil {
+		t.Fatal(err)
+	}
+	if err := owner.Do(func() error {
+		_, _, err := w.WriteMessage(3, time.Unix(1, 0), bytes.NewReader([]byte("a: b\r\n\r\n")))
+		return err
+	}); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("in another's directory: %v", err)
+	}
+	if err := w.Commit(IndexHeader{UIDValidity: 1}, testHeader); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("commit in another's directory: %v", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/internal/fsrights"
 )
 
 // OpenDir opens the directory dir below root, through no symbolic link below root, for
@@ -21,9 +23,9 @@ func OpenDir(root, dir string) (*os.File, error) {
 		return nil, fmt.Errorf("directory %q: not a clean path below %s", dir, root)
 	}
 	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC
-	at, err := unix.Open(root, flags, 0)
+	at, err := openRoot(root)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: root, Err: err}
+		return nil, err
 	}
 	for name := range strings.SplitSeq(dir, "/") {
 		next, err := unix.Openat(at, name, flags|unix.O_NOFOLLOW, 0)
@@ -34,6 +36,19 @@ func OpenDir(root, dir string) (*os.File, error) {
 		at = next
 	}
 	return os.NewFile(uintptr(at), filepath.Join(root, dir)), nil
+}
+
+// openRoot opens a directory that the administrator named, with the process's own rights
+// whatever [Owner.Do] says: what is above it is not Cyrus's.
+func openRoot(root string) (fd int, err error) {
+	err = fsrights.AsSelf(func() (err error) {
+		fd, err = unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: root, Err: err}
+	}
+	return fd, nil
 }
 
 // OpenFileAt opens a file of a directory for reading, never through a link and without

@@ -9,7 +9,7 @@ import (
 // WriteSeenFile writes states as a flat file to path, which lies below root (Cyrus's
 // configdirectory), and makes the directories that are missing. A file that is there is
 // replaced. The file is on the disk when WriteSeenFile returns.
-func WriteSeenFile(root, path string, states map[string]SeenState, o Owner) (err error) {
+func WriteSeenFile(root, path string, states map[string]SeenState, o Owner) error {
 	content, err := AppendSeen(nil, states)
 	if err != nil {
 		return err
@@ -18,10 +18,12 @@ func WriteSeenFile(root, path string, states map[string]SeenState, o Owner) (err
 	if err != nil {
 		return fmt.Errorf("seen state: %w", err)
 	}
-	dir, err := makeDir(root, filepath.Dir(rel), o)
-	if err != nil {
-		return fmt.Errorf("seen state: %w", err)
-	}
-	defer func() { err = errors.Join(err, dir.Close()) }()
-	return writeOver(dir, filepath.Base(rel), content, o)
+	return o.Do(func() (err error) {
+		dir, err := makeDir(root, filepath.Dir(rel), o)
+		if err != nil {
+			return fmt.Errorf("seen state: %w", err)
+		}
+		defer func() { err = errors.Join(err, dir.Close()) }()
+		return writeOver(dir, filepath.Base(rel), content, o)
+	})
 }

@@ -68,15 +68,18 @@ func (s *Subscriptions) place(root, path string, o Owner, do func(dir *os.File, 
 	if err != nil {
 		return sum, fmt.Errorf("%w: %s: %w", ErrSubscriptions, path, err)
 	}
-	dir, err := makeDir(root, filepath.Dir(rel), o)
-	if err != nil {
-		return sum, fmt.Errorf("%w: %w", ErrSubscriptions, err)
-	}
-	defer func() { err = errors.Join(err, dir.Close()) }()
-	if err := do(dir, filepath.Base(rel), content, o); err != nil {
-		return sum, fmt.Errorf("%w: %s: %w", ErrSubscriptions, path, err)
-	}
-	return sha1.Sum(content), nil
+	err = o.Do(func() (err error) {
+		dir, err := makeDir(root, filepath.Dir(rel), o)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrSubscriptions, err)
+		}
+		defer func() { err = errors.Join(err, dir.Close()) }()
+		if err := do(dir, filepath.Base(rel), content, o); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrSubscriptions, path, err)
+		}
+		return nil
+	})
+	return sha1.Sum(content), err
 }
 
 // writeNew writes a whole file under another name and links it into place, so

@@ -26,7 +26,11 @@ func UpdateMailbox(partition, dir string, o Owner) (*Writer, error) {
 
 // Update is [UpdateMailbox] for a mailbox whose files may be below several roots.
 func (p Place) Update(o Owner) (*Writer, error) {
-	w, err := p.update(o)
+	var w *Writer
+	err := o.Do(func() (err error) {
+		w, err = p.update(o)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("mailbox %s: %w", p.Dir, err)
 	}

@@ -17,12 +17,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/internal/fsrights"
 )
 
 // directory is the directory of one mailbox, open to be listed, and whose mail is in it.
 type directory struct {
-	file *os.File
-	uid  uint32
+	file   *os.File
+	rights fsrights.Identity // of the user whose mailbox it is, to be used for all that is in it
 	// trusted says that whoever runs the program vouches for the files, so that their
 	// owners do not matter.
 	trusted bool
@@ -85,19 +87,40 @@ func newMember(name string, st *unix.Stat_t) member {
 // has reports whether there is a file of that type (S_IFREG, S_IFDIR), without following
 // a link.
 func (d *directory) has(name string, fileType uint32) bool {
-	st, err := lstatAt(d.file, name)
+	st, err := d.lstat(name)
 	return err == nil && uint32(st.Mode)&unix.S_IFMT == fileType
+}
+
+// as calls do with the rights that are to be used.
+func (d *directory) as(do func() error) error {
+	if d.trusted {
+		return do()
+	}
+	return d.rights.Do(do)
+}
+
+// lstat describes a member, without following a link.
+func (d *directory) lstat(name string) (st *unix.Stat_t, err error) {
+	err = d.as(func() (err error) {
+		st, err = lstatAt(d.file, name)
+		return err
+	})
+	return st, err
 }
 
 // each calls do for everything in the directory, in no particular order.
 func (d *directory) each(do func(member) error) error {
-	dir, err := reopen(d.file, unix.O_RDONLY) // for an offset of its own
+	var dir *os.File
+	err := d.as(func() (err error) {
+		dir, err = reopen(d.file, unix.O_RDONLY) // for an offset of its own
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
 	return eachName(dir, func(name string) error {
-		st, err := lstatAt(d.file, name)
+		st, err := d.lstat(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // gone since; the mailbox's identity tells
 		}
@@ -125,7 +148,15 @@ func (d *directory) open(name string) (*os.File, member, error) {
 		}
 		return f, newMember(name, st), nil
 	}
-	f, st, skipped, err := openUserFile(d.file, name, d.uid)
+	var (
+		f       *os.File
+		st      *unix.Stat_t
+		skipped *Skipped
+	)
+	err := d.rights.Do(func() (err error) {
+		f, st, skipped, err = openUserFile(d.file, name, d.rights.UID)
+		return err
+	})
 	if err != nil {
 		return nil, member{}, fmt.Errorf("%q: %w", name, err)
 	}

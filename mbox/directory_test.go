@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/internal/fsrights"
 )
 
 // writeDirectory makes a directory of these files, all of one time. A name that ends in /
@@ -309,7 +311,7 @@ func TestStrangeMembers(t *testing.T) {
 			}
 			dir, _, err := openUserDir(mustOpen(t, h.path("home/alice/mail")), "x", alice.UID, unix.O_RDONLY)
 			h.must(err)
-			d := &directory{file: dir, uid: alice.UID, belowMH: test.format == FormatMH}
+			d := &directory{file: dir, rights: fsrights.Identity{UID: alice.UID, GID: alice.GID}, belowMH: test.format == FormatMH}
 			defer dir.Close()
 			id, err := d.identity()
 			h.must(err)

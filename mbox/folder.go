@@ -202,7 +202,14 @@ func (h *Host) Open(u User, f File) (*Folder, error) {
 
 func (h *Host) openPart(u User, f File) (part, error) {
 	p := part{path: f.Path, format: f.Format, bad: &badBlocks{all: &h.bad}}
-	st, skipped, err := h.openPlace(u, f, &p)
+	var (
+		st      *unix.Stat_t
+		skipped *Skipped
+	)
+	err := h.as(u, func() (err error) {
+		st, skipped, err = h.openPlace(u, f, &p)
+		return err
+	})
 	if err == nil && skipped == nil && (uint64(st.Dev) != f.Dev || st.Ino != f.Ino) {
 		skipped = &Skipped{Kind: SkipChanged, MayHoldMail: true,
 			Text: "another file has this name since it was listed; run again"}
@@ -249,7 +256,7 @@ func (h *Host) openPlace(u User, f File, p *part) (*unix.Stat_t, *Skipped, error
 	if p.file, skipped, err = openUserDir(p.parent, p.name, u.UID, unix.O_RDONLY); err != nil || skipped != nil {
 		return nil, skipped, err
 	}
-	p.dir = &directory{file: p.file, uid: u.UID, badOnHost: &h.bad}
+	p.dir = &directory{file: p.file, rights: h.rights(u), badOnHost: &h.bad}
 	st, err := fstat(p.file)
 	return st, nil, err
 }

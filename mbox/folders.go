@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/internal/fsrights"
 )
 
 const (
@@ -70,29 +72,33 @@ func (h *Host) Folders(u User) (*Tree, error) {
 		return nil, fmt.Errorf("mbox: user name %q %s: %w", u.Name, why, fs.ErrInvalid)
 	}
 	homePath := cleanPath(u.Home)
-	w := &walker{user: u, tree: &Tree{}, taken: map[string]bool{}, homePath: homePath, mailPath: join(homePath, h.mailDir),
+	w := &walker{user: u, rights: h.rights(u), tree: &Tree{}, taken: map[string]bool{}, homePath: homePath, mailPath: join(homePath, h.mailDir),
 		boxIsMail: h.boxDir == h.mailDir, hideDots: h.config.hideDotFiles}
-	home, skipped := h.openHome(u.Home)
-	if skipped != nil {
-		w.skip(homePath, skipped)
+	if err := w.rights.Do(func() error { return w.walk(h) }); err != nil {
+		return nil, err
 	}
-	if home == nil {
-		w.findInbox(h, nil, homePath)
-		if skipped == nil {
-			w.noHome(h)
-		}
-	} else {
-		defer home.Close()
-		w.findMH(h, home)
-		w.findInbox(h, home, homePath)
-		if err := w.home(h, home); err != nil {
-			return nil, err
-		}
-	}
-
 	slices.SortFunc(w.tree.Folders, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
 	w.tree.Skipped = w.skipped.result(u.Name, w.mailPath)
 	return w.tree, nil
+}
+
+// walk takes up what there is, with the user's own rights.
+func (w *walker) walk(h *Host) error {
+	home, skipped := h.openHome(w.user.Home)
+	if skipped != nil {
+		w.skip(w.homePath, skipped)
+	}
+	if home == nil {
+		w.findInbox(h, nil, w.homePath)
+		if skipped == nil {
+			w.noHome(h)
+		}
+		return nil
+	}
+	defer home.Close()
+	w.findMH(h, home)
+	w.findInbox(h, home, w.homePath)
+	return w.home(h, home)
 }
 
 // home takes up the folders and the subscriptions.
@@ -170,6 +176,7 @@ func withSlash(dir string) string {
 // walker looks through what one user has.
 type walker struct {
 	user    User
+	rights  fsrights.Identity // the user's
 	tree    *Tree
 	skipped skipList
 	entries int  // names seen below the mail directory
@@ -278,7 +285,7 @@ func (w *walker) mailDir(home *os.File, homePath, name string) *os.File {
 // directory takes up everything in dir. path is its path below the source root, name
 // its name as a folder, "" for the mail directory itself.
 func (w *walker) directory(dir *os.File, path, name string, depth int) {
-	format := w.directoryFormat(&directory{file: dir, uid: w.user.UID}, path)
+	format := w.directoryFormat(&directory{file: dir, rights: w.rights}, path)
 	switch {
 	case format == "":
 	case w.taken[path]: // it is part of the INBOX; other mailboxes may be in it all the same
@@ -342,7 +349,7 @@ func (w *walker) partOf(dir *os.File, format Format, entry string) bool {
 
 // directoryMailbox takes up a directory that is a mailbox.
 func (w *walker) directoryMailbox(dir *os.File, format Format, path, name string) {
-	d := &directory{file: dir, uid: w.user.UID}
+	d := &directory{file: dir, rights: w.rights}
 	id, err := d.identity()
 	if err != nil {
 		w.unreadable(path, err)

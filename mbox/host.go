@@ -69,8 +69,9 @@ type Host struct {
 	config  clientConfig
 	minUID  uint32
 	entries []PasswdEntry
-	names   map[string]bool // of entries
-	skipped []Skipped       // of passwd and the configuration
+	names   map[string]bool     // of entries
+	groups  map[string][]uint32 // of entries, by name
+	skipped []Skipped           // of passwd and the configuration
 
 	homesOnce sync.Once
 	homes     bool // see hasHomes
@@ -146,6 +147,9 @@ func (h *Host) open(opts HostOptions) (err error) {
 	h.names = make(map[string]bool, len(h.entries))
 	for _, e := range h.entries {
 		h.names[e.Name] = true
+	}
+	if err := h.readGroups(opts); err != nil {
+		return fmt.Errorf("mbox: group file: %w", err)
 	}
 	h.skipped = append(h.skipped, h.config.notes...)
 	return nil
@@ -267,7 +271,9 @@ func (h *Host) Users() ([]User, []Skipped, error) {
 		if u == nil {
 			continue
 		}
-		h.lookHome(u)
+		if err := h.lookHome(u); err != nil {
+			return nil, nil, err
+		}
 		if !u.HasHome && !u.HasInbox {
 			skipped.add(Skipped{User: u.Name, Path: cleanPath(u.Home), Kind: SkipNoMail,
 				Text: fmt.Sprintf("user %q (uid %d) has no inbox, and no directory %q as home", u.Name, u.UID, u.Home)})
@@ -280,18 +286,21 @@ func (h *Host) Users() ([]User, []Skipped, error) {
 }
 
 // lookHome sets HasHome, and HasInbox where inboxes are in the homes.
-func (h *Host) lookHome(u *User) {
+func (h *Host) lookHome(u *User) error {
 	dir, skipped := h.openHome(u.Home)
 	u.HasHome = dir != nil || skipped != nil
 	if dir == nil {
-		return
+		return nil
 	}
 	defer dir.Close()
-	if h.template.home {
-		if names := h.template.path(u.Name); names != nil {
-			u.HasInbox, _ = find(dir, strings.Join(names, "/"), u.UID)
-		}
+	names := h.template.path(u.Name)
+	if !h.template.home || names == nil {
+		return nil
 	}
+	return h.as(*u, func() error {
+		u.HasInbox, _ = find(dir, strings.Join(names, "/"), u.UID)
+		return nil
+	})
 }
 
 // hasHomes reports whether any wanted user's home is there.

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/internal/fsrights"
 )
 
 // findInbox takes up the user's INBOX from all places that have mail of it. home is nil if
@@ -148,15 +150,18 @@ func (w *walker) systemInbox(h *Host, home *os.File, homePath string) (system, p
 
 // inboxParent opens the directory of a system inbox: dirs below that of all inboxes, which
 // the administrator made, or below the home, where the user did.
-func (h *Host) inboxParent(home *os.File, dirs []string, uid uint32) (*os.File, *Skipped, error) {
+func (h *Host) inboxParent(home *os.File, dirs []string, uid uint32) (dir *os.File, s *Skipped, err error) {
 	if h.template.home {
 		return openUserPath(home, dirs, uid, pathOnly)
 	}
 	if len(dirs) == 0 {
-		dir, err := reopen(h.inboxDir, pathOnly)
+		err = fsrights.AsSelf(func() (err error) {
+			dir, err = reopen(h.inboxDir, pathOnly)
+			return err
+		})
 		return dir, nil, err
 	}
-	dir, err := h.root.open(h.template.dir + "/" + strings.Join(dirs, "/"))
+	dir, err = h.root.open(h.template.dir + "/" + strings.Join(dirs, "/"))
 	if errors.Is(err, errForeignLink) {
 		return nil, &Skipped{Kind: SkipSymlink, MayHoldMail: true,
 			Text: fmt.Sprintf("directory of inboxes not read: %s; chown -h the link to root if it is right", cause(err))}, nil
@@ -293,7 +298,7 @@ func (w *walker) lookDirectory(parent *os.File, name, path string) (*File, *Skip
 		return nil, s, err
 	}
 	defer file.Close()
-	dir := &directory{file: file, uid: w.user.UID}
+	dir := &directory{file: file, rights: w.rights}
 	f := &File{Format: w.directoryFormat(dir, path)}
 	if f.Format == "" {
 		return nil, &Skipped{Kind: SkipNotFolder, Text: "ordinary directory, no mailbox"}, nil

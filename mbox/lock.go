@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/internal/fsrights"
 )
 
 // Locks takes the locks that UW IMAP itself takes, on the folders of a live host, so that
@@ -97,6 +99,8 @@ type FolderLock struct {
 //   - mx: an exclusive flock of the index;
 //   - mh: none.
 //
+// They are taken with the process's own rights, whosever the goroutine uses.
+//
 // What somebody else has after the time to wait is a [*BusyError], and nothing is locked.
 // The folder must stay open until the lock is released.
 func (l *Locks) Take(ctx context.Context, f *Folder) (*FolderLock, error) {
@@ -108,10 +112,16 @@ func (l *Locks) Take(ctx context.Context, f *Folder) (*FolderLock, error) {
 	l.held[k] = true
 	l.mu.Unlock()
 	deadline := time.Now().Add(cmp.Or(l.Wait, defaultLockWait))
-	for i := range f.parts {
-		if err := k.part(ctx, &f.parts[i], deadline); err != nil {
-			return nil, errors.Join(err, k.Release())
+	err := fsrights.AsSelf(func() error {
+		for i := range f.parts {
+			if err := k.part(ctx, &f.parts[i], deadline); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, k.Release())
 	}
 	if len(k.refresh) > 0 {
 		go k.keepYoung()
@@ -126,11 +136,13 @@ func (k *FolderLock) Release() error {
 		close(k.stop)
 		k.locks.mu.Lock()
 		defer k.locks.mu.Unlock()
-		var errs []error
-		for i := len(k.undo) - 1; i >= 0; i-- {
-			errs = append(errs, k.undo[i]())
-		}
-		k.err = errors.Join(errs...)
+		k.err = fsrights.AsSelf(func() error {
+			var errs []error
+			for i := len(k.undo) - 1; i >= 0; i-- {
+				errs = append(errs, k.undo[i]())
+			}
+			return errors.Join(errs...)
+		})
 		delete(k.locks.held, k)
 	})
 	return k.err

@@ -61,7 +61,7 @@ func onlyMessageFiles(dir *directory) bool {
 		if name[0] == '.' {
 			return nil
 		}
-		if st, err := lstatAt(dir.file, name); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		if st, err := dir.lstat(name); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 			return nil
 		}
 		if isNumber(name) || isRemovedMH(name) {

@@ -242,7 +242,7 @@ func (n *numbered) odd(format string, uid uint32) {
 // refuse accounts for a message file that must not be opened. What is no regular file has
 // no bytes.
 func (n *numbered) refuse(name, why string) error {
-	st, err := lstatAt(n.dir.file, name)
+	st, err := n.dir.lstat(name)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/internal/fsrights"
 )
 
 // errReplaced is wrapped when a name led to another file a moment ago.
@@ -40,6 +42,9 @@ func openUserDir(parent *os.File, name string, uid uint32, flags int) (*os.File,
 	dir, err := openAt(parent, name, flags|unix.O_DIRECTORY, st)
 	if errors.Is(err, errReplaced) {
 		return nil, changed(), nil
+	}
+	if err == unix.EACCES && st.Uid == 0 {
+		return nil, notForUser("directory ", uid), nil
 	}
 	return dir, nil, err
 }
@@ -75,7 +80,8 @@ func openUserPath(dir *os.File, names []string, uid uint32, flags int) (*os.File
 // regular, and its user must have been able to read it: it is his, or it is root's
 // and either has no other name or can be read by everybody. (A user can give a
 // private file of root's, say another mailbox in the inbox directory, a second name
-// in his own folder, by link(2).)
+// in his own folder, by link(2), or move it there.) Where the user's own rights are used
+// (see [Host.as]), the system says the same; a process without that power has this.
 func openUserFile(dir *os.File, name string, uid uint32) (*os.File, *unix.Stat_t, *Skipped, error) {
 	st, err := lstatAt(dir, name)
 	if err != nil {
@@ -90,6 +96,9 @@ func openUserFile(dir *os.File, name string, uid uint32) (*os.File, *unix.Stat_t
 	file, err := openAt(dir, name, unix.O_RDONLY|unix.O_NONBLOCK, st)
 	if errors.Is(err, errReplaced) {
 		return nil, nil, changed(), nil
+	}
+	if err == unix.EACCES && st.Uid == 0 {
+		return nil, nil, notForUser("", uid), nil
 	}
 	if err != nil {
 		return nil, nil, nil, err
@@ -119,6 +128,13 @@ func wrongOwner(st *unix.Stat_t, uid uint32) *Skipped {
 			Text: fmt.Sprintf("belongs to root (uid 0), not to the user (uid %d), has %d names (hard links) and cannot be read by everybody: it may be another file of root's; chown it if it is the user's mail", uid, st.Nlink)}
 	}
 	return nil
+}
+
+// notForUser is the finding for what root owns and uid may not read, so that UW did not
+// serve it either.
+func notForUser(what string, uid uint32) *Skipped {
+	return &Skipped{Kind: SkipWrongOwner, MayHoldMail: true,
+		Text: fmt.Sprintf("%sbelongs to root (uid 0), and its user (uid %d) may not read it; chown it if it is the user's mail", what, uid)}
 }
 
 // changed is the finding for a name that was swapped between two system calls.
@@ -170,8 +186,7 @@ func fileType(st *unix.Stat_t) string {
 }
 
 // openAt opens name below dir, never through a link, and checks that it got the file
-// that st describes. Access times are left alone where that is permitted: O_NOATIME
-// is refused with EPERM to all but the file's owner and root (open(2)).
+// that st describes. Access times are left alone where that is permitted.
 func openAt(dir *os.File, name string, flags int, st *unix.Stat_t) (*os.File, error) {
 	flags |= unix.O_NOFOLLOW | unix.O_CLOEXEC
 	open := func(flags int) (fd int, err error) {
@@ -182,9 +197,21 @@ func openAt(dir *os.File, name string, flags int, st *unix.Stat_t) (*os.File, er
 			}
 		}
 	}
-	fd, err := open(flags | noAtime)
-	if err == unix.EPERM && noAtime != 0 {
-		fd, err = open(flags)
+	openQuietly := func() (fd int, err error) {
+		fd, err = open(flags | noAtime)
+		if err == unix.EPERM && noAtime != 0 {
+			if fd, err = open(flags); err == nil {
+				leaveAtime(fd)
+			}
+		}
+		return fd, err
+	}
+	fd, err := openQuietly()
+	if err == unix.EACCES && isHisAllTheSame(dir, st) {
+		err = fsrights.AsSelf(func() (err error) {
+			fd, err = openQuietly()
+			return err
+		})
 	}
 	if err == unix.ELOOP || err == unix.ENOTDIR || err == unix.ENXIO {
 		// It was a file of the right type in st, and is now a link, no directory, or a
@@ -205,6 +232,19 @@ func openAt(dir *os.File, name string, flags int, st *unix.Stat_t) (*os.File, er
 	return file, nil
 }
 
+// leaveAtime sets O_NOATIME, which open(2) refuses to all but the file's owner and root, on
+// a file that a user's rights were enough to open, as root if the process is that.
+// Where it is not, the access time changes.
+func leaveAtime(fd int) {
+	_ = fsrights.AsSelf(func() error {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err == nil {
+			_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFL, flags|noAtime)
+		}
+		return err
+	})
+}
+
 // reopen returns another descriptor of a directory, with an offset of its own.
 func reopen(dir *os.File, flags int) (*os.File, error) {
 	st, err := fstat(dir)
@@ -221,6 +261,11 @@ func lstatAt(dir *os.File, name string) (*unix.Stat_t, error) {
 		err := unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
 		if err == unix.EINTR {
 			continue
+		}
+		if err == unix.EACCES { // to look opens nothing; what is there can then be named
+			err = fsrights.AsSelf(func() error {
+				return unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+			})
 		}
 		if err != nil {
 			return nil, err // without the name: it is hostile, and callers know the path

@@ -3,11 +3,9 @@ package mbox
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -78,41 +76,16 @@ func ParsePasswd(r io.Reader, path string) ([]PasswdEntry, []Skipped, error) {
 // getentTimeout is how long getent may take: a large directory server needs minutes.
 const getentTimeout = 10 * time.Minute
 
-// getentPasswd reads the users that this machine knows, by getent(1), which asks all
-// databases of nsswitch.conf(5).
-func getentPasswd() ([]PasswdEntry, []Skipped, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), getentTimeout)
-	defer cancel()
-	const name = "getent passwd"
-	cmd := exec.CommandContext(ctx, "getent", "passwd")
-	var complaint bytes.Buffer
-	cmd.Stderr = &complaint
-	out, err := cmd.StdoutPipe()
+// getentPasswd reads the users that this machine knows.
+func getentPasswd() (entries []PasswdEntry, skipped []Skipped, err error) {
+	err = getent("passwd", func(out io.Reader) (err error) {
+		entries, skipped, err = ParsePasswd(out, "getent passwd")
+		return err
+	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("mbox: %s: %w", name, err)
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, nil, fmt.Errorf("mbox: %s: %w; give a passwd file", name, err)
-	}
-	entries, skipped, err := ParsePasswd(out, name)
-	if err != nil {
-		cancel() // it may have more to say than anybody reads
-	}
-	if waitErr := cmd.Wait(); err == nil && waitErr != nil {
-		err = waitErr
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("mbox: %s: %w%s", name, err, said(complaint.String()))
+		return nil, nil, err
 	}
 	return entries, skipped, nil
-}
-
-// said is what a program complained of, to follow an error.
-func said(complaint string) string {
-	if complaint = strings.TrimSpace(complaint); complaint == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (it said %q)", clip(complaint))
 }
 
 // readLine returns the next line without its line end. Of a line longer than the

@@ -34,6 +34,14 @@ func (f *Folder) Places() []Place {
 // SubscriptionFiles opens the files in the home and in the mail directory of u that UW
 // keeps subscriptions in, as far as they are there and his. The caller closes them.
 func (h *Host) SubscriptionFiles(u User) (places []Place, err error) {
+	err = h.as(u, func() error {
+		places, err = h.subscriptionFiles(u)
+		return err
+	})
+	return places, err
+}
+
+func (h *Host) subscriptionFiles(u User) (places []Place, err error) {
 	home, skipped := h.openHome(u.Home)
 	if home == nil || skipped != nil {
 		return nil, nil // Folders reports it

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/internal/fsrights"
 )
 
 // maxLinks is how many symbolic links one path may go through, as in the Linux
@@ -49,8 +51,14 @@ func (r *sourceRoot) Close() error { return r.dir.Close() }
 // open opens a path below the root: a regular file for reading, a directory to look
 // things up in and, after [reopen], to list. Its error wraps that of the system, so
 // fs.ErrNotExist and unix.ENOTDIR can be told, or errForeignLink.
-func (r *sourceRoot) open(path string) (*os.File, error) {
-	f, err := r.walk(path)
+//
+// These paths are the system's, so it goes with the process's own rights, whatever
+// user it is asked for.
+func (r *sourceRoot) open(path string) (f *os.File, err error) {
+	err = fsrights.AsSelf(func() (err error) {
+		f, err = r.walk(path)
+		return err
+	})
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}

@@ -4,6 +4,8 @@ package main
 
 import (
 	"os"
+
+	"mbox2cyrus/internal/fsrights"
 )
 
 // Set by the linker: see the Makefile.
@@ -14,5 +16,8 @@ var (
 )
 
 func main() {
+	// Where root may not do this, the groups are taken away for each access that is made with
+	// other rights than root's, or that fails and says why.
+	_ = fsrights.DropGroups()
 	os.Exit(run(os.Args, os.Stdout, os.Stderr))
 }

@@ -16,6 +16,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/internal/fsrights"
 	"mbox2cyrus/mbox"
 )
 
@@ -71,11 +72,17 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	defer func() { err = errors.Join(err, aside.Close()) }()
 	res := source.Result{UIDNext: 1}
 	if m.folder != nil {
-		res, err = e.Source.ReadHolding(ctx, u.User, m.folder.File, f.message, func(a source.Aside) error {
-			if err := f.keep(e.Ledger, a); err != nil {
-				return err
-			}
-			return aside.hold(a)
+		hold := func(a source.Aside) error {
+			return fsrights.AsSelf(func() error { // the state directory is not Cyrus's
+				if err := f.keep(e.Ledger, a); err != nil {
+					return err
+				}
+				return aside.hold(a)
+			})
+		}
+		err = e.Cyrus.Fresh.Owner.Do(func() (err error) {
+			res, err = e.Source.ReadHolding(ctx, u.User, m.folder.File, f.message, hold)
+			return err
 		})
 		if err != nil {
 			return err

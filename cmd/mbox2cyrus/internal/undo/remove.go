@@ -176,7 +176,11 @@ func (u *Undoer) putBackOne(rec ledger.Mailbox, k ledger.KeptFile, want string, 
 			owner.UID, owner.GID = a.UID, a.GID
 		}
 	}
-	fd, err := unix.Openat(int(d.Fd()), temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	var fd int
+	err = owner.Do(func() (err error) {
+		fd, err = unix.Openat(int(d.Fd()), temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+		return err
+	})
 	if err != nil {
 		return &fs.PathError{Op: "create", Path: temporary, Err: err}
 	}
