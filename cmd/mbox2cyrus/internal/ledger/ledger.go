@@ -247,10 +247,11 @@ type Ledger struct {
 
 	brief func(*Mailbox) // takes from a mailbox that is read what is not wanted; may be nil
 
+	disk diskSync
+
 	mu     sync.Mutex
 	f      *os.File // nil: read only
-	boxes  map[string]Mailbox
-	order  []string
+	boxes  mailboxes
 	made   map[MadeDir]bool // directories that this program made, once
 	gone   []Mailbox        // undone
 	subs   map[RawName]Subscriptions
@@ -350,7 +351,7 @@ func ReadBriefly(dir string, brief func(*Mailbox)) (*Ledger, error) {
 
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
-	l.boxes, l.subs, l.approved = map[string]Mailbox{}, map[RawName]Subscriptions{}, map[string]approvedBy{}
+	l.boxes, l.subs, l.approved = mailboxes{}, map[RawName]Subscriptions{}, map[string]approvedBy{}
 	l.made, l.gone = map[MadeDir]bool{}, nil
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -414,17 +415,12 @@ func (l *Ledger) put(m Mailbox) {
 			l.made[dir] = true
 		}
 	}
-	_, known := l.boxes[m.Name]
-	switch {
-	case m.State == Undone:
+	if m.State == Undone {
 		l.gone = append(l.gone, m)
-		delete(l.boxes, m.Name)
-		l.order = slices.DeleteFunc(l.order, func(name string) bool { return name == m.Name })
+		l.boxes.remove(m.Name)
 		return
-	case !known:
-		l.order = append(l.order, m.Name)
 	}
-	l.boxes[m.Name] = m
+	l.boxes.put(m)
 }
 
 // MadeDirs returns the directories above mailboxes, and of users, that were not there
@@ -441,22 +437,27 @@ func (l *Ledger) MadeDirs() []MadeDir {
 func (l *Ledger) Mailbox(name string) (Mailbox, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m, ok := l.boxes[name]
-	return m, ok
+	m, ok := l.boxes.byName[name]
+	return m.Mailbox, ok
 }
 
 // Mailboxes returns all mailboxes in the order in which they were begun.
 func (l *Ledger) Mailboxes() []Mailbox {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	all := make([]Mailbox, 0, len(l.order))
-	for _, name := range l.order {
-		all = append(all, l.boxes[name])
-	}
-	return all
+	return l.boxes.all()
 }
 
-// Set appends the new states of mailboxes and syncs them to disk together.
+// MailboxesOf returns the mailboxes of a user of the UW host in the order in which they were
+// begun.
+func (l *Ledger) MailboxesOf(user string) []Mailbox {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.boxes.of(RawName(user))
+}
+
+// Set appends the new states of mailboxes and syncs them to disk together, and together with
+// those of other calls that wait.
 func (l *Ledger) Set(boxes ...Mailbox) error {
 	lines := make([]line, len(boxes))
 	for i := range boxes {
@@ -525,16 +526,30 @@ func (l *Ledger) append(sync bool, lines ...line) error {
 		}
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, err := l.f.Write(buf.Bytes()); err != nil {
+	err := appendWhole(l.f, buf.Bytes())
+	written := l.disk.wrote()
+	l.mu.Unlock()
+	if err == nil && sync {
+		err = l.disk.sync(written, l.f)
+	}
+	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
-	if sync {
-		if err := unix.Fdatasync(int(l.f.Fd())); err != nil {
-			return fmt.Errorf("ledger: sync: %w", err)
-		}
-	}
 	return nil
+}
+
+// appendWhole appends all of b, or nothing: where a disk was full for a moment, what comes next
+// must not follow the beginning of a line.
+func appendWhole(f *os.File, b []byte) error {
+	n, err := f.Write(b)
+	if err == nil || n == 0 {
+		return err
+	}
+	info, serr := f.Stat()
+	if serr == nil {
+		serr = f.Truncate(info.Size() - int64(n))
+	}
+	return errors.Join(err, serr)
 }
 
 // RemoveManifest removes a manifest that no mailbox refers to any more.

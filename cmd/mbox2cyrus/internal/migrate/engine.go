@@ -219,8 +219,8 @@ func (e *Engine) gone(u *plan.User, j *job) {
 	for _, m := range j.boxes {
 		there[m.rec.Name] = m.folder != nil
 	}
-	for _, rec := range e.Ledger.Mailboxes() {
-		if string(rec.User) == u.Name && rec.Folder != "" && !there[rec.Name] && !u.WasRetired(string(rec.Folder), string(rec.Source)) {
+	for _, rec := range e.Ledger.MailboxesOf(u.Name) {
+		if rec.Folder != "" && !there[rec.Name] && !u.WasRetired(string(rec.Folder), string(rec.Source)) {
 			e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
 				Text: fmt.Sprintf("%s was migrated, but its folder is no longer there; the mailbox stays: remove it in Cyrus if it is not wanted", rec.Name)})
 		}

@@ -54,7 +54,7 @@ func (e *Engine) triage(ctx context.Context, u *plan.User) ([]*mailbox, error) {
 // this run leaves alone and no other run knew: in the record of a mailbox that it begins.
 func (e *Engine) rememberUser(u *plan.User, boxes []*mailbox) error {
 	inbox, there := e.Cyrus.Entered(cyrusspool.InboxName(u.ID))
-	known := slices.ContainsFunc(e.Ledger.Mailboxes(), func(rec ledger.Mailbox) bool { return string(rec.User) == u.Name })
+	known := len(e.Ledger.MailboxesOf(u.Name)) > 0
 	if !there || known || slices.ContainsFunc(boxes, func(m *mailbox) bool { return m.todo != nothing && len(m.rec.UserFiles) > 0 }) {
 		return nil
 	}

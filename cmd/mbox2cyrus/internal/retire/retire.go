@@ -125,8 +125,8 @@ func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 		return false, err
 	}
 	moved := map[string]bool{}
-	for _, rec := range v.Ledger.Mailboxes() {
-		if string(rec.User) == u.Name && (r.Record.Archived(rec.Source) || rec.Source == "") {
+	for _, rec := range v.Ledger.MailboxesOf(u.Name) {
+		if r.Record.Archived(rec.Source) || rec.Source == "" {
 			moved[string(rec.Folder)] = true
 		}
 	}

@@ -129,8 +129,8 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 // gone verifies the mailboxes that are not in seen and whose folders were retired, and
 // returns those whose folders are gone without that.
 func (v *Verifier) gone(ctx context.Context, u *plan.User, seen map[string]bool, one func(cyrusspool.Name, *plan.Folder)) (gone []ledger.Mailbox) {
-	for _, rec := range v.Ledger.Mailboxes() {
-		if string(rec.User) != u.Name || seen[rec.Name] || u.Failed() || ctx.Err() != nil {
+	for _, rec := range v.Ledger.MailboxesOf(u.Name) {
+		if seen[rec.Name] || u.Failed() || ctx.Err() != nil {
 			continue
 		}
 		retired := false

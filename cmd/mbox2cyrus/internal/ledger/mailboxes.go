@@ -1,0 +1,69 @@
+package ledger
+
+import (
+	"cmp"
+	"slices"
+)
+
+// mailboxes are what is known, by Cyrus's internal name and by user.
+type mailboxes struct {
+	byName map[string]numbered
+	byUser map[RawName][]string // names; some may be of others, or of nobody, by now
+	next   int
+}
+
+// numbered is a mailbox with its place in the order in which they were begun.
+type numbered struct {
+	Mailbox
+	place int
+}
+
+// put takes the new state of a mailbox.
+func (b *mailboxes) put(m Mailbox) {
+	if b.byName == nil {
+		b.byName, b.byUser = map[string]numbered{}, map[RawName][]string{}
+	}
+	old, known := b.byName[m.Name]
+	place := old.place
+	if !known {
+		place = b.next
+		b.next++
+	}
+	if !known || old.User != m.User {
+		if names := b.byUser[m.User]; !slices.Contains(names, m.Name) {
+			b.byUser[m.User] = append(names, m.Name)
+		}
+	}
+	b.byName[m.Name] = numbered{m, place}
+}
+
+func (b *mailboxes) remove(name string) { delete(b.byName, name) }
+
+// of returns those of a user, in order.
+func (b *mailboxes) of(user RawName) []Mailbox {
+	var list []numbered
+	for _, name := range b.byUser[user] {
+		if m, ok := b.byName[name]; ok && m.User == user {
+			list = append(list, m)
+		}
+	}
+	return inOrder(list)
+}
+
+// all returns all of them, in order.
+func (b *mailboxes) all() []Mailbox {
+	list := make([]numbered, 0, len(b.byName))
+	for _, m := range b.byName {
+		list = append(list, m)
+	}
+	return inOrder(list)
+}
+
+func inOrder(list []numbered) []Mailbox {
+	slices.SortFunc(list, func(a, b numbered) int { return cmp.Compare(a.place, b.place) })
+	boxes := make([]Mailbox, len(list))
+	for i, m := range list {
+		boxes[i] = m.Mailbox
+	}
+	return boxes
+}
