@@ -129,5 +129,6 @@ func (c conversion) do() (took time.Duration, err error) {
 type silent struct{}
 
 func (silent) UserStarted(string, int64) {}
+func (silent) UserWaits(string)          {}
 func (silent) UserRead(string)           {}
 func (silent) UserDone(string)           {}

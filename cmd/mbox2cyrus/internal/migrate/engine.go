@@ -41,9 +41,10 @@ type Engine struct {
 	uses   useScript
 	filled atomic.Int64 // bytes of the folders that were filled
 	idle   idle
+	turns  chan struct{} // has Jobs places, one for each user of whom something is read now
 }
 
-// idle counts the jobs that have no user: they write message files for those that have.
+// idle counts the jobs that fill nothing: they write message files for those that do.
 type idle struct{ jobs atomic.Int64 }
 
 // Take implements cyrusspool.Cores.
@@ -65,6 +66,9 @@ func (i *idle) Give() { i.jobs.Add(1) }
 // Progress is told which users are being worked on.
 type Progress interface {
 	plan.Progress
+	// UserWaits is told of a user who was started and whose turn to be read comes later:
+	// he is started again then.
+	UserWaits(name string)
 	// UserRead is told of a user whose folders are all read, and whose mailboxes wait for
 	// Cyrus's programs.
 	UserRead(name string)
@@ -89,30 +93,51 @@ func (e *Engine) Fill(ctx context.Context, p *plan.Plan) error {
 	return e.run(ctx, p, e.settle)
 }
 
-// run fills users, Jobs at a time, and hands them on to as many finishers. The
-// two take turns on the machine: filling is bound by making files, finishing by
-// waiting for the disk and for Cyrus.
+// run takes users through three stages: they are begun, filled and finished, Jobs at a time
+// in each. Beginning waits for the disk, which must know that a mailbox is begun
+// before anything of it is written; filling is bound by making files; finishing waits for
+// the disk and for Cyrus. So each has something to do while another waits.
 func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Context, []*job) error) error {
-	e.idle.jobs.Store(int64(e.Jobs))
+	jobs := max(1, e.Jobs)
+	e.idle.jobs.Store(int64(jobs))
+	e.turns = make(chan struct{}, jobs)
+	begun := make(chan *job, maxBatchUsers)
 	filled := make(chan *job, maxBatchUsers)
-	var finishers sync.WaitGroup
-	for range max(1, e.Jobs) {
+	var fillers, finishers sync.WaitGroup
+	for range jobs {
+		fillers.Go(func() {
+			for j := range begun {
+				e.idle.jobs.Add(-1)
+				j = e.fillUser(ctx, j)
+				e.idle.Give()
+				if j != nil {
+					filled <- j
+				}
+			}
+		})
 		finishers.Go(func() {
 			for batch := nextBatch(filled); len(batch) > 0; batch = nextBatch(filled) {
 				e.finish(ctx, batch, finish)
 			}
 		})
 	}
-	err := p.Each(ctx, e.Jobs, func(u *plan.User) {
-		e.idle.jobs.Add(-1)
-		defer e.idle.Give()
+	err := p.Each(ctx, jobs, func(u *plan.User) {
 		if j := e.begin(ctx, u); j != nil {
-			filled <- j
+			begun <- j
 		}
 	})
+	close(begun)
+	fillers.Wait()
 	close(filled)
 	finishers.Wait()
 	return err
+}
+
+// turn has do read what is a user's, when fewer than Jobs others do.
+func (e *Engine) turn(do func() error) error {
+	e.turns <- struct{}{}
+	defer func() { <-e.turns }()
+	return do()
 }
 
 // Bounds of a batch. Starting Cyrus's programs costs as much as reconstructing some
@@ -177,8 +202,8 @@ func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Conte
 	}
 }
 
-// begin fills the mailboxes of one user. It returns nil when there is nothing to
-// finish.
+// begin finds out what is to be done for one user, and records which mailboxes will be
+// written. It returns nil when that is nothing.
 func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 	e.Progress.UserStarted(u.Name, u.Bytes)
 	for _, p := range u.Problems {
@@ -187,15 +212,44 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 	j := &job{user: u}
 	var err error
 	if len(u.Folders) > 0 {
-		if j.boxes, err = e.triage(ctx, u); err == nil {
+		err = e.turn(func() (err error) {
+			if j.boxes, err = e.triage(ctx, u); err != nil {
+				return err
+			}
 			e.gone(u, j)
-			err = e.fillAll(ctx, j)
+			return e.skipBusy(ctx, j)
+		})
+		if err == nil {
+			err = e.setBegun(j)
 		}
 	}
 	if err == nil && len(j.work()) > 0 {
-		e.Progress.UserRead(u.Name)
+		e.Progress.UserWaits(u.Name)
 		return j
 	}
+	e.nothingToFinish(j, err)
+	return nil
+}
+
+// fillUser fills the mailboxes of a user who was begun. It returns nil when there is nothing
+// to finish.
+func (e *Engine) fillUser(ctx context.Context, j *job) *job {
+	e.Progress.UserStarted(j.user.Name, j.user.Bytes)
+	err := ctx.Err() // else stopped before the user's turn came: the next run knows what was begun
+	if err == nil {
+		err = e.turn(func() error { return e.fillAll(ctx, j) })
+	}
+	if err == nil && len(j.work()) > 0 {
+		e.Progress.UserRead(j.user.Name)
+		return j
+	}
+	e.nothingToFinish(j, err)
+	return nil
+}
+
+// nothingToFinish ends with a user for whom Cyrus has nothing to do, or err happened.
+func (e *Engine) nothingToFinish(j *job, err error) {
+	u := j.user
 	if err == nil && len(u.Folders) > 0 {
 		err = e.resubscribe(u)
 	}
@@ -209,7 +263,6 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 		e.Report.User(u.Name)
 	}
 	e.Progress.UserDone(u.Name)
-	return nil
 }
 
 // gone tells of folders that an earlier run migrated and that are no longer there. Their

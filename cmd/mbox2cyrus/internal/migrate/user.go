@@ -79,13 +79,9 @@ func (j *job) messages() (n int64) {
 	return n
 }
 
-// fillAll writes the directories of the mailboxes that need it. That they are
-// begun is durable before anything is written, so that a cut-off run leaves
-// nothing that the next one does not know for its own.
-func (e *Engine) fillAll(ctx context.Context, j *job) error {
-	if err := e.skipBusy(ctx, j); err != nil {
-		return err
-	}
+// setBegun records which mailboxes will be written. That is durable before anything of them
+// is, so that a cut-off run leaves nothing that the next one does not know for its own.
+func (e *Engine) setBegun(j *job) error {
 	var begun []ledger.Mailbox
 	for _, m := range j.boxes {
 		if m.todo == fill {
@@ -100,9 +96,11 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 	if len(begun) == 0 {
 		return nil
 	}
-	if err := e.Ledger.Set(begun...); err != nil {
-		return err
-	}
+	return e.Ledger.Set(begun...)
+}
+
+// fillAll writes the directories of the mailboxes that need it.
+func (e *Engine) fillAll(ctx context.Context, j *job) error {
 	for _, m := range j.boxes {
 		if m.todo != fill {
 			continue

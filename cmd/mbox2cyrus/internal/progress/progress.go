@@ -171,13 +171,23 @@ func (d *Display) Add(name, folder string, bytes, messages int64) {
 	d.bytes += bytes
 }
 
-// UserStarted shows that a user is being worked on.
+// UserStarted shows that a user is being worked on, for the first time or after UserWaits.
 func (d *Display) UserStarted(name string, _ int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	u := &user{name: name, amount: d.opts.Users[name]}
-	d.byName[name] = u
+	u := d.byName[name]
+	if u == nil {
+		u = &user{name: name, amount: d.opts.Users[name]}
+		d.byName[name] = u
+	}
 	d.running = append(d.running, u)
+}
+
+// UserWaits shows no more that a user is being worked on, until UserStarted.
+func (d *Display) UserWaits(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.running = slices.DeleteFunc(d.running, func(o *user) bool { return o.name == name })
 }
 
 // UserRead shows that all of a user's folders are read, and Cyrus's programs are to
