@@ -17,6 +17,7 @@ type indexFile struct {
 	next    Record // is being written
 	uids    uidRanges
 	totals  IndexHeader // counts and sums of the records
+	sums    *syncSums   // nil: not wanted
 }
 
 func newIndexFile(f *os.File, v Version) *indexFile {
@@ -59,6 +60,7 @@ func (x *indexFile) write(r *Record) error {
 		return err
 	}
 	x.uids.add(r.UID)
+	x.sums.add(r)
 	t := &x.totals
 	t.NumRecords++
 	t.LastUID = r.UID
@@ -105,6 +107,9 @@ func (x *indexFile) finish(h *IndexHeader) error {
 	h.QuotaMailboxUsed, h.QuotaDeletedUsed = t.QuotaMailboxUsed, t.QuotaDeletedUsed
 	h.LastUID = max(h.LastUID, t.LastUID)
 	h.HighestModSeq = max(h.HighestModSeq, t.HighestModSeq, 1)
+	if x.sums != nil {
+		h.SyncCRC, h.SyncCRCAnnot = x.sums.basic, x.sums.annot
+	}
 	header, err := h.AppendTo(nil)
 	if err != nil {
 		return err

@@ -42,6 +42,7 @@ const (
 	fileHeader = "cyrus.header"
 	fileIndex  = "cyrus.index"
 	fileCache  = "cyrus.cache"
+	fileAnnots = "cyrus.annotations"
 	newSuffix  = ".NEW"
 )
 
@@ -83,6 +84,8 @@ type Writer struct {
 	cache  *cacheFile // nil: reconstruct makes it
 	beside *beside    // nil: message files are written one after another
 	adds   []Record   // wait for message files that are written beside
+
+	annotations []byte // content of cyrus.annotations of a new mailbox; nil: left to Cyrus
 
 	// Of a mailbox that is updated.
 	old     *IndexReader
@@ -447,6 +450,9 @@ func (w *Writer) commit(h IndexHeader, hdr Header) error {
 			return err
 		}
 	}
+	if err := w.commitAnnotations(); err != nil {
+		return err
+	}
 	if err := w.replace(fileHeader, header); err != nil {
 		return err
 	}
@@ -472,6 +478,22 @@ func (w *Writer) commitCache(generation uint32) error {
 		return w.rename(fileCache)
 	}
 	return w.replace(fileCache, binary.BigEndian.AppendUint32(nil, generation))
+}
+
+// commitAnnotations puts a database without annotations where there is none.
+func (w *Writer) commitAnnotations() error {
+	if w.annotations == nil || w.old != nil {
+		return nil
+	}
+	var st unix.Stat_t
+	switch err := unix.Fstatat(int(w.dirs.of(fileAnnots).Fd()), fileAnnots, &st, unix.AT_SYMLINK_NOFOLLOW); err {
+	case nil:
+		return nil
+	case unix.ENOENT:
+		return w.replace(fileAnnots, w.annotations)
+	default:
+		return &fs.PathError{Op: "stat", Path: fileAnnots, Err: err}
+	}
 }
 
 // replace writes a small file of the mailbox and renames it into place.

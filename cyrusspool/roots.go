@@ -46,6 +46,15 @@ func (c *Conf) Roots() map[string]Roots {
 	return all
 }
 
+// AnnotationsElsewhere reports whether the annotations of any partition's messages are kept
+// apart from the messages.
+func (c *Conf) AnnotationsElsewhere() bool {
+	files, _ := c.Get("metapartition_files")
+	moved := strings.FieldsFunc(files, func(r rune) bool { return strings.ContainsRune(cSpace, r) })
+	return slices.Contains(moved, "annotations") ||
+		slices.ContainsFunc(c.Keys(), func(key string) bool { return strings.HasPrefix(key, "metadir-annotations-") })
+}
+
 // All returns every root once, Data first.
 func (r Roots) All() []string { return unique(r.Data, r.Header, r.Index, r.Cache) }
 
@@ -174,6 +183,9 @@ func (d placeDirs) all() []*os.File {
 	}
 	return once
 }
+
+// AnnotationsFile returns the path of cyrus.annotations, unless [Conf.AnnotationsElsewhere].
+func (p Place) AnnotationsFile() string { return filepath.Join(p.Roots.Data, p.Dir, fileAnnots) }
 
 // CacheFile returns the path of cyrus.cache.
 func (p Place) CacheFile() string { return filepath.Join(p.Roots.Cache, p.Dir, fileCache) }

@@ -164,6 +164,10 @@ func (f *filler) open(e *Engine) (err error) {
 			return errors.Join(err, f.w.Close())
 		}
 	}
+	if e.Cyrus.Fresh.Annotations != nil {
+		f.w.EmptyAnnotations(e.Cyrus.Fresh.Annotations)
+	}
+	f.sums = e.Cyrus.Fresh.SyncSums
 	return nil
 }
 
@@ -240,6 +244,7 @@ type filler struct {
 	prev     *previous // nil in the first pass
 	old      oldRecords
 	modseq   uint64 // of what is new or changed
+	sums     bool   // this Cyrus has the sums that cyrusspool knows, of a new mailbox
 	flags    uint32 // that the index can have
 
 	kept     []ledger.Message // of an earlier pass, where the source cannot be read any more, by UID
@@ -288,6 +293,9 @@ func (f *filler) learnKeywords(names []string) {
 	if f.keywords == nil {
 		f.keywords = placeKeywords(names, f.header.Flags)
 		f.header.Flags = f.keywords.header
+		if f.sums {
+			f.w.SyncSums(f.header.Flags)
+		}
 	}
 }
 

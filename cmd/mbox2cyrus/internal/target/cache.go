@@ -67,11 +67,15 @@ func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, 
 	if err != nil {
 		return err
 	}
+	header.Flags = []string{"NonJunk", "$Label1"}
 	messages := cacheMessages()
 	if err := fillProbe(place, c.Fresh, *header, messages); err != nil {
 		return err
 	}
 	if _, err := programs.Reconstruct(ctx, reconstruct.Job{Users: []string{probeUser}}); err != nil {
+		return err
+	}
+	if err := c.probeRest(conf, place, header.Flags); err != nil {
 		return err
 	}
 	zone, err := systemZone()
@@ -118,6 +122,29 @@ func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, 
 	return nil
 }
 
+// probeRest looks whether what else there is of the probe mailbox is as we would have made it.
+func (c *Cyrus) probeRest(conf *cyrusspool.Conf, place cyrusspool.Place, keywords []string) (err error) {
+	index, records, err := place.OpenIndex()
+	if err != nil {
+		return err
+	}
+	c.Fresh.SyncSums, err = cyrusspool.CheckSyncSums(records, keywords)
+	if err := errors.Join(err, index.Close()); err != nil {
+		return err
+	}
+	if conf.AnnotationsElsewhere() {
+		return nil
+	}
+	file, err := os.ReadFile(place.AnnotationsFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && cyrusspool.IsEmptyAnnotations(file) {
+		c.Fresh.Annotations = file
+	}
+	return err
+}
+
 // fillProbe writes messages into the probe mailbox.
 func fillProbe(place cyrusspool.Place, fresh Fresh, header cyrusspool.Header, messages [][]byte) (err error) {
 	w, err := place.Create(fresh.IndexVersion, fresh.Owner)
@@ -132,7 +159,10 @@ func fillProbe(place cyrusspool.Place, fresh Fresh, header cyrusspool.Header, me
 		if err != nil {
 			return err
 		}
-		if err := w.Add(cyrusspool.Record{UID: uid, InternalDate: date.Unix(), Size: uint64(size), GUID: guid, ModSeq: 1, CreatedModSeq: 1}); err != nil {
+		r := cyrusspool.Record{UID: uid, InternalDate: date.Unix(), Size: uint64(size), GUID: guid, ModSeq: 1, CreatedModSeq: 1}
+		r.SystemFlags = []uint32{cyrusspool.FlagSeen, cyrusspool.FlagAnswered | cyrusspool.FlagDeleted, cyrusspool.FlagFlagged, cyrusspool.FlagDraft, 0}[i%5]
+		r.UserFlags[0] = uint32(i) & 3 // none, each and both of the keywords
+		if err := w.Add(r); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,11 @@ type Fresh struct {
 	Rights       string   // of the owner
 	Flags        []string // mailbox_initial_flags, if set
 	Owner        cyrusspool.Owner
+	// SyncSums says that this Cyrus's index has the sums that cyrusspool knows.
+	SyncSums bool
+	// Annotations is the content of the cyrus.annotations that it makes for a mailbox without
+	// annotations; nil: none is known.
+	Annotations []byte
 	ListForm     reconstruct.ListForm
 	// SubscriptionForm is the form in which this Cyrus writes subscriptions.
 	SubscriptionForm cyrusspool.SubscriptionForm
