@@ -9,7 +9,7 @@ import (
 )
 
 // emptyAnnotSum is the sum of a mailbox without annotations (imap/mailbox.h,
-// CRC_INIT_ANNOT).
+// CRC_INIT_ANNOT), from version 16 on; before, it was 0.
 const emptyAnnotSum = 12345678
 
 // syncSums adds up the two sums of a mailbox that replication compares (imap/mailbox.c,
@@ -35,7 +35,10 @@ var systemFlagSums = []struct {
 }
 
 func newSyncSums(v Version, keywords []string) *syncSums {
-	s := &syncSums{version: v, annot: emptyAnnotSum}
+	s := &syncSums{version: v}
+	if v >= Version16 {
+		s.annot = emptyAnnotSum
+	}
 	for _, name := range keywords {
 		var sum uint32
 		if name != "" { // else a place that is free
