@@ -50,18 +50,22 @@ func (p *program) migrateCommand() *cli.Command {
 
 func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	start := now()
-	before, err := ledger.Read(s.state)
-	if err != nil {
-		return err
-	}
-	if err := s.checkRoom(before, c.Bool("merge")); err != nil {
-		return err
+	known := ledger.Exists(s.state)
+	if !known { // and is not made where there is no room
+		if err := s.checkRoom(&ledger.Ledger{}, c.Bool("merge")); err != nil {
+			return err
+		}
 	}
 	l, err := openLedger(c, s.state, s.cyrus, s.report)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	if known {
+		if err := s.checkRoom(l, c.Bool("merge")); err != nil {
+			return err
+		}
+	}
 	s.plan.HoldTo(l)
 	_, running, err := s.cyrus.Programs.Running(c.Context)
 	if err != nil {

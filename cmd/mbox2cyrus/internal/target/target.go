@@ -7,6 +7,7 @@
 package target
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,22 +93,30 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if os.Geteuid() == 0 {
 		c.Programs.Credential = &syscall.Credential{Uid: uint32(owner.UID), Gid: uint32(owner.GID)}
 	}
-	if c.Version, err = c.Programs.Version(ctx); err != nil {
-		return nil, err
-	}
-	if err := c.askSettings(ctx, conf); err != nil {
+	// Each program that is asked takes some time to start: two at a time.
+	if err := both(
+		func() (err error) { c.Version, err = c.Programs.Version(ctx); return err },
+		func() error { return c.askSettings(ctx, conf) },
+	); err != nil {
 		return nil, err
 	}
 	if err := c.chooseDomain(opts.Domain); err != nil {
 		return nil, err
 	}
-	if err := c.probe(ctx, conf, owner); err != nil {
+	if err := both(
+		func() error { return c.probe(ctx, conf, owner) },
+		func() error { return c.Refresh(ctx) },
+	); err != nil {
 		return nil, err
 	}
-	if err := c.checkSeen(); err != nil {
-		return nil, err
-	}
-	return c, c.Refresh(ctx)
+	return c, c.checkSeen()
+}
+
+// both calls two functions at once, and returns the error of the first that has one.
+func both(one, other func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- other() }()
+	return cmp.Or(one(), <-done)
 }
 
 // A Refusal is a setting under which writing would go wrong.
