@@ -20,6 +20,14 @@ import (
 func heldProgram(t *testing.T, srv *cyrustest.Server, program string) (dir string) {
 	t.Helper()
 	dir = filepath.Join(srv.Dir, "held-"+program)
+	wrapProgram(t, srv, dir, program, fmt.Sprintf("if [ ! -e %[1]q/go ]; then\n\techo $$ >>%[1]q/started\n\twhile [ -e %[1]q/started ] && [ ! -e %[1]q/go ]; do sleep 0.05; done\nfi\n", dir))
+	return dir
+}
+
+// wrapProgram makes a directory of Cyrus's programs in which one of them runs a script of the
+// shell first, when it is run on the server's own configuration.
+func wrapProgram(t *testing.T, srv *cyrustest.Server, dir, program, script string) {
+	t.Helper()
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -38,12 +46,10 @@ func heldProgram(t *testing.T, srv *cyrustest.Server, program string) (dir strin
 			t.Fatal(err)
 		}
 	}
-	script := fmt.Sprintf("#!/bin/sh\nif [ \"$2\" = %q ] && [ ! -e %[2]q/go ]; then\n\techo $$ >>%[2]q/started\n\twhile [ -e %[2]q/started ] && [ ! -e %[2]q/go ]; do sleep 0.05; done\nfi\nexec %[3]q \"$@\"\n",
-		srv.Conf, dir, filepath.Join(cyrustest.BinDir, program))
+	script = fmt.Sprintf("#!/bin/sh\nif [ \"$2\" = %q ]; then\n%sfi\nexec %q \"$@\"\n", srv.Conf, script, filepath.Join(cyrustest.BinDir, program))
 	if err := os.WriteFile(filepath.Join(dir, program), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return dir
 }
 
 func release(t *testing.T, dir string) {
