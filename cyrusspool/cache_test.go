@@ -103,7 +103,7 @@ func TestCacheUnknown(t *testing.T) {
 		"no boundary":                  date + "Content-Type: multipart/mixed\n\n",
 		"digest":                       date + "Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: x\n\n--b--\n",
 		"no part":                      multipart + "--b--\n",
-		"not closed":                   multipart + "--b\n\ntext\n",
+		"ends in header of part":       multipart + "--b\nSubject: x\n",
 		"boundary in header of part":   multipart + "--b\nSubject: x\n--b--\n",
 		"boundary of outer":            multipart + "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\ntext\n--b--\n",
 		"too many lines":               date + strings.Repeat("X: x\n", 400) + "\n",

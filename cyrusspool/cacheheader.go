@@ -30,6 +30,10 @@ func (s *fieldScratch) keep(b []byte) []byte {
 // (imap/message.c, message_parse_headers).
 func (p *CacheParser) parseHeader(pos int, b *cachePart, top bool) (end int, ok bool) {
 	b.headerOffset = uint32(pos)
+	if pos == len(p.msg) && len(p.boundaries) > 0 { // the part that a multipart has for being cut off
+		b.contentOffset = uint32(pos)
+		return pos, true
+	}
 	start := -1 // of the field that is being read
 	for at := pos; ; {
 		i := bytes.IndexByte(p.msg[at:], '\n')

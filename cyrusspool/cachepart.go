@@ -99,7 +99,8 @@ func (p *CacheParser) parseMessage(pos int, b *cachePart, depth int) (end int, o
 }
 
 // parseMultipart parses the parts of a multipart (imap/message.c,
-// message_parse_multipart). One that is not closed by its own boundary is not known.
+// message_parse_multipart). One that another's boundary closes is not known; the end of the
+// message closes all that are open.
 func (p *CacheParser) parseMultipart(pos int, b *cachePart, depth int) (end int, ok bool) {
 	boundary, ok := b.boundary()
 	if !ok || bytes.Equal(b.subtype, subtypeDigest) {
@@ -120,7 +121,10 @@ func (p *CacheParser) parseMultipart(pos int, b *cachePart, depth int) (end int,
 		}
 		c := &p.parts[child]
 		if c.boundarySize == 0 {
-			return 0, false // the end of the message
+			if end != len(p.msg) {
+				return 0, false
+			}
+			p.boundaries = p.boundaries[:0]
 		}
 		b.children = append(b.children, child)
 		b.contentSize += c.headerSize + c.contentSize + c.boundarySize
@@ -128,6 +132,9 @@ func (p *CacheParser) parseMultipart(pos int, b *cachePart, depth int) (end int,
 	}
 	if len(b.children) == 0 {
 		return 0, false
+	}
+	if len(p.boundaries) != open-1 {
+		return end, true // at the end of the message, inside of others
 	}
 	var epilogue cachePart
 	if end, ok = p.parseContent(end, &epilogue); !ok {
@@ -153,7 +160,7 @@ func (b *cachePart) boundary() (boundary []byte, ok bool) {
 }
 
 // parseContent goes over the text of a part up to and including a boundary, or to the
-// end of the message where none is open (imap/message.c, message_parse_content).
+// end of the message where none comes (imap/message.c, message_parse_content).
 func (p *CacheParser) parseContent(pos int, b *cachePart) (end int, ok bool) {
 	text := p.msg[pos:]
 	if len(p.boundaries) == 0 {
@@ -164,7 +171,8 @@ func (p *CacheParser) parseContent(pos int, b *cachePart) (end int, ok bool) {
 		if !bytes.HasPrefix(text[at:], dashes) {
 			i := bytes.Index(text[at:], newlineDashes)
 			if i < 0 {
-				return 0, false // no boundary up to the end of the message
+				b.contentSize, b.contentLines = uint32(len(text)), uint32(bytes.Count(text, newline))
+				return len(p.msg), true
 			}
 			at += i + 1
 		}

@@ -405,3 +405,31 @@ func TestCacheOfMadeMail(t *testing.T) {
 		t.Errorf("%d of %d known: too few to mean anything", known, messages)
 	}
 }
+
+// TestCacheOfCutMail compares messages that end before their parts do: cut at each line.
+func TestCacheOfCutMail(t *testing.T) {
+	c := newCacheProof(t)
+	whole := strings.ReplaceAll("From: joe@example.org\nDate: Sun, 29 Feb 2004 12:00:00 +0000\nSubject: parts\nMIME-Version: 1.0\n"+
+		"Content-Type: multipart/mixed; boundary=\"outer\"\n\npreamble\n\n--outer\nContent-Type: multipart/alternative; boundary=in\n\n"+
+		"inner preamble\n--in\n\nplain\n\nmore\n--in\nContent-Type: text/html; charset=\"utf-8\"\nContent-Transfer-Encoding: base64\nContent-ID: <a@b>\n\n"+
+		"PGI+aGFsbG88L2I+\nCg==\n--in--\ninner epilogue\n\n--outer\nContent-Type: message/rfc822\nContent-Description: the original\n\n"+
+		"From: kim@example.net\nSubject: inner\nContent-Type: multipart/mixed; boundary=third\nDate: Sat, 28 Feb 2004 12:00:00 GMT\n\n"+
+		"\n--third\nContent-Type: text/plain\nContent-Transfer-Encoding: quoted-printable\n\ninner =\ntext\n--third\n\nlast\n--third--\n\n--outer\n"+
+		"Content-Type: application/octet-stream; name=a.bin\nContent-Transfer-Encoding: BASE64\n\nAAEC\n--outer--\nepilogue\n\n", "\n", "\r\n")
+	var messages [][]byte
+	for at := 0; ; {
+		i := strings.Index(whole[at:], "\r\n")
+		if i < 0 {
+			break
+		}
+		at += i + 2
+		messages = append(messages, []byte(whole[:at]))
+		// And with a blank line, as UW and others end a message.
+		messages = append(messages, []byte(whole[:at]+"\r\n"))
+	}
+	known := c.compare(t, messages)
+	t.Logf("%d of %d messages known", known, len(messages))
+	if known < len(messages)*6/10 {
+		t.Errorf("%d of %d messages known", known, len(messages))
+	}
+}

@@ -205,6 +205,10 @@ func cacheMessages() [][]byte {
 			"From: kim@example.net\nSubject: inner\nDate: Sat, 28 Feb 2004 12:00:00 GMT\n\ninner text\n\n--outerx\n--outer\n" +
 			"Content-Type: application/octet-stream; name=a.bin\nContent-Transfer-Encoding: BASE64\n" +
 			"Content-Disposition: attachment; filename*=utf-8''a%20b.bin; size=3\nContent-MD5: XrY7u+Ae7tCTyyK7j1rNww==\nContent-Location: a/b\n\nAAEC\n--outer--\nepilogue\n",
+		// Cut off in a part of a part, and before the first part.
+		"Date: 1 Jul 2003 12:00:00 GMT\nContent-Type: multipart/mixed; boundary=outer\n\npreamble\n--outer\n\n" +
+			"first\n--outer\nContent-Type: multipart/alternative; boundary=in\n\n--in\n\nplain\n--in\nContent-Type: text/html\n\nhalf a\n",
+		"Date: 1 Jul 2003 12:00:00 GMT\nContent-Type: multipart/mixed; boundary=outer\n\n\n",
 		// As large as a header, and as deep as parts, may be: Cyrus may have lower limits.
 		"Date: 1 Jul 2003 12:00:00 GMT\n" + strings.Repeat("X-Mailer: a\n", cyrusspool.MaxCachedLines-3) + "Subject: last\n\n",
 		deep(cyrusspool.MaxCachedDepth),

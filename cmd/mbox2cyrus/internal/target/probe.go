@@ -29,7 +29,7 @@ type Fresh struct {
 	// Annotations is the content of the cyrus.annotations that it makes for a mailbox without
 	// annotations; nil: none is known.
 	Annotations []byte
-	ListForm     reconstruct.ListForm
+	ListForm    reconstruct.ListForm
 	// SubscriptionForm is the form in which this Cyrus writes subscriptions.
 	SubscriptionForm cyrusspool.SubscriptionForm
 
