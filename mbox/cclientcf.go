@@ -248,13 +248,18 @@ func (c *clientConfig) used(s setting) {
 // Keywords returns the names that c-client's configuration files, the host's and the
 // user's own, give to the keyword bits of formats that do not record them, in the order
 // of the bits. The first file that has any counts (env_unix.c env_init, dorc). Why a file
-// of the user's was not read is told by [Host.Folders].
-func (h *Host) Keywords(u User) []string {
-	home, _ := h.openHome(u.Home)
-	if home != nil {
-		defer home.Close()
-	}
-	return h.keywords(home, u, func(string, *Skipped, error) {})
+// of the user's was not read is told by [Host.Folders]. The error says that the user's
+// rights cannot be used.
+func (h *Host) Keywords(u User) (names []string, err error) {
+	err = h.as(u, func() error {
+		home, _ := h.openHome(u.Home)
+		if home != nil {
+			defer home.Close()
+		}
+		names = h.keywords(home, u, func(string, *Skipped, error) {})
+		return nil
+	})
+	return names, err
 }
 
 // keywords is Keywords for an open home, or nil. It calls refused for every file that is

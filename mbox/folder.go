@@ -195,7 +195,10 @@ func (h *Host) Open(u User, f File) (*Folder, error) {
 		folder.parts = append(folder.parts, p)
 	}
 	if slices.ContainsFunc(places, func(p File) bool { return p.Format.namesNoKeywords() }) {
-		folder.keywords = h.Keywords(u)
+		var err error
+		if folder.keywords, err = h.Keywords(u); err != nil {
+			return nil, errors.Join(err, folder.Close())
+		}
 	}
 	return folder, nil
 }

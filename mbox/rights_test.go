@@ -171,3 +171,47 @@ func TestRightsOfMembers(t *testing.T) {
 		t.Errorf("account %v: want root's private file under damage", account)
 	}
 }
+
+// TestRightsWithin opens a user's folders where another user's rights are used: those who
+// write a folder into Cyrus have Cyrus's.
+func TestRightsWithin(t *testing.T) {
+	needRoot(t)
+	h := newHostTree(t)
+	alice := h.user("alice", 1)
+	h.file("home/alice/.mminit", "set keywords Work, Play\n")
+	h.file("home/alice/mail/x", oneMessage)
+	h.file("home/alice/mail/box/.mxindex", "V00000001L00000003")
+	h.file("home/alice/mail/box/1", "Subject: x\r\n\r\ntext\r\n")
+	h.own("home/alice", 1)
+	h.must(os.Chmod(h.path("home/alice"), 0o700))
+	host := h.open(HostOptions{})
+	h.must(fsrights.Identity{UID: 4242, GID: 4242}.Do(func() error {
+		keywords, err := host.Keywords(alice)
+		h.must(err)
+		checkEqual(t, "keywords", keywords, []string{"Work", "Play"})
+		tree, err := host.Folders(alice)
+		h.must(err)
+		checkEqual(t, "folders", folderNames(tree), []string{"box", "x"})
+		for _, f := range tree.Folders {
+			folder, err := host.Open(alice, f)
+			h.must(err)
+			locks := &Locks{SessionDir: h.root}
+			lock, err := locks.Take(t.Context(), folder)
+			h.must(err)
+			r, err := folder.Mailbox(Options{})
+			h.must(err)
+			_, err = r.Next()
+			h.must(err)
+			if _, err = r.Next(); !errors.Is(err, io.EOF) {
+				t.Errorf("%s: %v, want one message", f.Name, err)
+			}
+			checkEqual(t, "doubts of locks", lock.Doubts, []string(nil))
+			h.must(lock.Release())
+			h.must(folder.Close())
+		}
+		if uid := fsrights.UID(); uid != 4242 {
+			t.Errorf("now with the rights of %d", uid)
+		}
+		return nil
+	}))
+}

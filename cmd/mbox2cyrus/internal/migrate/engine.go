@@ -41,6 +41,7 @@ type Engine struct {
 	uses   useScript
 	filled atomic.Int64 // bytes of the folders that were filled
 	idle   idle
+	cutOff atomic.Bool   // a stop left users undone who had been begun
 	turns  chan struct{} // has Jobs places, one for each user of whom something is read now
 }
 
@@ -130,6 +131,9 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 	fillers.Wait()
 	close(filled)
 	finishers.Wait()
+	if err == nil && e.cutOff.Load() { // all had been begun when it came
+		err = ctx.Err()
+	}
 	return err
 }
 
@@ -196,7 +200,9 @@ func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Conte
 			e.report(j)
 			e.Report.User(j.user.Name)
 		}
-	} // else stopped: the next run goes on from the ledger
+	} else { // the next run goes on from the ledger
+		e.cutOff.Store(true)
+	}
 	for _, j := range batch {
 		e.Progress.UserDone(j.user.Name)
 	}
@@ -242,6 +248,9 @@ func (e *Engine) fillUser(ctx context.Context, j *job) *job {
 	if err == nil && len(j.work()) > 0 {
 		e.Progress.UserRead(j.user.Name)
 		return j
+	}
+	if err != nil && ctx.Err() != nil {
+		e.cutOff.Store(true)
 	}
 	e.nothingToFinish(j, err)
 	return nil
