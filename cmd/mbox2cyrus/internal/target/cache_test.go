@@ -14,8 +14,8 @@ func TestCacheProbe(t *testing.T) {
 		told  string
 	}{
 		{"", "cyrus.cache is written"},
-		{"boundary_limit: 8", "cyrus.cache is left to reconstruct: its record of message 5 is another"},
-		{"maxheaderlines: 397", "cyrus.cache is left to reconstruct: its record of message 4 is another"},
+		{"boundary_limit: 8", "cyrus.cache is left to reconstruct: its record of message 7 is another"},
+		{"maxheaderlines: 397", "cyrus.cache is left to reconstruct: its record of message 6 is another"},
 		{"rfc2046_strict: yes", "cyrus.cache is left to reconstruct: its record of message 3 is another"},
 	} {
 		s := cyrustest.ForTest(t, cyrustest.Options{Extra: []string{tt.extra}})
