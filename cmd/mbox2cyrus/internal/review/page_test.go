@@ -77,6 +77,8 @@ frame.onload = () => {
   seen.wider = page.documentElement.scrollWidth - page.documentElement.clientWidth;
   const bars = shown().map(row => row.querySelector(".bar i").getBoundingClientRect().width / row.querySelector(".bar").clientWidth);
   seen.bars = [Math.min(...bars), Math.max(...bars)];
+  // Names of users and hosts that stand in more than one line.
+  seen.broken = Array.from(page.querySelectorAll("td > span")).filter(e => e.textContent.length < 30 && e.getBoundingClientRect().height > 30).map(e => e.textContent);
   const [words, state] = page.querySelectorAll("#filter input, #filter select"), told = page.querySelector("#filter output");
   const filter = (w, s) => { words.value = w; state.value = s; words.dispatchEvent(new Event("input")); return [told.textContent, shown().length]; };
   seen.all = filter("", "");
@@ -114,6 +116,9 @@ func TestPageInBrowser(t *testing.T) {
 		r.Users = append(r.Users, u)
 	}
 	r.Users[7].Name = ledger.RawName(strings.Repeat("averylongname", 20))
+	long := strings.Repeat("averylongfolder", 20)
+	r.Names = []Rename{{"north", "oddnames", ledger.RawName(long), long, strings.Repeat("characters that Cyrus refuses ", 10)},
+		{"north", ledger.RawName(strings.Repeat("longlogin", 3)), "a", "b", "why"}}
 	dir := t.TempDir()
 	write := func(name, content string) {
 		t.Helper()
@@ -135,6 +140,9 @@ func TestPageInBrowser(t *testing.T) {
 		out, err := exec.CommandContext(ctx, chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
 			"--user-data-dir="+filepath.Join(dir, "profile"), "--window-size=1280,900", "--virtual-time-budget=20000", "--dump-dom",
 			"file://"+filepath.Join(dir, name+".html")).Output()
+		if ctx.Err() != nil {
+			t.Fatalf("%s: the browser never came to an end: %v", name, err)
+		}
 		if err != nil {
 			t.Skipf("the browser does not run here: %v", err)
 		}
@@ -143,16 +151,19 @@ func TestPageInBrowser(t *testing.T) {
 			t.Fatalf("%s: the page's script did not come to its end:\n%.2000s", name, out)
 		}
 		var seen struct {
-			Wider, Head     float64
-			Bars            []float64
-			All, Word, Both []any
-			Down, Up, Users []string
+			Wider, Head             float64
+			Bars                    []float64
+			All, Word, Both         []any
+			Down, Up, Users, Broken []string
 		}
 		if err := json.Unmarshal([]byte(html.UnescapeString(string(m[1]))), &seen); err != nil {
 			t.Fatal(err)
 		}
 		if seen.Wider > 0 {
 			t.Errorf("%s: the page is %v pixels wider than the window", name, seen.Wider)
+		}
+		if len(seen.Broken) > 0 {
+			t.Errorf("%s: names are broken into lines: %q", name, seen.Broken)
 		}
 		if len(seen.Bars) != 2 || seen.Bars[0] != 0 || seen.Bars[1] < 0.5 || seen.Bars[1] > 1 {
 			t.Errorf("%s: bars from %v of their column", name, seen.Bars)
