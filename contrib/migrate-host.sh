@@ -15,6 +15,10 @@
 # 2 something needs a person, 0 all is well. Every phase may be run again.
 set -u
 
+# When the ssh connection is lost, its terminal hangs up or nobody reads what is printed any
+# more: mbox2cyrus goes on all the same, and so must this script, and tee, which keeps logs.
+trap '' HUP PIPE
+
 program=${PROGRAM:-mbox2cyrus}
 worst=0
 
@@ -34,12 +38,13 @@ rank() {
 }
 
 # run NAME COMMAND... runs a command, with its output in OUT/NAME.log too, and keeps its
-# exit code in $code and the worst of all in $worst.
+# exit code in $code and the worst of all in $worst. It gets no input: over ssh this script
+# itself may come that way, and must not be eaten.
 run() {
     log=$out/$1.log
     shift
     echo "== $(date -u +%Y-%m-%dT%H:%M:%SZ) $*" >>"$log"
-    { "$@" 2>&1; echo $? >"$out/.code"; } | tee -a "$log"
+    { "$@" </dev/null 2>&1; echo $? >"$out/.code"; } | tee -a "$log"
     code=$(cat "$out/.code") && rm "$out/.code" || code=1
     echo "== exit code $code" >>"$log"
     [ "$(rank "$code")" -le "$(rank "$worst")" ] || worst=$code

@@ -299,32 +299,39 @@ func compareFolder(t *testing.T, where string, want samplehost.Folder, have cyru
 	}
 }
 
-func comparePOP3(t *testing.T, srv *cyrustest.Server, id string, u samplehost.User) {
+// comparePOP3 compares what a POP3 client gets of a user's INBOX with what was put there:
+// how many messages, in which order, the id and every byte of each. It returns their number.
+func comparePOP3(t *testing.T, srv *cyrustest.Server, id string, u samplehost.User) int {
 	t.Helper()
+	i := slices.IndexFunc(u.Folders, func(f samplehost.Folder) bool { return f.Inbox })
+	if i < 0 {
+		return 0
+	}
+	f := u.Folders[i]
 	views, err := cyrustest.ReadPOP3(srv.POP3Addr(), id, "secret")
 	if err != nil {
 		t.Errorf("%s: POP3: %v", u.Name, err)
-		return
+		return 0
 	}
-	for _, f := range u.Folders {
-		if !f.Inbox {
-			continue
+	if len(views) != len(f.Messages) {
+		t.Errorf("%s: POP3 has %d messages, want %d", u.Name, len(views), len(f.Messages))
+		return 0
+	}
+	for i, m := range f.Messages {
+		v := views[i]
+		want := fmt.Sprintf("%d.%d", f.UIDValidity, m.UID)
+		if f.UIDValidity == 0 { // Cyrus has a new one
+			_, uid, _ := strings.Cut(v.UIDL, ".")
+			want = v.UIDL[:len(v.UIDL)-len(uid)] + fmt.Sprint(m.UID)
 		}
-		if len(views) != len(f.Messages) {
-			t.Errorf("%s: POP3 has %d messages, want %d", u.Name, len(views), len(f.Messages))
-			return
+		if v.UIDL != want {
+			t.Errorf("%s: POP3 message %d: UIDL %s, want %s", u.Name, v.Number, v.UIDL, want)
 		}
-		for i, m := range f.Messages {
-			want := fmt.Sprintf("%d.%d", f.UIDValidity, m.UID)
-			if f.UIDValidity == 0 {
-				_, uid, _ := strings.Cut(views[i].UIDL, ".")
-				want = views[i].UIDL[:len(views[i].UIDL)-len(uid)] + fmt.Sprint(m.UID)
-			}
-			if views[i].UIDL != want || views[i].SHA256 != m.SHA256 {
-				t.Errorf("%s: POP3 message %d: UIDL %s, want %s", u.Name, i+1, views[i].UIDL, want)
-			}
+		if v.Size != m.Size || v.Octets != m.Size || v.SHA256 != m.SHA256 {
+			t.Errorf("%s: POP3 message %d: %d bytes are listed, %d came, %x; want %d, %x", u.Name, v.Number, v.Size, v.Octets, v.SHA256[:4], m.Size, m.SHA256[:4])
 		}
 	}
+	return len(views)
 }
 
 // fileState is what must not change of a file: all but its access time.

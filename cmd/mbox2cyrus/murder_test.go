@@ -19,32 +19,24 @@ import (
 // while nothing of it runs. Once it is started, its front end serves everybody.
 func TestMurder(t *testing.T) {
 	m := cyrustest.MurderForTest(t, 2, cyrustest.Options{Extra: []string{"conversations: yes"}})
-	root, states := filepath.Join(t.TempDir(), "host"), make([]string, len(m.Back))
+	root := filepath.Join(t.TempDir(), "host")
 	truth, err := samplehost.Write(root, samplehost.Options{Seed: 11, Users: 4, Messages: 100, Location: newYork(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, back := range m.Back {
-		states[i] = filepath.Join(t.TempDir(), "state")
-		flags := append(flagsFor(back, root, states[i]), "--shard", fmt.Sprintf("%d/%d", i+1, len(m.Back)))
-		got := runJSON(t, append([]string{"migrate"}, flags...)...)
-		sum := got.summary(t)
-		if got.code != 0 && got.code != 2 || sum["messages_found"] != sum["messages_verified"] || sum["messages_found"] == 0.0 {
-			t.Fatalf("back end %d: exit code %d, %v\n%s", i, got.code, sum, got.stderr)
-		}
+	states := migrateShards(t, m, root, func(back int, flags []string, got outcome) {
 		if told := got.problems("special-use"); len(told) > 0 {
-			t.Errorf("back end %d: %v", i, told)
+			t.Errorf("back end %d: %v", back, told)
 		}
 		if len(got.problems("murder")) != 1 {
-			t.Errorf("back end %d: nothing is said of the master", i)
+			t.Errorf("back end %d: nothing is said of the master", back)
 		}
-		t.Logf("back end %d: %v users, %v messages", i, sum["users"], sum["messages_verified"])
 		for _, level := range []string{"--level=content", "--imap"} {
 			if v := runJSON(t, append([]string{"verify", level}, flags...)...); v.code != got.code {
-				t.Errorf("back end %d: verify %s: exit code %d\n%s", i, level, v.code, strings.Join(v.severe(), "\n"))
+				t.Errorf("back end %d: verify %s: exit code %d\n%s", back, level, v.code, strings.Join(v.severe(), "\n"))
 			}
 		}
-	}
+	})
 	if got := runJSON(t, append([]string{"migrate"}, flagsFor(m.Front, root, states[0])...)...); got.code != 78 || !strings.Contains(got.stderr, "front end") {
 		t.Errorf("into the front end: exit code %d, %s", got.code, got.stderr)
 	}
@@ -109,6 +101,76 @@ func TestMurder(t *testing.T) {
 	wouldDo(t, back, "Remove Local Mailbox: ", own)
 }
 
+// TestMurderPOP3 does the same for POP3 clients: the front end's pop3d has nothing itself and
+// asks the back ends' for everything.
+func TestMurderPOP3(t *testing.T) {
+	m := cyrustest.MurderForTest(t, 2, cyrustest.Options{})
+	root := filepath.Join(t.TempDir(), "host")
+	truth, err := samplehost.Write(root, samplehost.Options{Seed: 5, Users: 4, Messages: 50, Location: newYork(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrateShards(t, m, root, func(int, []string, outcome) {})
+	rules := cyrusspool.NameRules{UnixHierarchySep: true, UsernameToLower: true}
+	addUsers(t, m.Front, truth, rules)
+	want := map[string]string{}
+	for _, back := range m.Back {
+		maps.Copy(want, servers(t, back))
+	}
+	if err := m.StartPOP3(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waitForList(t, m.Front, want)
+	users, messages := map[string]int{}, map[string]int{} // by back end
+	for _, u := range truth.Users {
+		id, _ := rules.UserID(u.Name)
+		if n := comparePOP3(t, m.Front, id, u); n > 0 {
+			back := want[string(cyrusspool.InboxName(id))]
+			users[back]++
+			messages[back] += n
+		}
+	}
+	for _, back := range m.Back {
+		if messages[back.Name()] == 0 {
+			t.Errorf("nothing that back end %s has was compared", back.Name())
+		}
+		t.Logf("back end %s: compared %d messages of %d users over POP3", back.Name(), messages[back.Name()], users[back.Name()])
+	}
+	// It was the back end that answered: without it there is no mail.
+	gone := m.Back[0]
+	if err := gone.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range truth.Users {
+		id, _ := rules.UserID(u.Name)
+		if want[string(cyrusspool.InboxName(id))] != gone.Name() {
+			continue
+		}
+		if views, err := cyrustest.ReadPOP3(m.Front.POP3Addr(), id, "secret"); err == nil {
+			t.Errorf("%s: %d messages over POP3 while the back end is stopped", u.Name, len(views))
+		}
+	}
+}
+
+// migrateShards migrates a host into the back ends of a murder, a shard each, and returns
+// their state directories. check gets the flags and the outcome for each.
+func migrateShards(t *testing.T, m *cyrustest.Murder, root string, check func(back int, flags []string, got outcome)) []string {
+	t.Helper()
+	states := make([]string, len(m.Back))
+	for i, back := range m.Back {
+		states[i] = filepath.Join(t.TempDir(), "state")
+		flags := append(flagsFor(back, root, states[i]), "--shard", fmt.Sprintf("%d/%d", i+1, len(m.Back)))
+		got := runJSON(t, append([]string{"migrate"}, flags...)...)
+		sum := got.summary(t)
+		if got.code != 0 && got.code != 2 || sum["messages_found"] != sum["messages_verified"] || sum["messages_found"] == 0.0 {
+			t.Fatalf("back end %d: exit code %d, %v\n%s", i, got.code, sum, got.stderr)
+		}
+		t.Logf("back end %d: %v users, %v messages", i, sum["users"], sum["messages_verified"])
+		check(i, flags, got)
+	}
+	return states
+}
+
 // wouldDo compares what ctl_mboxlist -m would do with mailboxes.
 func wouldDo(t *testing.T, srv *cyrustest.Server, what string, names []string) {
 	t.Helper()
@@ -143,7 +205,7 @@ func servers(t *testing.T, srv *cyrustest.Server) map[string]string {
 		switch {
 		case e.Deleted():
 		case e.Server == "":
-			at[e.Name] = srv.IMAPAddr()
+			at[e.Name] = srv.Name()
 		default:
 			at[e.Name] = e.Server
 		}

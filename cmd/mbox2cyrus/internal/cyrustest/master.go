@@ -42,6 +42,9 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.opts.IMAP != "" {
 		s.imap = s.opts.IMAP
 	}
+	if s.opts.POP3 != "" {
+		s.pop3 = s.opts.POP3
+	}
 	conf := filepath.Join(s.Dir, "cyrus.conf")
 	if err := os.WriteFile(conf, s.cyrusConf(), 0o644); err != nil {
 		return fmt.Errorf("start cyrus: %w", err)
@@ -107,7 +110,8 @@ func (s *Server) onOurs(command string) string {
 // is fixed.
 func (s *Server) IMAPAddr() string { return s.imap }
 
-// POP3Addr returns host and port of the running POP3 service.
+// POP3Addr returns host and port of the running POP3 service, or where it will be if that
+// is fixed.
 func (s *Server) POP3Addr() string { return s.pop3 }
 
 // PID returns the process id of the running master, 0 when none runs.

@@ -17,7 +17,8 @@ import (
 //
 // They know each other by addresses of 127.0.0.0/8. In a murder, "host:port" may stand
 // wherever a host is named (Cyrus imap/backend.c, backend_connect), so that none needs a
-// privileged port. POP3 through the front end would then come to the port of IMAP.
+// privileged port. The front end then comes to that one port by every protocol: what is
+// there by IMAP is not by POP3, but for [Murder.StartPOP3].
 type Murder struct {
 	Master, Front *Server
 	Back          []*Server
@@ -76,8 +77,17 @@ func MurderForTest(tb testing.TB, backends int, opts Options) *Murder {
 func (m *Murder) Start(ctx context.Context) error {
 	for _, s := range append([]*Server{m.Master, m.Front}, m.Back...) {
 		if err := s.Start(ctx); err != nil {
-			return fmt.Errorf("murder: %s: %w", s.name(), err)
+			return fmt.Errorf("murder: %s: %w", s.Name(), err)
 		}
 	}
 	return nil
+}
+
+// StartPOP3 does so with the back ends' pop3d at the port that is in their names, and their
+// imapd elsewhere: the front end passes on POP3 alone.
+func (m *Murder) StartPOP3(ctx context.Context) error {
+	for _, s := range m.Back {
+		s.opts.IMAP, s.opts.POP3 = "", s.opts.Name
+	}
+	return m.Start(ctx)
 }

@@ -51,6 +51,8 @@ type Options struct {
 	Name string
 	// IMAP is where imapd listens ("" for a free port of 127.0.0.1).
 	IMAP string
+	// POP3 is where pop3d listens ("" for a free port of 127.0.0.1).
+	POP3 string
 	// StartWith are commands that master runs before it serves, such as "ctl_mboxlist -m".
 	StartWith []string
 	// Services are served besides IMAP and POP3.
@@ -107,7 +109,7 @@ func New(dir string, opts Options) (*Server, error) {
 	if err := Available(); err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, imap: opts.IMAP}
+	s := &Server{opts: opts, imap: opts.IMAP, pop3: opts.POP3}
 	if err := s.lookupUser(); err != nil {
 		return nil, err
 	}
@@ -179,8 +181,8 @@ func (s *Server) user() string {
 	return "cyrus"
 }
 
-// name is the name by which other servers know this one.
-func (s *Server) name() string {
+// Name is the name by which other servers know this one.
+func (s *Server) Name() string {
 	if s.opts.Name != "" {
 		return s.opts.Name
 	}
@@ -245,7 +247,7 @@ func (s *Server) imapdConf(opts Options) []byte {
 	set("notifysocket", in("socket/notify"))
 	set("lmtpsocket", in("socket/lmtp"))
 	set("admins", "cyrus")
-	set("servername", s.name())
+	set("servername", s.Name())
 	set("defaultdomain", s.domain())
 	set("allowplaintext", "1")
 	set("sasl_pwcheck_method", "auxprop")
@@ -281,7 +283,7 @@ func (s *Server) sasldb() string { return filepath.Join(s.Dir, "sasldb2") }
 // AddUser gives a user a password. It makes no mailbox. With virtual domains the name
 // has its domain behind it.
 func (s *Server) AddUser(name, password string) error {
-	realm := s.name()
+	realm := s.Name()
 	if local, domain, virtual := strings.Cut(name, "@"); virtual {
 		name, realm = local, domain
 	}

@@ -24,23 +24,28 @@ var pageScript string
 var pageStyle string
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"size":   size,
-	"when":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
-	"name":   func(s any) string { return report.Quote(fmt.Sprint(s)) },
-	"text":   report.Printable,
-	"speed":  speed,
-	"plural": plural,
+	"size":  size,
+	"when":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
+	"name":  func(s any) string { return report.Quote(fmt.Sprint(s)) },
+	"text":  report.Printable,
+	"speed": speed,
+	"plural": func(n int64, what string) string {
+		return thousands(n) + strings.TrimPrefix(plural(n, what), itoa(n))
+	},
 	"seconds": func(s float64) string {
 		return time.Duration(s * float64(time.Second)).Round(100 * time.Millisecond).String()
 	},
-	"thousands": func(n int64) string {
-		s := itoa(n)
-		for i := len(s) - 3; i > 0; i -= 3 {
-			s = s[:i] + "\u202f" + s[i:]
-		}
-		return s
-	},
+	"thousands": thousands,
 }).Parse(pageText))
+
+// thousands writes a large number for people; the page's script knows this form.
+func thousands(n int64) string {
+	s := itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "\u202f" + s[i:]
+	}
+	return s
+}
 
 // view is what the page shows.
 type view struct {

@@ -12,7 +12,7 @@ for (const table of document.querySelectorAll("table.sorts")) {
       const down = th.hasAttribute("aria-sort") ? th.getAttribute("aria-sort") === "ascending" : number;
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
       th.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const key = row => { const cell = row.cells[column]; return number ? Number(cell.dataset.n ?? cell.textContent) : cell.textContent; };
+      const key = row => { const cell = row.cells[column]; return number ? Number(cell.dataset.n ?? cell.textContent.replaceAll("\u202f", "")) : cell.textContent; };
       const compare = number ? (a, b) => a[0] - b[0] : (a, b) => a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0;
       const rows = Array.from(body.rows, row => [key(row), row]).sort(compare);
       if (down) rows.reverse();
@@ -34,7 +34,8 @@ if (filter) {
       row.hidden = !show;
       if (show) n++;
     }
-    shown.textContent = n + " of " + rows.length + " shown";
+    const people = n => n.toLocaleString("en").replaceAll(",", "\u202f"); // as in the page's tables
+    shown.textContent = people(n) + " of " + people(rows.length) + " shown";
   };
   words.addEventListener("input", apply);
   state.addEventListener("change", apply);
