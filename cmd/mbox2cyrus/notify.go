@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/review"
 )
 
@@ -40,7 +41,8 @@ func (p *program) notifyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(p.stdout, "%d letters in %s, to %d users whose mail arrived; %d users whose mail did not get none\n", n, dir, len(letters), others)
+			_, err = fmt.Fprintf(p.stdout, "%s in %s, to %s whose mail arrived; %s whose mail did not get none\n",
+				report.Count(int64(n), "letter"), dir, report.Count(int64(len(letters)), "user"), report.Count(int64(others), "user"))
 			return err
 		},
 	}

@@ -275,7 +275,7 @@ func (r *Reporter) Folder(f Folder) {
 	if r.opts.Quiet || r.opts.Command == "inspect" { // which shows it in its own way
 		return
 	}
-	found := count(f.Found, "message")
+	found := Count(f.Found, "message")
 	state := fmt.Sprintf("%s, %d written, %d verified", found, f.Written, f.Verified)
 	switch {
 	case f.Outcome != "":
@@ -287,7 +287,7 @@ func (r *Reporter) Folder(f Folder) {
 	case r.opts.Command == "plan" || r.opts.DryRun:
 		state = fmt.Sprintf("%s, %d bytes", found, f.Bytes)
 		if n := f.doubts(); n > 0 {
-			state += ", " + count(n, "doubt")
+			state += ", " + Count(n, "doubt")
 		}
 	}
 	if f.Held > 0 {
@@ -383,27 +383,27 @@ func (s Summary) text() string {
 	switch {
 	case s.Command == "migrate" && !s.DryRun:
 		fmt.Fprintf(&b, "%s, %s: %s found, %d written, %d verified in Cyrus's index, %d held; %d bytes",
-			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Written, s.Verified, s.Held, s.Bytes)
+			Count(s.Users, "user"), Count(s.Folders, "folder"), Count(s.Found, "message"), s.Written, s.Verified, s.Held, s.Bytes)
 		if s.Folders > 0 && s.UnchangedFolders == s.Folders {
 			b.WriteString("\nnothing to do: every folder was migrated by an earlier run and has not changed since")
 		}
 	case s.Command == "verify":
 		fmt.Fprintf(&b, "%s, %s: %s found, %d verified; %d bytes",
-			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Verified, s.Bytes)
+			Count(s.Users, "user"), Count(s.Folders, "folder"), Count(s.Found, "message"), s.Verified, s.Bytes)
 	case s.Command == "approve":
 		fmt.Fprintf(&b, "held: %d, of which nobody approved: %d; %d bytes", s.Held, s.Attentions, s.HeldBytes)
 	case wayBack[s.Command].done != "" && !s.DryRun:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes %s",
-			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes, wayBack[s.Command].done)
+			Count(s.Users, "user"), Count(s.Folders, "folder"), Count(s.Found, "message"), s.Bytes, wayBack[s.Command].done)
 	case s.Command == "inspect":
-		fmt.Fprintf(&b, "%s: %s, %d bytes", count(s.Folders, "mailbox file"), count(s.Found, "message"), s.Bytes)
+		fmt.Fprintf(&b, "%s: %s, %d bytes", Count(s.Folders, "mailbox file"), Count(s.Found, "message"), s.Bytes)
 	default:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes; nothing was written",
-			count(s.Users, "user"), count(s.Folders, "folder"), count(s.Found, "message"), s.Bytes)
+			Count(s.Users, "user"), Count(s.Folders, "folder"), Count(s.Found, "message"), s.Bytes)
 	}
 	if s.POP3Users > 0 {
 		fmt.Fprintf(&b, "\nPOP3 clients that leave mail on the server fetch up to %s of %s again, %d bytes (docs/pop3.md)",
-			count(s.POP3Messages, "message"), count(s.POP3Users, "user"), s.POP3Bytes)
+			Count(s.POP3Messages, "message"), Count(s.POP3Users, "user"), s.POP3Bytes)
 	}
 	if len(s.ByKind) > 0 {
 		b.WriteString("\nproblems by kind:")
@@ -418,7 +418,8 @@ func (s Summary) text() string {
 	return b.String()
 }
 
-func count(n int64, what string) string {
+// Count says how many there are of what has its plural with an s.
+func Count(n int64, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}

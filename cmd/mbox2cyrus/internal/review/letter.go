@@ -138,7 +138,7 @@ func LetterTemplate(path string) (*template.Template, error) {
 		text, name = string(b), path
 	}
 	return template.New(name).Option("missingkey=error").Funcs(template.FuncMap{
-		"name": func(s any) string { return report.Quote(fmt.Sprint(s)) }, "text": report.Printable, "size": size, "plural": plural}).Parse(text)
+		"name": func(s any) string { return report.Quote(fmt.Sprint(s)) }, "text": report.Printable, "size": size, "plural": report.Count}).Parse(text)
 }
 
 // WriteLetters writes a letter for each user who is told anything, or for all of them, as

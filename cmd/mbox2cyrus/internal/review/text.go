@@ -21,8 +21,8 @@ const (
 func (r *Review) WriteText(w io.Writer) error {
 	b := bufio.NewWriter(w) // it keeps its first error for Flush
 	t := r.Totals
-	fmt.Fprintf(b, "%s, %s, %s: %s, %d of them verified; %s, %s held\n", plural(t.Hosts, "host"), plural(t.Users, "user"), plural(t.Folders, "folder"),
-		plural(t.Messages, "message"), t.Verified, size(t.Bytes), plural(t.Held, "item"))
+	fmt.Fprintf(b, "%s, %s, %s: %s, %d of them verified; %s, %s held\n", report.Count(t.Hosts, "host"), report.Count(t.Users, "user"), report.Count(t.Folders, "folder"),
+		report.Count(t.Messages, "message"), t.Verified, size(t.Bytes), report.Count(t.Held, "item"))
 	fmt.Fprintf(b, "users:")
 	for _, s := range States {
 		fmt.Fprintf(b, " %s %d", s, t.ByState[s])
@@ -44,7 +44,7 @@ func (r *Review) WriteText(w io.Writer) error {
 		}
 	}
 	if t.POP3Users > 0 {
-		fmt.Fprintf(b, "\nPOP3 clients that leave mail on the server fetch up to %s of %s again, %s\n", plural(t.POP3Messages, "message"), plural(t.POP3Users, "user"), size(t.POP3Bytes))
+		fmt.Fprintf(b, "\nPOP3 clients that leave mail on the server fetch up to %s of %s again, %s\n", report.Count(t.POP3Messages, "message"), report.Count(t.POP3Users, "user"), size(t.POP3Bytes))
 	}
 	r.textHeld(b)
 	fmt.Fprintf(b, "\nSHA-256 of %s, which made this report: %s\n", report.Printable(r.Program), r.Binary)
@@ -53,14 +53,14 @@ func (r *Review) WriteText(w io.Writer) error {
 
 func (r *Review) textHeld(b *bufio.Writer) {
 	if len(r.Held) > 0 {
-		fmt.Fprintf(b, "\nHeld: %s, %s\n", plural(r.Totals.Held, "item"), size(r.Totals.HeldBytes))
+		fmt.Fprintf(b, "\nHeld: %s, %s\n", report.Count(r.Totals.Held, "item"), size(r.Totals.HeldBytes))
 	}
 	for i, held := range r.Held {
 		if i == textUsers {
 			fmt.Fprintf(b, "  … and %d more; --format json has all\n", len(r.Held)-i)
 			break
 		}
-		fmt.Fprintf(b, "  %s: %s: %s, %s\n", report.Quote(string(held.User)), report.Quote(string(held.Folder)), plural(held.Items, "item"), size(held.Bytes))
+		fmt.Fprintf(b, "  %s: %s: %s, %s\n", report.Quote(string(held.User)), report.Quote(string(held.Folder)), report.Count(held.Items, "item"), size(held.Bytes))
 	}
 }
 
@@ -107,7 +107,7 @@ func (r *Review) textUsers(b *bufio.Writer) {
 		if listed++; listed > textUsers {
 			continue
 		}
-		fmt.Fprintf(b, "  %-12s %s: %d of %s verified; %d attentions, %d failures, %d differences\n", u.State, u.title(r), u.Verified, plural(u.Messages, "message"),
+		fmt.Fprintf(b, "  %-12s %s: %d of %s verified; %d attentions, %d failures, %d differences\n", u.State, u.title(r), u.Verified, report.Count(u.Messages, "message"),
 			u.Attentions, u.Failures, u.Diffs)
 	}
 	if listed > textUsers {
@@ -128,7 +128,7 @@ func (r *Review) textProblems(b *bufio.Writer) {
 		fmt.Fprintf(b, "\nProblems by kind:\n")
 	}
 	for _, k := range r.Kinds {
-		fmt.Fprintf(b, "  %-10s %s: %d of %s\n", k.Severity, k.Kind, k.Count, plural(k.Users, "user"))
+		fmt.Fprintf(b, "  %-10s %s: %d of %s\n", k.Severity, k.Kind, k.Count, report.Count(k.Users, "user"))
 		if k.Severity == report.Note.String() {
 			continue
 		}
@@ -180,13 +180,6 @@ func (r *Review) Verdict() string {
 		return "VERIFICATION FOUND A DIFFERENCE"
 	}
 	return "FAILED OR UNFINISHED"
-}
-
-func plural(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // size writes a number of bytes for people.
