@@ -467,3 +467,43 @@ func cutWithoutSyncs(t *testing.T) {
 	}
 	t.Error("without its syncs the program loses nothing in a power cut: the cut is none")
 }
+
+// TestSyncedBeforeTheyAreSeen looks at the order of system calls: the index of a mailbox that
+// Cyrus knows already, as of kim's that is adopted, takes its place only after the messages
+// and the manifest are on the disk. A power cut in between would else leave mail in Cyrus of
+// which the ledger knows nothing.
+func TestSyncedBeforeTheyAreSeen(t *testing.T) {
+	needStrace(t)
+	g := newGround(t, "", "", "")
+	g.firstMail()
+	g.adopt()
+	log := filepath.Join(t.TempDir(), "calls")
+	cmd := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-y", "-s", "200", "-o", log, "-e", "trace=write,syncfs,renameat,renameat2", "mbox2cyrus"},
+		g.migrate("--user", "kim", "--jobs", "1")...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	calls, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, synced, seen := 0, 0, 0 // the number of the line of the last such call
+	n := 0
+	for line := range strings.Lines(string(calls)) {
+		n++
+		switch {
+		case strings.Contains(line, "write(") && strings.Contains(line, "/manifests/"):
+			written = n
+		case strings.Contains(line, "syncfs(") && seen == 0:
+			synced = n
+		case strings.Contains(line, "rename") && strings.Contains(line, `"cyrus.index.NEW"`) && strings.Contains(line, g.srv.Spool):
+			seen = n
+		}
+	}
+	if written == 0 || seen == 0 {
+		t.Fatalf("the manifest is written by call %d, the index takes its place by call %d\n%s", written, seen, calls)
+	}
+	if synced < written || synced > seen {
+		t.Errorf("the manifest is written by call %d, synced by %d; the index takes its place by %d\n%s", written, synced, seen, calls)
+	}
+}

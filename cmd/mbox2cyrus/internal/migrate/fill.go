@@ -112,7 +112,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	if err := f.manifest.Close(); err != nil {
 		return err
 	}
-	if m.prev != nil || m.append {
+	if m.prev != nil || m.append || m.rec.Adopted {
 		// Cyrus knows the mailbox: after a power cut, the next run must find either the
 		// old index or the manifest that tells the new one. And whoever finds the new
 		// index finds its messages: what was appended is not written again.
