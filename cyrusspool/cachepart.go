@@ -163,16 +163,11 @@ func (b *cachePart) boundary() (boundary []byte, ok bool) {
 // end of the message where none comes (imap/message.c, message_parse_content).
 func (p *CacheParser) parseContent(pos int, b *cachePart) (end int, ok bool) {
 	text := p.msg[pos:]
-	if len(p.boundaries) == 0 {
-		b.contentSize, b.contentLines = uint32(len(text)), uint32(bytes.Count(text, newline))
-		return len(p.msg), true
-	}
-	for at := 0; ; {
+	for at := 0; len(p.boundaries) > 0; {
 		if !bytes.HasPrefix(text[at:], dashes) {
 			i := bytes.Index(text[at:], newlineDashes)
 			if i < 0 {
-				b.contentSize, b.contentLines = uint32(len(text)), uint32(bytes.Count(text, newline))
-				return len(p.msg), true
+				break
 			}
 			at += i + 1
 		}
@@ -197,6 +192,8 @@ func (p *CacheParser) parseContent(pos int, b *cachePart) (end int, ok bool) {
 		}
 		at += length
 	}
+	b.contentSize, b.contentLines = uint32(len(text)), uint32(bytes.Count(text, newline))
+	return len(p.msg), true
 }
 
 var newline, dashes, newlineDashes = []byte("\n"), []byte("--"), []byte("\n--")

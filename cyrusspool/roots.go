@@ -28,8 +28,7 @@ func OneRoot(dir string) Roots { return Roots{Data: dir, Header: dir, Index: dir
 // names is below the partition's metapartition-NAME, if that is set; metadir-KIND-NAME
 // goes before it. Other kinds of files than [Roots] has are Cyrus's own affair.
 func (c *Conf) Roots() map[string]Roots {
-	files, _ := c.Get("metapartition_files")
-	moved := strings.FieldsFunc(files, func(r rune) bool { return strings.ContainsRune(cSpace, r) })
+	moved := c.metaFiles()
 	all := map[string]Roots{}
 	for name, data := range c.Partitions() {
 		root := func(kind string) string {
@@ -46,12 +45,16 @@ func (c *Conf) Roots() map[string]Roots {
 	return all
 }
 
+// metaFiles are the kinds of files that metapartition_files names.
+func (c *Conf) metaFiles() []string {
+	files, _ := c.Get("metapartition_files")
+	return strings.FieldsFunc(files, func(r rune) bool { return strings.ContainsRune(cSpace, r) })
+}
+
 // AnnotationsElsewhere reports whether the annotations of any partition's messages are kept
 // apart from the messages.
 func (c *Conf) AnnotationsElsewhere() bool {
-	files, _ := c.Get("metapartition_files")
-	moved := strings.FieldsFunc(files, func(r rune) bool { return strings.ContainsRune(cSpace, r) })
-	return slices.Contains(moved, "annotations") ||
+	return slices.Contains(c.metaFiles(), "annotations") ||
 		slices.ContainsFunc(c.Keys(), func(key string) bool { return strings.HasPrefix(key, "metadir-annotations-") })
 }
 

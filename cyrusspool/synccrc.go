@@ -52,9 +52,7 @@ func newSyncSums(v Version, keywords []string) *syncSums {
 // asciiLower makes ASCII letters small (lib/util.c, lcase).
 func asciiLower(b []byte) []byte {
 	for i, c := range b {
-		if c >= 'A' && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
+		b[i] = toLower(c)
 	}
 	return b
 }

@@ -164,9 +164,7 @@ func (f *filler) open(e *Engine) (err error) {
 			return errors.Join(err, f.w.Close())
 		}
 	}
-	if e.Cyrus.Fresh.Annotations != nil {
-		f.w.EmptyAnnotations(e.Cyrus.Fresh.Annotations)
-	}
+	f.w.EmptyAnnotations(e.Cyrus.Fresh.Annotations) // none where none are known
 	f.sums = e.Cyrus.Fresh.SyncSums
 	return nil
 }
