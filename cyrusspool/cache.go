@@ -84,9 +84,12 @@ func (p *CacheParser) Parse(msg []byte, internalDate int64) (d Derived, record [
 		return d, nil, false
 	}
 	p.msg = msg
+	if p.parts == nil {
+		p.parts = make([]cachePart, 0, maxCachedParts) // as many as there can be: none ever moves
+	}
 	p.parts, p.boundaries = p.parts[:0], p.boundaries[:0]
 	p.fields.reset()
-	top, _, ok := p.parsePart(0, defaultType, 0)
+	top, _, ok := p.parsePart(0, &defaultType, 0)
 	if !ok {
 		return d, nil, false
 	}

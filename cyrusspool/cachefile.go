@@ -59,7 +59,7 @@ func (w *Writer) MakeCache(p *CacheParser) error {
 	if err := w.own(fd); err != nil {
 		return fmt.Errorf("mailbox %s: %w", w.path, err)
 	}
-	c.out = bufio.NewWriterSize(c.file, 1<<16)
+	c.out = bufio.NewWriterSize(c.file, 1<<15)
 	c.out.Write(make([]byte, generationSize)) // its place; an error comes again at the flush
 	c.size = generationSize
 	return nil

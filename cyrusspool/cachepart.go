@@ -54,14 +54,14 @@ func (b *cachePart) isMessage() bool {
 
 // parsePart parses the part at pos, up to and including the boundary that ends it, and
 // returns its index and the position behind (imap/message.c, message_parse_body).
-func (p *CacheParser) parsePart(pos int, otherwise cachePart, depth int) (index, end int, ok bool) {
+func (p *CacheParser) parsePart(pos int, otherwise *cachePart, depth int) (index, end int, ok bool) {
 	if depth > MaxCachedDepth || len(p.parts) == maxCachedParts {
 		return 0, 0, false
 	}
 	index = len(p.parts)
 	p.parts = append(p.parts, cachePart{})
-	var b cachePart // p.parts may move
-	if end, ok = p.parseHeader(pos, &b, index == 0); !ok {
+	b := &p.parts[index] // which stays where it is
+	if end, ok = p.parseHeader(pos, b, index == 0); !ok {
 		return 0, 0, false
 	}
 	if b.kind == nil {
@@ -72,21 +72,20 @@ func (p *CacheParser) parsePart(pos int, otherwise cachePart, depth int) (index,
 	}
 	switch {
 	case b.isMultipart():
-		end, ok = p.parseMultipart(end, &b, depth)
+		end, ok = p.parseMultipart(end, b, depth)
 	case b.isMessage():
-		end, ok = p.parseMessage(end, &b, depth)
+		end, ok = p.parseMessage(end, b, depth)
 	default:
-		if end, ok = p.parseContent(end, &b); ok {
-			ok = p.sum(&b)
+		if end, ok = p.parseContent(end, b); ok {
+			ok = p.sum(b)
 		}
 	}
-	p.parts[index] = b
 	return index, end, ok
 }
 
 // parseMessage parses the message that a message/rfc822 part holds.
 func (p *CacheParser) parseMessage(pos int, b *cachePart, depth int) (end int, ok bool) {
-	child, end, ok := p.parsePart(pos, defaultType, depth+1)
+	child, end, ok := p.parsePart(pos, &defaultType, depth+1)
 	if !ok {
 		return 0, false
 	}
@@ -116,7 +115,7 @@ func (p *CacheParser) parseMultipart(pos int, b *cachePart, depth int) (end int,
 	b.contentLines = preamble.contentLines + preamble.boundaryLines
 	for len(p.boundaries) == open {
 		var child int
-		if child, end, ok = p.parsePart(end, defaultType, depth+1); !ok {
+		if child, end, ok = p.parsePart(end, &defaultType, depth+1); !ok {
 			return 0, false
 		}
 		c := &p.parts[child]

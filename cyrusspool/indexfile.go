@@ -21,7 +21,7 @@ type indexFile struct {
 }
 
 func newIndexFile(f *os.File, v Version) *indexFile {
-	x := &indexFile{file: f, out: bufio.NewWriterSize(f, 1<<16), version: v}
+	x := &indexFile{file: f, out: bufio.NewWriterSize(f, 1<<14), version: v}
 	// A failing write of the header's place fails again at the flush.
 	x.out.Write(make([]byte, v.HeaderSize()))
 	return x

@@ -80,8 +80,8 @@ func (r *Reader) ahead(pos int64, n int) ([]byte, error) {
 	if b := r.win.held(pos); len(b) >= n {
 		return b[:n], nil
 	}
-	if r.side == nil {
-		r.side = make([]byte, goMboxPiece)
+	if len(r.side) < n { // one byte is all that most folders need
+		r.side = make([]byte, n)
 	}
 	if err := readFull(r.win.src, r.side[:n], pos); err != nil {
 		return nil, err

@@ -77,11 +77,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 				"run ctl_mboxlist -mw before, and do not start it if that says \"Remove Local Mailbox\" (docs/murder.md)"})
 	}
 	e := &migrate.Engine{Cyrus: s.cyrus, Ledger: l, Report: s.report, Jobs: s.opts.jobs, Running: running,
-		Merge: c.Bool("merge"), AppendOnConflict: c.String("on-conflict") == "append"}
-	if c.Bool(flagNoCache) {
-		s.cyrus.LeaveCache("--" + flagNoCache)
-	}
-	s.report.Log(report.Info, "cache", s.cyrus.AboutCache())
+		Merge: c.Bool("merge"), NoCache: c.Bool(flagNoCache), AppendOnConflict: c.String("on-conflict") == "append"}
 	if err := l.Begin(ledger.Run{Start: start, Program: version + " " + commit, SourceRoot: s.opts.host.Root,
 		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version}); err != nil {
 		return err
@@ -100,6 +96,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	for _, pr := range s.plan.Problems {
 		s.report.Problem(pr)
 	}
+	migrate.SpareProcessors()
 	err = e.Run(c.Context, s.plan)
 	p.display.Stop()
 	s.sayDates(false)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -79,13 +80,13 @@ func (s *session) leaveOutProved() error {
 }
 
 // programSum returns the SHA-256 of this program's file, in hexadecimal.
-func programSum() (string, error) {
+var programSum = sync.OnceValues(func() (string, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
 	return fileSum(path)
-}
+})
 
 // fileSum returns the SHA-256 of a file, in hexadecimal.
 func fileSum(path string) (sum string, err error) {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -76,10 +79,7 @@ func (s *session) open(c *cli.Context) (err error) {
 		return err
 	}
 	sweep(s.report)
-	if s.cyrus, err = openCyrus(c, s.opts.acl); err != nil {
-		return err
-	}
-	s.cyrus.Rules.Charset = s.opts.charset
+	go programSum() // which will be wanted
 	if c.Bool(flagOnlyFailed) {
 		if err := s.leaveOutProved(); err != nil {
 			return err
@@ -96,10 +96,29 @@ func (s *session) open(c *cli.Context) (err error) {
 		return err
 	}
 	s.opts.selection.Retired = retired.Retired()
-	if s.plan, err = plan.Build(s.host, s.cyrus.Rules, s.opts.selection, names); err != nil {
+	homes, err := s.look(c)
+	if err != nil {
+		return err
+	}
+	s.cyrus.Rules.Charset = s.opts.charset
+	if s.plan, err = homes.Plan(s.cyrus.Rules, names); err != nil {
 		return err
 	}
 	return s.choose(c)
+}
+
+// look reads the host while Cyrus's programs, which take some time to start, are asked.
+func (s *session) look(c *cli.Context) (homes *plan.Homes, err error) {
+	ctx, cancel := context.WithCancel(c.Context)
+	defer cancel()
+	var lookErr error
+	var done sync.WaitGroup
+	done.Go(func() { homes, lookErr = plan.Look(ctx, s.host, s.opts.selection) })
+	if s.cyrus, err = openCyrus(c, s.opts.acl); err != nil {
+		cancel()
+	}
+	done.Wait()
+	return homes, cmp.Or(err, lookErr)
 }
 
 // openCyrus opens the Cyrus that the flags name. acl is what new mailboxes get besides
@@ -110,7 +129,7 @@ func openCyrus(c *cli.Context, acl []reconstruct.ACL) (*target.Cyrus, error) {
 		return nil, err
 	}
 	return target.Open(c.Context, target.Options{IMAPDConf: conf, BinDir: c.String("cyrus-bin"), Partition: c.String("partition"),
-		Domain: c.String(flagDomain), ACL: acl, Cache: c.Command.Name == "migrate" && !c.Bool(flagNoCache) && !c.Bool(flagDryRun)})
+		Domain: c.String(flagDomain), ACL: acl})
 }
 
 func (s *session) close() error {

@@ -78,12 +78,9 @@ func convertMain(args []string) error {
 // on the disk, Cyrus not yet told.
 func (c conversion) do() (took time.Duration, err error) {
 	ctx := context.Background()
-	cyrus, err := target.Open(ctx, target.Options{IMAPDConf: c.conf, Cache: c.cache})
+	cyrus, err := target.Open(ctx, target.Options{IMAPDConf: c.conf})
 	if err != nil {
 		return 0, err
-	}
-	if !c.cache {
-		cyrus.LeaveCache("not asked for")
 	}
 	l, err := ledger.Open(c.state)
 	if err != nil {
@@ -101,13 +98,18 @@ func (c conversion) do() (took time.Duration, err error) {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	migrate.SpareProcessors()
 	start := time.Now()
 	host, err := mbox.OpenHost(mbox.HostOptions{Root: c.host, MailDir: "mail", MinUID: 500})
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, host.Close()) }()
-	p, err := plan.Build(host, cyrus.Rules, plan.Selection{}, nil)
+	homes, err := plan.Look(ctx, host, plan.Selection{})
+	if err != nil {
+		return 0, err
+	}
+	p, err := homes.Plan(cyrus.Rules, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -115,7 +117,7 @@ func (c conversion) do() (took time.Duration, err error) {
 		u.Partition = cyrus.Partition
 	}
 	rep := report.New(report.Options{Stdout: io.Discard, Stderr: os.Stderr, Quiet: true, Command: "migrate"})
-	e := &migrate.Engine{Source: &source.Source{Host: host, Location: time.UTC}, Cyrus: cyrus, Ledger: l, Report: rep, Progress: silent{}, Jobs: c.jobs}
+	e := &migrate.Engine{Source: &source.Source{Host: host, Location: time.UTC}, Cyrus: cyrus, Ledger: l, Report: rep, Progress: silent{}, Jobs: c.jobs, NoCache: !c.cache}
 	if err := e.Fill(ctx, p); err != nil {
 		return 0, err
 	}

@@ -9,7 +9,7 @@
 //	history/verify.jsonl    under the lock of history/verify.lock
 //
 // Each line is an object of the JSON Lines that --json writes, with the number of its
-// run. docs/ledger.md describes the lines that are here alone. When a run begins, the
+// run. docs/ledger.md describes the lines that are here alone. Every few runs the
 // file is written anew without what later runs made obsolete.
 package history
 

@@ -114,6 +114,7 @@ type Run struct {
 	Cyrus      string    `json:"cyrus"`
 	Level      string    `json:"level,omitempty"` // of verify
 	Shard      string    `json:"shard,omitempty"`
+	Compacted  int       `json:"compacted,omitempty"` // the last run when obsolete lines were removed
 
 	// End is the summary of the run, nil if it was cut off.
 	End *Line `json:"-"`

@@ -204,19 +204,31 @@ func each(path string, wanted func([]byte) bool, do func(Line) error) (err error
 	}
 }
 
-// compact writes a history anew without its obsolete lines, and returns the number of
-// its last run.
-func compact(path string) (last int, err error) {
+// compactEvery is how many runs a history takes before it is compacted: to write it anew
+// costs more than it saves where little is obsolete.
+const compactEvery = 4
+
+// compact writes a history anew without its obsolete lines, if enough runs have come since
+// that was done last. It returns the numbers of the last run, and of the last one that there
+// was when it was done last.
+func compact(path string) (last, compacted int, err error) {
+	if err := removeUnfinished(path); err != nil {
+		return 0, 0, err
+	}
+	run, err := lastRun(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	if run != nil && run.Number < run.Compacted+compactEvery {
+		return run.Number, run.Compacted, nil
+	}
 	l, err := read(path)
 	if err != nil {
-		return 0, err
-	}
-	if err := removeUnfinished(path); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	out, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, out.Cleanup()) }()
 	bw := bufio.NewWriterSize(out, 1<<16)
@@ -228,12 +240,50 @@ func compact(path string) (last int, err error) {
 		return err
 	})
 	if err := errors.Join(err, bw.Flush()); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if run := l.Last(); run != nil {
 		last = run.Number
 	}
-	return last, out.CloseAtomicallyReplace()
+	return last, last, out.CloseAtomicallyReplace()
+}
+
+// lastRun returns how the last run of a history began, nil if there was none or the
+// last line has no end.
+func lastRun(path string) (last *Run, err error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	var line []byte
+	br := bufio.NewReaderSize(f, 1<<16)
+	for {
+		b, err := br.ReadBytes('\n')
+		if err == io.EOF && len(b) == 0 {
+			break
+		}
+		if err == io.EOF {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Contains(b, []byte(`"message_type":"run"`)) {
+			line = b
+		}
+	}
+	if line == nil {
+		return nil, nil
+	}
+	last = &Run{}
+	if err := json.Unmarshal(line, last); err != nil {
+		return nil, nil // damage, which reading the whole tells of
+	}
+	return last, nil
 }
 
 // removeUnfinished removes what a run that was killed in compact left: renameio's name

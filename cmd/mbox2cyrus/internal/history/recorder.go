@@ -46,8 +46,8 @@ type tally struct {
 	more                                           map[string]map[string]int64 // and others, by kind and severity
 }
 
-// Begin begins the history of a run. What later runs have made obsolete is removed from
-// the file first. The number of run is set. It returns an error that wraps ErrBusy if
+// Begin begins the history of a run. Every few runs, what later ones have made obsolete is
+// removed from the file first. The number of run is set. It returns an error that wraps ErrBusy if
 // another run of the same command is being recorded.
 func Begin(state string, run Run) (r *Recorder, err error) {
 	defer func() {
@@ -71,7 +71,7 @@ func Begin(state string, run Run) (r *Recorder, err error) {
 		}()
 	}
 	path := Path(state, run.Command)
-	if r.run, err = compact(path); err != nil {
+	if r.run, run.Compacted, err = compact(path); err != nil {
 		return nil, err
 	}
 	r.run++

@@ -361,49 +361,102 @@ func (l *Ledger) read(path string) (good int64, err error) {
 		return 0, fmt.Errorf("ledger: %w", err)
 	}
 	defer f.Close()
-	br := bufio.NewReaderSize(f, 1<<16)
-	for n := 1; ; n++ {
+	for n, br := 1, bufio.NewReaderSize(f, 1<<16); ; {
+		block, rerr := readBlock(br)
+		last := rerr == io.EOF || rerr == io.ErrUnexpectedEOF
+		if rerr != nil && !last {
+			return 0, fmt.Errorf("ledger %s: line %d: %w", path, n+len(block), rerr)
+		}
+		parse(block)
+		for i, p := range block {
+			if p.err != nil && rerr == io.EOF && i == len(block)-1 {
+				return good, nil // torn
+			}
+			if p.err != nil {
+				return 0, fmt.Errorf("ledger %s: line %d at offset %d is damaged: %w", path, n, good, p.err)
+			}
+			if err := l.take(&p.line, n == 1); err != nil {
+				return 0, fmt.Errorf("ledger %s: line %d: %w", path, n, err)
+			}
+			good += int64(len(p.text))
+			n++
+		}
+		if last {
+			return good, nil
+		}
+	}
+}
+
+// take takes what a line says.
+func (l *Ledger) take(ln *line, first bool) error {
+	if first || ln.Ledger != 0 { // a later one: a newer program went on with the journal
+		if ln.Ledger < oldestVersion || ln.Ledger > Version {
+			return fmt.Errorf("version %d, this program reads %d to %d and writes %d", ln.Ledger, oldestVersion, Version, Version)
+		}
+		l.version = ln.Ledger
+	}
+	if ln.Mailbox != nil {
+		if l.brief != nil {
+			l.brief(ln.Mailbox)
+		}
+		l.put(*ln.Mailbox)
+	}
+	if ln.Run != nil {
+		l.cutOff = true
+	}
+	if ln.End != nil {
+		l.cutOff = false
+		l.pace.learn(*ln.End)
+	}
+	if ln.Subscriptions != nil {
+		l.putSubscriptions(*ln.Subscriptions)
+	}
+	if ln.Approval != nil {
+		l.putApproval(*ln.Approval)
+	}
+	return nil
+}
+
+// parsed is a line of the journal.
+type parsed struct {
+	text []byte
+	line line
+	err  error
+}
+
+// blockLines is how many lines are parsed together, by as many processors as there are.
+const blockLines = 1024
+
+// readBlock reads the next lines. They are the last where the error is io.EOF, or
+// io.ErrUnexpectedEOF if another follows without its end, which is torn.
+func readBlock(br *bufio.Reader) (block []parsed, err error) {
+	for len(block) < blockLines {
 		b, err := br.ReadBytes('\n')
-		if err == io.EOF {
-			return good, nil // what is left has no end of line: torn
+		if err == io.EOF && len(b) > 0 {
+			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
-			return 0, fmt.Errorf("ledger %s: line %d: %w", path, n, err)
+			return block, err
 		}
-		var ln line
-		if err := json.Unmarshal(b, &ln); err != nil {
-			if _, more := br.Peek(1); more == io.EOF {
-				return good, nil
-			}
-			return 0, fmt.Errorf("ledger %s: line %d at offset %d is damaged: %w", path, n, good, err)
-		}
-		if n == 1 || ln.Ledger != 0 { // a later one: a newer program went on with the journal
-			if ln.Ledger < oldestVersion || ln.Ledger > Version {
-				return 0, fmt.Errorf("ledger %s: line %d: version %d, this program reads %d to %d and writes %d", path, n, ln.Ledger, oldestVersion, Version, Version)
-			}
-			l.version = ln.Ledger
-		}
-		if ln.Mailbox != nil {
-			if l.brief != nil {
-				l.brief(ln.Mailbox)
-			}
-			l.put(*ln.Mailbox)
-		}
-		if ln.Run != nil {
-			l.cutOff = true
-		}
-		if ln.End != nil {
-			l.cutOff = false
-			l.pace.learn(*ln.End)
-		}
-		if ln.Subscriptions != nil {
-			l.putSubscriptions(*ln.Subscriptions)
-		}
-		if ln.Approval != nil {
-			l.putApproval(*ln.Approval)
-		}
-		good += int64(len(b))
+		block = append(block, parsed{text: b})
 	}
+	if _, err := br.Peek(1); err == io.EOF {
+		return block, io.EOF
+	}
+	return block, nil
+}
+
+// parse parses the lines of a block.
+func parse(block []parsed) {
+	var group sync.WaitGroup
+	for piece := range slices.Chunk(block, blockLines/16) {
+		group.Go(func() {
+			for i := range piece {
+				piece[i].err = json.Unmarshal(piece[i].text, &piece[i].line)
+			}
+		})
+	}
+	group.Wait()
 }
 
 func (l *Ledger) put(m Mailbox) {
@@ -492,9 +545,10 @@ func (l *Ledger) Subscriptions(user string) (Subscriptions, bool) {
 }
 
 // SetSubscriptions records the subscriptions that were written; without a path, that
-// they were removed again.
+// they were removed again. It is on the disk with what is synced next; where it is lost,
+// the next run finds the file as it would write it.
 func (l *Ledger) SetSubscriptions(s Subscriptions) error {
-	if err := l.append(true, line{Subscriptions: &s}); err != nil {
+	if err := l.append(false, line{Subscriptions: &s}); err != nil {
 		return err
 	}
 	l.mu.Lock()

@@ -90,7 +90,7 @@ func (l *Ledger) CreateManifest(name string) (*ManifestWriter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("manifest: %w", err)
 	}
-	w := &ManifestWriter{f: f, bw: bufio.NewWriterSize(f, 1<<16)}
+	w := &ManifestWriter{f: f, bw: bufio.NewWriterSize(f, 1<<14)}
 	w.bw.WriteString(manifestHeader + "\n") // bufio keeps its first error for Close
 	return w, nil
 }

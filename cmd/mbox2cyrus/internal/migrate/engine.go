@@ -17,6 +17,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/cyrusspool"
 )
 
 // Engine migrates users.
@@ -36,6 +37,8 @@ type Engine struct {
 	// AppendOnConflict says what to do where both the folder and the mailbox in Cyrus
 	// changed since an earlier pass: append what is new in the folder, or leave both.
 	AppendOnConflict bool
+	// NoCache leaves all that derives from messages to reconstruct.
+	NoCache bool
 
 	roots  quotaRoots
 	uses   useScript
@@ -43,6 +46,9 @@ type Engine struct {
 	idle   idle
 	cutOff atomic.Bool   // a stop left users undone who had been begun
 	turns  chan struct{} // has Jobs places, one for each user of whom something is read now
+
+	ahead   func() *target.Ahead         // asks Cyrus, the first time
+	parsers chan *cyrusspool.CacheParser // that wait for the next mailbox
 }
 
 // idle counts the jobs that fill nothing: they write message files for those that do.
@@ -94,17 +100,33 @@ func (e *Engine) Fill(ctx context.Context, p *plan.Plan) error {
 	return e.run(ctx, p, e.settle)
 }
 
-// run takes users through three stages: they are begun, filled and finished, Jobs at a time
-// in each. Beginning waits for the disk, which must know that a mailbox is begun
-// before anything of it is written; filling is bound by making files; finishing waits for
-// the disk and for Cyrus. So each has something to do while another waits.
+// run takes users through stages: what is to be done is found out, they are begun, filled
+// and finished. Beginning waits for the disk, which must know that a mailbox is begun
+// before anything of it is written: that is done for all at once who have come while those
+// before them were filled. Filling is bound by making files; finishing waits for the disk
+// and for Cyrus. So each has something to do while another waits.
 func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Context, []*job) error) error {
 	jobs := max(1, e.Jobs)
 	e.idle.jobs.Store(int64(jobs))
 	e.turns = make(chan struct{}, jobs)
-	begun := make(chan *job, maxBatchUsers)
+	e.ahead = sync.OnceValue(func() *target.Ahead { return e.askAhead(ctx) })
+	e.parsers = make(chan *cyrusspool.CacheParser, jobs)
+	triaged := make(chan *job, maxBatchUsers)
+	begun := make(chan *job)
 	filled := make(chan *job, maxBatchUsers)
-	var fillers, finishers sync.WaitGroup
+	var beginner, fillers, finishers sync.WaitGroup
+	beginner.Go(func() {
+		for batch := waiting(triaged); len(batch) > 0; batch = waiting(triaged) {
+			err := e.setBegun(batch)
+			for _, j := range batch {
+				if err != nil {
+					e.nothingToFinish(j, err)
+				} else {
+					begun <- j
+				}
+			}
+		}
+	})
 	for range jobs {
 		fillers.Go(func() {
 			for j := range begun {
@@ -123,10 +145,12 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 		})
 	}
 	err := p.Each(ctx, jobs, func(u *plan.User) {
-		if j := e.begin(ctx, u); j != nil {
-			begun <- j
+		if j := e.triageUser(ctx, u); j != nil {
+			triaged <- j
 		}
 	})
+	close(triaged)
+	beginner.Wait()
 	close(begun)
 	fillers.Wait()
 	close(filled)
@@ -135,6 +159,20 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 		err = ctx.Err()
 	}
 	return err
+}
+
+// askAhead finds out what may be written ahead of reconstruct. That takes some of Cyrus's
+// programs, so it is put off until there is a mailbox to be filled.
+func (e *Engine) askAhead(ctx context.Context) *target.Ahead {
+	a := target.NothingAhead("--no-cache")
+	if !e.NoCache {
+		var err error
+		if a, err = e.Cyrus.Ahead(context.WithoutCancel(ctx)); err != nil { // which costs time only
+			a = target.NothingAhead(err.Error())
+		}
+	}
+	e.Report.Log(report.Info, "cache", a.String())
+	return a
 }
 
 // turn has do read what is a user's, when fewer than Jobs others do.
@@ -208,9 +246,20 @@ func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Conte
 	}
 }
 
-// begin finds out what is to be done for one user, and records which mailboxes will be
-// written. It returns nil when that is nothing.
-func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
+// waiting takes what is there, and waits for one where there is none; it is empty when there
+// will be no more.
+func waiting(jobs <-chan *job) (batch []*job) {
+	for j := range jobs {
+		batch = append(batch, j)
+		if len(jobs) == 0 || len(batch) == maxBatchUsers {
+			break
+		}
+	}
+	return batch
+}
+
+// triageUser finds out what is to be done for one user. It returns nil when that is nothing.
+func (e *Engine) triageUser(ctx context.Context, u *plan.User) *job {
 	e.Progress.UserStarted(u.Name, u.Bytes)
 	for _, p := range u.Problems {
 		e.Report.Problem(p)
@@ -225,9 +274,6 @@ func (e *Engine) begin(ctx context.Context, u *plan.User) *job {
 			e.gone(u, j)
 			return e.skipBusy(ctx, j)
 		})
-		if err == nil {
-			err = e.setBegun(j)
-		}
 	}
 	if err == nil && len(j.work()) > 0 {
 		e.Progress.UserWaits(u.Name)

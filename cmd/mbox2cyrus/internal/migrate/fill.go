@@ -14,6 +14,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/internal/fsrights"
@@ -51,7 +52,10 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	if err := f.open(e); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.w.Close()) }()
+	defer func() {
+		err = errors.Join(err, f.w.Close())
+		e.giveParser(f.parser)
+	}()
 	if m.append {
 		if f.prev, err = e.openAppend(ctx, u, m, f.w.Old()); err != nil {
 			return err
@@ -136,6 +140,28 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	return nil
 }
 
+// takeParser returns what makes cache records, with its buffers from another mailbox if it
+// had one; nil if none are to be made.
+func (e *Engine) takeParser(ahead *target.Ahead) *cyrusspool.CacheParser {
+	select {
+	case p := <-e.parsers:
+		return p
+	default:
+		return ahead.CacheParser()
+	}
+}
+
+// giveParser takes back what takeParser returned.
+func (e *Engine) giveParser(p *cyrusspool.CacheParser) {
+	if p == nil {
+		return
+	}
+	select {
+	case e.parsers <- p:
+	default:
+	}
+}
+
 // source is the size of the folder.
 func (f *filler) source() int64 {
 	if f.rec.SourceID == nil {
@@ -156,16 +182,17 @@ func (f *filler) open(e *Engine) (err error) {
 		return f.old.advance()
 	}
 	f.modseq = 1
+	ahead := e.ahead()
 	if f.w, err = place.Create(e.Cyrus.Fresh.IndexVersion, e.Cyrus.Fresh.Owner); err != nil {
 		return err
 	}
-	if p := e.Cyrus.CacheParser(); p != nil {
-		if err := f.w.MakeCache(p); err != nil {
+	if f.parser = e.takeParser(ahead); f.parser != nil {
+		if err := f.w.MakeCache(f.parser); err != nil {
 			return errors.Join(err, f.w.Close())
 		}
 	}
-	f.w.EmptyAnnotations(e.Cyrus.Fresh.Annotations) // none where none are known
-	f.sums = e.Cyrus.Fresh.SyncSums
+	f.w.EmptyAnnotations(ahead.Annotations) // none where none are known
+	f.sums = ahead.SyncSums
 	return nil
 }
 
@@ -236,6 +263,7 @@ func (e *Engine) header(m *mailbox) (cyrusspool.Header, error) {
 type filler struct {
 	*mailbox
 	w        *cyrusspool.Writer
+	parser   *cyrusspool.CacheParser // nil: the cache is left to reconstruct
 	manifest *ledger.ManifestWriter
 	header   *cyrusspool.Header
 	keywords *keywords // nil until the first message

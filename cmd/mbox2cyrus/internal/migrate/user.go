@@ -81,16 +81,18 @@ func (j *job) messages() (n int64) {
 
 // setBegun records which mailboxes will be written. That is durable before anything of them
 // is, so that a cut-off run leaves nothing that the next one does not know for its own.
-func (e *Engine) setBegun(j *job) error {
+func (e *Engine) setBegun(batch []*job) error {
 	var begun []ledger.Mailbox
-	for _, m := range j.boxes {
-		if m.todo == fill {
-			m.rec.State = ledger.Begun
-			if m.prev != nil {
-				m.rec.Previous = m.prev.Manifest
-				m.rec.Manifest = otherManifest(m.rec)
+	for _, j := range batch {
+		for _, m := range j.boxes {
+			if m.todo == fill {
+				m.rec.State = ledger.Begun
+				if m.prev != nil {
+					m.rec.Previous = m.prev.Manifest
+					m.rec.Manifest = otherManifest(m.rec)
+				}
+				begun = append(begun, m.rec)
 			}
-			begun = append(begun, m.rec)
 		}
 	}
 	if len(begun) == 0 {
@@ -173,31 +175,47 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 		return err
 	}
 	e.surround(ctx, stop, batch)
+	var proved []ledger.Mailbox
+	var old []string // manifests
 	for _, j := range batch {
 		err := e.giveSeen(ctx, j)
+		var boxes []ledger.Mailbox
+		var replaced []string
 		if err == nil {
-			err = e.prove(j, subscriptions[j.user.ID])
+			boxes, replaced, err = e.prove(j, subscriptions[j.user.ID])
 		}
 		if err != nil {
 			e.fail(j.user, "user-failed", err)
+			continue
+		}
+		proved, old = append(proved, boxes...), append(old, replaced...)
+	}
+	if len(proved) == 0 {
+		return nil
+	}
+	if err := e.Ledger.Set(proved...); err != nil {
+		return err
+	}
+	for _, name := range old {
+		if err := e.Ledger.RemoveManifest(name); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // prove compares what Cyrus's index now says of a user's mailboxes with the
-// manifests, and gives him his subscriptions.
-func (e *Engine) prove(j *job, subscriptions string) error {
-	var proved []ledger.Mailbox
-	var old []string // manifests
+// manifests, and gives him his subscriptions. It returns what is to be recorded, and the
+// manifests that nothing refers to when it is.
+func (e *Engine) prove(j *job, subscriptions string) (proved []ledger.Mailbox, old []string, err error) {
 	seen, err := e.Cyrus.Seen(j.user.ID)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	for _, m := range j.work() {
 		res, err := verify.Index(e.Ledger, m.rec, e.place(m), seen)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		m.verified = res.Verified
 		for _, p := range res.Problems {
@@ -215,21 +233,10 @@ func (e *Engine) prove(j *job, subscriptions string) error {
 	}
 	// Before the mailboxes are recorded as done: a run that is cut off here does it again.
 	if err := e.subscribe(j.user, subscriptions); err != nil {
-		return err
+		return nil, nil, err
 	}
 	proved, err = e.leaveUser(j, proved)
-	if err != nil {
-		return err
-	}
-	if err := e.Ledger.Set(proved...); err != nil {
-		return err
-	}
-	for _, name := range old {
-		if err := e.Ledger.RemoveManifest(name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return proved, old, err
 }
 
 // leaveUser records what the files beside a user's mailboxes are now, in the record that

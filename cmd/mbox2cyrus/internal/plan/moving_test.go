@@ -45,7 +45,7 @@ func TestFoldersThatMoveAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.Close()
-	p, err := Build(host, cyrusspool.NameRules{}, Selection{}, nil)
+	p, err := build(host, cyrusspool.NameRules{}, Selection{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,4 +71,13 @@ func TestFoldersThatMoveAreTold(t *testing.T) {
 	if code := failures.ExitCode(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// build looks at a host and plans what becomes of it.
+func build(host *mbox.Host, rules cyrusspool.NameRules, sel Selection, names *Names) (*Plan, error) {
+	homes, err := Look(context.Background(), host, sel)
+	if err != nil {
+		return nil, err
+	}
+	return homes.Plan(rules, names)
 }

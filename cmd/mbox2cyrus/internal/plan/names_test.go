@@ -73,7 +73,7 @@ var hostileFolders = []string{"plain", "sub/deep", "am&p", "50%", "caf\xe9", "ca
 
 func newPlan(t *testing.T, h *mbox.Host, sel Selection, names *Names) *Plan {
 	t.Helper()
-	p, err := Build(h, rules, sel, names)
+	p, err := build(h, rules, sel, names)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestChosenNames(t *testing.T) {
 		t.Errorf("problems: %v", kinds)
 	}
 	// The names are for all users: a run for one of them is no error.
-	if _, err := Build(h, rules, Selection{Users: []string{"ann"}}, names); err != nil {
+	if _, err := build(h, rules, Selection{Users: []string{"ann"}}, names); err != nil {
 		t.Error(err)
 	}
 }
@@ -215,7 +215,7 @@ func TestWrongNames(t *testing.T) {
 			}
 			names, err := ReadNames(path)
 			if err == nil {
-				_, err = Build(h, rules, Selection{}, names)
+				_, err = build(h, rules, Selection{}, names)
 			}
 			if !errors.Is(err, ErrNames) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("%v\nwant an error that says %s", err, tt.says)
@@ -239,7 +239,7 @@ func TestAllWrongNamesAreTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Build(newHost(t, map[string][]string{"joe": nil}), rules, Selection{}, names)
+	_, err = build(newHost(t, map[string][]string{"joe": nil}), rules, Selection{}, names)
 	if err == nil || strings.Count(err.Error(), "there is no user") != maxNameErrors || !strings.Contains(err.Error(), "5 more errors") {
 		t.Errorf("error: %v", err)
 	}

@@ -3,11 +3,15 @@
 package plan
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -64,33 +68,69 @@ type Selection struct {
 	Retired map[string][]Retired
 }
 
-// ErrUnknownUser is returned by Build when a selected user is not on the host.
+// ErrUnknownUser is returned by Look when a selected user is not on the host.
 var ErrUnknownUser = errors.New("no such user")
 
-// Build reads the host. A user whose files cannot be read is in the plan with
-// a problem of severity Failure and without folders. names are those that the
-// administrator chose, nil if none; an error in them wraps [ErrNames].
-func Build(host *mbox.Host, rules cyrusspool.NameRules, sel Selection, names *Names) (*Plan, error) {
+// Homes are the users of a host who are selected, and what was found of each.
+type Homes struct {
+	all, chosen []mbox.User
+	skipped     []mbox.Skipped
+	found       []found // of those who are chosen
+	selection   Selection
+}
+
+// found is what was found of a user.
+type found struct {
+	tree *mbox.Tree
+	err  error
+}
+
+// Look reads the host: some users at a time, for it waits for the disk more than for
+// anything else. It ends early, with an error, when the context does.
+func Look(ctx context.Context, host *mbox.Host, sel Selection) (*Homes, error) {
 	all, skipped, err := host.Users()
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{}
+	h := &Homes{all: all, skipped: skipped, selection: sel}
 	if err := sel.check(all, skipped); err != nil {
 		return nil, err
 	}
-	for _, s := range skipped {
-		p.Problems = append(p.Problems, sel.hostProblem(s))
-	}
-	ids := userIDs(all, rules)
-	anyMailDir := false
-	for _, mu := range all {
-		if !sel.has(mu.Name) {
-			continue
+	for _, u := range all {
+		if sel.has(u.Name) {
+			h.chosen = append(h.chosen, u)
 		}
-		u := &User{User: mu, Retired: sel.Retired[mu.Name]}
-		if err := u.fill(host, rules, names, ids[mu.Name]); err != nil {
-			u.fail("unreadable", err.Error())
+	}
+	h.found = make([]found, len(h.chosen))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, u := range h.chosen {
+		group.Go(func() error {
+			if ctx.Err() == nil {
+				h.found[i].tree, h.found[i].err = host.Folders(u)
+			}
+			return nil
+		})
+	}
+	return h, errors.Join(group.Wait(), ctx.Err())
+}
+
+// Plan says what becomes of what was found. A user whose files could not be read is in the
+// plan with a problem of severity Failure and without folders. names are those that the
+// administrator chose, nil if none; an error in them wraps [ErrNames].
+func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
+	p := &Plan{}
+	for _, s := range h.skipped {
+		p.Problems = append(p.Problems, h.selection.hostProblem(s))
+	}
+	ids := userIDs(h.all, rules)
+	anyMailDir := false
+	for i, mu := range h.chosen {
+		u := &User{User: mu, Retired: h.selection.Retired[mu.Name]}
+		if f := h.found[i]; f.err != nil {
+			u.fail("unreadable", f.err.Error())
+		} else {
+			u.fill(f.tree, rules, names, ids[mu.Name])
 		}
 		u.sayRetired()
 		if len(u.Folders) > 0 || len(u.Problems) > 0 {
@@ -98,7 +138,7 @@ func Build(host *mbox.Host, rules cyrusspool.NameRules, sel Selection, names *Na
 		}
 		anyMailDir = anyMailDir || u.hasMailDir
 	}
-	if err := names.finish(p.Users, all, sel.has); err != nil {
+	if err := names.finish(p.Users, h.all, h.selection.has); err != nil {
 		return nil, err
 	}
 	if len(p.Users) > 0 && !anyMailDir {
@@ -177,11 +217,8 @@ func userIDs(all []mbox.User, rules cyrusspool.NameRules) map[string]identity {
 	return ids
 }
 
-func (u *User) fill(host *mbox.Host, rules cyrusspool.NameRules, chosen *Names, who identity) error {
-	tree, err := host.Folders(u.User)
-	if err != nil {
-		return err
-	}
+// fill plans what becomes of a user's folders.
+func (u *User) fill(tree *mbox.Tree, rules cyrusspool.NameRules, chosen *Names, who identity) {
 	u.hasMailDir = tree.HasMailDir
 	for _, s := range tree.Skipped {
 		if !u.stands(s) {
@@ -192,7 +229,7 @@ func (u *User) fill(host *mbox.Host, rules cyrusspool.NameRules, chosen *Names, 
 		u.ID = who.id
 	}
 	if tree.Inbox == nil && len(tree.Folders) == 0 {
-		return nil // a user without any mail gets nothing (uw-mbox 11.4)
+		return // a user without any mail gets nothing (uw-mbox 11.4)
 	}
 	u.ID = who.id
 	for _, c := range who.changes {
@@ -200,10 +237,9 @@ func (u *User) fill(host *mbox.Host, rules cyrusspool.NameRules, chosen *Names, 
 	}
 	if who.owner != u.Name {
 		u.fail("user-collision", fmt.Sprintf("would become Cyrus user %s, who is %s already; rename one of them on the UW host", report.Quote(who.id), report.Quote(who.owner)))
-		return nil
+		return
 	}
 	u.mapFolders(tree, rules, chosen)
-	return nil
 }
 
 func (u *User) mapFolders(tree *mbox.Tree, rules cyrusspool.NameRules, names *Names) {

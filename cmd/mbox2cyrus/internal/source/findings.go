@@ -85,7 +85,7 @@ func (f *findings) locate(file func(name string) *os.File) error {
 }
 
 // countPiece is how many bytes locate reads at a time.
-const countPiece = 256 << 10
+const countPiece = 64 << 10
 
 // locate counts the LFs before each offset.
 func locate(text io.ReaderAt, problems []*report.Problem) error {

@@ -24,18 +24,11 @@ type Fresh struct {
 	Rights       string   // of the owner
 	Flags        []string // mailbox_initial_flags, if set
 	Owner        cyrusspool.Owner
-	// SyncSums says that this Cyrus's index has the sums that cyrusspool knows.
-	SyncSums bool
-	// Annotations is the content of the cyrus.annotations that it makes for a mailbox without
-	// annotations; nil: none is known.
-	Annotations []byte
-	ListForm    reconstruct.ListForm
+	ListForm     reconstruct.ListForm
 	// SubscriptionForm is the form in which this Cyrus writes subscriptions.
 	SubscriptionForm cyrusspool.SubscriptionForm
 
 	hashing cyrusspool.Hashing
-	// Cache says what became of comparing cache records.
-	Cache cacheProbe
 	// byMailbox: reconstruct takes no users, only mailboxes, up to 2.4.
 	byMailbox bool
 }
@@ -60,54 +53,75 @@ var probed = []string{
 
 const probeUser = "mbox2cyrusprobe"
 
-// probe lets Cyrus make a mailbox in a scratch directory and reads it.
-func (c *Cyrus) probe(ctx context.Context, conf *cyrusspool.Conf, owner cyrusspool.Owner) (err error) {
+// A probe is a mailbox that this Cyrus made by itself in a scratch directory.
+type probe struct {
+	programs *reconstruct.Programs // of the Cyrus of the scratch directory
+	conf     *cyrusspool.Conf      // its configuration
+	entry    reconstruct.Entry
+	form     reconstruct.ListForm
+	planted  bool // into a directory that was ours
+}
+
+// probe lets Cyrus make a mailbox in a scratch directory, and look look at it.
+func (c *Cyrus) probe(ctx context.Context, look func(*probe) error) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("probing Cyrus: %w", err)
+		}
+	}()
 	dir, err := scratch.Make(scratch.Probe)
 	if err != nil {
-		return fmt.Errorf("probing Cyrus: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, dir.Remove()) }()
-	probeConf, err := c.writeProbe(dir.Path, conf, owner)
+	path, err := c.writeProbe(dir.Path)
 	if err != nil {
-		return fmt.Errorf("probing Cyrus: %w", err)
+		return err
 	}
 	programs := *c.Programs
-	programs.Conf, programs.Hold = probeConf, append(slices.Clone(programs.Hold), dir.File)
+	programs.Conf, programs.Hold = path, append(slices.Clone(programs.Hold), dir.File)
+	p := &probe{programs: &programs}
+	if p.conf, err = cyrusspool.ParseConf(path); err != nil {
+		return err
+	}
 	name := cyrusspool.InboxName(probeUser)
-	planted, err := c.makeProbe(ctx, &programs, name, dir.Path, owner)
-	if err != nil {
-		return fmt.Errorf("probing Cyrus: %w", err)
+	if p.planted, err = c.makeProbe(ctx, &programs, name, dir.Path); err != nil {
+		return err
 	}
-	list, form, err := programs.List(ctx)
-	if err != nil {
-		return fmt.Errorf("probing Cyrus: %w", err)
+	var list []reconstruct.Entry
+	if list, p.form, err = programs.List(ctx); err != nil {
+		return err
 	}
-	c.Fresh.ListForm = form
-	for _, e := range list {
-		if e.Name != string(name) {
-			continue
-		}
-		if form != reconstruct.FormJSON {
-			_, err := programs.Reconstruct(ctx, reconstruct.Job{Users: []string{probeUser}})
-			c.Fresh.byMailbox = errors.Is(err, reconstruct.ErrOption)
-			if err != nil && !c.Fresh.byMailbox {
-				return fmt.Errorf("probing Cyrus: %w", err)
-			}
-		}
-		if err := c.readProbe(probeConf, e); err != nil {
+	i := slices.IndexFunc(list, func(e reconstruct.Entry) bool { return e.Name == string(name) })
+	if i < 0 {
+		return fmt.Errorf("it made no mailbox %s when asked to (%d others)", name, len(list))
+	}
+	p.entry = list[i]
+	return look(p)
+}
+
+// place is where the mailbox is.
+func (p *probe) place(c *Cyrus) cyrusspool.Place { return p.conf.Roots()["default"].At(c.Dir(p.entry)) }
+
+// learnFresh learns from a probe what a new mailbox looks like.
+func (c *Cyrus) learnFresh(ctx context.Context, p *probe) error {
+	c.Fresh.ListForm = p.form
+	if p.form != reconstruct.FormJSON {
+		_, err := p.programs.Reconstruct(ctx, reconstruct.Job{Users: []string{probeUser}})
+		c.Fresh.byMailbox = errors.Is(err, reconstruct.ErrOption)
+		if err != nil && !c.Fresh.byMailbox {
 			return err
 		}
-		if err := c.probeCache(ctx, &programs, probeConf, e); err != nil {
-			return fmt.Errorf("probing Cyrus: %w", err)
-		}
-		if planted {
-			// The directory is ours: who may read files may search directories.
-			mode := c.Fresh.Owner.FileMode
-			c.Fresh.Owner.DirMode = mode | mode&0o444>>2
-		}
-		return nil
 	}
-	return fmt.Errorf("probing Cyrus: it made no mailbox %s when asked to (%d others)", name, len(list))
+	if err := c.readProbe(p); err != nil {
+		return err
+	}
+	if p.planted {
+		// The directory is ours: who may read files may search directories.
+		mode := c.Fresh.Owner.FileMode
+		c.Fresh.Owner.DirMode = mode | mode&0o444>>2
+	}
+	return nil
 }
 
 // askSettings asks Cyrus for its settings. Before 2.5 it cannot be asked: what
@@ -137,12 +151,12 @@ func (c *Cyrus) askSettings(ctx context.Context, conf *cyrusspool.Conf) error {
 // makeProbe has Cyrus make the probe mailbox: by itself, or from 2.3 to 2.5 in a
 // directory that was planted with an empty cyrus.header. 2.1 and 2.2 can only be
 // told of a mailbox and rebuild its index.
-func (c *Cyrus) makeProbe(ctx context.Context, programs *reconstruct.Programs, name cyrusspool.Name, scratch string, owner cyrusspool.Owner) (planted bool, err error) {
+func (c *Cyrus) makeProbe(ctx context.Context, programs *reconstruct.Programs, name cyrusspool.Name, scratch string) (planted bool, err error) {
 	external := name.External(c.Rules.Separator())
 	err = programs.Create(ctx, "default", external)
 	var missing *reconstruct.NoHeaderError
 	if errors.As(err, &missing) {
-		if err := plant(scratch, filepath.Dir(missing.Path), nil, owner); err != nil {
+		if err := plant(scratch, filepath.Dir(missing.Path), nil, c.owner); err != nil {
 			return true, err
 		}
 		return true, programs.Create(ctx, "default", external)
@@ -163,7 +177,7 @@ func (c *Cyrus) makeProbe(ctx context.Context, programs *reconstruct.Programs, n
 	if err != nil {
 		return true, err
 	}
-	if err := plant(scratch, paths[external].Data, header, owner); err != nil {
+	if err := plant(scratch, paths[external].Data, header, c.owner); err != nil {
 		return true, err
 	}
 	// What it says of the index, which is not there, does not matter.
@@ -208,20 +222,20 @@ func plant(scratch, dir string, header []byte, owner cyrusspool.Owner) (err erro
 // writeProbe fills the directory scratch of a Cyrus that has its own
 // configdirectory and partition and otherwise the settings of conf. What the chosen
 // partition has elsewhere is elsewhere there too.
-func (c *Cyrus) writeProbe(scratch string, conf *cyrusspool.Conf, owner cyrusspool.Owner) (confPath string, err error) {
+func (c *Cyrus) writeProbe(scratch string) (confPath string, err error) {
 	var text strings.Builder
 	fmt.Fprintf(&text, "configdirectory: %s/conf\npartition-default: %s/spool\ndefaultpartition: default\n", scratch, scratch)
 	fmt.Fprintf(&text, "proc_path: %s/conf/proc\nmboxname_lockpath: %s/conf/lock\nsievedir: %s/conf/sieve\n", scratch, scratch, scratch)
 	dirs := []string{"spool", "conf", "conf/db", "conf/socket", "conf/proc", "conf/lock", "conf/log", "conf/msg", "conf/user", "conf/quota"}
 	for _, key := range []string{"metapartition-", "metadir-header-", "metadir-index-", "metadir-cache-"} {
-		if _, ok := conf.Get(key + c.Partition); ok {
+		if _, ok := c.conf.Get(key + c.Partition); ok {
 			dir := strings.TrimSuffix(key, "-")
 			dirs = append(dirs, dir)
 			fmt.Fprintf(&text, "%sdefault: %s/%s\n", key, scratch, dir)
 		}
 	}
 	for _, key := range probed {
-		if value, ok := conf.Get(key); ok {
+		if value, ok := c.conf.Get(key); ok {
 			fmt.Fprintf(&text, "%s: %s\n", key, value)
 		}
 	}
@@ -241,7 +255,7 @@ func (c *Cyrus) writeProbe(scratch string, conf *cyrusspool.Conf, owner cyrusspo
 			return "", err
 		}
 		if os.Geteuid() == 0 {
-			if err := os.Chown(dir, owner.UID, owner.GID); err != nil {
+			if err := os.Chown(dir, c.owner.UID, c.owner.GID); err != nil {
 				return "", err
 			}
 		}
@@ -274,19 +288,15 @@ func (c *Cyrus) takeSettings(settings map[string]string) error {
 }
 
 // readProbe reads the files of the probe mailbox where they must be.
-func (c *Cyrus) readProbe(confPath string, e reconstruct.Entry) error {
-	conf, err := cyrusspool.ParseConf(confPath)
-	if err != nil {
-		return fmt.Errorf("probing Cyrus: %w", err)
-	}
-	place := conf.Roots()["default"].At(c.Dir(e))
+func (c *Cyrus) readProbe(p *probe) error {
+	place, e := p.place(c), p.entry
 	header, err := place.ReadHeader()
 	if err != nil {
-		return fmt.Errorf("probing Cyrus: its new mailbox is not where expected: %w", err)
+		return fmt.Errorf("its new mailbox is not where expected: %w", err)
 	}
 	raw, err := os.ReadFile(place.IndexFile())
 	if err != nil {
-		return fmt.Errorf("probing Cyrus: %w", err)
+		return err
 	}
 	index, err := cyrusspool.ParseIndexHeader(raw)
 	if err != nil {
@@ -305,14 +315,14 @@ func (c *Cyrus) readProbe(confPath string, e reconstruct.Entry) error {
 		}
 	}
 	if c.Fresh.Rights == "" {
-		return fmt.Errorf("probing Cyrus: the owner has no rights in the mailbox that it made")
+		return errors.New("the owner has no rights in the mailbox that it made")
 	}
 	var file, folder unix.Stat_t
 	if err := unix.Stat(place.IndexFile(), &file); err != nil {
-		return fmt.Errorf("probing Cyrus: %w", err)
+		return err
 	}
 	if err := unix.Stat(place.Messages(), &folder); err != nil {
-		return fmt.Errorf("probing Cyrus: %w", err)
+		return err
 	}
 	c.Fresh.Owner = cyrusspool.Owner{
 		UID: int(file.Uid), GID: int(file.Gid),

@@ -38,8 +38,6 @@ type Options struct {
 	Domain    string // virtual domain of the users, "" for Cyrus's default domain
 	// ACL are rights that are given besides the owner's, in every mailbox that is made.
 	ACL []reconstruct.ACL
-	// Cache asks whether cache records can be made for this Cyrus.
-	Cache bool
 }
 
 // Cyrus is the installed Cyrus.
@@ -52,12 +50,12 @@ type Cyrus struct {
 	Partition string // name of the partition that mailboxes go to
 	Fresh     Fresh
 
-	roots      map[string]cyrusspool.Roots // of the partitions
-	conf       *cyrusspool.Conf
-	settings   map[string]string // all of them, as Cyrus understands them
-	acl        []reconstruct.ACL
-	wantsCache bool
-	entries    map[cyrusspool.Name]reconstruct.Entry
+	roots    map[string]cyrusspool.Roots // of the partitions
+	conf     *cyrusspool.Conf
+	settings map[string]string // all of them, as Cyrus understands them
+	acl      []reconstruct.ACL
+	owner    cyrusspool.Owner // of the configdirectory
+	entries  map[cyrusspool.Name]reconstruct.Entry
 }
 
 // Open learns everything about the Cyrus of opts. It changes nothing there.
@@ -66,7 +64,7 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	c := &Cyrus{IMAPDConf: opts.IMAPDConf, conf: conf, roots: conf.Roots(), acl: opts.ACL, wantsCache: opts.Cache}
+	c := &Cyrus{IMAPDConf: opts.IMAPDConf, conf: conf, roots: conf.Roots(), acl: opts.ACL}
 	var ok bool
 	if c.ConfigDir, ok = conf.Get("configdirectory"); !ok {
 		return nil, fmt.Errorf("%w: %s: configdirectory is not set", ErrConfig, opts.IMAPDConf)
@@ -80,18 +78,17 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if err := c.CheckPartition(c.Partition); err != nil {
 		return nil, err
 	}
-	owner, err := ownerOf(c.ConfigDir)
-	if err != nil {
+	if c.owner, err = ownerOf(c.ConfigDir); err != nil {
 		return nil, fmt.Errorf("%w: configdirectory of %s: %w", ErrConfig, opts.IMAPDConf, err)
 	}
-	if uid := os.Geteuid(); uid != 0 && uid != owner.UID {
-		return nil, fmt.Errorf("%w: run as root or as the owner of %s (uid %d)", ErrPermission, c.ConfigDir, owner.UID)
+	if uid := os.Geteuid(); uid != 0 && uid != c.owner.UID {
+		return nil, fmt.Errorf("%w: run as root or as the owner of %s (uid %d)", ErrPermission, c.ConfigDir, c.owner.UID)
 	}
 	if c.Programs, err = reconstruct.Find(opts.BinDir, opts.IMAPDConf); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	if os.Geteuid() == 0 {
-		c.Programs.Credential = &syscall.Credential{Uid: uint32(owner.UID), Gid: uint32(owner.GID)}
+		c.Programs.Credential = &syscall.Credential{Uid: uint32(c.owner.UID), Gid: uint32(c.owner.GID)}
 	}
 	// Each program that is asked takes some time to start: two at a time.
 	if err := both(
@@ -104,7 +101,7 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 		return nil, err
 	}
 	if err := both(
-		func() error { return c.probe(ctx, conf, owner) },
+		func() error { return c.probe(ctx, func(p *probe) error { return c.learnFresh(ctx, p) }) },
 		func() error { return c.Refresh(ctx) },
 	); err != nil {
 		return nil, err

@@ -15,54 +15,57 @@ import (
 	"mbox2cyrus/reconstruct"
 )
 
-// A cacheProbe is what came of comparing the cache records of this Cyrus with ours.
-type cacheProbe struct {
-	version uint32
+// Ahead says what may be written of a new mailbox that else reconstruct would write, because
+// this Cyrus was seen to write the same: then reconstruct finds nothing to change.
+type Ahead struct {
+	// SyncSums says that this Cyrus's index has the sums that cyrusspool knows.
+	SyncSums bool
+	// Annotations is the content of the cyrus.annotations that it makes for a mailbox without
+	// annotations; nil: none is known.
+	Annotations []byte
+
+	version uint32         // of cache records
 	zone    *time.Location // of Cyrus's programs; nil: no cache may be written
-	why     string
+	why     string         // no cache may be written
 }
 
+// NothingAhead leaves all to reconstruct, for that reason.
+func NothingAhead(why string) *Ahead { return &Ahead{why: why} }
+
 // CacheParser returns what makes cache records for this Cyrus, a new one for each
-// goroutine, or nil if it writes other records, or none may be written.
-func (c *Cyrus) CacheParser() *cyrusspool.CacheParser {
-	if c.Fresh.Cache.zone == nil {
+// goroutine, or nil if it writes other records.
+func (a *Ahead) CacheParser() *cyrusspool.CacheParser {
+	if a.zone == nil {
 		return nil
 	}
-	p, err := cyrusspool.NewCacheParser(c.Fresh.Cache.version, c.Fresh.Cache.zone)
+	p, err := cyrusspool.NewCacheParser(a.version, a.zone)
 	if err != nil {
 		return nil // it was one in the probe
 	}
 	return p
 }
 
-// LeaveCache makes CacheParser return nil, for that reason.
-func (c *Cyrus) LeaveCache(why string) { c.Fresh.Cache = cacheProbe{why: why} }
-
-// AboutCache says whether caches are written for this Cyrus, and why not.
-func (c *Cyrus) AboutCache() string {
-	if c.Fresh.Cache.zone == nil {
-		return "cyrus.cache is left to reconstruct: " + c.Fresh.Cache.why
+// String says whether caches are written for this Cyrus, and why not.
+func (a *Ahead) String() string {
+	if a.zone == nil {
+		return "cyrus.cache is left to reconstruct: " + a.why
 	}
-	return fmt.Sprintf("cyrus.cache is written: this Cyrus makes the same records (version %d) of %d messages", c.Fresh.Cache.version, len(cacheMessages()))
+	return fmt.Sprintf("cyrus.cache is written: this Cyrus makes the same records (version %d) of %d messages", a.version, len(cacheMessages()))
 }
 
-// probeCache has Cyrus make the cache of some messages, in the probe mailbox, and compares
-// it with ours. That it differs is no error.
-func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, confPath string, e reconstruct.Entry) (err error) {
-	probe := &c.Fresh.Cache
-	if !c.wantsCache {
-		probe.why = "not asked for"
-		return nil
-	}
+// Ahead has Cyrus make the cache of some messages, in a mailbox in a scratch directory, and
+// compares what came of it with ours. That it differs is no error.
+func (c *Cyrus) Ahead(ctx context.Context) (*Ahead, error) {
+	a := &Ahead{}
 	if c.Fresh.IndexVersion < cyrusspool.Version16 {
-		probe.why = fmt.Sprintf("its index is of version %d", c.Fresh.IndexVersion)
-		return nil
+		a.why = fmt.Sprintf("its index is of version %d", c.Fresh.IndexVersion)
+		return a, nil
 	}
-	conf, err := cyrusspool.ParseConf(confPath)
-	if err != nil {
-		return err
-	}
-	place := conf.Roots()["default"].At(c.Dir(e))
+	return a, c.probe(ctx, func(p *probe) error { return c.learnAhead(ctx, p, a) })
+}
+
+func (c *Cyrus) learnAhead(ctx context.Context, p *probe, a *Ahead) (err error) {
+	place := p.place(c)
 	header, err := place.ReadHeader()
 	if err != nil {
 		return err
@@ -72,10 +75,10 @@ func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, 
 	if err := fillProbe(place, c.Fresh, *header, messages); err != nil {
 		return err
 	}
-	if _, err := programs.Reconstruct(ctx, reconstruct.Job{Users: []string{probeUser}}); err != nil {
+	if _, err := p.programs.Reconstruct(ctx, reconstruct.Job{Users: []string{probeUser}}); err != nil {
 		return err
 	}
-	if err := c.probeRest(conf, place, header.Flags); err != nil {
+	if err := a.learnRest(p.conf, place, header.Flags); err != nil {
 		return err
 	}
 	zone, err := systemZone()
@@ -95,7 +98,7 @@ func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, 
 	for i, m := range messages {
 		r, err := records.Next()
 		if err == io.EOF || err == nil && r.CacheOffset == 0 {
-			probe.why = "it made none"
+			a.why = "it made none"
 			return nil
 		}
 		if err != nil {
@@ -103,7 +106,7 @@ func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, 
 		}
 		parser, err := cyrusspool.NewCacheParser(r.CacheVersion, zone)
 		if err != nil {
-			probe.why = err.Error()
+			a.why = err.Error()
 			return nil
 		}
 		theirs, err := cyrusspool.ReadCacheRecord(cache, r.CacheOffset)
@@ -113,22 +116,22 @@ func (c *Cyrus) probeCache(ctx context.Context, programs *reconstruct.Programs, 
 		d, ours, known := parser.Parse(m, r.InternalDate)
 		derived := cyrusspool.Derived{SentDate: r.SentDate, GMTime: r.GMTime, HeaderSize: r.HeaderSize, Version: r.CacheVersion, CRC: r.CacheCRC}
 		if !known || d != derived || !bytes.Equal(ours, theirs) {
-			probe.why = fmt.Sprintf("its record of message %d is another", i+1)
+			a.why = fmt.Sprintf("its record of message %d is another", i+1)
 			return nil
 		}
-		probe.version = r.CacheVersion
+		a.version = r.CacheVersion
 	}
-	probe.zone = zone
+	a.zone = zone
 	return nil
 }
 
-// probeRest looks whether what else there is of the probe mailbox is as we would have made it.
-func (c *Cyrus) probeRest(conf *cyrusspool.Conf, place cyrusspool.Place, keywords []string) (err error) {
+// learnRest looks whether what else there is of the probe mailbox is as we would have made it.
+func (a *Ahead) learnRest(conf *cyrusspool.Conf, place cyrusspool.Place, keywords []string) (err error) {
 	index, records, err := place.OpenIndex()
 	if err != nil {
 		return err
 	}
-	c.Fresh.SyncSums, err = cyrusspool.CheckSyncSums(records, keywords)
+	a.SyncSums, err = cyrusspool.CheckSyncSums(records, keywords)
 	if err := errors.Join(err, index.Close()); err != nil {
 		return err
 	}
@@ -140,7 +143,7 @@ func (c *Cyrus) probeRest(conf *cyrusspool.Conf, place cyrusspool.Place, keyword
 		return nil
 	}
 	if err == nil && cyrusspool.IsEmptyAnnotations(file) {
-		c.Fresh.Annotations = file
+		a.Annotations = file
 	}
 	return err
 }

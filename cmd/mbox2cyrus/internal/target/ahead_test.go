@@ -8,7 +8,7 @@ import (
 )
 
 // The probe notices settings with which Cyrus makes other records.
-func TestCacheProbe(t *testing.T) {
+func TestAhead(t *testing.T) {
 	for _, tt := range []struct {
 		extra string
 		told  string
@@ -19,28 +19,23 @@ func TestCacheProbe(t *testing.T) {
 		{"rfc2046_strict: yes", "cyrus.cache is left to reconstruct: its record of message 3 is another"},
 	} {
 		s := cyrustest.ForTest(t, cyrustest.Options{Extra: []string{tt.extra}})
-		c, err := Open(t.Context(), Options{IMAPDConf: s.Conf, Cache: true})
+		c, err := Open(t.Context(), Options{IMAPDConf: s.Conf})
 		if err != nil {
 			t.Fatal(err)
 		}
-		said := c.AboutCache()
+		a, err := c.Ahead(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := a.String()
 		if strings.Contains(said, "left to reconstruct: version ") {
 			t.Skip(said) // a release whose records are not made
 		}
-		if !strings.HasPrefix(said, tt.told) || (c.CacheParser() != nil) != (tt.extra == "") {
+		if !strings.HasPrefix(said, tt.told) || (a.CacheParser() != nil) != (tt.extra == "") {
 			t.Errorf("%q: %s, want %s", tt.extra, said, tt.told)
 		}
-		c.LeaveCache("because")
-		if c.CacheParser() != nil || c.AboutCache() != "cyrus.cache is left to reconstruct: because" {
-			t.Errorf("left: %s", c.AboutCache())
-		}
 	}
-	s := cyrustest.ForTest(t, cyrustest.Options{})
-	c, err := Open(t.Context(), Options{IMAPDConf: s.Conf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.CacheParser() != nil {
-		t.Error("not asked for: there is one")
+	if a := NothingAhead("because"); a.CacheParser() != nil || a.String() != "cyrus.cache is left to reconstruct: because" {
+		t.Errorf("nothing: %s", a)
 	}
 }
