@@ -71,6 +71,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	if err != nil {
 		return err
 	}
+	s.cyrus.Alone = !running
 	if master := s.cyrus.MUPDATE(); master != "" {
 		s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "murder",
 			Text: "this Cyrus is a back end of a murder: its master, " + master + ", hears of new mailboxes when ctl_mboxlist -m is run, as most cyrus.conf do at start; " +

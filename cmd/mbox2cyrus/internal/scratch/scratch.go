@@ -1,5 +1,5 @@
 // Package scratch makes directories for what is needed for a while only, in the directory
-// for temporary files, and removes those that killed runs have left there.
+// for temporary files or in memory, and removes those that killed runs have left there.
 package scratch
 
 import (
@@ -19,14 +19,18 @@ const (
 	Probe      = "probe"
 	SpecialUse = "specialuse"
 	IMAPD      = "imapd"
+	Databases  = "databases"
 )
+
+// Memory is where Linux has a file system in memory for everybody (shm_overview(7)).
+const Memory = "/dev/shm"
 
 // prefix begins the names of directories that are locked while they are in use, which those
 // of older programs are not.
 const prefix = "mbox2cyrus-scratch-"
 
 // name is that of a directory that Make made.
-var name = regexp.MustCompile(`^` + prefix + `(` + Probe + `|` + SpecialUse + `|` + IMAPD + `)-[0-9]+$`)
+var name = regexp.MustCompile(`^` + prefix + `(` + Probe + `|` + SpecialUse + `|` + IMAPD + `|` + Databases + `)-[0-9]+$`)
 
 // Dir is a directory that belongs to this process's user. Others can search it, but they
 // can neither list nor change what is in it.
@@ -37,10 +41,13 @@ type Dir struct {
 	File *os.File
 }
 
-// Make makes one for a purpose.
-func Make(what string) (*Dir, error) {
+// Make makes one for a purpose, in the directory for temporary files.
+func Make(what string) (*Dir, error) { return MakeIn(os.TempDir(), what) }
+
+// MakeIn is Make in another directory: [Memory], or it is not found by [Sweep].
+func MakeIn(dir, what string) (*Dir, error) {
 	for {
-		d, err := try(what)
+		d, err := try(dir, what)
 		if d != nil || err != nil {
 			return d, err
 		}
@@ -48,8 +55,8 @@ func Make(what string) (*Dir, error) {
 }
 
 // try makes one, or none if Sweep took it for left over before it was known to be in use.
-func try(what string) (d *Dir, err error) {
-	path, err := os.MkdirTemp("", prefix+what+"-")
+func try(dir, what string) (d *Dir, err error) {
+	path, err := os.MkdirTemp(dir, prefix+what+"-")
 	if err != nil {
 		return nil, fmt.Errorf("scratch directory: %w", err)
 	}
@@ -88,7 +95,15 @@ func (d *Dir) Remove() error {
 // Sweep removes the directories that this user's runs have left which were killed, and
 // whose programs have ended. It returns what could not be removed.
 func Sweep() error {
-	tmp, err := os.OpenRoot(os.TempDir())
+	err := sweepDir(os.TempDir())
+	if merr := sweepDir(Memory); !errors.Is(merr, fs.ErrNotExist) && !errors.Is(merr, fs.ErrPermission) { // not everywhere
+		err = errors.Join(err, merr)
+	}
+	return err
+}
+
+func sweepDir(dir string) error {
+	tmp, err := os.OpenRoot(dir)
 	if err != nil {
 		return fmt.Errorf("scratch directories: %w", err)
 	}

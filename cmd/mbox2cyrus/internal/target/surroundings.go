@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -194,32 +193,32 @@ func lastComponent(n cyrusspool.Name) string {
 
 // runSpecialUse runs Cyrus's program once with a configuration of its own.
 func (c *Cyrus) runSpecialUse(ctx context.Context, names map[string]string, operands []string) (said reconstruct.SpecialUses, err error) {
+	var conf []cyrusspool.Setting
+	for _, s := range c.conf.All() {
+		// It would tell the mupdate master of a murder, which knows of no special uses,
+		// and cannot log in there.
+		if !strings.HasPrefix(s.Key, "xlist-") && s.Key != "mupdate_server" {
+			conf = append(conf, s)
+		}
+	}
+	for use, folder := range names {
+		conf = append(conf, cyrusspool.Setting{Key: "xlist-" + use, Value: folder})
+	}
+	done, err := c.aside(ctx, conf, []database{mailboxList, annotations}, func(ctx context.Context, p *reconstruct.Programs) (err error) {
+		said, err = p.SetSpecialUse(ctx, operands)
+		return err
+	})
+	if done || err != nil {
+		return said, err
+	}
 	dir, err := scratch.Make(scratch.SpecialUse)
 	if err != nil {
 		return said, fmt.Errorf("special use: %w", err)
 	}
 	defer func() { err = errors.Join(err, dir.Remove()) }()
-	var text strings.Builder
-	for _, s := range c.conf.All() {
-		// It would tell the mupdate master of a murder, which knows of no special uses,
-		// and cannot log in there.
-		if !strings.HasPrefix(s.Key, "xlist-") && s.Key != "mupdate_server" {
-			fmt.Fprintln(&text, s)
-		}
-	}
-	for use, folder := range names {
-		fmt.Fprintln(&text, cyrusspool.Setting{Key: "xlist-" + use, Value: folder})
-	}
-	path := filepath.Join(dir.Path, "imapd.conf")
-	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil { // it may hold passwords
+	p, err := c.configure(dir, conf)
+	if err != nil {
 		return said, fmt.Errorf("special use: %w", err)
 	}
-	if cred := c.Programs.Credential; cred != nil {
-		if err := os.Chown(path, int(cred.Uid), int(cred.Gid)); err != nil {
-			return said, fmt.Errorf("special use: %w", err)
-		}
-	}
-	programs := *c.Programs
-	programs.Conf, programs.Hold = path, append(slices.Clone(programs.Hold), dir.File)
-	return programs.SetSpecialUse(ctx, operands)
+	return p.SetSpecialUse(ctx, operands)
 }

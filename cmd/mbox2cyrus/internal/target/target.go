@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -49,6 +50,8 @@ type Cyrus struct {
 	Rules     cyrusspool.NameRules
 	Partition string // name of the partition that mailboxes go to
 	Fresh     Fresh
+	// Alone says that no server of this Cyrus runs.
+	Alone bool
 
 	roots    map[string]cyrusspool.Roots // of the partitions
 	conf     *cyrusspool.Conf
@@ -56,6 +59,7 @@ type Cyrus struct {
 	acl      []reconstruct.ACL
 	owner    cyrusspool.Owner // of the configdirectory
 	entries  map[cyrusspool.Name]reconstruct.Entry
+	noCopies *atomic.Bool // see aside
 }
 
 // Open learns everything about the Cyrus of opts. It changes nothing there.
@@ -64,7 +68,7 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	c := &Cyrus{IMAPDConf: opts.IMAPDConf, conf: conf, roots: conf.Roots(), acl: opts.ACL}
+	c := &Cyrus{IMAPDConf: opts.IMAPDConf, conf: conf, roots: conf.Roots(), acl: opts.ACL, noCopies: new(atomic.Bool)}
 	var ok bool
 	if c.ConfigDir, ok = conf.Get("configdirectory"); !ok {
 		return nil, fmt.Errorf("%w: %s: configdirectory is not set", ErrConfig, opts.IMAPDConf)
@@ -302,7 +306,14 @@ func (c *Cyrus) Header(e reconstruct.Entry) cyrusspool.Header {
 // that it does, and that it will look where they are. For each user whose INBOX
 // is among them it returns the path of his subscriptions.
 func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) (subscriptions map[string]string, err error) {
-	if err := c.Programs.Enter(ctx, c.Fresh.ListForm, entries); err != nil {
+	enter := func(ctx context.Context, p *reconstruct.Programs) error {
+		return p.Enter(ctx, c.Fresh.ListForm, entries)
+	}
+	done, err := c.aside(ctx, c.conf.All(), []database{mailboxList}, enter)
+	if !done && err == nil {
+		err = enter(ctx, c.Programs)
+	}
+	if err != nil {
 		return nil, err
 	}
 	names := make([]string, len(entries))
