@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -283,9 +284,19 @@ func (w *Writer) finish(f *messageFile) error {
 	if err != nil {
 		return fmt.Errorf("time %v: %w", f.date, err)
 	}
-	times := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, mtime}
-	if err := unix.UtimesNanoAt(int(w.dirs.data.Fd()), f.name, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := setTime(f.fd, mtime); err != nil {
 		return fmt.Errorf("set time: %w", err)
+	}
+	return nil
+}
+
+// setTime sets when an open file was changed (futimens(3)). Package unix has it by name only,
+// and to look the name up again costs as much.
+func setTime(fd int, mtime unix.Timespec) error {
+	times := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, mtime}
+	_, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&times)), 0, 0, 0)
+	if errno != 0 {
+		return errno
 	}
 	return nil
 }

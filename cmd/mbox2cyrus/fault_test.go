@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/samplehost"
 )
 
@@ -131,5 +132,51 @@ func TestFailingSystemCalls(t *testing.T) {
 			}
 			compareWithTruth(t, srv, cyrustest.Options{}, truth)
 		})
+	}
+}
+
+// TestCutOffTwice: an account that was there before is filled by a run that is killed when
+// the index is written and the ledger does not say so. The next one is killed while it
+// fills the mailbox again. The third knows the index for the first one's.
+func TestCutOffTwice(t *testing.T) {
+	needStrace(t)
+	g := newGround(t, "", "", "")
+	g.begin(phases[0])
+	args := g.migrate("--no-cache") // which would make message files elsewhere first
+	g.must(args...)
+	journal := filepath.Join(g.state, ledger.JournalName)
+	text, err := os.ReadFile(journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(journal, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(text) {
+		if bytes.Contains(line, []byte(`"state":"begun"`)) && bytes.Contains(line, []byte(`"user":"kim"`)) {
+			_, err = f.Write(line) // as the first run left it
+		}
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if rec := g.records()["user.kim"]; rec.State != ledger.Begun {
+			t.Fatalf("kim's mailbox is %s", rec.State)
+		}
+		if code, stderr := runWithFault(t, "signal=KILL", "utimensat", 1, args...); code != -1 {
+			t.Fatalf("it was not killed: exit code %d\n%s", code, stderr)
+		}
+	}
+	if code, stderr := g.command(args...); code != 0 {
+		t.Errorf("run again: exit code %d\n%s", code, stderr)
+	}
+	if err := g.ledgerCloses(phases[0]); err != nil {
+		t.Error(err)
+	}
+	manifests, err := filepath.Glob(filepath.Join(g.state, "manifests", g.records()["user.kim"].UniqueID+"*"))
+	if err != nil || len(manifests) != 1 {
+		t.Errorf("manifests of the mailbox: %q, %v", manifests, err)
 	}
 }

@@ -186,13 +186,23 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox, inCyrus bool) error {
 	if holds, _, err := e.indexHolds(m, m.rec.Previous); err != nil || holds {
 		return err
 	}
-	holds, h, err := e.indexHolds(m, m.rec.Manifest)
-	if err != nil {
-		return err
+	names := []string{m.rec.Manifest}
+	if m.prev == nil {
+		names = manifestNames(m.rec) // a run after the one that wrote the index may have been cut off too
 	}
-	if holds {
-		// That run came as far as to write the index: what it gave is what was given.
-		if m.prev != nil && h.LastUID > 0 {
+	for _, name := range names {
+		holds, h, err := e.indexHolds(m, name)
+		if err != nil {
+			return err
+		}
+		if !holds {
+			continue
+		}
+		// That run came as far as to write the index: what it gave is what was given. The manifest
+		// that tells of it stays until there is another index.
+		if m.prev == nil {
+			m.rec.Manifest = otherManifest(m.rec, name)
+		} else if h.LastUID > 0 {
 			m.rec.UIDValid, m.rec.UIDNext = h.UIDValidity, h.LastUID+1
 			prev := m.rec
 			m.prev = &prev

@@ -89,7 +89,7 @@ func (e *Engine) setBegun(batch []*job) error {
 				m.rec.State = ledger.Begun
 				if m.prev != nil {
 					m.rec.Previous = m.prev.Manifest
-					m.rec.Manifest = otherManifest(m.rec)
+					m.rec.Manifest = otherManifest(m.rec, m.rec.Previous)
 				}
 				begun = append(begun, m.rec)
 			}
@@ -117,13 +117,17 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 	return nil
 }
 
-// otherManifest is the name of a manifest that takes turns with the one of the pass
-// before, which is needed until the new one is verified.
-func otherManifest(rec ledger.Mailbox) string {
-	if first := rec.UniqueID + ".tsv"; rec.Previous != first {
-		return first
+// manifestNames are the names that the manifest of a mailbox can have. A pass writes the
+// one that the index, as it is, is not of: that one is needed until the new index is verified.
+func manifestNames(rec ledger.Mailbox) []string { return []string{rec.UniqueID + ".tsv", rec.UniqueID + ".1.tsv"} }
+
+// otherManifest is the name that is not this one.
+func otherManifest(rec ledger.Mailbox, name string) string {
+	names := manifestNames(rec)
+	if name == names[0] {
+		return names[1]
 	}
-	return rec.UniqueID + ".1.tsv"
+	return names[0]
 }
 
 // settle makes filled mailboxes durable, and then their state.
@@ -205,8 +209,8 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 }
 
 // prove compares what Cyrus's index now says of a user's mailboxes with the
-// manifests, and gives him his subscriptions. It returns what is to be recorded, and the
-// manifests that nothing refers to when it is.
+// manifests, and gives him his subscriptions. It returns what is to be recorded, and
+// manifests, which may be there, that nothing refers to when it is.
 func (e *Engine) prove(j *job, subscriptions string) (proved []ledger.Mailbox, old []string, err error) {
 	seen, err := e.Cyrus.Seen(j.user.ID)
 	if err != nil {
@@ -223,11 +227,8 @@ func (e *Engine) prove(j *job, subscriptions string) (proved []ledger.Mailbox, o
 		}
 		m.rec.IndexID = &res.IndexID // as it was left, for undo, even if it is not what it must be
 		if len(res.Problems) == 0 {
-			m.rec.State = ledger.Verified
-			if m.rec.Previous != "" {
-				old = append(old, m.rec.Previous)
-				m.rec.Previous = ""
-			}
+			m.rec.State, m.rec.Previous = ledger.Verified, ""
+			old = append(old, otherManifest(m.rec, m.rec.Manifest))
 		}
 		proved = append(proved, m.rec)
 	}
