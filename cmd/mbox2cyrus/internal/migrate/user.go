@@ -119,7 +119,9 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 
 // manifestNames are the names that the manifest of a mailbox can have. A pass writes the
 // one that the index, as it is, is not of: that one is needed until the new index is verified.
-func manifestNames(rec ledger.Mailbox) []string { return []string{rec.UniqueID + ".tsv", rec.UniqueID + ".1.tsv"} }
+func manifestNames(rec ledger.Mailbox) []string {
+	return []string{rec.UniqueID + ".tsv", rec.UniqueID + ".1.tsv"}
+}
 
 // otherManifest is the name that is not this one.
 func otherManifest(rec ledger.Mailbox, name string) string {
