@@ -508,10 +508,11 @@ func TestSyncDirs(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, syncfs := range []bool{true, false} {
-		if err := syncDirs([]string{dir, dir}, syncfs); err != nil {
+		var disks Disks
+		if err := errors.Join(disks.Watch(dir), disks.syncDirs([]string{dir, dir}, syncfs)); err != nil {
 			t.Errorf("syncfs %v: %v", syncfs, err)
 		}
-		if err := syncDirs([]string{dir, dir + "/missing"}, syncfs); !errors.Is(err, fs.ErrNotExist) {
+		if err := errors.Join(disks.syncDirs([]string{dir, dir + "/missing"}, syncfs), disks.Close()); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("syncfs %v, a directory that is not there: %v", syncfs, err)
 		}
 	}

@@ -35,6 +35,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mbox2cyrus/internal/groupsync"
 	"mbox2cyrus/mbox"
 )
 
@@ -247,7 +248,7 @@ type Ledger struct {
 
 	brief func(*Mailbox) // takes from a mailbox that is read what is not wanted; may be nil
 
-	disk diskSync
+	disk groupsync.Sync // of the journal
 
 	mu     sync.Mutex
 	f      *os.File // nil: read only
@@ -307,6 +308,12 @@ func (l *Ledger) open() error {
 	l.f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
+	}
+	l.disk.Do = func() error {
+		if err := unix.Fdatasync(int(l.f.Fd())); err != nil {
+			return fmt.Errorf("sync: %w", err)
+		}
+		return nil
 	}
 	if good == 0 {
 		if err := l.f.Truncate(0); err != nil {
@@ -581,10 +588,9 @@ func (l *Ledger) append(sync bool, lines ...line) error {
 	}
 	l.mu.Lock()
 	err := appendWhole(l.f, buf.Bytes())
-	written := l.disk.wrote()
 	l.mu.Unlock()
 	if err == nil && sync {
-		err = l.disk.sync(written, l.f)
+		err = l.disk.Wait()
 	}
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)

@@ -42,6 +42,7 @@ type Engine struct {
 
 	roots  quotaRoots
 	uses   useScript
+	disks  cyrusspool.Disks
 	filled atomic.Int64 // bytes of the folders that were filled
 	idle   idle
 	cutOff atomic.Bool   // a stop left users undone who had been begun
@@ -105,7 +106,11 @@ func (e *Engine) Fill(ctx context.Context, p *plan.Plan) error {
 // before anything of it is written: that is done for all at once who have come while those
 // before them were filled. Filling is bound by making files; finishing waits for the disk
 // and for Cyrus. So each has something to do while another waits.
-func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Context, []*job) error) error {
+func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Context, []*job) error) (err error) {
+	defer func() { err = errors.Join(err, e.disks.Close()) }()
+	if err := e.disks.Watch(append(e.Cyrus.Directories(), e.Ledger.ManifestDir())...); err != nil {
+		return err
+	}
 	jobs := max(1, e.Jobs)
 	e.idle.jobs.Store(int64(jobs))
 	e.turns = make(chan struct{}, jobs)
@@ -144,7 +149,7 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 			}
 		})
 	}
-	err := p.Each(ctx, jobs, func(u *plan.User) {
+	err = p.Each(ctx, jobs, func(u *plan.User) {
 		if j := e.triageUser(ctx, u); j != nil {
 			triaged <- j
 		}

@@ -62,7 +62,7 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 			return false, err
 		}
 	}
-	if err := cyrusspool.SyncFS(e.Ledger.ManifestDir()); err != nil {
+	if err := e.disks.Sync(e.Ledger.ManifestDir()); err != nil {
 		return false, err
 	}
 	if err := e.Ledger.Set(m.rec); err != nil {

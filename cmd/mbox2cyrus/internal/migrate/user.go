@@ -145,7 +145,7 @@ func (e *Engine) settle(_ context.Context, batch []*job) error {
 			}
 		}
 	}
-	if err := cyrusspool.SyncFS(dirs...); err != nil {
+	if err := e.disks.Sync(dirs...); err != nil {
 		return err
 	}
 	return e.Ledger.Set(filled...)

@@ -400,6 +400,18 @@ func (c *Cyrus) Reconstruct(ctx context.Context, entries map[string][]reconstruc
 	return rep, nil
 }
 
+// Directories returns the directories of all partitions that are there.
+func (c *Cyrus) Directories() (dirs []string) {
+	for _, roots := range c.roots {
+		for _, dir := range roots.All() {
+			if st, err := os.Stat(dir); err == nil && st.IsDir() {
+				dirs = append(dirs, dir)
+			}
+		}
+	}
+	return dirs
+}
+
 // MessagesRoot returns the directory of the messages of a partition.
 func (c *Cyrus) MessagesRoot(partition string) string { return c.roots[partition].Data }
 
