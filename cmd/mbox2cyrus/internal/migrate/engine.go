@@ -43,6 +43,7 @@ type Engine struct {
 	roots  quotaRoots
 	uses   useScript
 	disks  cyrusspool.Disks
+	back   writeBack
 	filled atomic.Int64 // bytes of the folders that were filled
 	idle   idle
 	cutOff atomic.Bool   // a stop left users undone who had been begun
@@ -107,7 +108,11 @@ func (e *Engine) Fill(ctx context.Context, p *plan.Plan) error {
 // before them were filled. Filling is bound by making files; finishing waits for the disk
 // and for Cyrus. So each has something to do while another waits.
 func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Context, []*job) error) (err error) {
-	defer func() { err = errors.Join(err, e.disks.Close()) }()
+	e.back.disks = &e.disks
+	defer func() {
+		e.back.done.Wait()
+		err = errors.Join(err, e.disks.Close())
+	}()
 	if err := e.disks.Watch(append(e.Cyrus.Directories(), e.Ledger.ManifestDir())...); err != nil {
 		return err
 	}

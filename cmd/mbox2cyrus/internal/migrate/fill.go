@@ -36,7 +36,7 @@ func (e *Engine) fill(ctx context.Context, u *plan.User, m *mailbox) error {
 }
 
 func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err error) {
-	f := &filler{mailbox: m, flags: e.Cyrus.Fresh.IndexVersion.SystemFlags()}
+	f := &filler{mailbox: m, back: &e.back, root: e.place(m).Roots.Data, flags: e.Cyrus.Fresh.IndexVersion.SystemFlags()}
 	f.order.Emit = f.add
 	header, err := e.header(m)
 	if err != nil {
@@ -265,6 +265,8 @@ type filler struct {
 	w        *cyrusspool.Writer
 	parser   *cyrusspool.CacheParser // nil: the cache is left to reconstruct
 	manifest *ledger.ManifestWriter
+	back     *writeBack
+	root     string // of the mailbox's partition
 	header   *cyrusspool.Header
 	keywords *keywords // nil until the first message
 	prev     *previous // nil in the first pass
@@ -348,6 +350,9 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 		return err
 	}
 	msg.Offset, msg.End = m.Offset, m.EndOffset
+	if f.written > written {
+		f.back.wrote(msg.Size, f.root)
+	}
 	f.messages++
 	f.bytes += msg.Size
 	f.next = max(f.next, uid+1)

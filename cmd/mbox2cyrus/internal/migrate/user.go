@@ -145,6 +145,7 @@ func (e *Engine) settle(_ context.Context, batch []*job) error {
 			}
 		}
 	}
+	e.back.settled()
 	if err := e.disks.Sync(dirs...); err != nil {
 		return err
 	}
