@@ -87,7 +87,7 @@ func (s *Subscriptions) place(root, path string, o Owner, do func(dir *os.File, 
 func writeNew(dir *os.File, name string, content []byte, o Owner) error {
 	at := int(dir.Fd())
 	temporary := name + newSuffix
-	err := writeWhole(dir, temporary, content, o)
+	err := writeWhole(dir, temporary, bytes.NewReader(content), o)
 	if err == nil {
 		if err = unix.Linkat(at, temporary, at, name, 0); err != nil {
 			err = &fs.PathError{Op: "link", Path: name, Err: err}
@@ -104,20 +104,31 @@ func writeNew(dir *os.File, name string, content []byte, o Owner) error {
 
 // writeOver is writeNew in place of what has the name.
 func writeOver(dir *os.File, name string, content []byte, o Owner) error {
+	return ReplaceFile(dir, name, bytes.NewReader(content), o)
+}
+
+// ReplaceFile writes a file of a directory under another name, Cyrus's own for files that it
+// writes anew, and renames it into place: on the disk there is then the old one or the new
+// one, whole. The file belongs to o, and [Owner.Do] is the caller's affair.
+func ReplaceFile(dir *os.File, name string, content io.Reader, o Owner) error {
 	at := int(dir.Fd())
 	temporary := name + newSuffix
-	if err := writeWhole(dir, temporary, content, o); err != nil {
-		return err
+	err := writeWhole(dir, temporary, content, o)
+	if err == nil {
+		if err = unix.Renameat(at, temporary, at, name); err == nil {
+			return dir.Sync()
+		}
+		err = &fs.PathError{Op: "rename", Path: name, Err: err}
 	}
-	if err := unix.Renameat(at, temporary, at, name); err != nil {
-		return &fs.PathError{Op: "rename", Path: name, Err: err}
+	if uerr := unix.Unlinkat(at, temporary, 0); uerr != nil && uerr != unix.ENOENT {
+		err = errors.Join(err, &fs.PathError{Op: "unlink", Path: temporary, Err: uerr})
 	}
-	return dir.Sync()
+	return err
 }
 
 // writeWhole makes a file, in place of what was left over from an earlier try, and
 // syncs it to the disk.
-func writeWhole(dir *os.File, name string, content []byte, o Owner) error {
+func writeWhole(dir *os.File, name string, content io.Reader, o Owner) error {
 	at := int(dir.Fd())
 	if err := unix.Unlinkat(at, name, 0); err != nil && err != unix.ENOENT {
 		return &fs.PathError{Op: "unlink", Path: name, Err: err}
@@ -127,7 +138,7 @@ func writeWhole(dir *os.File, name string, content []byte, o Owner) error {
 		return &fs.PathError{Op: "create", Path: name, Err: err}
 	}
 	f := os.NewFile(uintptr(fd), name)
-	_, err = f.Write(content)
+	_, err = io.Copy(f, content)
 	if err == nil {
 		err = f.Chmod(o.FileMode.Perm())
 	}

@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cyrusspool"
-	"mbox2cyrus/internal/fsrights"
 )
 
 // MaxSize is the size of the largest database, in bytes, that is held: a copy of it is in
@@ -158,59 +157,25 @@ func (h Held) CopyTo(dir string, owner cyrusspool.Owner) (paths []string, err er
 	return paths, nil
 }
 
-// newSuffix is what Cyrus adds to the name of a database that it writes anew. What is left
-// under that name it replaces the next time.
-const newSuffix = ".NEW"
-
 // Replace puts copies, which CopyTo has made and programs have changed, in place of the
 // databases. They are on the disk when it returns.
 func (h Held) Replace(copies []string, owner cyrusspool.Owner) error {
 	for i, d := range h {
-		if err := owner.Do(func() error { return d.replace(copies[i]) }); err != nil {
+		if err := owner.Do(func() error { return d.replace(copies[i], owner) }); err != nil {
 			return fmt.Errorf("database %s: %w", d.file.Name(), err)
 		}
 	}
 	return nil
 }
 
-func (d *held) replace(path string) (err error) {
+func (d *held) replace(path string, owner cyrusspool.Owner) (err error) {
 	in, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	at, temporary := int(d.dir.Fd()), d.name+newSuffix
-	if err := unix.Unlinkat(at, temporary, 0); err != nil && err != unix.ENOENT {
-		return &fs.PathError{Op: "unlink", Path: temporary, Err: err}
-	}
-	fd, err := unix.Openat(at, temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return &fs.PathError{Op: "create", Path: temporary, Err: err}
-	}
-	out := os.NewFile(uintptr(fd), temporary)
-	_, err = io.Copy(out, in)
-	if err == nil {
-		err = out.Chmod(fs.FileMode(d.stat.Mode & 0o777))
-	}
-	if err == nil {
-		err = out.Sync()
-	}
-	if err = errors.Join(err, out.Close()); err == nil {
-		if err = unix.Renameat(at, temporary, at, d.name); err != nil {
-			err = &fs.PathError{Op: "rename", Path: temporary, Err: err}
-		}
-	}
-	if err != nil {
-		return errors.Join(err, ignoreMissing(unix.Unlinkat(at, temporary, 0)))
-	}
-	return fsrights.AsSelf(d.dir.Sync)
-}
-
-func ignoreMissing(err error) error {
-	if err == unix.ENOENT {
-		return nil
-	}
-	return err
+	owner.FileMode = fs.FileMode(d.stat.Mode & 0o777)
+	return cyrusspool.ReplaceFile(d.dir, d.name, in, owner)
 }
 
 // Release gives the locks back.

@@ -251,37 +251,20 @@ func compact(path string) (last, compacted int, err error) {
 // lastRun returns how the last run of a history began, nil if there was none or the
 // last line has no end.
 func lastRun(path string) (last *Run, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	var whole int64 // bytes of lines with their ends
+	isRun := func(b []byte) bool {
+		whole += int64(len(b))
+		return bytes.Contains(b, []byte(`"message_type":"run"`))
 	}
-	if err != nil {
+	err = each(path, isRun, func(ln Line) error {
+		last = &Run{}
+		return json.Unmarshal(ln.raw, last)
+	})
+	if err != nil || last == nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	var line []byte
-	br := bufio.NewReaderSize(f, 1<<16)
-	for {
-		b, err := br.ReadBytes('\n')
-		if err == io.EOF && len(b) == 0 {
-			break
-		}
-		if err == io.EOF {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if bytes.Contains(b, []byte(`"message_type":"run"`)) {
-			line = b
-		}
-	}
-	if line == nil {
-		return nil, nil
-	}
-	last = &Run{}
-	if err := json.Unmarshal(line, last); err != nil {
-		return nil, nil // damage, which reading the whole tells of
+	if st, err := os.Lstat(path); err != nil || st.Size() != whole {
+		return nil, err
 	}
 	return last, nil
 }
