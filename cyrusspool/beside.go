@@ -3,27 +3,33 @@ package cyrusspool
 import (
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // Cores lends processor cores. Take reports whether one was free; it is the caller's
-// until it is given back.
+// until it is given back. Spare is how many are free, or, below 0, how many more are in use
+// than there are: one that was lent should be given back soon.
 type Cores interface {
 	Take() bool
 	Give()
+	Spare() int
 }
 
 // Beside makes the Writer write message files in goroutines of their own while its caller
-// goes on to the next message, as many at a time as cores are free. [Writer.WriteMessage]
+// goes on to the next message, as many at a time as cores are free; where more wait than
+// those can write, the caller writes too. [Writer.WriteMessage]
 // then returns before the file is written, and its error may be that of an earlier
 // message, as may that of [Writer.Add] and [Writer.Commit]. Messages that come with more
 // than one Write are written at once.
 func (w *Writer) Beside(cores Cores) { w.beside = &beside{cores: cores} }
 
-// Bounds of what is remembered: files that are written beside, or were and are not yet
-// settled, and records that wait for them.
+// Bounds of what is remembered.
 const (
-	maxBeside      = 8
-	maxWaitingAdds = 100
+	maxQueued      = 16      // files that nobody writes yet
+	maxHeld        = 4 << 20 // bytes of files that are not settled, or one file
+	maxBeside      = 64      // files that are not settled
+	maxWaitingAdds = 100     // records that wait for them
+	maxSpareText   = 64 << 10
 )
 
 // beside are the message files of one mailbox that are written beside. A nil beside takes
@@ -32,19 +38,27 @@ type beside struct {
 	cores   Cores
 	files   []*besideFile // in the order in which they were begun
 	unused  []*besideFile
+	held    int   // bytes of files
 	failure error // the first, which stays
+
+	mu      sync.Mutex
+	queue   []*besideFile  // of files, those that nobody writes yet
+	helpers int            // goroutines that write, each with a core
+	parsers []*CacheParser // for the next helpers
+	running sync.WaitGroup // helpers
 }
 
-// besideFile is a message whose file is written by a goroutine of its own.
+// besideFile is a message whose file is written beside.
 type besideFile struct {
-	text   []byte
-	parser *CacheParser // nil: no record of the cache is made
+	text []byte
+	size int // of text at first
+	to   *messageFile
 
-	uid  uint32
-	guid [20]byte
-	done chan struct{} // closed when what follows is there
-	err  error
-	parsed
+	uid    uint32
+	guid   [20]byte
+	done   chan struct{} // closed when what follows is there
+	err    error
+	parsed // its record takes the place of text
 }
 
 // file returns a file to be used.
@@ -58,9 +72,9 @@ func (b *beside) file() *besideFile {
 	return f
 }
 
-// hold takes a copy of a message, and a core to write it, if there is one.
+// hold takes a copy of a message, if it is likely that it can be written beside.
 func (b *beside) hold(text []byte) *besideFile {
-	if b == nil || !b.cores.Take() {
+	if b == nil || !b.wants(len(text)) {
 		return nil
 	}
 	f := b.file()
@@ -68,40 +82,133 @@ func (b *beside) hold(text []byte) *besideFile {
 	return f
 }
 
+// wants reports whether a message of n bytes should be written beside.
+func (b *beside) wants(n int) bool {
+	if b.held > 0 && b.held+n > maxHeld {
+		return false
+	}
+	spare := b.cores.Spare()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return spare > 0 || spare == 0 && b.helpers > 0 && len(b.queue) < maxQueued
+}
+
 // forget gives up a file that was held, which may be nil.
 func (b *beside) forget(f *besideFile) {
-	if f != nil {
-		b.cores.Give()
-		b.unused = append(b.unused, f)
+	if f == nil {
+		return
+	}
+	if cap(f.text) > maxSpareText && cap(f.text) > 2*f.size {
+		f.text = nil
+	}
+	f.to = nil
+	b.unused = append(b.unused, f)
+}
+
+// goBeside has the file of the message written that f waits with.
+func (w *Writer) goBeside(f *messageFile, uid uint32, guid [20]byte) {
+	b, file := w.beside, f.waiting
+	file.to, file.uid, file.guid, file.done, file.size = f, uid, guid, make(chan struct{}), len(file.text)
+	b.files = append(b.files, file)
+	b.held += file.size
+	b.mu.Lock()
+	b.queue = append(b.queue, file)
+	lent := (b.helpers == 0 || len(b.queue) >= maxQueued) && b.cores.Take()
+	alone := b.helpers == 0 && !lent // the last helper has ended meanwhile, and its core is taken
+	if lent || alone {
+		b.helpers++
+	}
+	b.mu.Unlock()
+	switch {
+	case lent:
+		b.running.Go(func() {
+			defer b.cores.Give()
+			w.help()
+		})
+	case alone:
+		w.help()
 	}
 }
 
-// goBeside begins to write the file of the message that f waits with.
-func (w *Writer) goBeside(f *messageFile, uid uint32, guid [20]byte) {
-	b := f.waiting
-	b.uid, b.guid, b.done = uid, guid, make(chan struct{})
-	if w.cache != nil && b.parser == nil {
-		b.parser = w.cache.parser.another()
-	}
-	w.beside.files = append(w.beside.files, b)
-	go func() {
-		defer close(b.done)
-		defer w.beside.cores.Give()
-		b.err, b.parsed = nil, parsed{}
-		if b.parser != nil {
-			b.parsed.parse(b.parser, b.text, f.date.Unix())
+// help writes files until none is left in the queue, with the owner's rights, which cost less
+// when they are taken once for several.
+func (w *Writer) help() {
+	var parser *CacheParser
+	err := w.owner.Do(func() error {
+		for f := w.beside.next(&parser); f != nil; f = w.beside.next(&parser) {
+			w.writeBeside(f, &parser)
 		}
-		b.err = w.owner.Do(func() (err error) {
-			if f.fd, err = w.create(f.name); err != nil {
-				return err
-			}
-			f.writeAll(b.text)
-			if f.err == nil {
-				f.err = w.finish(f)
-			}
-			return w.closeFile(f, f.err)
-		})
-	}()
+		return nil
+	})
+	if err == nil {
+		return
+	}
+	for f := w.beside.next(&parser); f != nil; f = w.beside.next(&parser) {
+		f.wrote(err) // the rights could not be taken
+	}
+}
+
+// next takes a file to be written from the queue. Where there is none the helper ends and
+// leaves its parser to the next one.
+func (b *beside) next(parser **CacheParser) *besideFile {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if *parser == nil && len(b.parsers) > 0 {
+		*parser = b.parsers[len(b.parsers)-1]
+		b.parsers = b.parsers[:len(b.parsers)-1]
+	}
+	if len(b.queue) == 0 {
+		b.helpers--
+		if *parser != nil {
+			b.parsers = append(b.parsers, *parser)
+		}
+		return nil
+	}
+	f := b.queue[0]
+	b.queue = slices.Delete(b.queue, 0, 1)
+	return f
+}
+
+// writeBeside makes the file, and the record of the cache.
+func (w *Writer) writeBeside(f *besideFile, parser **CacheParser) {
+	f.parsed = parsed{}
+	if w.cache != nil {
+		if *parser == nil {
+			*parser = w.cache.parser.another()
+		}
+		f.parsed.parse(*parser, f.text, f.to.date.Unix())
+	}
+	err := w.makeFile(f.to, f.text)
+	f.text = append(f.text[:0], f.record...)
+	f.record = f.text
+	f.wrote(err)
+}
+
+// wrote tells what came of writing the file.
+func (f *besideFile) wrote(err error) {
+	f.err = err
+	close(f.done)
+}
+
+func (f *besideFile) isWritten() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// makeFile makes a message file of a whole text.
+func (w *Writer) makeFile(f *messageFile, text []byte) (err error) {
+	if f.fd, err = w.create(f.name); err != nil {
+		return err
+	}
+	f.writeAll(text)
+	if f.err == nil {
+		f.err = w.finish(f)
+	}
+	return w.closeFile(f, f.err)
 }
 
 // written is the done of a file that was not written beside.
@@ -120,75 +227,64 @@ func (w *Writer) keepInTurn(uid uint32, guid [20]byte) bool {
 		return false
 	}
 	f := b.file()
-	f.uid, f.guid, f.done, f.err, f.parsed = uid, guid, written, nil, w.cache.parsed
+	f.uid, f.guid, f.done, f.err, f.size, f.parsed = uid, guid, written, nil, 0, w.cache.parsed
 	f.text = append(f.text[:0], f.record...)
 	f.record = f.text
 	b.files = append(b.files, f)
 	return true
 }
 
-// find returns the file of uid that is not yet settled, and its place; nil if it is.
-func (b *beside) find(uid uint32) (int, *besideFile) {
-	if b != nil {
-		for i, f := range b.files {
-			if f.uid == uid {
-				return i, f
-			}
-		}
+// find returns the place of the file of uid that is not yet settled; -1 if it is.
+func (b *beside) find(uid uint32) int {
+	if b == nil {
+		return -1
 	}
-	return -1, nil
+	return slices.IndexFunc(b.files, func(f *besideFile) bool { return f.uid == uid })
 }
 
-// settle waits for the file at place i and takes what came of it.
-func (w *Writer) settle(i int) error {
+// settle waits for the first n files and takes what came of them.
+func (w *Writer) settle(n int) error {
 	b := w.beside
-	f := b.files[i]
-	<-f.done
-	b.files = slices.Delete(b.files, i, i+1)
-	b.unused = append(b.unused, f)
-	err := f.err
-	if err == nil && w.cache != nil {
-		w.cache.parsed = f.parsed
-		err = w.cache.keep(f.uid, f.guid)
+	for _, f := range b.files[:n] {
+		<-f.done
+		err := f.err
+		if err == nil && w.cache != nil {
+			w.cache.parsed = f.parsed
+			err = w.cache.keep(f.uid, f.guid)
+		}
+		if err != nil && b.failure == nil {
+			b.failure = fmt.Errorf("mailbox %s: %w", w.path, err)
+		}
+		b.held -= f.size
+		b.forget(f)
 	}
-	if err != nil && b.failure == nil {
-		b.failure = fmt.Errorf("mailbox %s: %w", w.path, err)
-	}
+	b.files = slices.Delete(b.files, 0, n)
 	return b.failure
 }
 
-// makeRoom waits until there is room for another file, and for that of uid.
+// makeRoom settles what is written, and waits until there is room for another file, and
+// for that of uid.
 func (w *Writer) makeRoom(uid uint32) error {
 	b := w.beside
 	if b == nil {
 		return nil
 	}
-	if i, f := b.find(uid); f != nil {
-		if err := w.settle(i); err != nil {
-			return err
-		}
+	n := max(0, b.find(uid)+1, len(b.files)-maxBeside+1)
+	for n < len(b.files) && b.files[n].isWritten() {
+		n++
 	}
-	for len(b.files) >= maxBeside {
-		if err := w.settle(0); err != nil {
-			return err
-		}
-	}
-	return b.failure
+	return w.settle(n)
 }
 
 // addWritten adds the records that wait, up to the first whose file is being written.
 func (w *Writer) addWritten() error {
 	for len(w.adds) > 0 {
 		r := w.adds[0]
-		if i, f := w.beside.find(r.UID); f != nil {
-			select {
-			case <-f.done:
-			default:
-				if len(w.adds) < maxWaitingAdds {
-					return nil
-				}
+		if i := w.beside.find(r.UID); i >= 0 {
+			if len(w.adds) < maxWaitingAdds {
+				return nil
 			}
-			if err := w.settle(i); err != nil {
+			if err := w.settle(i + 1); err != nil {
 				return err
 			}
 		}
@@ -205,23 +301,15 @@ func (w *Writer) settleAll() error {
 	if w.beside == nil {
 		return nil
 	}
-	for len(w.beside.files) > 0 {
-		if err := w.settle(0); err != nil {
-			return err
-		}
-	}
-	if w.beside.failure != nil {
-		return w.beside.failure
+	if err := w.settle(len(w.beside.files)); err != nil {
+		return err
 	}
 	return w.addWritten()
 }
 
 // wait waits for all files, whatever comes of them.
 func (b *beside) wait() {
-	if b == nil {
-		return
-	}
-	for _, f := range b.files {
-		<-f.done
+	if b != nil {
+		b.running.Wait()
 	}
 }

@@ -35,6 +35,13 @@ func (c *someCores) Take() bool {
 
 func (c *someCores) Give() { c.lent.Add(-1) }
 
+func (c *someCores) Spare() int {
+	if c.free == 10 {
+		return 1
+	}
+	return c.random.IntN(4) - 1
+}
+
 // files returns what is in the mailbox's directory.
 func files(t *testing.T, partition string) map[string]string {
 	t.Helper()
@@ -103,7 +110,7 @@ func TestBeside(t *testing.T) {
 				return files(t, partition)
 			}
 			for _, cache := range []bool{true, false} {
-				cores := &someCores{random: random, free: 1 + random.IntN(10)}
+				cores := &someCores{random: random, free: 3 + random.IntN(8)}
 				if diff := cmp.Diff(write(nil, cache), write(cores, cache)); diff != "" {
 					t.Errorf("cache %v: %s", cache, diff)
 				}

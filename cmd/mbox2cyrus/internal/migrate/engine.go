@@ -72,6 +72,9 @@ func (i *idle) Take() bool {
 // Give implements cyrusspool.Cores.
 func (i *idle) Give() { i.jobs.Add(1) }
 
+// Spare implements cyrusspool.Cores.
+func (i *idle) Spare() int { return int(i.jobs.Load()) }
+
 // Progress is told which users are being worked on.
 type Progress interface {
 	plan.Progress
