@@ -82,9 +82,9 @@ type Writer struct {
 
 	sum    hash.Hash
 	index  *indexFile
-	cache  *cacheFile // nil: reconstruct makes it
-	beside *beside    // nil: message files are written one after another
-	adds   []Record   // wait for message files that are written beside
+	cache  *cacheFile   // nil: reconstruct makes it
+	beside *besideFiles // nil: message files are written one after another
+	adds   []Record     // wait for message files that are written beside
 
 	annotations []byte // content of cyrus.annotations of a new mailbox; nil: left to Cyrus
 

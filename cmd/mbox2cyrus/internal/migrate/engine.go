@@ -18,6 +18,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/internal/beside"
 )
 
 // Engine migrates users.
@@ -44,36 +45,14 @@ type Engine struct {
 	uses   useScript
 	disks  cyrusspool.Disks
 	back   writeBack
-	filled atomic.Int64 // bytes of the folders that were filled
-	idle   idle
+	filled atomic.Int64  // bytes of the folders that were filled
+	idle   beside.Pool   // of jobs that fill nothing: they write message files for those that do
 	cutOff atomic.Bool   // a stop left users undone who had been begun
 	turns  chan struct{} // has Jobs places, one for each user of whom something is read now
 
 	ahead   func() *target.Ahead         // asks Cyrus, the first time
 	parsers chan *cyrusspool.CacheParser // that wait for the next mailbox
 }
-
-// idle counts the jobs that fill nothing: they write message files for those that do.
-type idle struct{ jobs atomic.Int64 }
-
-// Take implements cyrusspool.Cores.
-func (i *idle) Take() bool {
-	for {
-		n := i.jobs.Load()
-		if n <= 0 {
-			return false
-		}
-		if i.jobs.CompareAndSwap(n, n-1) {
-			return true
-		}
-	}
-}
-
-// Give implements cyrusspool.Cores.
-func (i *idle) Give() { i.jobs.Add(1) }
-
-// Spare implements cyrusspool.Cores.
-func (i *idle) Spare() int { return int(i.jobs.Load()) }
 
 // Progress is told which users are being worked on.
 type Progress interface {
@@ -120,7 +99,7 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 		return err
 	}
 	jobs := max(1, e.Jobs)
-	e.idle.jobs.Store(int64(jobs))
+	e.idle.Add(jobs)
 	e.turns = make(chan struct{}, jobs)
 	e.ahead = sync.OnceValue(func() *target.Ahead { return e.askAhead(ctx) })
 	e.parsers = make(chan *cyrusspool.CacheParser, jobs)
@@ -143,7 +122,7 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 	for range jobs {
 		fillers.Go(func() {
 			for j := range begun {
-				e.idle.jobs.Add(-1)
+				e.idle.Claim()
 				j = e.fillUser(ctx, j)
 				e.idle.Give()
 				if j != nil {
