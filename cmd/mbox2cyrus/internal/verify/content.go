@@ -1,8 +1,6 @@
 package verify
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha1"
@@ -10,36 +8,27 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-
-	"github.com/emersion/go-message/textproto"
-	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/internal/beside"
 	"mbox2cyrus/mbox"
 )
 
-// headerLimit is how much of a header is given to go-message: as much as
-// mbox.Message.Header returns.
-const headerLimit = 256 << 10
-
 // content reads the source folder and the message files again and compares
-// both, message by message, with the manifest. A go-message parser, which
-// shares nothing with our header filter, must find that only UW's internal
-// fields are gone. It returns what is wrong with which message, too, and tells of those
-// that are in the source only, where tell is not nil: the index is not asked about them.
-func content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledger.Mailbox, u mbox.User, f mbox.File, dir string, tell func(report.Message)) (Result, map[uint32]fault, error) {
-	c := &comparison{rec: rec, each: messages{tell: tell}}
+// both, message by message, with the manifest. It returns what is wrong with which
+// message, too, and tells of those that are in the source only, where v.Message is not nil:
+// the index is not asked about them.
+func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User, f mbox.File, dir string) (Result, map[uint32]fault, error) {
+	l, src := v.Ledger, v.Source
 	manifest, err := l.OpenManifest(rec.Manifest)
 	if err != nil {
 		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
-	s := &contentCheck{comparison: c, manifest: manifest, dir: dir, sum: sha1.New(), buf: make([]byte, headerLimit), bad: map[uint32]fault{}}
+	s := v.newContentCheck(rec, dir)
+	s.manifest, s.each.tell = manifest, v.Message
 	s.order.Emit = s.compare
 	if rec.Assigned {
 		if s.assigned, err = assignedUIDs(l, rec.Manifest); err != nil {
@@ -48,6 +37,10 @@ func content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledg
 	}
 	s.rules = src.Rules
 	res, err := src.ReadHolding(ctx, u, f, s.message, s.aside)
+	s.files.Wait()
+	if err == nil {
+		err = s.settle(s.files.Len())
+	}
 	if err == nil {
 		err = s.flush()
 	}
@@ -58,50 +51,74 @@ func content(ctx context.Context, src *source.Source, l *ledger.Ledger, rec ledg
 		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
 	if res.UIDValidity != 0 && res.UIDValidity != rec.UIDValid {
-		c.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY of the source is %d, of the mailbox %d", res.UIDValidity, rec.UIDValid)
+		s.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY of the source is %d, of the mailbox %d", res.UIDValidity, rec.UIDValid)
 	}
-	return c.result(), s.bad, nil
+	return s.result(), s.bad, nil
 }
 
 // spool reads the message files of a mailbox whose folder is in an archive, and compares
 // them with the manifest.
-func spool(ctx context.Context, l *ledger.Ledger, rec ledger.Mailbox, dir string) (Result, map[uint32]fault, error) {
-	c := &comparison{rec: rec}
-	manifest, err := l.OpenManifest(rec.Manifest)
+func (v *Verifier) spool(ctx context.Context, rec ledger.Mailbox, dir string) (Result, map[uint32]fault, error) {
+	manifest, err := v.Ledger.OpenManifest(rec.Manifest)
 	if err != nil {
 		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
-	s := &contentCheck{comparison: c, dir: dir, sum: sha1.New(), buf: make([]byte, headerLimit), bad: map[uint32]fault{}}
+	s := v.newContentCheck(rec, dir)
+	s.checked = func(m ledger.Message) error {
+		if _, bad := s.bad[m.UID]; !bad {
+			s.res.Verified++
+		}
+		return nil
+	}
 	for err == nil {
 		var m ledger.Message
 		if m, err = manifest.Next(); err == nil {
-			err = errors.Join(ctx.Err(), s.file(m, nil))
-		}
-		if _, bad := s.bad[m.UID]; err == nil && !bad {
-			s.res.Verified++
+			err = errors.Join(ctx.Err(), s.check(m, nil))
 		}
 	}
+	s.files.Wait()
 	if err == io.EOF {
-		err = nil
+		err = s.settle(s.files.Len())
 	}
 	if err := errors.Join(err, manifest.Close()); err != nil {
 		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
-	return c.result(), s.bad, nil
+	return s.result(), s.bad, nil
+}
+
+// Bounds of the message files that are read beside and not settled.
+const (
+	maxUnsettled  = 40
+	maxHeldHeader = 16 << 10
+)
+
+func (v *Verifier) newContentCheck(rec ledger.Mailbox, dir string) *contentCheck {
+	s := &contentCheck{comparison: &comparison{rec: rec}, reader: newFileReader(dir, &rec), sum: sha1.New(), bad: map[uint32]fault{}}
+	s.files = beside.New(v.idle, func(next func() *messageFile) {
+		r := newFileReader(dir, &rec)
+		for f := next(); f != nil; f = next() {
+			r.read(f)
+		}
+	})
+	s.checked = s.inTurn
+	return s
 }
 
 type contentCheck struct {
 	*comparison
 	manifest *ledger.ManifestReader
-	dir      string
 	order    ledger.Order
 	sum      hash.Hash
-	buf      []byte
 	rules    source.Rules
 	bad      map[uint32]fault // by UID
 	next     ledger.Message   // of the manifest, if peeked is set
 	peeked   bool
 	unread   []source.Aside // what of the source cannot be read
+
+	reader  *fileReader
+	files   *beside.Queue[messageFile] // in the order of the source
+	unused  []*messageFile
+	checked func(ledger.Message) error // is called of each whose file has been read
 
 	// Of a folder whose UIDs were not taken from the source.
 	assigned map[place]uint32
@@ -199,57 +216,57 @@ func (s *contentCheck) message(m *mbox.Message, _ []string) error {
 		}
 		msg.UID = uid
 	}
-	if err := s.file(msg, m); err != nil {
-		return err
-	}
-	if s.assigned != nil {
-		s.waiting = append(s.waiting, msg)
-		return nil
-	}
-	return s.order.Add(msg)
+	return s.check(msg, m)
 }
 
-// file compares the message file with what the source gave just now, or, where source is
-// nil, gave when it was migrated.
-func (s *contentCheck) file(want ledger.Message, source *mbox.Message) error {
-	f, err := os.OpenFile(filepath.Join(s.dir, strconv.FormatUint(uint64(want.UID), 10)+"."), os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if errors.Is(err, os.ErrNotExist) && want.UID < s.rec.FirstUID {
-		return nil // removed in Cyrus since an earlier pass: Index tells
+// check compares the message file with what the source gave just now, or, where source is
+// nil, gave when it was migrated. An idle core does that, if there is one.
+func (s *contentCheck) check(want ledger.Message, source *mbox.Message) error {
+	f := &messageFile{}
+	if n := len(s.unused); n > 0 {
+		f = s.unused[n-1]
+		s.unused = s.unused[:n-1]
 	}
-	if errors.Is(err, os.ErrNotExist) {
-		s.wrong(report.Unreadable, "file-missing", want, "its message file is missing")
-		return nil
+	f.want, f.fromSource, f.header = want, source != nil, f.header[:0]
+	var header []byte
+	if source != nil {
+		header, f.hidesInternal = source.Header(), source.HidesInternal()
 	}
-	if err != nil {
-		s.wrong(report.Unreadable, "file-unreadable", want, "its message file cannot be read: %v", err)
-		return nil
+	if len(header) <= maxHeldHeader && s.files.Wants() {
+		f.header = append(f.header, header...)
+		s.files.Add(f)
+	} else {
+		own := f.header
+		f.header = header
+		s.reader.read(f)
+		f.header = own
+		s.files.AddDone(f)
 	}
-	s.sum.Reset()
-	n, err := io.ReadFull(f, s.buf)
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = nil
-	}
-	head := s.buf[:n]
-	s.sum.Write(head)
-	if err == nil && source != nil {
-		if reason := headerDiffers(source.Header(), head, source.HidesInternal()); reason != "" {
-			s.wrong(report.Differs, "header", want, "%s", reason)
+	return s.settle(s.files.Done(max(0, s.files.Len()-maxUnsettled)))
+}
+
+// settle takes what came of the first n message files.
+func (s *contentCheck) settle(n int) error {
+	for range n {
+		f := s.files.Take()
+		for _, c := range f.wrong {
+			s.wrong(c.mark, c.kind, f.want, "%s", c.text)
+		}
+		s.unused = append(s.unused, f)
+		if err := s.checked(f.want); err != nil {
+			return err
 		}
 	}
-	var more int64
-	if err == nil && n == len(s.buf) {
-		more, err = io.CopyBuffer(struct{ io.Writer }{s.sum}, struct{ io.Reader }{f}, s.buf)
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		s.wrong(report.Unreadable, "file-unreadable", want, "its message file cannot be read: %v", err)
+	return nil
+}
+
+// inTurn compares a message with the manifest when all with lower UIDs are.
+func (s *contentCheck) inTurn(m ledger.Message) error {
+	if s.assigned != nil {
+		s.waiting = append(s.waiting, m)
 		return nil
 	}
-	var guid [20]byte
-	s.sum.Sum(guid[:0])
-	if guid != want.GUID {
-		s.wrong(report.Differs, "content", want, "its message file (%d bytes) is not what the source holds (%d bytes)", int64(n)+more, want.Size)
-	}
-	return nil
+	return s.order.Add(m)
 }
 
 // wrong reports what is wrong with a message, and remembers it.
@@ -301,57 +318,4 @@ func (s *contentCheck) rest() error {
 		s.missing(m)
 		s.peeked = false
 	}
-}
-
-// headerDiffers parses both headers with go-message and says what differs
-// besides UW's internal fields, "" if nothing. A header that go-message cannot
-// read is no evidence either way: the SHA-1 of the whole message has the word.
-func headerDiffers(source, spool []byte, hidesInternal bool) string {
-	if len(source) >= headerLimit || len(spool) >= headerLimit && !bytes.Contains(spool, []byte("\r\n\r\n")) {
-		return ""
-	}
-	a, aerr := fields(source)
-	b, berr := fields(spool)
-	if aerr != nil || berr != nil {
-		return ""
-	}
-	kept := a[:0]
-	for _, field := range a {
-		if !hidesInternal || !mbox.IsInternal(field) {
-			kept = append(kept, asServed(field))
-		}
-	}
-	if len(kept) != len(b) {
-		return fmt.Sprintf("the header has %d fields in Cyrus, %d in the source without UW's own", len(b), len(kept))
-	}
-	for i := range b {
-		if !bytes.Equal(kept[i], asServed(b[i])) {
-			return fmt.Sprintf("header field %d differs", i+1)
-		}
-	}
-	return ""
-}
-
-func fields(raw []byte) ([][]byte, error) {
-	h, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(raw)))
-	if err != nil {
-		return nil, err
-	}
-	var all [][]byte
-	for f := h.Fields(); f.Next(); {
-		b, err := f.Raw()
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, b)
-	}
-	return all, nil
-}
-
-// asServed does to a raw field what UW does to its bytes: NUL becomes 0x80 and
-// a CR that ends no line goes (uw-mbox 2.3).
-func asServed(field []byte) []byte {
-	field = bytes.ReplaceAll(field, []byte{0}, []byte{0x80})
-	field = bytes.ReplaceAll(field, []byte("\r"), nil)
-	return bytes.ReplaceAll(field, []byte("\n"), []byte("\r\n"))
 }

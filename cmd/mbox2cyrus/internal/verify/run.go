@@ -14,6 +14,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/internal/beside"
 	"mbox2cyrus/mbox"
 )
 
@@ -52,6 +53,8 @@ type Verifier struct {
 	Message func(report.Message)
 	// Opinion, if not nil, is told what go-mbox makes of every folder.
 	Opinion func(report.Opinion)
+
+	idle *beside.Pool // of jobs that have no user: they read message files for those that have
 }
 
 // Sink takes what a Verifier finds. A [report.Reporter] is one.
@@ -74,7 +77,12 @@ func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
 			}
 		}
 	}
-	err := p.Each(ctx, v.Jobs, func(u *plan.User) {
+	jobs := max(1, v.Jobs)
+	v.idle = &beside.Pool{}
+	v.idle.Add(jobs)
+	err := p.Each(ctx, jobs, func(u *plan.User) {
+		v.idle.Claim()
+		defer v.idle.Give()
 		v.Progress.UserStarted(u.Name, u.Bytes)
 		defer v.Progress.UserDone(u.Name)
 		v.user(ctx, u)
@@ -214,9 +222,9 @@ func (v *Verifier) compare(ctx context.Context, u *plan.User, rec ledger.Mailbox
 	var deep Result
 	switch {
 	case each.read && f == nil:
-		deep, each.faults, err = spool(ctx, v.Ledger, rec, place.Messages())
+		deep, each.faults, err = v.spool(ctx, rec, place.Messages())
 	case each.read:
-		deep, each.faults, err = content(ctx, v.Source, v.Ledger, rec, u.User, f.File, place.Messages(), v.Message)
+		deep, each.faults, err = v.content(ctx, rec, u.User, f.File, place.Messages())
 	}
 	if err != nil {
 		return res, err
