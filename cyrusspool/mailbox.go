@@ -335,7 +335,9 @@ func (f *messageFile) Write(p []byte) (int, error) {
 		f.err = ErrLonger
 	}
 	if f.err == nil && f.fd < 0 && f.waiting == nil && f.take(p) {
-		f.sum.Write(p) // a hash never fails
+		if !f.kept { // else it was hashed to see that
+			f.sum.Write(p) // a hash never fails
+		}
 		f.size = int64(len(p))
 		return len(p), nil
 	}

@@ -76,11 +76,31 @@ func (w *Writer) UpdateMessage(uid uint32, date time.Time, m io.WriterTo, size i
 }
 
 // isKept reports whether p, the first piece of a message, is all of it, and in its file.
+// Its SHA-1 is in f.sum then.
 func (f *messageFile) isKept(p []byte) bool {
-	if int64(len(p)) != f.oldSize || sha1.Sum(p) != f.oldSum {
+	if int64(len(p)) != f.oldSize {
 		return false
 	}
+	f.sum.Write(p) // a hash never fails
+	var sum [20]byte
+	f.sum.Sum(sum[:0])
+	if sum == f.oldSum && f.w.hasFile(f.name, f.oldSize) {
+		return true
+	}
+	f.sum.Reset()
+	return false
+}
+
+// hasFile reports whether there is a regular file of that size.
+func (w *Writer) hasFile(name string, size int64) bool {
 	var st unix.Stat_t
-	err := unix.Fstatat(int(f.w.dirs.data.Fd()), f.name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == f.oldSize
+	err := unix.Fstatat(int(w.dirs.data.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == size
+}
+
+// HasMessage reports whether [Writer.UpdateMessage] would write nothing for a message of
+// which the caller knows already that it has this size, and the SHA-1 that its file
+// should have.
+func (w *Writer) HasMessage(uid uint32, size int64) bool {
+	return size > 0 && size <= w.maxSize && w.hasFile(messageName(uid), size)
 }

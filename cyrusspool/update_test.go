@@ -67,7 +67,7 @@ func TestUpdateMailbox(t *testing.T) {
 	}
 	update(1, messageText(1))
 	update(2, messageText(2))
-	update(4, "Subject: other\r\n\r\n")
+	update(4, strings.ReplaceAll(messageText(4), "x", "y")) // as long as the old one
 	if _, _, err := u.WriteMessage(10, time.Unix(10, 0), strings.NewReader("Subject: new\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +146,36 @@ func TestUpdateMailboxAbandoned(t *testing.T) {
 	}
 	if after, err := os.ReadFile(index); err != nil || !bytes.Equal(before, after) {
 		t.Errorf("the index changed (%v)", err)
+	}
+}
+
+// TestHasMessage: a message that is known is in its place where its file is one and as large.
+func TestHasMessage(t *testing.T) {
+	partition := t.TempDir()
+	w := createMailbox(t, partition)
+	defer w.Close()
+	writeAndAdd(t, w, 1)
+	if err := os.Symlink("1.", filepath.Join(partition, DirByID("abc1"), "2.")); err != nil {
+		t.Fatal(err)
+	}
+	size := int64(len(messageText(1)))
+	for _, test := range []struct {
+		uid         uint32
+		size, limit int64
+		want        bool
+	}{
+		{1, size, MaxMessageSize, true},
+		{1, size, size, true},
+		{1, size, size - 1, false}, // to be refused
+		{1, size - 1, MaxMessageSize, false},
+		{2, size, MaxMessageSize, false}, // a link
+		{3, size, MaxMessageSize, false}, // not there
+		{3, 0, MaxMessageSize, false},
+	} {
+		w.Limit(test.limit)
+		if got := w.HasMessage(test.uid, test.size); got != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
 	}
 }
 

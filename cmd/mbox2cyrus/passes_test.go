@@ -308,6 +308,35 @@ func TestLaterPassMoved(t *testing.T) {
 	}
 }
 
+// TestLaterPassLarge: a large message that is as it was is not written again where its
+// folder grows. One that changed is.
+func TestLaterPassLarge(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	large := func(last byte) string {
+		return letter(1) + strings.Repeat(strings.Repeat("x", 70)+"\n", 1<<14) + string(last) + "\n\n"
+	}
+	for _, pass := range []struct {
+		mail    string
+		written float64
+	}{
+		{large('a') + letter(2), 2},
+		{large('a') + letter(2) + letter(3), 1},
+		{letter(4) + large('a') + letter(3), 1},
+		{letter(4) + large('b') + letter(3), 1},
+	} {
+		h.write("var/mail/joe", pass.mail)
+		o := runJSON(t, append([]string{"migrate"}, args...)...)
+		if s := o.summary(t); o.code != 0 || s["messages_written"] != pass.written {
+			t.Errorf("exit code %d, %v written, want %v\n%s", o.code, s["messages_written"], pass.written, o.stderr)
+		}
+		if o := runJSON(t, append([]string{"verify", "--level", "content"}, args...)...); o.code != 0 {
+			t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
+		}
+	}
+}
+
 // TestLaterPassKilled kills later passes at random points. Every UID that the first
 // pass gave stays, whatever was cut off.
 func TestLaterPassKilled(t *testing.T) {

@@ -390,6 +390,11 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 	}
 	if expected {
 		f.shifted = f.shifted || had.File != m.File || had.Offset != m.Offset
+		if had.Date == msg.Date && f.prev.sameBytes(f.read-1) && f.w.HasMessage(msg.UID, had.Size) {
+			msg.Size, msg.GUID = had.Size, had.GUID
+			_, err := m.WriteTo(io.Discard) // its end is known then
+			return err
+		}
 		if had.Date != msg.Date || had.Size > mbox.WrittenAtOnce {
 			// Its file would be written anew: not before it is known that it can be.
 			if err := m.Readable(had.End - had.Offset); err != nil {

@@ -29,6 +29,9 @@ type previous struct {
 	// any: those of the earlier pass, and new ones above them. They need not rise. nil: the
 	// source's own UIDs are taken.
 	uids []uint32
+	// had tells of each of them whether it is that of a message of the earlier pass with the
+	// same bytes.
+	had []bool
 	id   ledger.FileID // of the source, when uids were given
 	from uint32        // UIDs from here on are new
 	// moved are the messages of the earlier pass, where some have another place among each
@@ -146,7 +149,9 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 	had := inTurn(all)
 	other := p.rec.Assigned // a message has another UID than the source gives it
 	res, err := p.assign(ctx, &src, u, f, func(guid [20]byte, uid uint32) (uint32, bool) {
-		if before, ok := had(guid); ok {
+		before, ok := had(guid)
+		p.had = append(p.had, ok)
+		if ok {
 			other = other || before != uid
 			return before, true
 		}
@@ -155,7 +160,7 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 		return uid, free
 	})
 	if err != nil || res.UIDValidity != 0 && (!other || res.UIDValidity != p.rec.UIDValid) {
-		p.uids = nil // the source has UIDs of its own
+		p.uids, p.had = nil, nil // the source has UIDs of its own
 	}
 	return err
 }
@@ -285,6 +290,10 @@ func (e *Engine) appended(m *mailbox) (all []known, err error) {
 
 // maxUID leaves room for UIDNEXT in 32 bits.
 const maxUID = 1<<32 - 2
+
+// sameBytes reports whether the nth message of the source (from 0) is known to have the bytes
+// that it had in the earlier pass.
+func (p *previous) sameBytes(n int64) bool { return n < int64(len(p.had)) && p.had[n] }
 
 // knownMessages are the messages of a manifest, sorted.
 func knownMessages(l *ledger.Ledger, name string) (all []known, err error) {
