@@ -201,7 +201,7 @@ func (f *filler) identity(res *source.Result) error {
 	rec := &f.rec
 	rec.Assigned, rec.NewUIDVald = false, res.UIDValidity == 0
 	switch {
-	case f.prev != nil && f.prev.uids != nil:
+	case f.prev.assigns():
 		if !f.prev.id.Equal(res.ID) {
 			return source.ErrChanged
 		}
@@ -359,7 +359,10 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 	if m.Flags&mbox.Recent == 0 {
 		f.recent = max(f.recent, uid)
 	}
-	if f.prev != nil && f.prev.uids != nil {
+	if f.prev.assigns() {
+		if f.prev.rises() {
+			return f.add(msg)
+		}
 		if uid >= f.prev.from || f.append || f.prev.moved != nil { // may come before one with a lower UID in the folder
 			f.new = append(f.new, msg)
 			return nil

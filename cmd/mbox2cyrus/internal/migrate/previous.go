@@ -24,14 +24,18 @@ type previous struct {
 	manifest *ledger.ManifestReader
 	next     ledger.Message
 	err      error // of next
+	place    int64 // of next in the manifest, from 0
 
-	// uids are those of the messages in the order of the source, where it does not keep
-	// any: those of the earlier pass, and new ones above them. They need not rise. nil: the
-	// source's own UIDs are taken.
-	uids []uint32
+	// Where the source does not keep UIDs, messages that it had have those of the earlier
+	// pass, and new ones others above them. Both nil: the source's own UIDs are taken.
+	//
+	// follow: they rise. uids are those of the messages in the order of the source, and need not
+	// rise.
+	follow *follower
+	uids   []uint32
 	// had tells of each of them whether it is that of a message of the earlier pass with the
 	// same bytes.
-	had []bool
+	had  []bool
 	id   ledger.FileID // of the source, when uids were given
 	from uint32        // UIDs from here on are new
 	// moved are the messages of the earlier pass, where some have another place among each
@@ -42,7 +46,7 @@ type previous struct {
 // openPrevious reads what the earlier pass left, and, where the source has no UIDs of
 // its own, the source too, to give it those that it had.
 func (e *Engine) openPrevious(ctx context.Context, u *plan.User, m *mailbox) (p *previous, err error) {
-	p = &previous{rec: *m.prev, from: m.prev.UIDNext}
+	p = &previous{rec: *m.prev, from: m.prev.UIDNext, place: -1}
 	if m.folder != nil {
 		if err := p.giveUIDs(ctx, e, u, m.folder.File); err != nil {
 			return nil, err
@@ -82,7 +86,16 @@ func (p *previous) close() error {
 	return p.manifest.Close()
 }
 
-func (p *previous) advance() { p.next, p.err = p.manifest.Next() }
+func (p *previous) advance() {
+	p.next, p.err = p.manifest.Next()
+	p.place++
+}
+
+// assigns reports whether UIDs are not taken from the source.
+func (p *previous) assigns() bool { return p != nil && (p.follow != nil || p.uids != nil) }
+
+// rises reports whether the UIDs rise in the source.
+func (p *previous) rises() bool { return p.uids == nil }
 
 // lookup returns what the earlier pass had under uid, which must rise from call to call
 // unless messages have moved.
@@ -135,6 +148,11 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 			return err
 		}
 	}
+	if p.rec.NewUIDVald && !holes {
+		if ok, err := p.followSource(ctx, e, &src, u, f); ok || err != nil {
+			return err
+		}
+	}
 	all, err := knownMessages(e.Ledger, p.rec.Manifest)
 	if err != nil {
 		return err
@@ -163,6 +181,33 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 		p.uids, p.had = nil, nil // the source has UIDs of its own
 	}
 	return err
+}
+
+// followSource finds out whether all messages of the earlier pass that are still in the
+// source are in the order that they had, and new ones after them.
+func (p *previous) followSource(ctx context.Context, e *Engine, src *source.Source, u *plan.User, f mbox.File) (ok bool, err error) {
+	manifest, err := e.Ledger.OpenManifest(p.rec.Manifest)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, manifest.Close()) }()
+	follow := newFollower(manifest.Next)
+	res, err := eachSum(ctx, src, u, f, func(guid [20]byte, _ uint32) error { return follow.add(guid) })
+	if errors.Is(err, errOutOfOrder) || err == nil && res.UIDValidity != 0 {
+		return false, nil
+	}
+	if err == nil {
+		err = follow.finish()
+	}
+	if err != nil {
+		return false, err
+	}
+	p.from = max(p.from, follow.last+1)
+	if int64(p.from)+follow.new-1 > maxUID {
+		return false, errNoUIDs
+	}
+	p.follow, p.id = follow, res.ID
+	return true, nil
 }
 
 // inTurn returns a function that gives each of several messages with the same bytes a UID
@@ -195,26 +240,15 @@ func inTurn(all []known) func(guid [20]byte) (uint32, bool) {
 }
 
 // assign reads the source and gives each message the UID that find knows for its SHA-1,
-// or the next one from p.from on. find is told the UID too that the source gives it. A
-// message that cannot be read has a SHA-1 that none has.
+// or the next one from p.from on. find is told the UID too that the source gives it.
 func (p *previous) assign(ctx context.Context, src *source.Source, u *plan.User, f mbox.File, find func(guid [20]byte, uid uint32) (uint32, bool)) (source.Result, error) {
 	next := p.from
-	sum := sha1.New()
 	p.uids = []uint32{}
-	res, err := src.Read(ctx, u.User, f, func(m *mbox.Message, _ []string) error {
-		sum.Reset()
-		_, err := m.WriteTo(sum)
-		if err != nil && !errors.Is(err, mbox.ErrUnreadable) {
-			return err
-		}
-		var guid [20]byte
-		if err == nil {
-			guid = [20]byte(sum.Sum(nil))
-		}
-		uid, ok := find(guid, m.UID)
+	res, err := eachSum(ctx, src, u, f, func(guid [20]byte, uid uint32) error {
+		uid, ok := find(guid, uid)
 		if !ok {
 			if next == 0 || next > maxUID {
-				return errors.New("no UIDs are left")
+				return errNoUIDs
 			}
 			uid = next
 			next++
@@ -224,6 +258,26 @@ func (p *previous) assign(ctx context.Context, src *source.Source, u *plan.User,
 	})
 	p.id = res.ID
 	return res, err
+}
+
+var errNoUIDs = errors.New("no UIDs are left")
+
+// eachSum reads the source and calls do with the SHA-1 of each message, and the UID that the
+// source gives it. A message that cannot be read has a SHA-1 that none has.
+func eachSum(ctx context.Context, src *source.Source, u *plan.User, f mbox.File, do func(guid [20]byte, uid uint32) error) (source.Result, error) {
+	sum := sha1.New()
+	return src.Read(ctx, u.User, f, func(m *mbox.Message, _ []string) error {
+		sum.Reset()
+		_, err := m.WriteTo(sum)
+		if err != nil && !errors.Is(err, mbox.ErrUnreadable) {
+			return err
+		}
+		var guid [20]byte
+		if err == nil {
+			sum.Sum(guid[:0])
+		}
+		return do(guid, m.UID)
+	})
 }
 
 // openAppend gives UIDs to the messages that are to be appended to a mailbox which
@@ -291,10 +345,6 @@ func (e *Engine) appended(m *mailbox) (all []known, err error) {
 // maxUID leaves room for UIDNEXT in 32 bits.
 const maxUID = 1<<32 - 2
 
-// sameBytes reports whether the nth message of the source (from 0) is known to have the bytes
-// that it had in the earlier pass.
-func (p *previous) sameBytes(n int64) bool { return n < int64(len(p.had)) && p.had[n] }
-
 // knownMessages are the messages of a manifest, sorted.
 func knownMessages(l *ledger.Ledger, name string) (all []known, err error) {
 	manifest, err := l.OpenManifest(name)
@@ -315,13 +365,47 @@ func knownMessages(l *ledger.Ledger, name string) (all []known, err error) {
 	}
 }
 
-// uid returns the UID that the nth message of the source (from 0) gets.
+// uid returns the UID that the nth message of the source (from 0) gets. It is to be called
+// for each.
 func (p *previous) uid(n int64, m *mbox.Message) (uint32, error) {
-	if p == nil || p.uids == nil {
+	switch {
+	case !p.assigns():
 		return m.UID, nil
-	}
-	if n >= int64(len(p.uids)) {
-		return 0, fmt.Errorf("more messages than a moment ago: %w", source.ErrChanged)
+	case p.follow != nil:
+		return p.followed(n)
+	case n >= int64(len(p.uids)):
+		return 0, errMore
 	}
 	return p.uids[n], nil
+}
+
+var errMore = fmt.Errorf("more messages than a moment ago: %w", source.ErrChanged)
+
+// followed is uid where UIDs rise: that of the next that stayed, or a new one.
+func (p *previous) followed(n int64) (uint32, error) {
+	if n -= p.follow.messages; n >= 0 {
+		if n >= p.follow.new {
+			return 0, errMore
+		}
+		return p.from + uint32(n), nil
+	}
+	if n > -p.follow.messages {
+		p.advance()
+	}
+	for p.err == nil && !p.follow.stays(p.place) {
+		p.advance()
+	}
+	if p.err == io.EOF {
+		return 0, fmt.Errorf("manifest %s: shorter than a moment ago", p.rec.Manifest)
+	}
+	return p.next.UID, p.err
+}
+
+// sameBytes reports whether the nth message of the source (from 0) is known to have the bytes
+// that it had in the earlier pass.
+func (p *previous) sameBytes(n int64) bool {
+	if p.follow != nil {
+		return n < p.follow.messages
+	}
+	return n < int64(len(p.had)) && p.had[n]
 }

@@ -31,7 +31,7 @@ func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User,
 	s.manifest, s.each.tell = manifest, v.Message
 	s.order.Emit = s.compare
 	if rec.Assigned {
-		if s.assigned, err = assignedUIDs(l, rec.Manifest); err != nil {
+		if s.assigned, err = openAssigned(l, rec.Manifest); err != nil {
 			return Result{}, nil, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), manifest.Close())
 		}
 	}
@@ -47,7 +47,8 @@ func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User,
 	if err == nil {
 		err = s.rest()
 	}
-	if err := errors.Join(err, manifest.Close()); err != nil {
+	s.reader.release()
+	if err := errors.Join(err, manifest.Close(), s.assigned.close()); err != nil {
 		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
 	if res.UIDValidity != 0 && res.UIDValidity != rec.UIDValid {
@@ -80,6 +81,7 @@ func (v *Verifier) spool(ctx context.Context, rec ledger.Mailbox, dir string) (R
 	if err == io.EOF {
 		err = s.settle(s.files.Len())
 	}
+	s.reader.release()
 	if err := errors.Join(err, manifest.Close()); err != nil {
 		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
@@ -96,6 +98,7 @@ func (v *Verifier) newContentCheck(rec ledger.Mailbox, dir string) *contentCheck
 	s := &contentCheck{comparison: &comparison{rec: rec}, reader: newFileReader(dir, &rec), sum: sha1.New(), bad: map[uint32]fault{}}
 	s.files = beside.New(v.idle, func(next func() *messageFile) {
 		r := newFileReader(dir, &rec)
+		defer r.release()
 		for f := next(); f != nil; f = next() {
 			r.read(f)
 		}
@@ -121,34 +124,8 @@ type contentCheck struct {
 	checked func(ledger.Message) error // is called of each whose file has been read
 
 	// Of a folder whose UIDs were not taken from the source.
-	assigned map[place]uint32
+	assigned *assigned
 	waiting  []ledger.Message // until all are known, for their order may be another one
-}
-
-// place is where a message lies in the source.
-type place struct {
-	file   string
-	offset int64
-}
-
-// assignedUIDs are the UIDs that the messages of a manifest were given.
-func assignedUIDs(l *ledger.Ledger, name string) (uids map[place]uint32, err error) {
-	manifest, err := l.OpenManifest(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, manifest.Close()) }()
-	uids = map[place]uint32{}
-	for {
-		m, err := manifest.Next()
-		if err == io.EOF {
-			return uids, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		uids[place{m.File, m.Offset}] = m.UID
-	}
 }
 
 // aside remembers what cannot be read. Of what else is set aside Held tells.
@@ -208,7 +185,10 @@ func (s *contentCheck) message(m *mbox.Message, _ []string) error {
 		Date: m.Date.Unix(), Flags: LedgerFlags(m.Flags), Keywords: m.Keywords, File: m.File}
 	s.sum.Sum(msg.GUID[:0])
 	if s.assigned != nil {
-		uid, ok := s.assigned[place{m.File, m.Offset}]
+		uid, ok, err := s.assigned.of(m)
+		if err != nil {
+			return err
+		}
 		if !ok {
 			s.differ(report.Difference, "source-extra", m.Offset, "the source has a message there that was not migrated")
 			s.tell(report.SourceOnly, msg.UID, &msg, "not migrated; the UID is the source's")
@@ -262,7 +242,7 @@ func (s *contentCheck) settle(n int) error {
 
 // inTurn compares a message with the manifest when all with lower UIDs are.
 func (s *contentCheck) inTurn(m ledger.Message) error {
-	if s.assigned != nil {
+	if s.assigned != nil && s.assigned.uids != nil {
 		s.waiting = append(s.waiting, m)
 		return nil
 	}

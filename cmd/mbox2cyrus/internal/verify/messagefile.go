@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"github.com/emersion/go-message/textproto"
 	"golang.org/x/sys/unix"
@@ -51,11 +52,20 @@ type fileReader struct {
 	dir      string
 	firstUID uint32 // below it files may be missing: Index tells
 	sum      hash.Hash
-	buf      []byte
+	buf      *[headerLimit]byte
 }
 
+// fileBuffers are those that wait for the next mailbox.
+var fileBuffers = sync.Pool{New: func() any { return new([headerLimit]byte) }}
+
 func newFileReader(dir string, rec *ledger.Mailbox) *fileReader {
-	return &fileReader{dir: dir, firstUID: rec.FirstUID, sum: sha1.New(), buf: make([]byte, headerLimit)}
+	return &fileReader{dir: dir, firstUID: rec.FirstUID, sum: sha1.New(), buf: fileBuffers.Get().(*[headerLimit]byte)}
+}
+
+// release ends the use of a reader.
+func (r *fileReader) release() {
+	fileBuffers.Put(r.buf)
+	r.buf = nil
 }
 
 // read reads the file and complains of what is wrong with it. A go-message parser, which
@@ -75,7 +85,7 @@ func (r *fileReader) read(m *messageFile) {
 		return
 	}
 	r.sum.Reset()
-	n, err := io.ReadFull(f, r.buf)
+	n, err := io.ReadFull(f, r.buf[:])
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		err = nil
 	}
@@ -88,7 +98,7 @@ func (r *fileReader) read(m *messageFile) {
 	}
 	var more int64
 	if err == nil && n == len(r.buf) {
-		more, err = io.CopyBuffer(struct{ io.Writer }{r.sum}, struct{ io.Reader }{f}, r.buf)
+		more, err = io.CopyBuffer(struct{ io.Writer }{r.sum}, struct{ io.Reader }{f}, r.buf[:])
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		m.complain(report.Unreadable, "file-unreadable", "its message file cannot be read: %v", err)
