@@ -30,9 +30,9 @@ func (w *Writer) Beside(cores Cores) {
 // Bounds of what is remembered.
 const (
 	maxBeside       = 64      // files that are not settled
-	maxHeld         = 4 << 20 // bytes of them, or one file
+	maxHeld         = 4 << 20 // bytes of their texts, or one text
 	maxWaitingAdds  = 100     // records that wait for them
-	maxSpareText    = 64 << 10
+	maxSpare        = 4 << 20 // bytes of buffers for those to come
 	maxSpareParsers = 4
 )
 
@@ -40,8 +40,9 @@ const (
 // which they were begun. A nil one takes none.
 type besideFiles struct {
 	*beside.Queue[besideFile]
-	held    int // bytes
+	held    int // bytes of texts
 	unused  []*besideFile
+	spare   int               // bytes of their buffers
 	failure error             // the first, which stays
 	parsers chan *CacheParser // for the next worker
 }
@@ -67,6 +68,7 @@ func (b *besideFiles) file() *besideFile {
 	}
 	f := b.unused[n-1]
 	b.unused = b.unused[:n-1]
+	b.spare -= cap(f.text)
 	return f
 }
 
@@ -85,9 +87,10 @@ func (b *besideFiles) forget(f *besideFile) {
 	if f == nil {
 		return
 	}
-	if cap(f.text) > maxSpareText && cap(f.text) > 2*f.size {
+	if b.spare+cap(f.text) > maxSpare {
 		f.text = nil
 	}
+	b.spare += cap(f.text)
 	f.to = nil
 	b.unused = append(b.unused, f)
 }

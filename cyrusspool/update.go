@@ -98,9 +98,9 @@ func (w *Writer) hasFile(name string, size int64) bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Size == size
 }
 
-// HasMessage reports whether [Writer.UpdateMessage] would write nothing for a message of
-// which the caller knows already that it has this size, and the SHA-1 that its file
-// should have.
+// HasMessage reports whether nothing need be written for a message of which the caller knows
+// already that it has this size, and the SHA-1 that its file should have. It looks at the
+// size of the file alone, as [Writer.UpdateMessage] does for a message that it hashed.
 func (w *Writer) HasMessage(uid uint32, size int64) bool {
 	return size > 0 && size <= w.maxSize && w.hasFile(messageName(uid), size)
 }

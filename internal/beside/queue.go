@@ -44,7 +44,7 @@ func (q *Queue[T]) Wants() bool {
 	return spare > 0 || spare == 0 && q.workers > 0 && len(q.waiting) < maxWaiting
 }
 
-// Add adds a task. It does the task, and all others that wait, if there is no core for it.
+// Add adds a task. Where there is no worker, and no core for one, it does the task itself.
 func (q *Queue[T]) Add(of *T) {
 	t := &task[T]{of: of, done: make(chan struct{})}
 	q.tasks = append(q.tasks, t)

@@ -28,6 +28,7 @@ const readTries = 3
 // complete on return but not yet durable.
 func (e *Engine) fill(ctx context.Context, u *plan.User, m *mailbox) error {
 	for try := 1; ; try++ {
+		m.again = try > 1
 		err := e.fillOnce(ctx, u, m)
 		if !errors.Is(err, source.ErrChanged) || try == readTries {
 			return err
@@ -202,7 +203,7 @@ func (f *filler) identity(res *source.Result) error {
 	rec.Assigned, rec.NewUIDVald = false, res.UIDValidity == 0
 	switch {
 	case f.prev.assigns():
-		if !f.prev.id.Equal(res.ID) {
+		if !f.prev.id.Equal(res.ID) || f.prev.count() != f.read {
 			return source.ErrChanged
 		}
 		if f.append {
@@ -278,7 +279,7 @@ type filler struct {
 	kept     []ledger.Message // of an earlier pass, where the source cannot be read any more, by UID
 	shifted  bool             // some message is elsewhere in the source than in that pass
 	order    ledger.Order
-	new      []ledger.Message // in a later pass that gives UIDs: what waits for lower ones
+	new      []ledger.Message // in a later pass where UIDs need not rise: what waits for lower ones
 	read     int64            // messages of the source
 	messages int64
 	written  int64 // of these, files written
@@ -360,7 +361,7 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 		f.recent = max(f.recent, uid)
 	}
 	if f.prev.assigns() {
-		if f.prev.rises() {
+		if f.prev.follow != nil {
 			return f.add(msg)
 		}
 		if uid >= f.prev.from || f.append || f.prev.moved != nil { // may come before one with a lower UID in the folder
@@ -393,19 +394,22 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 	}
 	if expected {
 		f.shifted = f.shifted || had.File != m.File || had.Offset != m.Offset
-		if had.Date == msg.Date && f.prev.sameBytes(f.read-1) && f.w.HasMessage(msg.UID, had.Size) {
+		if !f.again && had.Date == msg.Date && f.prev.sameBytes(f.read-1) && f.w.HasMessage(msg.UID, had.Size) {
 			msg.Size, msg.GUID = had.Size, had.GUID
-			_, err := m.WriteTo(io.Discard) // its end is known then
+			size, err := m.WriteTo(io.Discard) // its end is known then
+			if err == nil && size != had.Size {
+				err = source.ErrChanged
+			}
 			return err
 		}
-		if had.Date != msg.Date || had.Size > mbox.WrittenAtOnce {
+		if f.again || had.Date != msg.Date || had.Size > mbox.WrittenAtOnce {
 			// Its file would be written anew: not before it is known that it can be.
 			if err := m.Readable(had.End - had.Offset); err != nil {
 				return err
 			}
 		}
 	}
-	if !expected || had.Date != msg.Date {
+	if !expected || f.again || had.Date != msg.Date {
 		f.written++
 		msg.Size, msg.GUID, err = f.w.WriteMessage(msg.UID, m.Date, m)
 		return err
@@ -494,7 +498,10 @@ func (f *filler) keep(l *ledger.Ledger, a source.Aside) (err error) {
 		if m.File != a.File || m.Offset >= a.Offset+a.Length || a.Offset >= m.End {
 			continue
 		}
-		if f.shifted {
+		if f.prev.follow != nil && m.UID < f.next {
+			return source.ErrChanged // a moment ago all could be read: it is not followed then
+		}
+		if f.shifted || f.again {
 			return errors.New("the folder changed since an earlier pass, and a part of it cannot be read any more that may have messages which that pass brought; the mailbox is left as it is: copy the file with ddrescue, put the copy in its place and run again")
 		}
 		f.kept = append(f.kept, m)

@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"errors"
 	"io"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -9,9 +8,6 @@ import (
 
 // maxGone is how many messages may be gone from a folder that is followed.
 const maxGone = 10_000
-
-// errOutOfOrder says that a folder cannot be followed.
-var errOutOfOrder = errors.New("messages have another order than in the earlier pass")
 
 // follower finds the messages of an earlier pass in a folder where they have the order that
 // they had, with some gone and new ones after them: what a folder of new mail is mostly
@@ -47,30 +43,30 @@ func (f *follower) next() (ledger.Message, error) {
 	return m, nil
 }
 
-// add takes the next message of the folder. The error is errOutOfOrder where it is not the
-// next that stayed, and not new either.
-func (f *follower) add(guid [20]byte) error {
+// add takes the next message of the folder. It reports false where that is not the next that
+// stayed, and not new either: the folder cannot be followed.
+func (f *follower) add(guid [20]byte) (bool, error) {
 	for !f.end {
 		m, err := f.next()
 		switch {
 		case err == io.EOF:
 		case err != nil:
-			return err
+			return false, err
 		case m.GUID == guid:
 			f.stayed[(f.read-1)/64] |= 1 << ((f.read - 1) % 64)
 			f.messages++
-			return nil
+			return true, nil
 		case len(f.gone) == maxGone:
-			return errOutOfOrder
+			return false, nil
 		default:
 			f.gone[m.GUID] = true
 		}
 	}
 	if f.gone[guid] {
-		return errOutOfOrder // or it is there once more
+		return false, nil // or it is there once more
 	}
 	f.new++
-	return nil
+	return true, nil
 }
 
 // finish ends the folder.

@@ -25,6 +25,8 @@ func manifestOf(letters string) (all []ledger.Message) {
 	return all
 }
 
+var errOutOfOrder = errors.New("cannot be followed")
+
 // followed returns the UIDs that a follower gives.
 func followed(manifest []ledger.Message, letters string) (uids []uint32, err error) {
 	reader := func() func() (ledger.Message, error) {
@@ -40,8 +42,8 @@ func followed(manifest []ledger.Message, letters string) (uids []uint32, err err
 	}
 	f := newFollower(reader())
 	for i := range len(letters) {
-		if err := f.add(guidOf(letters[i])); err != nil {
-			return nil, err
+		if ok, err := f.add(guidOf(letters[i])); !ok || err != nil {
+			return nil, errors.Join(err, errOutOfOrder)
 		}
 	}
 	if err := f.finish(); err != nil {
@@ -168,7 +170,7 @@ func TestFollowForgets(t *testing.T) {
 		m.GUID[0], m.GUID[1], m.GUID[2] = byte(n), byte(n>>8), byte(n>>16)
 		return m, nil
 	})
-	if err := f.add([20]byte{19: 1}); !errors.Is(err, errOutOfOrder) || n != maxGone+1 {
-		t.Errorf("after %d messages that are gone: %v", n, err)
+	if ok, err := f.add([20]byte{19: 1}); ok || err != nil || n != maxGone+1 {
+		t.Errorf("after %d messages that are gone: %v, %v", n, ok, err)
 	}
 }

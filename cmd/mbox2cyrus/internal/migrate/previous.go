@@ -94,8 +94,13 @@ func (p *previous) advance() {
 // assigns reports whether UIDs are not taken from the source.
 func (p *previous) assigns() bool { return p != nil && (p.follow != nil || p.uids != nil) }
 
-// rises reports whether the UIDs rise in the source.
-func (p *previous) rises() bool { return p.uids == nil }
+// count is how many messages of the source were given UIDs.
+func (p *previous) count() int64 {
+	if p.follow != nil {
+		return p.follow.messages + p.follow.new
+	}
+	return int64(len(p.uids))
+}
 
 // lookup returns what the earlier pass had under uid, which must rise from call to call
 // unless messages have moved.
@@ -192,14 +197,18 @@ func (p *previous) followSource(ctx context.Context, e *Engine, src *source.Sour
 	}
 	defer func() { err = errors.Join(err, manifest.Close()) }()
 	follow := newFollower(manifest.Next)
-	res, err := eachSum(ctx, src, u, f, func(guid [20]byte, _ uint32) error { return follow.add(guid) })
-	if errors.Is(err, errOutOfOrder) || err == nil && res.UIDValidity != 0 {
+	inOrder := true
+	res, err := eachSum(ctx, src, u, f, func(guid [20]byte, _ uint32) (more bool, err error) {
+		inOrder, err = follow.add(guid)
+		return inOrder, err
+	})
+	if err != nil {
+		return false, err
+	}
+	if !inOrder || res.UIDValidity != 0 || res.Bytes[string(mbox.ReasonUnreadable)] > 0 {
 		return false, nil
 	}
-	if err == nil {
-		err = follow.finish()
-	}
-	if err != nil {
+	if err := follow.finish(); err != nil {
 		return false, err
 	}
 	p.from = max(p.from, follow.last+1)
@@ -244,17 +253,17 @@ func inTurn(all []known) func(guid [20]byte) (uint32, bool) {
 func (p *previous) assign(ctx context.Context, src *source.Source, u *plan.User, f mbox.File, find func(guid [20]byte, uid uint32) (uint32, bool)) (source.Result, error) {
 	next := p.from
 	p.uids = []uint32{}
-	res, err := eachSum(ctx, src, u, f, func(guid [20]byte, uid uint32) error {
+	res, err := eachSum(ctx, src, u, f, func(guid [20]byte, uid uint32) (more bool, err error) {
 		uid, ok := find(guid, uid)
 		if !ok {
 			if next == 0 || next > maxUID {
-				return errNoUIDs
+				return false, errNoUIDs
 			}
 			uid = next
 			next++
 		}
 		p.uids = append(p.uids, uid)
-		return nil
+		return true, nil
 	})
 	p.id = res.ID
 	return res, err
@@ -263,10 +272,15 @@ func (p *previous) assign(ctx context.Context, src *source.Source, u *plan.User,
 var errNoUIDs = errors.New("no UIDs are left")
 
 // eachSum reads the source and calls do with the SHA-1 of each message, and the UID that the
-// source gives it. A message that cannot be read has a SHA-1 that none has.
-func eachSum(ctx context.Context, src *source.Source, u *plan.User, f mbox.File, do func(guid [20]byte, uid uint32) error) (source.Result, error) {
+// source gives it, until it wants no more. A message that cannot be read has a SHA-1 that
+// none has.
+func eachSum(ctx context.Context, src *source.Source, u *plan.User, f mbox.File, do func(guid [20]byte, uid uint32) (more bool, err error)) (source.Result, error) {
 	sum := sha1.New()
+	more := true
 	return src.Read(ctx, u.User, f, func(m *mbox.Message, _ []string) error {
+		if !more {
+			return nil
+		}
 		sum.Reset()
 		_, err := m.WriteTo(sum)
 		if err != nil && !errors.Is(err, mbox.ErrUnreadable) {
@@ -276,7 +290,8 @@ func eachSum(ctx context.Context, src *source.Source, u *plan.User, f mbox.File,
 		if err == nil {
 			sum.Sum(guid[:0])
 		}
-		return do(guid, m.UID)
+		more, err = do(guid, m.UID)
+		return err
 	})
 }
 

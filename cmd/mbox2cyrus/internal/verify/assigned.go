@@ -25,9 +25,10 @@ type place struct {
 	offset int64
 }
 
-// openAssigned returns what a manifest says.
-func openAssigned(l *ledger.Ledger, manifest string) (*assigned, error) {
-	inOrder, last := true, ledger.Message{Offset: -1}
+// openAssigned returns what a manifest says. sorted says that the folder's messages do not
+// come as they lie in it.
+func openAssigned(l *ledger.Ledger, manifest string, sorted bool) (*assigned, error) {
+	inOrder, last := !sorted, ledger.Message{Offset: -1}
 	err := eachOf(l, manifest, func(m ledger.Message) {
 		inOrder = inOrder && m.Offset > last.Offset && (last.Offset < 0 || m.File == last.File)
 		last = m
@@ -76,7 +77,7 @@ func (a *assigned) advance() (err error) {
 	return err
 }
 
-// of returns the UID of a message of the source. Messages are asked for as they lie there.
+// of returns the UID of a message of the source.
 func (a *assigned) of(m *mbox.Message) (uid uint32, ok bool, err error) {
 	if a.manifest == nil {
 		uid, ok = a.uids[place{m.File, m.Offset}]

@@ -14,13 +14,15 @@ func TestAssigned(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		all     []ledger.Message // by UID
+		sorted  bool
 		inOrder bool
 	}{
-		{"none", nil, true},
-		{"rising", []ledger.Message{{UID: 2, Offset: 0}, {UID: 3, Offset: 70}, {UID: 9, Offset: 140}}, true},
-		{"sorted since", []ledger.Message{{UID: 2, Offset: 70}, {UID: 3, Offset: 0}, {UID: 9, Offset: 140}}, false},
-		{"one file, named", []ledger.Message{{UID: 2, Offset: 0, File: "a"}, {UID: 3, Offset: 70, File: "a"}}, true},
-		{"two files", []ledger.Message{{UID: 2, Offset: 0, File: "a"}, {UID: 3, Offset: 70, File: "b"}}, false},
+		{"none", nil, false, true},
+		{"rising", []ledger.Message{{UID: 2, Offset: 0}, {UID: 3, Offset: 70}, {UID: 9, Offset: 140}}, false, true},
+		{"rising, but not read so", []ledger.Message{{UID: 2, Offset: 0}, {UID: 3, Offset: 70}}, true, false},
+		{"sorted since", []ledger.Message{{UID: 2, Offset: 70}, {UID: 3, Offset: 0}, {UID: 9, Offset: 140}}, false, false},
+		{"one file, named", []ledger.Message{{UID: 2, Offset: 0, File: "a"}, {UID: 3, Offset: 70, File: "a"}}, false, true},
+		{"two files", []ledger.Message{{UID: 2, Offset: 0, File: "a"}, {UID: 3, Offset: 70, File: "b"}}, false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l, err := ledger.Open(t.TempDir())
@@ -38,7 +40,7 @@ func TestAssigned(t *testing.T) {
 			if err := w.Close(); err != nil {
 				t.Fatal(err)
 			}
-			a, err := openAssigned(l, "m")
+			a, err := openAssigned(l, "m", test.sorted)
 			if err != nil {
 				t.Fatal(err)
 			}

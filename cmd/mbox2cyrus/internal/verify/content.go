@@ -31,7 +31,7 @@ func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User,
 	s.manifest, s.each.tell = manifest, v.Message
 	s.order.Emit = s.compare
 	if rec.Assigned {
-		if s.assigned, err = openAssigned(l, rec.Manifest); err != nil {
+		if s.assigned, err = openAssigned(l, rec.Manifest, src.Rules.Repairs&mbox.RepairUIDs != 0); err != nil {
 			return Result{}, nil, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), manifest.Close())
 		}
 	}
