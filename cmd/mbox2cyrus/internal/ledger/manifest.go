@@ -188,6 +188,27 @@ func (r *ManifestReader) All() (all []Message, err error) {
 	}
 }
 
+// EachMessage calls do for every message of a manifest, until it fails.
+func (l *Ledger) EachMessage(name string, do func(Message) error) (err error) {
+	r, err := l.OpenManifest(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for {
+		m, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = do(m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
 func parseMessage(s string, v1 bool) (m Message, err error) {
 	f := strings.Split(s, "\t")
 	if v1 {

@@ -477,26 +477,13 @@ func (f *filler) appendNew() error {
 
 // keep makes the messages stay that an earlier pass brought from a part of the folder that
 // cannot be read any more: what Cyrus has is all that there is of them.
-func (f *filler) keep(l *ledger.Ledger, a source.Aside) (err error) {
+func (f *filler) keep(l *ledger.Ledger, a source.Aside) error {
 	if f.prev == nil || f.prev.rec.Manifest == "" || a.Kind != mbox.KindUnreadable {
 		return nil
 	}
-	manifest, err := l.OpenManifest(f.prev.rec.Manifest)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, manifest.Close()) }()
-	for {
-		m, err := manifest.Next()
-		if err == io.EOF {
-			slices.SortFunc(f.kept, byUID)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	err := l.EachMessage(f.prev.rec.Manifest, func(m ledger.Message) error {
 		if m.File != a.File || m.Offset >= a.Offset+a.Length || a.Offset >= m.End {
-			continue
+			return nil
 		}
 		if f.prev.follow != nil && m.UID < f.next {
 			return source.ErrChanged // a moment ago all could be read: it is not followed then
@@ -505,7 +492,10 @@ func (f *filler) keep(l *ledger.Ledger, a source.Aside) (err error) {
 			return errors.New("the folder changed since an earlier pass, and a part of it cannot be read any more that may have messages which that pass brought; the mailbox is left as it is: copy the file with ddrescue, put the copy in its place and run again")
 		}
 		f.kept = append(f.kept, m)
-	}
+		return nil
+	})
+	slices.SortFunc(f.kept, byUID)
+	return err
 }
 
 // countKept counts a message that is kept, and returns it as it is now.

@@ -1,9 +1,7 @@
 package migrate
 
 import (
-	"errors"
 	"fmt"
-	"io"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -34,19 +32,9 @@ func (e *Engine) reportPOP3(u *plan.User, m *mailbox) {
 
 // countPOP3 counts by the manifest, which has the messages of the source.
 func (e *Engine) countPOP3(m *mailbox) (inbox pop3.Inbox, err error) {
-	manifest, err := e.Ledger.OpenManifest(m.rec.Manifest)
-	if err != nil {
-		return inbox, err
-	}
-	defer func() { err = errors.Join(err, manifest.Close()) }()
-	for {
-		msg, err := manifest.Next()
-		if err == io.EOF {
-			return inbox, nil
-		}
-		if err != nil {
-			return inbox, err
-		}
+	err = e.Ledger.EachMessage(m.rec.Manifest, func(msg ledger.Message) error {
 		inbox.Add(msg.UID, msg.Flags&ledger.Deleted != 0, msg.Flags&ledger.Seen != 0, msg.Size)
-	}
+		return nil
+	})
+	return inbox, err
 }

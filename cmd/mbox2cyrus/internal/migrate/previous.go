@@ -362,22 +362,12 @@ const maxUID = 1<<32 - 2
 
 // knownMessages are the messages of a manifest, sorted.
 func knownMessages(l *ledger.Ledger, name string) (all []known, err error) {
-	manifest, err := l.OpenManifest(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, manifest.Close()) }()
-	for {
-		m, err := manifest.Next()
-		if err == io.EOF {
-			slices.SortFunc(all, compareKnown)
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+	err = l.EachMessage(name, func(m ledger.Message) error {
 		all = append(all, known{m.GUID, m.UID})
-	}
+		return nil
+	})
+	slices.SortFunc(all, compareKnown)
+	return all, err
 }
 
 // uid returns the UID that the nth message of the source (from 0) gets. It is to be called

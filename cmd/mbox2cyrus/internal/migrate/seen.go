@@ -2,9 +2,7 @@ package migrate
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cyrusspool"
@@ -36,20 +34,10 @@ func (e *Engine) giveSeen(ctx context.Context, j *job) error {
 
 // addSeen adds the messages of a manifest that were seen.
 func (e *Engine) addSeen(seen *cyrusspool.UIDSet, rec ledger.Mailbox) error {
-	manifest, err := e.Ledger.OpenManifest(rec.Manifest)
-	if err != nil {
-		return err
-	}
-	for {
-		m, err := manifest.Next()
-		if err == io.EOF {
-			return manifest.Close()
-		}
-		if err != nil {
-			return errors.Join(err, manifest.Close())
-		}
+	return e.Ledger.EachMessage(rec.Manifest, func(m ledger.Message) error {
 		if m.UID >= rec.FirstUID && m.Flags&ledger.Seen != 0 {
 			seen.Add(m.UID)
 		}
-	}
+		return nil
+	})
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -379,22 +378,12 @@ type messageList struct {
 }
 
 func listMessages(l *ledger.Ledger, rec ledger.Mailbox) (list *messageList, err error) {
-	r, err := l.OpenManifest(rec.Manifest)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
 	list = &messageList{uids: make([]uint32, 0, rec.Messages), sizes: make([]int64, 0, rec.Messages)}
-	for {
-		m, err := r.Next()
-		if err == io.EOF {
-			return list, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+	err = l.EachMessage(rec.Manifest, func(m ledger.Message) error {
 		list.uids, list.sizes = append(list.uids, m.UID), append(list.sizes, m.Size)
-	}
+		return nil
+	})
+	return list, err
 }
 
 func (l *messageList) size(uid uint32) (size int64, ok bool) {

@@ -287,24 +287,14 @@ func addMessages(all map[uint32]ledger.Message, l *ledger.Ledger, manifest strin
 	if manifest == "" {
 		return nil
 	}
-	r, err := l.OpenManifest(manifest)
+	err = l.EachMessage(manifest, func(m ledger.Message) error {
+		all[m.UID] = m
+		return nil
+	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	for {
-		m, err := r.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		all[m.UID] = m
-	}
+	return err
 }
 
 // outcome says what becomes, or became, of a mailbox.

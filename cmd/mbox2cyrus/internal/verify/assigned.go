@@ -29,9 +29,10 @@ type place struct {
 // come as they lie in it.
 func openAssigned(l *ledger.Ledger, manifest string, sorted bool) (*assigned, error) {
 	inOrder, last := !sorted, ledger.Message{Offset: -1}
-	err := eachOf(l, manifest, func(m ledger.Message) {
+	err := l.EachMessage(manifest, func(m ledger.Message) error {
 		inOrder = inOrder && m.Offset > last.Offset && (last.Offset < 0 || m.File == last.File)
 		last = m
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -48,26 +49,11 @@ func openAssigned(l *ledger.Ledger, manifest string, sorted bool) (*assigned, er
 		return a, nil
 	}
 	a := &assigned{uids: map[place]uint32{}}
-	return a, eachOf(l, manifest, func(m ledger.Message) { a.uids[place{m.File, m.Offset}] = m.UID })
-}
-
-// eachOf calls do for every message of a manifest.
-func eachOf(l *ledger.Ledger, name string, do func(ledger.Message)) (err error) {
-	manifest, err := l.OpenManifest(name)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, manifest.Close()) }()
-	for {
-		m, err := manifest.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		do(m)
-	}
+	err = l.EachMessage(manifest, func(m ledger.Message) error {
+		a.uids[place{m.File, m.Offset}] = m.UID
+		return nil
+	})
+	return a, err
 }
 
 func (a *assigned) advance() (err error) {

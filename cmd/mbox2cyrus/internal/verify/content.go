@@ -60,10 +60,6 @@ func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User,
 // spool reads the message files of a mailbox whose folder is in an archive, and compares
 // them with the manifest.
 func (v *Verifier) spool(ctx context.Context, rec ledger.Mailbox, dir string) (Result, map[uint32]fault, error) {
-	manifest, err := v.Ledger.OpenManifest(rec.Manifest)
-	if err != nil {
-		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
-	}
 	s := v.newContentCheck(rec, dir)
 	s.checked = func(m ledger.Message) error {
 		if _, bad := s.bad[m.UID]; !bad {
@@ -71,18 +67,13 @@ func (v *Verifier) spool(ctx context.Context, rec ledger.Mailbox, dir string) (R
 		}
 		return nil
 	}
-	for err == nil {
-		var m ledger.Message
-		if m, err = manifest.Next(); err == nil {
-			err = errors.Join(ctx.Err(), s.check(m, nil))
-		}
-	}
+	err := v.Ledger.EachMessage(rec.Manifest, func(m ledger.Message) error { return errors.Join(ctx.Err(), s.check(m, nil)) })
 	s.files.Wait()
-	if err == io.EOF {
+	if err == nil {
 		err = s.settle(s.files.Len())
 	}
 	s.reader.release()
-	if err := errors.Join(err, manifest.Close()); err != nil {
+	if err != nil {
 		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
 	return s.result(), s.bad, nil
