@@ -10,11 +10,7 @@ import (
 // Cores lends processor cores. Take reports whether one was free; it is the caller's
 // until it is given back. Spare is how many are free, or, below 0, how many more are in use
 // than there are: one that was lent should be given back soon.
-type Cores interface {
-	Take() bool
-	Give()
-	Spare() int
-}
+type Cores = beside.Cores
 
 // Beside makes the Writer write message files in goroutines of their own while its caller
 // goes on to the next message, as many at a time as cores are free; where more wait than

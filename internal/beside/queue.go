@@ -20,7 +20,7 @@ type Queue[T any] struct {
 
 	mu      sync.Mutex
 	waiting []*task[T] // of these, those that nobody has begun
-	workers int        // each has a core
+	workers int        // each has a core, unless it is the caller
 	running sync.WaitGroup
 }
 

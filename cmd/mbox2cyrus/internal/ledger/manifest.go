@@ -174,20 +174,6 @@ func (r *ManifestReader) Next() (Message, error) {
 // Close closes the manifest.
 func (r *ManifestReader) Close() error { return r.f.Close() }
 
-// All returns the messages that are left, at once.
-func (r *ManifestReader) All() (all []Message, err error) {
-	for {
-		m, err := r.Next()
-		if err == io.EOF {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, m)
-	}
-}
-
 // EachMessage calls do for every message of a manifest, until it fails.
 func (l *Ledger) EachMessage(name string, do func(Message) error) (err error) {
 	r, err := l.OpenManifest(name)

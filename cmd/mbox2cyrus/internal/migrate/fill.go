@@ -360,17 +360,14 @@ func (f *filler) message(m *mbox.Message, keywords []string) error {
 	if m.Flags&mbox.Recent == 0 {
 		f.recent = max(f.recent, uid)
 	}
-	if f.prev.assigns() {
-		if f.prev.follow != nil {
-			return f.add(msg)
-		}
-		if uid >= f.prev.from || f.append || f.prev.moved != nil { // may come before one with a lower UID in the folder
-			f.new = append(f.new, msg)
-			return nil
-		}
-		return f.add(msg)
+	switch {
+	case !f.prev.assigns():
+		return f.order.Add(msg)
+	case f.prev.follow == nil && (uid >= f.prev.from || f.append || f.prev.moved != nil): // may come before one with a lower UID in the folder
+		f.new = append(f.new, msg)
+		return nil
 	}
-	return f.order.Add(msg)
+	return f.add(msg)
 }
 
 // write makes sure that the message file is there.
@@ -392,9 +389,10 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 			return err
 		}
 	}
+	anew := !expected || f.again || had.Date != msg.Date
 	if expected {
 		f.shifted = f.shifted || had.File != m.File || had.Offset != m.Offset
-		if !f.again && had.Date == msg.Date && f.prev.sameBytes(f.read-1) && f.w.HasMessage(msg.UID, had.Size) {
+		if !anew && f.prev.sameBytes(f.read-1) && f.w.HasMessage(msg.UID, had.Size) {
 			msg.Size, msg.GUID = had.Size, had.GUID
 			size, err := m.WriteTo(io.Discard) // its end is known then
 			if err == nil && size != had.Size {
@@ -402,14 +400,14 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 			}
 			return err
 		}
-		if f.again || had.Date != msg.Date || had.Size > mbox.WrittenAtOnce {
+		if anew || had.Size > mbox.WrittenAtOnce {
 			// Its file would be written anew: not before it is known that it can be.
 			if err := m.Readable(had.End - had.Offset); err != nil {
 				return err
 			}
 		}
 	}
-	if !expected || f.again || had.Date != msg.Date {
+	if anew {
 		f.written++
 		msg.Size, msg.GUID, err = f.w.WriteMessage(msg.UID, m.Date, m)
 		return err

@@ -20,8 +20,8 @@ import (
 // previous is what an earlier pass made of a folder that has changed since. Messages
 // that are as they were keep their UIDs and their files.
 type previous struct {
-	rec      ledger.Mailbox // as the earlier pass left it
-	manifest *ledger.ManifestReader
+	rec      ledger.Mailbox         // as the earlier pass left it
+	manifest *ledger.ManifestReader // nil: moved has all of it
 	next     ledger.Message
 	err      error // of next
 	place    int64 // of next in the manifest, from 0
@@ -52,14 +52,14 @@ func (e *Engine) openPrevious(ctx context.Context, u *plan.User, m *mailbox) (p 
 			return nil, err
 		}
 	}
+	if !p.rising() {
+		return p, e.Ledger.EachMessage(p.rec.Manifest, func(m ledger.Message) error {
+			p.moved = append(p.moved, m)
+			return nil
+		})
+	}
 	if p.manifest, err = e.Ledger.OpenManifest(p.rec.Manifest); err != nil {
 		return nil, err
-	}
-	if !p.rising() {
-		if p.moved, err = p.manifest.All(); err != nil {
-			return nil, errors.Join(err, p.close())
-		}
-		return p, nil
 	}
 	p.advance()
 	return p, nil

@@ -37,17 +37,12 @@ func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User,
 	}
 	s.rules = src.Rules
 	res, err := src.ReadHolding(ctx, u, f, s.message, s.aside)
-	s.files.Wait()
-	if err == nil {
-		err = s.settle(s.files.Len())
-	}
-	if err == nil {
+	if err = s.finish(err); err == nil {
 		err = s.flush()
 	}
 	if err == nil {
 		err = s.rest()
 	}
-	s.reader.release()
 	if err := errors.Join(err, manifest.Close(), s.assigned.close()); err != nil {
 		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
@@ -68,12 +63,7 @@ func (v *Verifier) spool(ctx context.Context, rec ledger.Mailbox, dir string) (R
 		return nil
 	}
 	err := v.Ledger.EachMessage(rec.Manifest, func(m ledger.Message) error { return errors.Join(ctx.Err(), s.check(m, nil)) })
-	s.files.Wait()
-	if err == nil {
-		err = s.settle(s.files.Len())
-	}
-	s.reader.release()
-	if err != nil {
+	if err = s.finish(err); err != nil {
 		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
 	return s.result(), s.bad, nil
@@ -229,6 +219,17 @@ func (s *contentCheck) settle(n int) error {
 		}
 	}
 	return nil
+}
+
+// finish ends the reading of message files and takes what came of the last, unless err
+// happened.
+func (s *contentCheck) finish(err error) error {
+	s.files.Wait()
+	if err == nil {
+		err = s.settle(s.files.Len())
+	}
+	s.reader.release()
+	return err
 }
 
 // inTurn compares a message with the manifest when all with lower UIDs are.
