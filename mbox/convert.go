@@ -97,14 +97,17 @@ func (c *converter) flush() {
 	c.buf = c.buf[:0]
 }
 
+// appendCRLF appends b, for twice the length of which dst has room.
 func appendCRLF(dst, b []byte) []byte {
+	n, all := len(dst), dst[:cap(dst)]
 	for {
 		i := bytes.IndexByte(b, '\n')
 		if i < 0 {
-			return append(dst, b...)
+			return all[:n+copy(all[n:], b)]
 		}
-		dst = append(dst, b[:i]...)
-		dst = append(dst, '\r', '\n')
+		n += copy(all[n:], b[:i])
+		all[n], all[n+1] = '\r', '\n'
+		n += 2
 		b = b[i+1:]
 	}
 }

@@ -26,8 +26,8 @@ type headerPiece struct {
 // cutOff reports whether the line ends here without a LF.
 func (p *headerPiece) cutOff() bool { return p.ends && !bytes.HasSuffix(p.data, []byte("\n")) }
 
-// headerWalk goes through a header. It is done twice, to parse the header and to write
-// it, so that no header is too long.
+// headerWalk goes through a header, to parse it, and once more to write it if that takes
+// more than to pass parts of it on, so that no header is too long.
 type headerWalk struct {
 	r      *Reader
 	pos    int64
@@ -96,7 +96,7 @@ func (h *headerWalk) piece() (p headerPiece, err error) {
 		h.hidden = h.hidden && isBlank(b[0]) || IsInternal(b)
 		h.inName = true
 	}
-	if h.inName {
+	if h.inName && (h.r.win.nul || !ends) { // else the name has no NUL, and goes no further
 		if i := nameEnd(b); i < len(b) {
 			h.inName = false
 			if b[i] == 0 {
@@ -203,7 +203,7 @@ const maxInternalLine = 1 << 20
 func (r *Reader) readHeader() error {
 	r.walk = headerWalk{r: r, pos: r.msg.HeaderOffset, stop: r.win.end}
 	h := &r.walk
-	r.head = r.head[:0]
+	r.head, r.visible = r.head[:0], visibleParts{spans: r.visible.spans[:0], all: true}
 	r.continues, r.hasStatus, r.mozilla = "", false, mozillaStatus{}
 	for {
 		p, err := h.piece()
@@ -212,7 +212,7 @@ func (r *Reader) readHeader() error {
 		}
 		switch p.kind {
 		case noPiece:
-			r.headerCut = true
+			r.headerCut, r.visible.all = true, false
 			r.find(KindHeaderCut, h.pos, "the header ends without a blank line; one was added")
 			r.msg.BodyOffset, r.headerEnd = h.pos, h.pos
 			if !h.cut {
@@ -234,6 +234,7 @@ func (r *Reader) readHeader() error {
 		} else {
 			r.bytes.visible += p.size
 			r.weigh(p.data)
+			r.visible.add(&p)
 		}
 		if p.kind == blankPiece {
 			r.msg.BodyOffset, r.headerEnd = h.pos, h.pos
@@ -244,6 +245,30 @@ func (r *Reader) readHeader() error {
 				return err
 			}
 		}
+	}
+}
+
+// visibleParts are those of a header that are written as they stand in the file, the blank
+// line at its end too. all says that there is nothing else to be written.
+type visibleParts struct {
+	spans []span
+	all   bool
+}
+
+// maxVisibleParts is enough for what mail programs do: internal fields stand together.
+const maxVisibleParts = 16
+
+func (v *visibleParts) add(p *headerPiece) {
+	n := len(v.spans)
+	switch {
+	case p.nul >= 0 || p.cutOff():
+		v.all = false
+	case n > 0 && v.spans[n-1].to == p.offset:
+		v.spans[n-1].to += p.size
+	case n == maxVisibleParts:
+		v.all = false
+	default:
+		v.spans = append(v.spans, span{p.offset, p.offset + p.size})
 	}
 }
 
@@ -321,6 +346,25 @@ func (r *Reader) fromInHeader(offset int64) error {
 
 // writeHeader writes the header without internal lines and with a blank line at its end.
 func (r *Reader) writeHeader() error {
+	if !r.visible.all {
+		return r.walkHeader()
+	}
+	for _, s := range r.visible.spans {
+		for s.from < s.to {
+			b, err := r.win.from(s.from, minWindowSize)
+			if err != nil {
+				return err
+			}
+			b = b[:min(int64(len(b)), s.to-s.from)]
+			r.out.text(b, !r.win.nul && !r.win.cr)
+			s.from += int64(len(b))
+		}
+	}
+	return nil
+}
+
+// walkHeader is writeHeader for a header of which parts are to be changed.
+func (r *Reader) walkHeader() error {
 	h := headerWalk{r: r, pos: r.msg.HeaderOffset, stop: r.headerEnd, known: true}
 	for {
 		p, err := h.piece()

@@ -40,6 +40,7 @@ type Reader struct {
 	drop          bool   // it is a pseudo-message
 	head          []byte // its header, up to maxHeader bytes
 	headerEnd     int64
+	visible       visibleParts
 	headerCut     bool
 	headerNULs    int64  // in it, counted as a hole
 	damaged       []span // of the message, when it has ended, what cannot be read
