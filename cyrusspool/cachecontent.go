@@ -144,6 +144,30 @@ var base64Group = func() (group [4][256]uint32) {
 
 const noDigit = 1 << 31
 
+// base64Groups decodes the groups at the beginning of text, as many as there are together and
+// dst has room for, with a byte or two to spare, and returns how many bytes they are.
+func base64Groups(dst, text []byte) (n int) {
+	i := 0
+	for ; i <= len(text)-8 && n <= len(dst)-8; i, n = i+8, n+6 {
+		b := binary.LittleEndian.Uint64(text[i:])
+		v := base64Group[0][byte(b)] | base64Group[1][byte(b>>8)] | base64Group[2][byte(b>>16)] | base64Group[3][byte(b>>24)]
+		w := base64Group[0][byte(b>>32)] | base64Group[1][byte(b>>40)] | base64Group[2][byte(b>>48)] | base64Group[3][byte(b>>56)]
+		if (v|w)&noDigit != 0 {
+			break
+		}
+		binary.BigEndian.PutUint64(dst[n:], uint64(v)<<40|uint64(w)<<16)
+	}
+	if i <= len(text)-4 && n <= len(dst)-4 {
+		b := binary.LittleEndian.Uint32(text[i:])
+		v := base64Group[0][byte(b)] | base64Group[1][byte(b>>8)] | base64Group[2][byte(b>>16)] | base64Group[3][byte(b>>24)]
+		if v&noDigit == 0 {
+			binary.BigEndian.PutUint32(dst[n:], v<<8)
+			n += 3
+		}
+	}
+	return n
+}
+
 // appendBase64 decodes base64 as Cyrus does (lib/charset.c, b64_2byte): padding begins a
 // new group, whatever else is no digit is passed over.
 func appendBase64(out, text []byte) []byte {
@@ -153,19 +177,15 @@ func appendBase64(out, text []byte) []byte {
 	for i := 0; i < len(text); {
 		if n == 0 {
 			// Whole groups at once, which is nearly all there is.
-			room, k := out[len(out):cap(out)], 0
-			for rest := text[i:]; len(rest) >= 4 && len(room)-k >= 4; rest = rest[4:] {
-				v := base64Group[0][rest[0]] | base64Group[1][rest[1]] | base64Group[2][rest[2]] | base64Group[3][rest[3]]
-				if v&noDigit != 0 {
-					break
-				}
-				binary.BigEndian.PutUint32(room[k:], v<<8)
-				k += 3
-			}
+			k := base64Groups(out[len(out):cap(out)], text[i:])
 			out = out[:len(out)+k]
 			i += k / 3 * 4
-			if i == len(text) {
-				break
+			from := i
+			for i < len(text) && base64Values[text[i]] >= 64 {
+				i++
+			}
+			if i > from || i == len(text) {
+				continue
 			}
 		}
 		v := base64Values[text[i]]
