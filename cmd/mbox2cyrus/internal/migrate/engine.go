@@ -68,7 +68,7 @@ type Progress interface {
 // Filled returns how many bytes the folders have that this run filled into mailboxes.
 func (e *Engine) Filled() int64 { return e.filled.Load() }
 
-// Run migrates the users of a plan, the largest first. It returns an error only
+// Run migrates the users of a plan, in the order of [plan.Plan.Each]. It returns an error only
 // when the run as a whole cannot go on (the context's error when it was
 // stopped); whatever concerns one user is reported and goes into the exit code.
 func (e *Engine) Run(ctx context.Context, p *plan.Plan) error {
