@@ -130,6 +130,8 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 				}
 			}
 		})
+	}
+	for range jobs + 1 { // they wait for the disk more than they work
 		finishers.Go(func() {
 			for batch := nextBatch(filled); len(batch) > 0; batch = nextBatch(filled) {
 				e.finish(ctx, batch, finish)
@@ -177,8 +179,8 @@ func (e *Engine) turn(do func() error) error {
 // Bounds of a batch. Starting Cyrus's programs costs as much as reconstructing some
 // hundred messages or ten mailboxes, so a batch is waited for until it is worth that.
 const (
-	maxBatchUsers     = 16
-	minBatchMailboxes = 100
+	maxBatchUsers     = 32
+	minBatchMailboxes = 200
 	minBatchMessages  = 2000
 	maxBatchMessages  = 8000
 )
