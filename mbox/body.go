@@ -150,17 +150,17 @@ func (r *Reader) ended(sep separator) {
 	m.EndOffset = sep.end
 	r.bytes.separator += sep.closing
 	if r.nuls > 0 {
-		r.find(KindNUL, m.HeaderOffset, "%d NULs replaced by 0x80", r.nuls)
+		r.find(KindNUL, m.HeaderOffset, "%s replaced by 0x80", counted(r.nuls, "NUL"))
 	}
 	if r.loneCRs > 0 {
 		what := "removed"
 		if r.keepsCRs() {
 			what = "kept, as UW 2002 does"
 		}
-		r.find(KindLoneCR, m.HeaderOffset, "%d CRs that end no line %s", r.loneCRs, what)
+		r.find(KindLoneCR, m.HeaderOffset, "%s at no line's end %s", counted(r.loneCRs, "CR"), what)
 	}
 	if r.unquoted > 0 {
-		r.find(KindRepairUnquote, r.unquotedAt, "the > before \"From \" was taken off, in this line and %d others of the message", r.unquoted-1)
+		r.find(KindRepairUnquote, r.unquotedAt, "the > before \"From \" was taken off in %s of the message, this the first", counted(r.unquoted, "line"))
 	}
 	if r.rules.doubtful && sep.opens && r.contentLength > uint64(sep.end-m.BodyOffset) {
 		r.find(KindContentLength, m.HeaderOffset, "Content-Length: %d reaches past the next From_ line; UW splits there", r.contentLength)

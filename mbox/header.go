@@ -222,7 +222,7 @@ func (r *Reader) readHeader() error {
 		case holePiece:
 			r.account[ReasonNULHole] += p.size
 			r.headerNULs += p.size
-			r.find(KindNULHole, p.offset, "%d NULs inside the header, left by a rewrite that was cut short, removed", p.size)
+			r.find(KindNULHole, p.offset, "%s inside the header, left by a rewrite that was cut short, removed", counted(p.size, "NUL"))
 			continue
 		}
 		r.keepHeader(&p)

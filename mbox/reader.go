@@ -168,7 +168,7 @@ func (r *Reader) next() (*Message, error) {
 	}
 	if tail := r.size - r.win.end; tail > 0 {
 		r.account[ReasonNULTail] = tail
-		r.find(KindNULTail, r.win.end, "%d NULs at the end of the file, left by a rewrite that was cut short, removed", tail)
+		r.find(KindNULTail, r.win.end, "%s at the end of the file, left by a rewrite that was cut short, removed", counted(tail, "NUL"))
 	}
 	r.lookalikeSum()
 	return nil, io.EOF

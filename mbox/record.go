@@ -355,10 +355,10 @@ func (r *recordReader) readText(write bool) error {
 	m := &r.msg
 	m.EndOffset = r.end
 	if r.nuls > 0 {
-		r.find(KindNUL, m.HeaderOffset, m.Number, "%d NULs replaced by 0x80", r.nuls)
+		r.find(KindNUL, m.HeaderOffset, m.Number, "%s replaced by 0x80", counted(r.nuls, "NUL"))
 	}
 	if r.bareLineLF > 0 && r.format.crlf {
-		r.find(KindBareLF, m.HeaderOffset, m.Number, "%d LFs without a CR before them got one", r.bareLineLF)
+		r.find(KindBareLF, m.HeaderOffset, m.Number, "a CR was put before %s that had none", counted(r.bareLineLF, "LF"))
 	}
 	if parts := unreadable(r.win.src, m.Offset, r.end); parts != nil {
 		r.lose(m.Offset, r.end-m.Offset, m.Number, "a message", parts)

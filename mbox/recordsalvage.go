@@ -83,10 +83,10 @@ func (r *recordReader) passDamage() error {
 	switch {
 	case nuls && end == r.size:
 		r.account[ReasonNULTail] += n
-		r.find(KindNULTail, r.pos, 0, "%d NULs at the end of the file, for which UW does not open it, removed", n)
+		r.find(KindNULTail, r.pos, 0, "%s at the end of the file, for which UW does not open it, removed", counted(n, "NUL"))
 	case nuls:
 		r.account[ReasonNULHole] += n
-		r.find(KindNULHole, r.pos, 0, "%d NULs before a message, for which UW does not open the mailbox, removed", n)
+		r.find(KindNULHole, r.pos, 0, "%s before a message, for which UW does not open the mailbox, removed", counted(n, "NUL"))
 	default:
 		r.damage(r.pos, n, "%d bytes where a message should begin: they were put aside, UW does not open the mailbox", n)
 	}

@@ -65,7 +65,7 @@ func (r *Reader) candidate(offset int64, nul bool) (sep separator, found bool, n
 func (r *Reader) enterSeparator(sep *separator) {
 	if sep.hole > 0 {
 		r.account[ReasonNULHole] += sep.hole
-		r.find(KindNULHole, sep.text, "%d NULs between messages, left by a rewrite that was cut short, removed", sep.hole)
+		r.find(KindNULHole, sep.text, "%s between messages, left by a rewrite that was cut short, removed", counted(sep.hole, "NUL"))
 	}
 	if sep.extra > 0 {
 		r.account[ReasonSeparator] += sep.extra

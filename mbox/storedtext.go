@@ -153,10 +153,10 @@ func (t *storedText) copy(write bool) error {
 		}
 	}
 	if t.bareLFs > 0 && !t.lf {
-		t.report(KindBareLF, fmt.Sprintf("%d LFs without a CR got one", t.bareLFs))
+		t.report(KindBareLF, fmt.Sprintf("a CR was put before %s that had none", counted(t.bareLFs, "LF")))
 	}
 	if t.nuls > 0 {
-		t.report(KindNUL, fmt.Sprintf("%d NULs replaced by 0x80", t.nuls))
+		t.report(KindNUL, counted(t.nuls, "NUL")+" replaced by 0x80")
 	}
 	return nil
 }
