@@ -131,7 +131,11 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 			}
 		})
 	}
-	for range jobs + 1 { // they wait for the disk more than they work
+	finishing := jobs
+	if jobs > 1 { // else whoever wants one thing at a time gets that
+		finishing++ // they wait for the disk more than they work
+	}
+	for range finishing {
 		finishers.Go(func() {
 			for batch := nextBatch(filled); len(batch) > 0; batch = nextBatch(filled) {
 				e.finish(ctx, batch, finish)
