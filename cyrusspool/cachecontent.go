@@ -144,23 +144,26 @@ var base64Group = func() (group [4][256]uint32) {
 
 const noDigit = 1 << 31
 
+// base64Value decodes the group of which b has the digits, the first lowest. noDigit is set
+// if one is none.
+func base64Value(b uint32) uint32 {
+	return base64Group[0][byte(b)] | base64Group[1][byte(b>>8)] | base64Group[2][byte(b>>16)] | base64Group[3][byte(b>>24)]
+}
+
 // base64Groups decodes the groups at the beginning of text, as many as there are together and
 // dst has room for, with a byte or two to spare, and returns how many bytes they are.
 func base64Groups(dst, text []byte) (n int) {
 	i := 0
 	for ; i <= len(text)-8 && n <= len(dst)-8; i, n = i+8, n+6 {
 		b := binary.LittleEndian.Uint64(text[i:])
-		v := base64Group[0][byte(b)] | base64Group[1][byte(b>>8)] | base64Group[2][byte(b>>16)] | base64Group[3][byte(b>>24)]
-		w := base64Group[0][byte(b>>32)] | base64Group[1][byte(b>>40)] | base64Group[2][byte(b>>48)] | base64Group[3][byte(b>>56)]
+		v, w := base64Value(uint32(b)), base64Value(uint32(b>>32))
 		if (v|w)&noDigit != 0 {
 			break
 		}
 		binary.BigEndian.PutUint64(dst[n:], uint64(v)<<40|uint64(w)<<16)
 	}
 	if i <= len(text)-4 && n <= len(dst)-4 {
-		b := binary.LittleEndian.Uint32(text[i:])
-		v := base64Group[0][byte(b)] | base64Group[1][byte(b>>8)] | base64Group[2][byte(b>>16)] | base64Group[3][byte(b>>24)]
-		if v&noDigit == 0 {
+		if v := base64Value(binary.LittleEndian.Uint32(text[i:])); v&noDigit == 0 {
 			binary.BigEndian.PutUint32(dst[n:], v<<8)
 			n += 3
 		}

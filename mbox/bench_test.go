@@ -45,12 +45,29 @@ func benchFolder(b *testing.B) *os.File {
 	if err := os.WriteFile(path, []byte(s.String()), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		b.Fatal(err)
+	return mustOpen(b, path)
+}
+
+// eachMessage calls do for every message that is left in r.
+func eachMessage(t testing.TB, r Mailbox, do func(*Message) error) {
+	t.Helper()
+	for {
+		m, err := r.Next()
+		if err == io.EOF {
+			return
+		}
+		if err == nil {
+			err = do(m)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	b.Cleanup(func() { f.Close() })
-	return f
+}
+
+func discard(m *Message) error {
+	_, err := m.WriteTo(io.Discard)
+	return err
 }
 
 // BenchmarkReader reads a folder from the page cache: to find its messages alone, and to
@@ -67,10 +84,7 @@ func BenchmarkReader(b *testing.B) {
 		write func(*Message) error
 	}{
 		{"next", func(*Message) error { return nil }},
-		{"write", func(m *Message) error {
-			_, err := m.WriteTo(io.Discard)
-			return err
-		}},
+		{"write", discard},
 		{"hash", func(m *Message) error {
 			hash.Reset()
 			_, err := m.WriteTo(hash)
@@ -81,19 +95,7 @@ func BenchmarkReader(b *testing.B) {
 			b.SetBytes(info.Size())
 			b.ReportAllocs()
 			for b.Loop() {
-				r := NewReader(folder, info.Size(), Options{})
-				for {
-					m, err := r.Next()
-					if err == io.EOF {
-						break
-					}
-					if err != nil {
-						b.Fatal(err)
-					}
-					if err := c.write(m); err != nil {
-						b.Fatal(err)
-					}
-				}
+				eachMessage(b, NewReader(folder, info.Size(), Options{}), c.write)
 			}
 		})
 	}

@@ -1,6 +1,10 @@
 package mbox
 
-import "bytes"
+import (
+	"bytes"
+
+	"mbox2cyrus/internal/plural"
+)
 
 // bodyHold is how much of a body is kept back until what follows is known: a LF, a blank
 // line and the beginning of "From ".
@@ -150,17 +154,17 @@ func (r *Reader) ended(sep separator) {
 	m.EndOffset = sep.end
 	r.bytes.separator += sep.closing
 	if r.nuls > 0 {
-		r.find(KindNUL, m.HeaderOffset, "%s replaced by 0x80", counted(r.nuls, "NUL"))
+		r.find(KindNUL, m.HeaderOffset, "%s replaced by 0x80", plural.Count(r.nuls, "NUL"))
 	}
 	if r.loneCRs > 0 {
 		what := "removed"
 		if r.keepsCRs() {
 			what = "kept, as UW 2002 does"
 		}
-		r.find(KindLoneCR, m.HeaderOffset, "%s at no line's end %s", counted(r.loneCRs, "CR"), what)
+		r.find(KindLoneCR, m.HeaderOffset, "%s at no line's end %s", plural.Count(r.loneCRs, "CR"), what)
 	}
 	if r.unquoted > 0 {
-		r.find(KindRepairUnquote, r.unquotedAt, "the > before \"From \" was taken off in %s of the message, this the first", counted(r.unquoted, "line"))
+		r.find(KindRepairUnquote, r.unquotedAt, "the > before \"From \" was taken off in %s of the message, this the first", plural.Count(r.unquoted, "line"))
 	}
 	if r.rules.doubtful && sep.opens && r.contentLength > uint64(sep.end-m.BodyOffset) {
 		r.find(KindContentLength, m.HeaderOffset, "Content-Length: %d reaches past the next From_ line; UW splits there", r.contentLength)

@@ -99,14 +99,6 @@ func (r *Reader) find(kind Kind, offset int64, format string, args ...any) {
 	}
 }
 
-// counted says how many there are of what has its plural with an s.
-func counted[N int | int64](n N, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
 // lookalike reports a line that begins "From " and separates nothing.
 func (r *Reader) lookalike(offset int64) {
 	r.lookalikes++

@@ -1,6 +1,10 @@
 package mbox
 
-import "bytes"
+import (
+	"bytes"
+
+	"mbox2cyrus/internal/plural"
+)
 
 type pieceKind uint8
 
@@ -222,7 +226,7 @@ func (r *Reader) readHeader() error {
 		case holePiece:
 			r.account[ReasonNULHole] += p.size
 			r.headerNULs += p.size
-			r.find(KindNULHole, p.offset, "%s inside the header, left by a rewrite that was cut short, removed", counted(p.size, "NUL"))
+			r.find(KindNULHole, p.offset, "%s inside the header, left by a rewrite that was cut short, removed", plural.Count(p.size, "NUL"))
 			continue
 		}
 		r.keepHeader(&p)

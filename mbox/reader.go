@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"mbox2cyrus/internal/plural"
 )
 
 // Reader reads a mailbox in UW's unix or mmdf format, message by message. It holds at most
@@ -168,7 +170,7 @@ func (r *Reader) next() (*Message, error) {
 	}
 	if tail := r.size - r.win.end; tail > 0 {
 		r.account[ReasonNULTail] = tail
-		r.find(KindNULTail, r.win.end, "%s at the end of the file, left by a rewrite that was cut short, removed", counted(tail, "NUL"))
+		r.find(KindNULTail, r.win.end, "%s at the end of the file, left by a rewrite that was cut short, removed", plural.Count(tail, "NUL"))
 	}
 	r.lookalikeSum()
 	return nil, io.EOF

@@ -7,6 +7,8 @@ import (
 	"io"
 	"maps"
 	"time"
+
+	"mbox2cyrus/internal/plural"
 )
 
 // recordFormat is what mbx, tenex and mtx differ in. Each is a file of records: a line
@@ -355,10 +357,10 @@ func (r *recordReader) readText(write bool) error {
 	m := &r.msg
 	m.EndOffset = r.end
 	if r.nuls > 0 {
-		r.find(KindNUL, m.HeaderOffset, m.Number, "%s replaced by 0x80", counted(r.nuls, "NUL"))
+		r.find(KindNUL, m.HeaderOffset, m.Number, "%s replaced by 0x80", plural.Count(r.nuls, "NUL"))
 	}
 	if r.bareLineLF > 0 && r.format.crlf {
-		r.find(KindBareLF, m.HeaderOffset, m.Number, "a CR was put before %s that had none", counted(r.bareLineLF, "LF"))
+		r.find(KindBareLF, m.HeaderOffset, m.Number, "a CR was put before %s that had none", plural.Count(r.bareLineLF, "LF"))
 	}
 	if parts := unreadable(r.win.src, m.Offset, r.end); parts != nil {
 		r.lose(m.Offset, r.end-m.Offset, m.Number, "a message", parts)

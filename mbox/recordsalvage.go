@@ -3,6 +3,8 @@ package mbox
 import (
 	"bytes"
 	"math"
+
+	"mbox2cyrus/internal/plural"
 )
 
 // minRecordWindow is enough for a written record line with what is kept of the window
@@ -83,10 +85,10 @@ func (r *recordReader) passDamage() error {
 	switch {
 	case nuls && end == r.size:
 		r.account[ReasonNULTail] += n
-		r.find(KindNULTail, r.pos, 0, "%s at the end of the file, for which UW does not open it, removed", counted(n, "NUL"))
+		r.find(KindNULTail, r.pos, 0, "%s at the end of the file, for which UW does not open it, removed", plural.Count(n, "NUL"))
 	case nuls:
 		r.account[ReasonNULHole] += n
-		r.find(KindNULHole, r.pos, 0, "%s before a message, for which UW does not open the mailbox, removed", counted(n, "NUL"))
+		r.find(KindNULHole, r.pos, 0, "%s before a message, for which UW does not open the mailbox, removed", plural.Count(n, "NUL"))
 	default:
 		r.damage(r.pos, n, "%d bytes where a message should begin: they were put aside, UW does not open the mailbox", n)
 	}

@@ -270,19 +270,7 @@ func BenchmarkRecords(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(int64(len(c.file)))
 			for b.Loop() {
-				r := newRecordReader(c.format, strings.NewReader(c.file), int64(len(c.file)), Options{}, windowSize)
-				for {
-					m, err := r.Next()
-					if err == io.EOF {
-						break
-					}
-					if err != nil {
-						b.Fatal(err)
-					}
-					if _, err := m.WriteTo(io.Discard); err != nil {
-						b.Fatal(err)
-					}
-				}
+				eachMessage(b, newRecordReader(c.format, strings.NewReader(c.file), int64(len(c.file)), Options{}, windowSize), discard)
 			}
 		})
 	}

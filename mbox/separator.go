@@ -1,5 +1,7 @@
 package mbox
 
+import "mbox2cyrus/internal/plural"
+
 // separator is what stands between two messages, before the first or after the last.
 type separator struct {
 	text    int64 // offset: where the text before it ends
@@ -65,7 +67,7 @@ func (r *Reader) candidate(offset int64, nul bool) (sep separator, found bool, n
 func (r *Reader) enterSeparator(sep *separator) {
 	if sep.hole > 0 {
 		r.account[ReasonNULHole] += sep.hole
-		r.find(KindNULHole, sep.text, "%s between messages, left by a rewrite that was cut short, removed", counted(sep.hole, "NUL"))
+		r.find(KindNULHole, sep.text, "%s between messages, left by a rewrite that was cut short, removed", plural.Count(sep.hole, "NUL"))
 	}
 	if sep.extra > 0 {
 		r.account[ReasonSeparator] += sep.extra

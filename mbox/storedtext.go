@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"mbox2cyrus/internal/plural"
 )
 
 // storedText is the text of a message that is a stretch of a file and holds nothing of
@@ -153,10 +155,10 @@ func (t *storedText) copy(write bool) error {
 		}
 	}
 	if t.bareLFs > 0 && !t.lf {
-		t.report(KindBareLF, fmt.Sprintf("a CR was put before %s that had none", counted(t.bareLFs, "LF")))
+		t.report(KindBareLF, fmt.Sprintf("a CR was put before %s that had none", plural.Count(t.bareLFs, "LF")))
 	}
 	if t.nuls > 0 {
-		t.report(KindNUL, counted(t.nuls, "NUL")+" replaced by 0x80")
+		t.report(KindNUL, plural.Count(t.nuls, "NUL")+" replaced by 0x80")
 	}
 	return nil
 }

@@ -191,19 +191,10 @@ func TestHostileOrder(t *testing.T) {
 func checkHostile(t *testing.T, f *stretch, r Mailbox, want int, times int64) {
 	t.Helper()
 	n, start := 0, time.Now()
-	for {
-		m, err := r.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := m.WriteTo(io.Discard); err != nil {
-			t.Fatal(err)
-		}
+	eachMessage(t, r, func(m *Message) error {
 		n++
-	}
+		return discard(m)
+	})
 	if want >= 0 && n != want {
 		t.Errorf("%d messages, want %d", n, want)
 	}

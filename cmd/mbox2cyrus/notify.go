@@ -5,8 +5,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/review"
+	"mbox2cyrus/internal/plural"
 )
 
 func (p *program) notifyCommand() *cli.Command {
@@ -42,7 +42,7 @@ func (p *program) notifyCommand() *cli.Command {
 				return err
 			}
 			_, err = fmt.Fprintf(p.stdout, "%s in %s, to %s whose mail arrived; %s whose mail did not get none\n",
-				report.Count(int64(n), "letter"), dir, report.Count(int64(len(letters)), "user"), report.Count(int64(others), "user"))
+				plural.Count(n, "letter"), dir, plural.Count(len(letters), "user"), plural.Count(others, "user"))
 			return err
 		},
 	}

@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"strings"
+
+	"mbox2cyrus/internal/plural"
 )
 
 // Mark says how one message compares.
@@ -90,7 +92,7 @@ func (r *Reporter) Opinion(o Opinion) {
 	if r.opts.Quiet {
 		return
 	}
-	r.text(r.results, fmt.Sprintf("%s: %s: %s; go-mbox counts %d, predicted were %d%s", Quote(o.User), Quote(o.Folder), Count(o.Messages, "message"), o.Counted, o.Predicted, because(o.Why)))
+	r.text(r.results, fmt.Sprintf("%s: %s: %s; go-mbox counts %d, predicted were %d%s", Quote(o.User), Quote(o.Folder), plural.Count(o.Messages, "message"), o.Counted, o.Predicted, because(o.Why)))
 }
 
 func because(why string) string {
@@ -115,6 +117,6 @@ func (r *Reporter) Served(s Served) {
 	nameFields(m, "user", s.User)
 	r.emit(Info, m)
 	if !r.opts.Quiet {
-		r.text(r.results, fmt.Sprintf("%s: Cyrus's imapd serves %s in %s as they must be", Quote(s.User), Count(s.Messages, "message"), Count(s.Mailboxes, "folder")))
+		r.text(r.results, fmt.Sprintf("%s: Cyrus's imapd serves %s in %s as they must be", Quote(s.User), plural.Count(s.Messages, "message"), plural.Count(s.Mailboxes, "folder")))
 	}
 }

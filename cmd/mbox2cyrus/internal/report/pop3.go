@@ -1,6 +1,10 @@
 package report
 
-import "fmt"
+import (
+	"fmt"
+
+	"mbox2cyrus/internal/plural"
+)
 
 // POP3 is what POP3 clients of one user who leave mail on the server meet.
 type POP3 struct {
@@ -26,17 +30,17 @@ func (p POP3) object() map[string]any {
 func (p POP3) String() string {
 	hidden := ""
 	if p.Hidden > 0 {
-		hidden = fmt.Sprintf("; %s marked deleted, which UW did not show", Count(p.Hidden, "message"))
+		hidden = fmt.Sprintf("; %s marked deleted, which UW did not show", plural.Count(p.Hidden, "message"))
 	}
 	if p.Again == 0 {
-		return fmt.Sprintf("%s: POP3: nothing of %s is fetched again%s", Quote(p.User), Count(p.Messages, "message"), hidden)
+		return fmt.Sprintf("%s: POP3: nothing of %s is fetched again%s", Quote(p.User), plural.Count(p.Messages, "message"), hidden)
 	}
 	change := "UIDLs change"
 	if p.UW != "" && p.Cyrus != "" {
 		change = fmt.Sprintf("UIDL %s becomes %s", p.UW, p.Cyrus)
 	}
 	return fmt.Sprintf("%s: POP3: %s: a client that leaves mail on the server fetches up to %d of %s again (%d bytes)%s",
-		Quote(p.User), change, p.Again, Count(p.Messages, "message"), p.AgainBytes, hidden)
+		Quote(p.User), change, p.Again, plural.Count(p.Messages, "message"), p.AgainBytes, hidden)
 }
 
 // POP3 reports an INBOX that has messages. People see a line of it in a plan, and in

@@ -13,6 +13,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"mbox2cyrus/internal/plural"
 )
 
 // Options choose where a Reporter writes and how.
@@ -275,7 +277,7 @@ func (r *Reporter) Folder(f Folder) {
 	if r.opts.Quiet || r.opts.Command == "inspect" { // which shows it in its own way
 		return
 	}
-	found := Count(f.Found, "message")
+	found := plural.Count(f.Found, "message")
 	state := fmt.Sprintf("%s, %d written, %d verified", found, f.Written, f.Verified)
 	switch {
 	case f.Outcome != "":
@@ -287,7 +289,7 @@ func (r *Reporter) Folder(f Folder) {
 	case r.opts.Command == "plan" || r.opts.DryRun:
 		state = fmt.Sprintf("%s, %d bytes", found, f.Bytes)
 		if n := f.doubts(); n > 0 {
-			state += ", " + Count(n, "doubt")
+			state += ", " + plural.Count(n, "doubt")
 		}
 	}
 	if f.Held > 0 {
@@ -383,27 +385,27 @@ func (s Summary) text() string {
 	switch {
 	case s.Command == "migrate" && !s.DryRun:
 		fmt.Fprintf(&b, "%s, %s: %s found, %d written, %d verified in Cyrus's index, %d held; %d bytes",
-			Count(s.Users, "user"), Count(s.Folders, "folder"), Count(s.Found, "message"), s.Written, s.Verified, s.Held, s.Bytes)
+			plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), plural.Count(s.Found, "message"), s.Written, s.Verified, s.Held, s.Bytes)
 		if s.Folders > 0 && s.UnchangedFolders == s.Folders {
 			b.WriteString("\nnothing to do: every folder was migrated by an earlier run and has not changed since")
 		}
 	case s.Command == "verify":
 		fmt.Fprintf(&b, "%s, %s: %s found, %d verified; %d bytes",
-			Count(s.Users, "user"), Count(s.Folders, "folder"), Count(s.Found, "message"), s.Verified, s.Bytes)
+			plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), plural.Count(s.Found, "message"), s.Verified, s.Bytes)
 	case s.Command == "approve":
 		fmt.Fprintf(&b, "held: %d, of which nobody approved: %d; %d bytes", s.Held, s.Attentions, s.HeldBytes)
 	case wayBack[s.Command].done != "" && !s.DryRun:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes %s",
-			Count(s.Users, "user"), Count(s.Folders, "folder"), Count(s.Found, "message"), s.Bytes, wayBack[s.Command].done)
+			plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), plural.Count(s.Found, "message"), s.Bytes, wayBack[s.Command].done)
 	case s.Command == "inspect":
-		fmt.Fprintf(&b, "%s: %s, %d bytes", Count(s.Folders, "mailbox file"), Count(s.Found, "message"), s.Bytes)
+		fmt.Fprintf(&b, "%s: %s, %d bytes", plural.Count(s.Folders, "mailbox file"), plural.Count(s.Found, "message"), s.Bytes)
 	default:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes; nothing was written",
-			Count(s.Users, "user"), Count(s.Folders, "folder"), Count(s.Found, "message"), s.Bytes)
+			plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), plural.Count(s.Found, "message"), s.Bytes)
 	}
 	if s.POP3Users > 0 {
 		fmt.Fprintf(&b, "\nPOP3 clients that leave mail on the server fetch up to %s of %s again, %d bytes (docs/pop3.md)",
-			Count(s.POP3Messages, "message"), Count(s.POP3Users, "user"), s.POP3Bytes)
+			plural.Count(s.POP3Messages, "message"), plural.Count(s.POP3Users, "user"), s.POP3Bytes)
 	}
 	if len(s.ByKind) > 0 {
 		b.WriteString("\nproblems by kind:")
@@ -416,14 +418,6 @@ func (s Summary) text() string {
 	}
 	fmt.Fprintf(&b, "\n%s in %.1f s (exit code %d)", s.verdict(), s.Elapsed.Seconds(), s.ExitCode)
 	return b.String()
-}
-
-// Count says how many there are of what has its plural with an s.
-func Count(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // wayBack are the commands that bring no mail to Cyrus, and what they say.

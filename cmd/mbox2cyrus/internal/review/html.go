@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/internal/plural"
 )
 
 //go:embed page.html
@@ -30,7 +31,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"text":  report.Printable,
 	"speed": speed,
 	"plural": func(n int64, what string) string {
-		return thousands(n) + strings.TrimPrefix(report.Count(n, what), itoa(n))
+		return thousands(n) + strings.TrimPrefix(plural.Count(n, what), itoa(n))
 	},
 	"seconds": func(s float64) string {
 		return time.Duration(s * float64(time.Second)).Round(100 * time.Millisecond).String()

@@ -16,6 +16,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/internal/plural"
 )
 
 //go:embed letter.txt
@@ -138,7 +139,7 @@ func LetterTemplate(path string) (*template.Template, error) {
 		text, name = string(b), path
 	}
 	return template.New(name).Option("missingkey=error").Funcs(template.FuncMap{
-		"name": func(s any) string { return report.Quote(fmt.Sprint(s)) }, "text": report.Printable, "size": size, "plural": report.Count}).Parse(text)
+		"name": func(s any) string { return report.Quote(fmt.Sprint(s)) }, "text": report.Printable, "size": size, "plural": plural.Count[int64]}).Parse(text)
 }
 
 // WriteLetters writes a letter for each user who is told anything, or for all of them, as

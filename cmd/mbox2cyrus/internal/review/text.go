@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/internal/plural"
 )
 
 // textUsers and textListed bound what a text lists; CSV and JSON have everything.
@@ -21,8 +22,8 @@ const (
 func (r *Review) WriteText(w io.Writer) error {
 	b := bufio.NewWriter(w) // it keeps its first error for Flush
 	t := r.Totals
-	fmt.Fprintf(b, "%s, %s, %s: %s, %d of them verified; %s, %s held\n", report.Count(t.Hosts, "host"), report.Count(t.Users, "user"), report.Count(t.Folders, "folder"),
-		report.Count(t.Messages, "message"), t.Verified, size(t.Bytes), report.Count(t.Held, "item"))
+	fmt.Fprintf(b, "%s, %s, %s: %s, %d of them verified; %s, %s held\n", plural.Count(t.Hosts, "host"), plural.Count(t.Users, "user"), plural.Count(t.Folders, "folder"),
+		plural.Count(t.Messages, "message"), t.Verified, size(t.Bytes), plural.Count(t.Held, "item"))
 	fmt.Fprintf(b, "users:")
 	for _, s := range States {
 		fmt.Fprintf(b, " %s %d", s, t.ByState[s])
@@ -44,7 +45,7 @@ func (r *Review) WriteText(w io.Writer) error {
 		}
 	}
 	if t.POP3Users > 0 {
-		fmt.Fprintf(b, "\nPOP3 clients that leave mail on the server fetch up to %s of %s again, %s\n", report.Count(t.POP3Messages, "message"), report.Count(t.POP3Users, "user"), size(t.POP3Bytes))
+		fmt.Fprintf(b, "\nPOP3 clients that leave mail on the server fetch up to %s of %s again, %s\n", plural.Count(t.POP3Messages, "message"), plural.Count(t.POP3Users, "user"), size(t.POP3Bytes))
 	}
 	r.textHeld(b)
 	fmt.Fprintf(b, "\nSHA-256 of %s, which made this report: %s\n", report.Printable(r.Program), r.Binary)
@@ -53,14 +54,14 @@ func (r *Review) WriteText(w io.Writer) error {
 
 func (r *Review) textHeld(b *bufio.Writer) {
 	if len(r.Held) > 0 {
-		fmt.Fprintf(b, "\nHeld: %s, %s\n", report.Count(r.Totals.Held, "item"), size(r.Totals.HeldBytes))
+		fmt.Fprintf(b, "\nHeld: %s, %s\n", plural.Count(r.Totals.Held, "item"), size(r.Totals.HeldBytes))
 	}
 	for i, held := range r.Held {
 		if i == textUsers {
 			fmt.Fprintf(b, "  … and %d more; --format json has all\n", len(r.Held)-i)
 			break
 		}
-		fmt.Fprintf(b, "  %s: %s: %s, %s\n", report.Quote(string(held.User)), report.Quote(string(held.Folder)), report.Count(held.Items, "item"), size(held.Bytes))
+		fmt.Fprintf(b, "  %s: %s: %s, %s\n", report.Quote(string(held.User)), report.Quote(string(held.Folder)), plural.Count(held.Items, "item"), size(held.Bytes))
 	}
 }
 
@@ -107,7 +108,7 @@ func (r *Review) textUsers(b *bufio.Writer) {
 		if listed++; listed > textUsers {
 			continue
 		}
-		fmt.Fprintf(b, "  %-12s %s: %d of %s verified; %d attentions, %d failures, %d differences\n", u.State, u.title(r), u.Verified, report.Count(u.Messages, "message"),
+		fmt.Fprintf(b, "  %-12s %s: %d of %s verified; %d attentions, %d failures, %d differences\n", u.State, u.title(r), u.Verified, plural.Count(u.Messages, "message"),
 			u.Attentions, u.Failures, u.Diffs)
 	}
 	if listed > textUsers {
@@ -128,7 +129,7 @@ func (r *Review) textProblems(b *bufio.Writer) {
 		fmt.Fprintf(b, "\nProblems by kind:\n")
 	}
 	for _, k := range r.Kinds {
-		fmt.Fprintf(b, "  %-10s %s: %d of %s\n", k.Severity, k.Kind, k.Count, report.Count(k.Users, "user"))
+		fmt.Fprintf(b, "  %-10s %s: %d of %s\n", k.Severity, k.Kind, k.Count, plural.Count(k.Users, "user"))
 		if k.Severity == report.Note.String() {
 			continue
 		}
