@@ -579,3 +579,70 @@ func snapshotFiles(t *testing.T, root string) map[string]fileState {
 	}
 	return files
 }
+
+// TestSubscriptionsCutOff kills a later pass just after changed subscriptions took their
+// place, before the ledger says so. They are this program's own all the same: the next pass
+// brings what the host has then, and undo takes them away.
+func TestSubscriptionsCutOff(t *testing.T) {
+	needStrace(t)
+	first, cut, later := "mail/work/2003\nmail/sent-mail\n", "mail/sent-mail\n", "mail/opened\n"
+	tests := []struct{ name, list string }{
+		{"as the run that was cut off had them", cut}, {"as before it", first}, {"changed again", later}, {"undo", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGround(t, "", "", "")
+			g.firstMail()
+			g.must(g.migrate()...)
+			file := g.subscriptionFile("joe")
+			before := g.sum(file)
+			g.host.write("home/joe/.mailboxlist", cut)
+			cmd := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-o", "/dev/null",
+				"-P", filepath.Dir(file), // synced once the file has its new name
+				"-e", "trace=fsync", "-e", "inject=fsync:signal=KILL", "mbox2cyrus"}, g.migrate()...)...)
+			cmd.Env = withScratch(t)
+			if out, err := cmd.CombinedOutput(); err == nil {
+				t.Fatalf("it was not killed\n%s", out)
+			}
+			if g.sum(file) == before {
+				t.Fatal("it was killed before the subscriptions took their place")
+			}
+			if wrong := g.falseClaims(); len(wrong) > 0 {
+				t.Errorf("after the kill: %q", wrong)
+			}
+			if tt.list == "" {
+				g.must(append([]string{"undo", "--quiet", "--all"}, cyrusFlagsFor(g.srv, g.state)...)...)
+				if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("after undo the subscriptions are there: %v", err)
+				}
+				return
+			}
+			g.host.write("home/joe/.mailboxlist", tt.list)
+			g.must(g.migrate()...)
+			have, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, folder := range []string{"work/2003", "sent-mail", "opened"} {
+				if want := strings.Contains(tt.list, folder); want != bytes.Contains(have, []byte(strings.ReplaceAll(folder, "/", "\x1f"))) {
+					t.Errorf("%s: subscribed %v, want %v, in %q", folder, !want, want, have)
+				}
+			}
+		})
+	}
+}
+
+// subscriptionFile is where Cyrus keeps those of a user.
+func (g *ground) subscriptionFile(user string) string {
+	g.t.Helper()
+	l, err := ledger.Read(g.state)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	s, ok := l.Subscriptions(user)
+	if !ok {
+		g.t.Fatalf("the ledger knows no subscriptions of %s", user)
+	}
+	return filepath.Join(g.srv.ConfigDir, s.Path)
+}

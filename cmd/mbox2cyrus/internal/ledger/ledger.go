@@ -190,7 +190,15 @@ type Subscriptions struct {
 	User  RawName `json:"user"`
 	Path  string  `json:"path"`  // of the file, below Cyrus's configdirectory
 	Names string  `json:"names"` // identifies what he was subscribed to
-	SHA1  string  `json:"sha1"`  // of the file
+	SHA1  string  `json:"sha1"`  // of the file; "": none was written
+	// Next is the SHA-1 of the file that a run is about to put in place of it. A run that
+	// was cut off leaves one of the two. SetSubscriptions without it says that it is done.
+	Next string `json:"next,omitempty"`
+}
+
+// Wrote reports whether the file with a SHA-1 is one that a run wrote.
+func (s Subscriptions) Wrote(sum string) bool {
+	return sum == s.SHA1 || s.Next != "" && sum == s.Next
 }
 
 // Run marks where a run began and with what.
@@ -552,10 +560,11 @@ func (l *Ledger) Subscriptions(user string) (Subscriptions, bool) {
 }
 
 // SetSubscriptions records the subscriptions that were written; without a path, that
-// they were removed again. It is on the disk with what is synced next; where it is lost,
-// the next run finds the file as it would write it.
+// they were removed again. What is to be written in place of others, Next, is on the disk
+// when it returns. That it was written comes there with what is synced next; where that is
+// lost, the next run finds the file as it would write it.
 func (l *Ledger) SetSubscriptions(s Subscriptions) error {
-	if err := l.append(false, line{Subscriptions: &s}); err != nil {
+	if err := l.append(s.Next != "", line{Subscriptions: &s}); err != nil {
 		return err
 	}
 	l.mu.Lock()

@@ -30,14 +30,14 @@ func (e *Engine) subscribe(u *plan.User, path string) error {
 	}
 	var sum string
 	switch {
-	case known && rec.Names == wanted, path == "":
+	case known && rec.Names == wanted && rec.Next == "", path == "":
 		return nil
 	case known && e.Running:
 		e.keepSubscriptions(u, report.Attention, "the subscriptions changed since an earlier run; stop Cyrus and run again to bring the changes")
 		return nil
-	case len(u.Subscriptions) == 0 && rec.SHA1 == "": // none yet: no file
+	case len(u.Subscriptions) == 0 && rec.SHA1 == "" && rec.Next == "": // none yet: no file
 	default:
-		if sum, err = e.writeSubscriptions(&subs, path, rec.SHA1); err != nil {
+		if sum, err = e.writeSubscriptions(&subs, path, rec, known); err != nil {
 			if !errors.Is(err, fs.ErrExist) && !errors.Is(err, cyrusspool.ErrSubscriptionsChanged) {
 				return err
 			}
@@ -56,26 +56,40 @@ func (e *Engine) subscribe(u *plan.User, path string) error {
 	return e.Ledger.SetSubscriptions(ledger.Subscriptions{User: ledger.RawName(u.Name), Path: rel, Names: wanted, SHA1: sum})
 }
 
-// writeSubscriptions writes the file at path, in place of one whose SHA-1 is old ("":
-// there is none), or of an equal one that a run which was cut off has written.
-func (e *Engine) writeSubscriptions(subs *cyrusspool.Subscriptions, path, old string) (sum string, err error) {
-	var new [20]byte
-	if old == "" {
-		new, err = subs.WriteFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner)
-		if !errors.Is(err, fs.ErrExist) {
-			return hex.EncodeToString(new[:]), err
-		}
-		if new, err = subs.SHA1(); err != nil {
+// writeSubscriptions writes the file at path, in place of one that the ledger says a run
+// wrote. One that is as it would be, of a run that was cut off, stays. Another stays too: the
+// error is then fs.ErrExist or [cyrusspool.ErrSubscriptionsChanged].
+func (e *Engine) writeSubscriptions(subs *cyrusspool.Subscriptions, path string, rec ledger.Subscriptions, known bool) (sum string, err error) {
+	new, err := subs.SHA1()
+	if err != nil {
+		return "", err
+	}
+	have, err := e.Cyrus.SumOfSubscriptions(path)
+	if err != nil {
+		return "", err
+	}
+	sum = hex.EncodeToString(new[:])
+	switch {
+	case have == sum:
+		return sum, nil
+	case !rec.Wrote(have):
+		return "", cyrusspool.ErrSubscriptionsChanged
+	case known:
+		rec.SHA1, rec.Next = have, sum
+		if err := e.Ledger.SetSubscriptions(rec); err != nil {
 			return "", err
 		}
-		old = hex.EncodeToString(new[:])
 	}
-	var replaced [20]byte
-	if n, err := hex.Decode(replaced[:], []byte(old)); err != nil || n != len(replaced) {
-		return "", fmt.Errorf("ledger: SHA-1 of %s: %q", report.Quote(path), old)
+	if have == "" {
+		_, err = subs.WriteFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner)
+		return sum, err
 	}
-	new, err = subs.ReplaceFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner, replaced)
-	return hex.EncodeToString(new[:]), err
+	var old [20]byte
+	if _, err := hex.Decode(old[:], []byte(have)); err != nil {
+		return "", err
+	}
+	_, err = subs.ReplaceFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner, old)
+	return sum, err
 }
 
 // recogniseSubscriptions records the subscriptions of a user whose INBOX was recognised, if
