@@ -231,8 +231,10 @@ func (w *Writer) addWritten() error {
 	return nil
 }
 
-// settleAll waits for all files, and adds the records that wait.
-func (w *Writer) settleAll() error {
+// Settle waits until the files of all messages are written, and adds the records that wait
+// for them. [Writer.Commit] does it too: Settle is for a caller who syncs them to the disk
+// before their records are seen.
+func (w *Writer) Settle() error {
 	if w.beside == nil {
 		return nil
 	}

@@ -427,7 +427,7 @@ func (w *Writer) add(r Record) error {
 // they do, so that a power cut leaves the mailbox with one or the other. All else is for
 // [SyncFS], once for many mailboxes.
 func (w *Writer) Commit(h IndexHeader, hdr Header) error {
-	if err := w.settleAll(); err != nil {
+	if err := w.Settle(); err != nil {
 		return err
 	}
 	if err := w.owner.Do(func() error { return w.commit(h, hdr) }); err != nil {

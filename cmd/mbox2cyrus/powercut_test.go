@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -472,39 +473,52 @@ func cutWithoutSyncs(t *testing.T) {
 // TestSyncedBeforeTheyAreSeen looks at the order of system calls: the index of a mailbox that
 // Cyrus knows already, as of kim's that is adopted, takes its place only after the messages
 // and the manifest are on the disk. A power cut in between would else leave mail in Cyrus of
-// which the ledger knows nothing.
+// which the ledger knows nothing, or an index without its messages. With two jobs and one
+// user a helper writes message files while the reader is at its end already.
 func TestSyncedBeforeTheyAreSeen(t *testing.T) {
 	needStrace(t)
-	g := newGround(t, "", "", "")
-	g.firstMail()
-	g.adopt()
-	log := filepath.Join(t.TempDir(), "calls")
-	cmd := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-y", "-s", "200", "-o", log, "-e", "trace=write,syncfs,renameat,renameat2", "mbox2cyrus"},
-		g.migrate("--user", "kim", "--jobs", "1")...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	calls, err := os.ReadFile(log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	written, synced, seen := 0, 0, 0 // the number of the line of the last such call
-	n := 0
-	for line := range strings.Lines(string(calls)) {
-		n++
-		switch {
-		case strings.Contains(line, "write(") && strings.Contains(line, "/manifests/"):
-			written = n
-		case strings.Contains(line, "syncfs(") && seen == 0:
-			synced = n
-		case strings.Contains(line, "rename") && strings.Contains(line, `"cyrus.index.NEW"`) && strings.Contains(line, g.srv.Spool):
-			seen = n
-		}
-	}
-	if written == 0 || seen == 0 {
-		t.Fatalf("the manifest is written by call %d, the index takes its place by call %d\n%s", written, seen, calls)
-	}
-	if synced < written || synced > seen {
-		t.Errorf("the manifest is written by call %d, synced by %d; the index takes its place by %d\n%s", written, synced, seen, calls)
+	for _, jobs := range []string{"1", "2"} {
+		t.Run("jobs="+jobs, func(t *testing.T) {
+			g := newGround(t, "", "", "")
+			g.firstMail()
+			var inbox strings.Builder
+			for n := range 300 {
+				inbox.WriteString(letter(n) + strings.Repeat("one more line of text\n", 300))
+			}
+			g.host.writeAs(1002, "var/mail/kim", inbox.String())
+			g.adopt()
+			log := filepath.Join(t.TempDir(), "calls")
+			cmd := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-y", "-s", "200", "-o", log, "-e", "trace=write,syncfs,renameat,renameat2", "mbox2cyrus"},
+				g.migrate("--user", "kim", "--jobs", jobs)...)...)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			calls, err := os.ReadFile(log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			message := regexp.MustCompile(`write\([0-9]+<` + regexp.QuoteMeta(g.srv.Spool) + `/[^>]*/[0-9]+\.>`)
+			messages, written, synced, seen := 0, 0, 0, 0 // the numbers of the lines of the last such calls
+			n := 0
+			for line := range strings.Lines(string(calls)) {
+				n++
+				switch {
+				case message.MatchString(line):
+					messages = n
+				case strings.Contains(line, "write(") && strings.Contains(line, "/manifests/"):
+					written = n
+				case strings.Contains(line, "syncfs(") && seen == 0:
+					synced = n
+				case strings.Contains(line, "rename") && strings.Contains(line, `"cyrus.index.NEW"`) && strings.Contains(line, g.srv.Spool):
+					seen = n
+				}
+			}
+			if messages == 0 || written == 0 || seen == 0 {
+				t.Fatalf("the last message is written by call %d, the manifest by call %d, the index takes its place by call %d\n%s", messages, written, seen, calls)
+			}
+			if synced < written || synced < messages || synced > seen {
+				t.Errorf("the last message is written by call %d, the manifest by call %d, both are synced by %d; the index takes its place by %d", messages, written, synced, seen)
+			}
+		})
 	}
 }
