@@ -471,54 +471,72 @@ func cutWithoutSyncs(t *testing.T) {
 }
 
 // TestSyncedBeforeTheyAreSeen looks at the order of system calls: the index of a mailbox that
-// Cyrus knows already, as of kim's that is adopted, takes its place only after the messages
-// and the manifest are on the disk. A power cut in between would else leave mail in Cyrus of
-// which the ledger knows nothing, or an index without its messages. With two jobs and one
-// user a helper writes message files while the reader is at its end already.
+// Cyrus knows already takes its place only after the messages and the manifest are on the
+// disk. A power cut in between would else leave mail in Cyrus of which the ledger knows
+// nothing, or an index without its messages. Kim's is adopted; with two jobs and one user a
+// helper writes message files while the reader is at its end already. Joe's was given to Cyrus
+// by a run that was killed before it was verified, and his folder has changed since.
 func TestSyncedBeforeTheyAreSeen(t *testing.T) {
 	needStrace(t)
+	var inbox strings.Builder
+	for n := range 300 {
+		inbox.WriteString(letter(n) + strings.Repeat("one more line of text\n", 300))
+	}
 	for _, jobs := range []string{"1", "2"} {
-		t.Run("jobs="+jobs, func(t *testing.T) {
+		t.Run("adopted, jobs "+jobs, func(t *testing.T) {
 			g := newGround(t, "", "", "")
 			g.firstMail()
-			var inbox strings.Builder
-			for n := range 300 {
-				inbox.WriteString(letter(n) + strings.Repeat("one more line of text\n", 300))
-			}
 			g.host.writeAs(1002, "var/mail/kim", inbox.String())
 			g.adopt()
-			log := filepath.Join(t.TempDir(), "calls")
-			cmd := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-y", "-s", "200", "-o", log, "-e", "trace=write,syncfs,renameat,renameat2", "mbox2cyrus"},
-				g.migrate("--user", "kim", "--jobs", jobs)...)...)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			calls, err := os.ReadFile(log)
-			if err != nil {
-				t.Fatal(err)
-			}
-			message := regexp.MustCompile(`write\([0-9]+<` + regexp.QuoteMeta(g.srv.Spool) + `/[^>]*/[0-9]+\.>`)
-			messages, written, synced, seen := 0, 0, 0, 0 // the numbers of the lines of the last such calls
-			n := 0
-			for line := range strings.Lines(string(calls)) {
-				n++
-				switch {
-				case message.MatchString(line):
-					messages = n
-				case strings.Contains(line, "write(") && strings.Contains(line, "/manifests/"):
-					written = n
-				case strings.Contains(line, "syncfs(") && seen == 0:
-					synced = n
-				case strings.Contains(line, "rename") && strings.Contains(line, `"cyrus.index.NEW"`) && strings.Contains(line, g.srv.Spool):
-					seen = n
-				}
-			}
-			if messages == 0 || written == 0 || seen == 0 {
-				t.Fatalf("the last message is written by call %d, the manifest by call %d, the index takes its place by call %d\n%s", messages, written, seen, calls)
-			}
-			if synced < written || synced < messages || synced > seen {
-				t.Errorf("the last message is written by call %d, the manifest by call %d, both are synced by %d; the index takes its place by %d", messages, written, synced, seen)
-			}
+			syncedBeforeTheyAreSeen(t, g.srv.Spool, g.migrate("--user", "kim", "--jobs", jobs))
 		})
+	}
+	t.Run("not verified", func(t *testing.T) {
+		c := newCutHost(t)
+		c.write("var/mail/joe", letter(1))
+		c.write("home/joe/mail/play", letter(1))
+		c.write("home/joe/.mailboxlist", "mail/play\n")
+		c.killAt("linkat", filepath.Join(c.srv.ConfigDir, "user/j"), c.migrate("--quiet")...)
+		if s := c.record("user.joe").State; s != ledger.Filled {
+			t.Fatalf("it was killed when the mailbox was %q", s)
+		}
+		c.write("var/mail/joe", letter(1)+inbox.String())
+		syncedBeforeTheyAreSeen(t, c.box(""), c.migrate("--quiet"))
+	})
+}
+
+// syncedBeforeTheyAreSeen runs the program and looks at what it does to mailboxes below dir.
+func syncedBeforeTheyAreSeen(t *testing.T, dir string, args []string) {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "calls")
+	cmd := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-y", "-s", "200", "-o", log, "-e", "trace=write,syncfs,renameat,renameat2", "mbox2cyrus"}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	calls, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := regexp.MustCompile(`write\([0-9]+<` + regexp.QuoteMeta(filepath.Clean(dir)) + `/([^>]*/)?[0-9]+\.>`)
+	messages, written, synced, seen := 0, 0, 0, 0 // the numbers of the lines of the last such calls
+	n := 0
+	for line := range strings.Lines(string(calls)) {
+		n++
+		switch {
+		case message.MatchString(line):
+			messages = n
+		case strings.Contains(line, "write(") && strings.Contains(line, "/manifests/"):
+			written = n
+		case strings.Contains(line, "syncfs(") && seen == 0:
+			synced = n
+		case strings.Contains(line, "rename") && strings.Contains(line, `"cyrus.index.NEW"`) && strings.Contains(line, filepath.Clean(dir)):
+			seen = n
+		}
+	}
+	if messages == 0 || written == 0 || seen == 0 {
+		t.Fatalf("the last message is written by call %d, the manifest by call %d, the index takes its place by call %d\n%s", messages, written, seen, calls)
+	}
+	if synced < written || synced < messages || synced > seen {
+		t.Errorf("the last message is written by call %d, the manifest by call %d, both are synced by %d; the index takes its place by %d", messages, written, synced, seen)
 	}
 }

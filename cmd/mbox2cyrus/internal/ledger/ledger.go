@@ -172,6 +172,19 @@ type Mailbox struct {
 	Keep      *Counters   `json:"keep,omitempty"`       // of a merged mailbox that is undone: what clients may have seen
 }
 
+// Manifests are the names that the manifest of a mailbox can have. A pass writes the one
+// that the index, as it is, is not of: that one is needed until the new index is verified.
+func (m Mailbox) Manifests() []string { return []string{m.UniqueID + ".tsv", m.UniqueID + ".1.tsv"} }
+
+// OtherManifest is the name that is not this one.
+func (m Mailbox) OtherManifest(name string) string {
+	names := m.Manifests()
+	if name == names[0] {
+		return names[1]
+	}
+	return names[0]
+}
+
 // Held is how much of a folder is in no message, and listed in HeldDir.
 type Held struct {
 	Items    int64 `json:"items"`

@@ -326,10 +326,15 @@ func (e *Engine) gone(u *plan.User, j *job) {
 		there[m.rec.Name] = m.folder != nil
 	}
 	for _, rec := range e.Ledger.MailboxesOf(u.Name) {
-		if rec.Folder != "" && !there[rec.Name] && !u.WasRetired(string(rec.Folder), string(rec.Source)) {
-			e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
-				Text: fmt.Sprintf("%s was migrated, but its folder is no longer there; the mailbox stays: remove it in Cyrus if it is not wanted", rec.Name)})
+		if rec.Folder == "" || there[rec.Name] || u.WasRetired(string(rec.Folder), string(rec.Source)) {
+			continue
 		}
+		text := "%s was migrated, but its folder is no longer there; the mailbox stays: remove it in Cyrus if it is not wanted"
+		if rec.State == ledger.Begun {
+			text = "a run was cut off while it wrote %s, and its folder is no longer there: what Cyrus has of it is not what the folder had; put the folder back and run again, or undo it"
+		}
+		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
+			Text: fmt.Sprintf(text, rec.Name)})
 	}
 }
 

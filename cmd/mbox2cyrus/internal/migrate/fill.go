@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"slices"
 
@@ -117,9 +118,9 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	if err := f.manifest.Close(); err != nil {
 		return err
 	}
-	if m.prev != nil || m.append || m.rec.Adopted {
-		// Cyrus knows the mailbox: after a power cut, the next run must find either the
-		// old index or the manifest that tells the new one. And whoever finds the new
+	if m.entered {
+		// After a power cut, the next run must find either the old index or the manifest
+		// that tells the new one. And whoever finds the new
 		// index finds its messages: what was appended is not written again.
 		if err := f.w.Settle(); err != nil {
 			return err
@@ -186,6 +187,15 @@ func (f *filler) open(e *Engine) (err error) {
 		return f.old.advance()
 	}
 	f.modseq = 1
+	if f.entered {
+		h, err := place.IndexHeader()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: %w", f.rec.Name, err)
+		}
+		if h.LastUID > 0 { // of a run that was cut off: to clients that saw it all of this is new
+			f.modseq = h.HighestModSeq + 1
+		}
+	}
 	ahead := e.ahead()
 	if f.w, err = place.Create(e.Cyrus.Fresh.IndexVersion, e.Cyrus.Fresh.Owner); err != nil {
 		return err
@@ -230,9 +240,9 @@ func (f *filler) indexHeader() (h cyrusspool.IndexHeader) {
 	if f.old.index != nil {
 		h = f.old.index.Header()
 		h.HighestModSeq = f.modseq
-		if f.asLeft { // a client may know of messages that go
-			h.DeletedModSeq = f.modseq
-		}
+	}
+	if f.takesAway(h) { // a client may know of messages that go
+		h.DeletedModSeq = f.modseq
 	}
 	h.UIDValidity, h.LastUID = f.rec.UIDValid, f.rec.UIDNext-1
 	if !f.append { // else what is \Recent is Cyrus's affair
@@ -242,6 +252,17 @@ func (f *filler) indexHeader() (h cyrusspool.IndexHeader) {
 		h.LastAppend = now().Unix()
 	}
 	return h
+}
+
+// takesAway reports whether messages may go that the mailbox had, of which old is the header.
+func (f *filler) takesAway(old cyrusspool.IndexHeader) bool {
+	switch {
+	case f.append:
+		return f.asLeft
+	case f.old.index != nil:
+		return f.stayed < int64(old.Exists)
+	}
+	return f.modseq > 1
 }
 
 // header is the cyrus.header to start from: of a mailbox that Cyrus or an earlier
@@ -284,6 +305,7 @@ type filler struct {
 	order    ledger.Order
 	new      []ledger.Message // in a later pass where UIDs need not rise: what waits for lower ones
 	read     int64            // messages of the source
+	stayed   int64            // of the index as it was
 	messages int64
 	written  int64 // of these, files written
 	bytes    int64
@@ -555,7 +577,7 @@ func (f *filler) addOne(m ledger.Message) error {
 	if !have || rec.GUID != m.GUID || rec.Size != uint64(m.Size) {
 		rec = cyrusspool.Record{UID: m.UID, Size: uint64(m.Size), GUID: m.GUID, InternalDate: m.Date,
 			SystemFlags: systemFlags, UserFlags: userFlags, ModSeq: f.modseq, CreatedModSeq: f.modseq}
-	} else if rec.SystemFlags != systemFlags || rec.UserFlags != userFlags || rec.InternalDate != m.Date {
+	} else if f.stayed++; rec.SystemFlags != systemFlags || rec.UserFlags != userFlags || rec.InternalDate != m.Date {
 		// What Cyrus computed from the text stays right.
 		rec.SystemFlags, rec.UserFlags, rec.InternalDate, rec.ModSeq = systemFlags, userFlags, m.Date, f.modseq
 	}

@@ -44,10 +44,27 @@ func (e *Engine) triage(ctx context.Context, u *plan.User) ([]*mailbox, error) {
 			return nil, err
 		}
 	}
+	for _, rec := range e.leftFilled(u, boxes) {
+		if err := add(cyrusspool.Name(rec.Name), nil); err != nil {
+			return nil, err
+		}
+	}
 	if err := e.checkStrangers(u, boxes); err != nil {
 		return nil, err
 	}
 	return boxes, e.rememberUser(u, boxes)
+}
+
+// leftFilled are the mailboxes of folders that are gone, which a run that was cut off had
+// filled: their mail is nowhere else now, and Cyrus is still to know of it.
+func (e *Engine) leftFilled(u *plan.User, boxes []*mailbox) (left []ledger.Mailbox) {
+	for _, rec := range e.Ledger.MailboxesOf(u.Name) {
+		planned := slices.ContainsFunc(boxes, func(m *mailbox) bool { return m.rec.Name == rec.Name })
+		if !planned && rec.State == ledger.Filled && rec.Folder != "" {
+			left = append(left, rec)
+		}
+	}
+	return left
 }
 
 // rememberUser takes down what a user has beside his mailboxes if he has an INBOX that
@@ -101,7 +118,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.todo = fill
 		return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 	case !known:
-		m.entry = entry
+		m.entry, m.entered = entry, true
 		m.rec = e.newRecord(u, m)
 		m.rec.Adopted = true
 		m.todo = fill
@@ -124,7 +141,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		e.leave(u, m, "cyrus-changed", "the mailbox in Cyrus is not the one that this program made; it is left alone")
 		return m, nil
 	}
-	if inCyrus {
+	if m.entered = inCyrus; inCyrus {
 		m.entry = entry
 	} else {
 		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
@@ -142,14 +159,14 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.todo = leave // another file, of which the plan told: what was retired must not go
 		return m, nil
 	}
-	otherRules := folder != nil && rec.Rules != e.Source.Rules.String()
+	otherRules := folder != nil && rec.SourceID != nil && rec.Rules != e.Source.Rules.String()
 	switch {
 	case otherRules && (rec.State == ledger.Verified || rec.Previous != ""):
 		// By other rules messages have other bounds and UIDs: the two do not mix.
 		e.leave(u, m, "other-rules", "the mailbox was migrated by an earlier run with "+source.DescribeRules(rec.Rules)+
 			", not as this one; it is left alone (give the same flags, or another --state directory)")
 	case rec.State == ledger.Begun, rec.State == ledger.Filled && (!same || otherRules):
-		return m, e.triageCutOff(u, m, inCyrus)
+		return m, e.triageCutOff(u, m)
 	case rec.State == ledger.Filled:
 		m.todo = enter
 	case !inCyrus:
@@ -163,50 +180,48 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 // triageCutOff looks after a mailbox that an earlier run began to fill. If Cyrus knows
 // it, it may have been used since: then what the index says is neither what was there
 // before nor what that run wrote.
-func (e *Engine) triageCutOff(u *plan.User, m *mailbox, inCyrus bool) error {
-	m.rec.User, m.rec.Folder = ledger.RawName(u.Name), ledger.RawName(m.folderName())
+func (e *Engine) triageCutOff(u *plan.User, m *mailbox) error {
+	m.rec.User = ledger.RawName(u.Name)
 	m.todo = fill
 	if m.rec.Previous != "" { // a later pass was cut off
 		prev := m.rec
 		prev.Manifest = m.rec.Previous
 		m.prev = &prev
 	}
-	if m.rec.FirstUID > 0 {
-		if m.rec.Merged {
-			// A manifest that is not complete tells nothing.
-			untouched, err := undo.Untouched(e.Cyrus, e.Ledger, m.rec)
-			m.rec.Merged = err == nil && untouched
-			m.asLeft = m.rec.Merged
-		}
-		return e.mayAppend(m)
-	}
-	if !inCyrus {
+	if !m.entered {
 		return nil
 	}
-	if holds, _, err := e.indexHolds(m, m.rec.Previous); err != nil || holds {
+	if e.Running {
+		e.leave(u, m, "cut-off", "a run was cut off while it wrote this mailbox, and Cyrus, which has it, is running: stop Cyrus and run again")
+		return nil
+	}
+	tells, h, err := e.manifestOfIndex(m)
+	if err != nil {
 		return err
 	}
-	names := []string{m.rec.Manifest}
-	if m.prev == nil {
-		names = manifestNames(m.rec) // a run after the one that wrote the index may have been cut off too
-	}
-	for _, name := range names {
-		holds, h, err := e.indexHolds(m, name)
-		if err != nil {
-			return err
-		}
-		if !holds {
-			continue
-		}
+	if tells != "" && tells != m.rec.Previous {
 		// That run came as far as to write the index: what it gave is what was given. The manifest
 		// that tells of it stays until there is another index.
 		if m.prev == nil {
-			m.rec.Manifest = otherManifest(m.rec, name)
+			m.rec.Manifest = m.rec.OtherManifest(tells)
 		} else if h.LastUID > 0 {
-			m.rec.UIDValid, m.rec.UIDNext = h.UIDValidity, h.LastUID+1
+			if m.rec.FirstUID == 0 {
+				m.rec.UIDValid, m.rec.UIDNext = h.UIDValidity, h.LastUID+1
+			}
 			prev := m.rec
 			m.prev = &prev
 		}
+	}
+	if m.rec.FirstUID > 0 {
+		if m.asLeft = tells != ""; m.rec.Merged {
+			if m.rec.Merged, err = undo.Untouched(e.Cyrus, e.Ledger, m.rec); err != nil {
+				return err
+			}
+			m.asLeft = m.asLeft || m.rec.Merged
+		}
+		return e.mayAppend(m)
+	}
+	if tells != "" {
 		return nil
 	}
 	switch {
@@ -219,10 +234,27 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox, inCyrus bool) error {
 	return nil
 }
 
+// manifestOfIndex finds the manifest of which the index is, and returns its name, "" if it is
+// of none, and the header of the index. The one of the pass before, if there is one, is looked
+// at first.
+func (e *Engine) manifestOfIndex(m *mailbox) (name string, h cyrusspool.IndexHeader, err error) {
+	names := []string{m.rec.Previous, m.rec.Manifest}
+	if m.prev == nil {
+		names = m.rec.Manifests() // a run after the one that wrote the index may have been cut off too
+	}
+	for _, name := range names {
+		holds, h, err := e.indexHolds(m, name)
+		if err != nil || holds {
+			return name, h, err
+		}
+	}
+	return "", h, nil
+}
+
 // indexHolds reports whether the index has the messages of a manifest, with their flags,
-// and no others, and returns its header. A manifest that is not there, or not complete,
-// is no such one. A mailbox without an index holds what any manifest says: Cyrus cannot
-// use it.
+// and no others, and returns its header; of a mailbox to which messages were appended, these
+// only. A manifest that is not there, or not complete, is no such one. A mailbox without an
+// index holds what any manifest says: Cyrus cannot use it.
 func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.IndexHeader, err error) {
 	if name == "" {
 		return false, h, nil
@@ -242,7 +274,13 @@ func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.I
 	defer f.Close()
 	for {
 		r, rerr := index.Next()
+		for rerr == nil && r.UID < m.rec.FirstUID {
+			r, rerr = index.Next()
+		}
 		w, werr := manifest.Next()
+		for werr == nil && w.UID < m.rec.FirstUID {
+			w, werr = manifest.Next()
+		}
 		if rerr == io.EOF && werr == io.EOF {
 			return true, index.Header(), nil
 		}

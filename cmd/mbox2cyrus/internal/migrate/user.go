@@ -29,6 +29,8 @@ type mailbox struct {
 	// again says that the folder changed while it was read: message files that were written
 	// then may not be what it has now.
 	again bool
+	// entered says that Cyrus knew the mailbox before this run: clients may have seen it.
+	entered bool
 
 	written  int64
 	verified int64
@@ -89,10 +91,10 @@ func (e *Engine) setBegun(batch []*job) error {
 	for _, j := range batch {
 		for _, m := range j.boxes {
 			if m.todo == fill {
-				m.rec.State = ledger.Begun
+				m.rec.State, m.rec.Folder = ledger.Begun, ledger.RawName(m.folderName())
 				if m.prev != nil {
 					m.rec.Previous = m.prev.Manifest
-					m.rec.Manifest = otherManifest(m.rec, m.rec.Previous)
+					m.rec.Manifest = m.rec.OtherManifest(m.rec.Previous)
 				}
 				begun = append(begun, m.rec)
 			}
@@ -118,21 +120,6 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 		}
 	}
 	return nil
-}
-
-// manifestNames are the names that the manifest of a mailbox can have. A pass writes the
-// one that the index, as it is, is not of: that one is needed until the new index is verified.
-func manifestNames(rec ledger.Mailbox) []string {
-	return []string{rec.UniqueID + ".tsv", rec.UniqueID + ".1.tsv"}
-}
-
-// otherManifest is the name that is not this one.
-func otherManifest(rec ledger.Mailbox, name string) string {
-	names := manifestNames(rec)
-	if name == names[0] {
-		return names[1]
-	}
-	return names[0]
 }
 
 // settle makes filled mailboxes durable, and then their state.
@@ -234,7 +221,7 @@ func (e *Engine) prove(j *job, subscriptions string) (proved []ledger.Mailbox, o
 		m.rec.IndexID = &res.IndexID // as it was left, for undo, even if it is not what it must be
 		if len(res.Problems) == 0 {
 			m.rec.State, m.rec.Previous = ledger.Verified, ""
-			old = append(old, otherManifest(m.rec, m.rec.Manifest))
+			old = append(old, m.rec.OtherManifest(m.rec.Manifest))
 		}
 		proved = append(proved, m.rec)
 	}

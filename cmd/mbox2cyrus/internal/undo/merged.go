@@ -197,7 +197,7 @@ func Untouched(c *target.Cyrus, l *ledger.Ledger, rec ledger.Mailbox) (untouched
 		return same, err
 	}
 	ours := map[uint32]ledger.Message{}
-	for _, name := range []string{rec.Previous, rec.Manifest} { // the later one counts
+	for _, name := range rec.Manifests() { // both: a run that was cut off is followed by another
 		if err := addMessages(ours, l, name); err != nil {
 			return false, err
 		}
@@ -282,19 +282,25 @@ func nextVisible(index *cyrusspool.IndexReader) (cyrusspool.Record, error) {
 	}
 }
 
-// addMessages adds those of a manifest that is there.
-func addMessages(all map[uint32]ledger.Message, l *ledger.Ledger, manifest string) (err error) {
-	if manifest == "" {
-		return nil
-	}
-	err = l.EachMessage(manifest, func(m ledger.Message) error {
-		all[m.UID] = m
+// addMessages adds those of a manifest. One that is not there, or not complete, has none: it
+// is closed before the index that it tells of takes its place.
+func addMessages(all map[uint32]ledger.Message, l *ledger.Ledger, manifest string) error {
+	var messages []ledger.Message
+	err := l.EachMessage(manifest, func(m ledger.Message) error {
+		messages = append(messages, m)
 		return nil
 	})
-	if errors.Is(err, fs.ErrNotExist) {
+	var disk *fs.PathError
+	switch {
+	case errors.As(err, &disk) && !errors.Is(err, fs.ErrNotExist):
+		return err
+	case err != nil:
 		return nil
 	}
-	return err
+	for _, m := range messages {
+		all[m.UID] = m
+	}
+	return nil
 }
 
 // outcome says what becomes, or became, of a mailbox.

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cyrusspool"
+)
+
+// cutHost is a UW host of joe's and a Cyrus that has mailboxes in directories of their names,
+// for runs that are killed at a system call on a certain file.
+type cutHost struct {
+	*passHost
+	srv   *cyrustest.Server
+	state string
+}
+
+func newCutHost(t *testing.T) *cutHost {
+	t.Helper()
+	needStrace(t)
+	return &cutHost{newPassHost(t), cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true}), filepath.Join(t.TempDir(), "state")}
+}
+
+// box is the directory of a mailbox of joe's, "" for his INBOX, or of a file there.
+func (c *cutHost) box(name string) string { return filepath.Join(c.srv.Spool, "user/joe", name) }
+
+func (c *cutHost) migrate(more ...string) []string {
+	return append(append([]string{"migrate", "--jobs", "1"}, more...), flagsFor(c.srv, c.root, c.state)...)
+}
+
+// pass runs the program to its end, which must have an exit code.
+func (c *cutHost) pass(code int, args ...string) outcome {
+	c.t.Helper()
+	o := runJSON(c.t, args...)
+	if o.code != code {
+		c.t.Fatalf("%v: exit code %d, want %d\n%s", args[0], o.code, code, o.stderr)
+	}
+	return o
+}
+
+// killAt runs it and kills it at the first call on path, or in that directory.
+func (c *cutHost) killAt(call, path string, args ...string) {
+	c.t.Helper()
+	c.killAtOneOf(call, []string{path}, args...)
+}
+
+func (c *cutHost) killAtOneOf(call string, paths []string, args ...string) {
+	c.t.Helper()
+	strace := []string{"-f", "-b", "execve", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", "inject=" + call + ":signal=KILL"}
+	for _, path := range paths {
+		strace = append(strace, "-P", path)
+	}
+	cmd := exec.Command("strace", slices.Concat(strace, []string{"mbox2cyrus"}, args)...)
+	cmd.Env = withScratch(c.t)
+	if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() > 0 {
+		c.t.Fatalf("%v: it was not killed at %s on %s: %v\n%s", args[0], call, paths, err, out)
+	}
+}
+
+// proved runs verify, which must find nothing wrong.
+func (c *cutHost) proved() {
+	c.t.Helper()
+	c.pass(0, append([]string{"verify", "--level", "content"}, flagsFor(c.srv, c.root, c.state)...)...)
+}
+
+// index is the header of the index of a mailbox.
+func (c *cutHost) index(name string) cyrusspool.IndexHeader {
+	c.t.Helper()
+	dir := c.box(name)
+	h, err := cyrusspool.OneRoot(filepath.Dir(dir)).At(filepath.Base(dir)).IndexHeader()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return h
+}
+
+// record is what the ledger says of a mailbox.
+func (c *cutHost) record(name string) ledger.Mailbox {
+	c.t.Helper()
+	l, err := ledger.Read(c.state)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	rec, ok := l.Mailbox(name)
+	if !ok {
+		c.t.Fatalf("the ledger knows no %s", name)
+	}
+	return rec
+}
+
+// manifests are the files that a manifest of the INBOX can be in.
+func (c *cutHost) manifests() (paths []string) {
+	c.t.Helper()
+	id := c.record("user.joe").UniqueID
+	for _, name := range []string{id + ".tsv", id + ".1.tsv"} {
+		paths = append(paths, filepath.Join(c.state, "manifests", name))
+	}
+	return paths
+}
+
+// TestParentBecomesFolder: joe has no mail at first, and his INBOX is there for what is below
+// it. Then mail comes, and then its file is gone, as when a file system is not mounted.
+func TestParentBecomesFolder(t *testing.T) {
+	c := newCutHost(t)
+	c.write("home/joe/mail/work", letter(1))
+	c.write("var/mail/kim", "") // no user of this host
+	c.pass(0, c.migrate("--user", "joe")...)
+	c.write("var/mail/joe", letter(2)+letter(3))
+	c.pass(0, c.migrate()...)
+	if got := len(serve(t, c.srv)["INBOX"].Messages); got != 2 {
+		t.Fatalf("the INBOX has %d messages, want 2", got)
+	}
+	if err := os.Remove(filepath.Join(c.root, "var/mail/joe")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if o := c.pass(2, c.migrate()...); len(o.problems("source-gone")) != 1 {
+			t.Errorf("%q", o.severe())
+		}
+	}
+	if got := len(serve(t, c.srv)["INBOX"].Messages); got != 2 {
+		t.Errorf("its file is gone, and the INBOX has %d messages, want 2", got)
+	}
+}
+
+// TestCutOffAndServed kills a later pass, and starts Cyrus before the next: what it serves is
+// not written under it.
+func TestCutOffAndServed(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1)+letter(2))
+	c.pass(0, c.migrate()...)
+	c.write("var/mail/joe", letter(2)+letter(3))
+	c.killAt("renameat", c.box(""), c.migrate("--quiet")...)
+	whileServed(t, c.srv, func() {
+		before := snapshot(t, c.srv.Spool)
+		if o := c.pass(2, c.migrate()...); len(o.problems("cut-off")) != 1 {
+			t.Errorf("%q", o.severe())
+		}
+		if diff := diffSnapshots(before, snapshot(t, c.srv.Spool)); diff != "" {
+			t.Errorf("the spool was changed under a running Cyrus: %s", diff)
+		}
+	})
+	c.pass(0, c.migrate()...)
+	c.proved()
+	if got, want := describe(serve(t, c.srv)["INBOX"]), []string{"2  22", "3  22"}; !slices.Equal(got, want) {
+		t.Errorf("INBOX: %q, want %q", got, want)
+	}
+}
+
+// TestMergeCutOff kills passes that append to mail which joe has in Cyrus: the first of them
+// twice, or one after it. In the end all is there, no message twice, and undo takes it back.
+func TestMergeCutOff(t *testing.T) {
+	tests := []struct {
+		name string
+		kill func(c *cutHost, merge []string)
+		want []string
+	}{
+		{"the first, twice, with an index in place", func(c *cutHost, merge []string) {
+			c.killAt("write", c.box("play/1."), merge...)
+			c.killAtOneOf("write", c.manifests(), merge...)
+		}, []string{"1  22", "2  22", "3  33", "4  22", "5 \\Seen 22"}},
+		{"a later one, before its manifest is whole", func(c *cutHost, merge []string) {
+			c.pass(0, merge...)
+			c.write("var/mail/joe", letter(7, "Status: RO", "X-Status: F")+letter(8))
+			c.killAt("write", c.box("6."), merge...)
+		}, []string{"1  22", "2  22", "3  33", `5 \Flagged,\Seen 22`, "6  22"}},
+		{"a later one, twice, with an index in place", func(c *cutHost, merge []string) {
+			c.pass(0, merge...)
+			c.write("var/mail/joe", letter(7, "Status: RO", "X-Status: F")+letter(8))
+			c.write("home/joe/mail/play", letter(1)+letter(2))
+			c.killAt("write", c.box("play/2."), merge...)
+			c.write("var/mail/joe", letter(7, "Status: RO")+letter(8)+letter(9))
+			c.killAt("write", c.box("7."), merge...)
+		}, []string{"1  22", "2  22", "3  33", `5 \Seen 22`, "6  22", "7  22"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCutHost(t)
+			old := newPassHost(t)
+			old.write("var/mail/joe", letter(1)+letter(2))
+			c.pass(0, append([]string{"migrate"}, flagsFor(c.srv, old.root, filepath.Join(t.TempDir(), "old"))...)...)
+			useCyrus(t, c.srv, appendAndFlag)
+			c.write("var/mail/joe", letter(1)+letter(7, "Status: RO"))
+			c.write("home/joe/mail/play", letter(1))
+			before := cyrusTree(t, c.srv)
+
+			tt.kill(c, c.migrate("--quiet", "--merge"))
+			c.pass(0, c.migrate("--merge")...)
+			c.proved()
+			c.pass(0, c.migrate("--merge")...)
+			served := serve(t, c.srv)["INBOX"]
+			tt.want[0] = `1 \Flagged 22`
+			if got := describe(served); !slices.Equal(got, tt.want) {
+				t.Errorf("INBOX: %q, want %q", got, tt.want)
+			}
+			c.pass(0, append([]string{"undo", "--all"}, cyrusFlagsFor(c.srv, c.state)...)...)
+			after := cyrusTree(t, c.srv)
+			for path := range before {
+				if _, ok := after[path]; !ok && strings.Contains(path, "user/joe") {
+					t.Errorf("undo took away %s", path)
+				}
+			}
+			if got, want := describe(serve(t, c.srv)["INBOX"]), []string{`1 \Flagged 22`, "2  22", "3  33"}; !slices.Equal(got, want) {
+				t.Errorf("after undo: INBOX: %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// TestConflictCutOff kills a pass that appends what is new to a mailbox that joe uses, after
+// its index is in place. Then the new message goes on the host: it goes in Cyrus too, as if
+// nothing had been cut off.
+func TestConflictCutOff(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1)+letter(2))
+	c.write("home/joe/mail/play", letter(1))
+	c.pass(0, c.migrate()...)
+	useCyrus(t, c.srv, appendAndFlag)
+	c.write("var/mail/joe", letter(1)+letter(2)+letter(4)+letter(5))
+	c.write("home/joe/mail/play", letter(1)+letter(2))
+	c.killAt("write", c.box("play/2."), c.migrate("--quiet", "--on-conflict", "append")...)
+	c.write("var/mail/joe", letter(1)+letter(2)+letter(5))
+	c.pass(0, c.migrate("--on-conflict", "append")...)
+	c.proved()
+	if got, want := describe(serve(t, c.srv)["INBOX"]), []string{`1 \Flagged 22`, "2  22", "3  33", "5  22"}; !slices.Equal(got, want) {
+		t.Errorf("INBOX: %q, want %q", got, want)
+	}
+}
+
+// TestModSeq: clients that know the mailbox by its HIGHESTMODSEQ (RFC 7162) are told of
+// changes and of messages that went, whatever was cut off.
+func TestModSeq(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+	c.pass(0, c.migrate()...)
+	was := c.index("")
+	next := func(what string, gone bool) {
+		t.Helper()
+		c.pass(0, c.migrate()...)
+		h := c.index("")
+		if h.HighestModSeq <= was.HighestModSeq {
+			t.Errorf("%s: HIGHESTMODSEQ is %d, was %d", what, h.HighestModSeq, was.HighestModSeq)
+		}
+		if gone && h.DeletedModSeq <= was.HighestModSeq || !gone && h.DeletedModSeq != was.DeletedModSeq {
+			t.Errorf("%s: DeletedModSeq is %d, was %d, with HIGHESTMODSEQ %d", what, h.DeletedModSeq, was.DeletedModSeq, was.HighestModSeq)
+		}
+		was = h
+	}
+	c.write("var/mail/joe", letter(1, "Status: RO")+letter(2)+letter(3))
+	next("a flag changed", false)
+	c.write("var/mail/joe", letter(1, "Status: RO")+letter(3))
+	next("a message went", true)
+	c.write("var/mail/joe", letter(1, "Status: RO")+letter(3)+letter(4))
+	next("a message came", false)
+	c.write("var/mail/joe", letter(1)+letter(4))
+	c.killAt("renameat", c.box(""), c.migrate("--quiet")...)
+	next("after a run that was cut off", true)
+}
+
+// TestFilledAndGone kills the first pass when a folder is filled, and before Cyrus knows of
+// it. Then the folder is gone: what was filled is all that there is of it.
+func TestFilledAndGone(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.write("home/joe/mail/play", letter(1)+letter(2))
+	c.killAt("renameat", c.srv.ConfigDir, c.migrate("--quiet")...)
+	if s := c.record("user.joe.play").State; s != ledger.Filled {
+		t.Fatalf("it was killed when the mailbox was %q", s)
+	}
+	if err := os.Remove(filepath.Join(c.root, "home/joe/mail/play")); err != nil {
+		t.Fatal(err)
+	}
+	if o := c.pass(2, c.migrate()...); len(o.problems("source-gone")) != 1 {
+		t.Errorf("%q", o.severe())
+	}
+	if got := len(serve(t, c.srv)["play"].Messages); got != 2 {
+		t.Errorf("play has %d messages, want 2", got)
+	}
+	if s := c.record("user.joe.play").State; s != ledger.Verified {
+		t.Errorf("the ledger says %q", s)
+	}
+}
