@@ -545,3 +545,27 @@ func TestMerge(t *testing.T) {
 		t.Errorf("work %q, play %q", describe(views["work"]), describe(views["play"]))
 	}
 }
+
+// TestMergeProved: what was appended is proved too where joe has no INBOX on the host, above
+// which his folders are, and where a folder has a UIDVALIDITY of its own.
+func TestMergeProved(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	old := newPassHost(t)
+	old.write("var/mail/joe", letter(1))
+	old.write("home/joe/mail/work", letter(2))
+	if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, old.root, filepath.Join(t.TempDir(), "old"))...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	h := newPassHost(t)
+	h.write("var/mail/kim", "") // no user of this host
+	h.write("home/joe/mail/work", letter(3, "X-IMAPbase: 1060000000 0000000007", "Status: RO", "X-UID: 7"))
+	args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	if o := runJSON(t, append([]string{"migrate", "--merge"}, args...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	for _, level := range []string{"count", "index", "content"} {
+		if o := runJSON(t, append([]string{"verify", "--level", level}, args...)...); o.code != 0 {
+			t.Errorf("verify --level %s: exit code %d\n%s", level, o.code, o.stderr)
+		}
+	}
+}

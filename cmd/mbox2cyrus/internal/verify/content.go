@@ -46,7 +46,7 @@ func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User,
 	if err := errors.Join(err, manifest.Close(), s.assigned.close()); err != nil {
 		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
-	if res.UIDValidity != 0 && res.UIDValidity != rec.UIDValid {
+	if res.UIDValidity != 0 && res.UIDValidity != rec.UIDValid && rec.FirstUID == 0 { // else it is that of the mail to which it was appended
 		s.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY of the source is %d, of the mailbox %d", res.UIDValidity, rec.UIDValid)
 	}
 	return s.result(), s.bad, nil

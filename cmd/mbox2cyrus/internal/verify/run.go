@@ -111,8 +111,12 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 		}
 	}
 	for _, parent := range u.Parents {
-		if rec, ok := v.Ledger.Mailbox(string(parent)); ok && rec.Folder != "" {
+		rec, known := v.Ledger.Mailbox(string(parent))
+		if known && rec.Folder != "" {
 			continue // its folder is gone
+		}
+		if _, there := v.Cyrus.Entered(parent); !known && there {
+			continue // Cyrus had it before
 		}
 		one(parent, nil)
 	}
