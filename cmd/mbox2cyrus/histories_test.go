@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,8 @@ type pastFolder struct {
 	last  uint32
 	mail  []pastMail
 
-	base   []pastMail       // what Cyrus had before the first pass
+	base   []pastMail       // what Cyrus had before the first pass, or is its users' affair since
+	ours   map[int]bool     // messages in base that passes have brought
 	states [][]pastMail     // since the last pass that came to its end, that one's first
 	known  bool             // a pass may have brought it
 	uids   map[int][]uint32 // of messages by their number, as that pass left them
@@ -53,6 +55,8 @@ type past struct {
 	next    int
 	merge   bool
 	looked  bool // a client has looked since the last pass
+	clients bool // they change mail too; what the host has more is appended then
+	whole   bool // nothing has happened since a pass that came to its end
 	log     []string
 }
 
@@ -102,7 +106,8 @@ func newPast(t *testing.T, rnd *rand.Rand) *past {
 	}
 	h.write("var/mail/kim", "") // no user of this host
 	h.write("home/joe/.mailboxlist", "")
-	if h.merge = rnd.IntN(3) == 0; h.merge {
+	h.clients = rnd.IntN(4) == 0
+	if h.merge = !h.clients && rnd.IntN(3) == 0; h.merge {
 		h.log = append(h.log, "joe has mail in Cyrus")
 		old := newPassHost(t)
 		for _, f := range h.folders[:2] {
@@ -125,6 +130,8 @@ func newPast(t *testing.T, rnd *rand.Rand) *past {
 // step is one thing that happens.
 func (h *past) step() {
 	f := h.folders[h.rnd.IntN(len(h.folders))]
+	whole := h.whole
+	h.whole = false
 	switch n := h.rnd.IntN(20); {
 	case n < 10:
 		h.change(f)
@@ -141,9 +148,11 @@ func (h *past) step() {
 		h.say("a pass is killed after %v", after)
 		h.mayCome()
 		killedAfter(h.t, after, h.args("migrate", "--quiet")...)
-	case n < 16:
+	case n < 16 && !h.merge: // whose mail is Cyrus's affair once somebody has looked at it
 		h.look()
-	case n < 17 && !h.looked:
+	case n < 17 && h.clients && whole:
+		h.touch(f)
+	case n < 17 && !h.clients && !h.looked:
 		h.undo()
 	default:
 		h.wholePass()
@@ -156,8 +165,12 @@ func (h *past) say(format string, args ...any) {
 
 func (h *past) args(command string, more ...string) []string {
 	args := append([]string{command, "--jobs", fmt.Sprint(1 + h.rnd.IntN(2))}, more...)
-	if h.merge && command == "migrate" {
+	switch {
+	case command != "migrate":
+	case h.merge:
 		args = append(args, "--merge")
+	case h.clients:
+		args = append(args, "--on-conflict", "append")
 	}
 	return append(args, flagsFor(h.srv, h.root, h.state)...)
 }
@@ -246,23 +259,54 @@ func (h *past) wholePass() {
 		}
 	}
 	o := runJSON(h.t, h.args("migrate")...)
-	if h.folders[0].known && !h.folders[0].there && o.code == 0 {
-		// A run that was cut off before it began the INBOX knows nothing of it.
-		code = o.code
-	}
-	if o.code != code && !(code == 2 && o.code == 0) {
+	// A run that was cut off before it began a folder knows nothing of it. And what clients
+	// changed is told of.
+	if o.code != code && !(code == 2 && o.code == 0) && !(h.clients && o.code == 2) {
 		h.t.Fatalf("exit code %d, want %d\n%s", o.code, code, o.stderr)
 	}
 	for _, f := range h.folders {
 		h.compare(f)
 	}
-	if v := runJSON(h.t, append([]string{"verify", "--level", "content"}, flagsFor(h.srv, h.root, h.state)...)...); v.code != o.code {
+	if v := runJSON(h.t, append([]string{"verify", "--level", "content"}, flagsFor(h.srv, h.root, h.state)...)...); v.code != o.code && !h.clients {
 		h.t.Errorf("verify: exit code %d, want %d\n%s", v.code, o.code, v.stderr)
 	}
-	h.looked = h.looked && h.merge // what it left of mail that was merged stays another index
+	h.looked = false
+	h.whole = true
 	if h.t.Failed() {
 		h.t.FailNow()
 	}
+}
+
+// touch lets a client flag a message and save another, in a folder that Cyrus has.
+func (h *past) touch(f *pastFolder) {
+	if have := h.inCyrus(f); len(have) == 0 {
+		return
+	}
+	h.say("a client changes %s", f.path)
+	name := cmp.Or(f.box, "INBOX")
+	useCyrus(h.t, h.srv, func(c *imapclient.Client) error {
+		text := fmt.Sprintf("Subject: %d\r\n\r\nbody %[1]d\r\n", h.next)
+		h.next++
+		a := c.Append(name, int64(len(text)), nil)
+		if _, err := a.Write([]byte(text)); err != nil {
+			return err
+		}
+		if err := a.Close(); err != nil {
+			return err
+		}
+		if _, err := a.Wait(); err != nil {
+			return err
+		}
+		if _, err := c.Select(name, nil).Wait(); err != nil {
+			return err
+		}
+		return c.Store(imap.SeqSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagFlagged}}, nil).Close()
+	})
+	f.base, f.ours, f.uids = h.inCyrus(f), map[int]bool{}, nil
+	for _, m := range f.base {
+		f.ours[m.n] = true
+	}
+	h.say("%s has %v in Cyrus", f.path, f.base)
 }
 
 // compare compares what Cyrus has with what the host has, or had.
@@ -276,7 +320,7 @@ func (h *past) compare(f *pastFolder) {
 	have = have[len(f.base):]
 	same := func(want []pastMail) bool {
 		sorted := func(mail []pastMail) []pastMail {
-			mail = slices.Clone(mail)
+			mail = slices.DeleteFunc(slices.Clone(mail), func(m pastMail) bool { return f.ours[m.n] })
 			for i := range mail {
 				if !f.own || len(f.base) > 0 {
 					mail[i].uid = 0
@@ -390,7 +434,7 @@ func (h *past) undo() {
 		if have := h.inCyrus(f); !slices.Equal(have, f.base) {
 			h.t.Errorf("after undo, %s: Cyrus has %v, had %v", f.path, have, f.base)
 		}
-		f.states, f.known, f.uids = nil, false, nil
+		f.states, f.known, f.uids, f.ours = nil, false, nil, nil
 	}
 	var boxes []string
 	for _, f := range h.folders {
