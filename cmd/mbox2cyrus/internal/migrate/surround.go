@@ -58,15 +58,16 @@ func (e *Engine) undone(u *plan.User, kind string, err error, command string) {
 		Text: fmt.Sprintf("the mail is there, but this is left to do: %s (%v)", command, err)})
 }
 
-// specialUses marks the folders that this run made.
+// specialUses marks the folders whose first pass this is.
 func (e *Engine) specialUses(ctx context.Context, batch []*job) {
 	uses := map[cyrusspool.Name]string{}
 	owners := map[cyrusspool.Name]*mailbox{}
 	users := map[cyrusspool.Name]*plan.User{}
 	for _, j := range batch {
 		for _, m := range j.work() {
-			// One that a later pass brings again may have lost its use in Cyrus since.
-			if m.specialUse() != "" && m.prev == nil && !m.append {
+			// One that was there before the pass keeps what its user made of its use. The record
+			// tells, also of one that a run which was cut off has filled.
+			if m.specialUse() != "" && m.rec.Previous == "" && m.rec.FirstUID == 0 {
 				name := cyrusspool.Name(m.rec.Name)
 				uses[name], owners[name], users[name] = strings.ToLower(m.specialUse()), m, j.user
 			}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+)
+
+// cutAtFilled makes the last run one that was cut off when Cyrus had done its part and the
+// ledger did not yet say so: it returns the lines that are gone from the journal.
+func cutAtFilled(t *testing.T, state string) (gone []byte) {
+	t.Helper()
+	journal := filepath.Join(state, ledger.JournalName)
+	text, err := os.ReadFile(journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := bytes.LastIndex(text, []byte(`"state":"filled"`))
+	if end < 0 {
+		t.Fatalf("nothing was filled: %s", text)
+	}
+	end += bytes.IndexByte(text[end:], '\n') + 1
+	if err := os.WriteFile(journal, text[:end], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return text[end:]
+}
+
+// specialUses is what Cyrus has of special uses.
+func specialUses(t *testing.T, srv *cyrustest.Server) string {
+	t.Helper()
+	path := filepath.Join(srv.ConfigDir, "annotations.db")
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	said, err := srv.Run(t.Context(), "cyr_dbtool", path, "twoskip", "show")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(specialUseIn.FindAllString(said, -1), " ")
+}
+
+// TestSpecialUseCutOff: a mailbox that was there before the pass gets no special use, whether
+// or not a run was cut off when it was filled.
+func TestSpecialUseCutOff(t *testing.T) {
+	for _, tt := range []struct{ name, state, flag string }{
+		{"later pass", "state", "--merge=false"}, {"merge", "another", "--merge"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h, dir := newPassHost(t), t.TempDir()
+			h.write("var/mail/joe", letter(1))
+			h.write("home/joe/mail/sent-mail", letter(1))
+			migrate := func(state, flag, uses string) {
+				t.Helper()
+				args := append([]string{"migrate", flag, "--special-use", uses}, flagsFor(srv, h.root, filepath.Join(dir, state))...)
+				if o := runJSON(t, args...); o.code != 0 {
+					t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+				}
+			}
+			migrate("state", "--merge=false", "off")
+			h.write("home/joe/mail/sent-mail", letter(1)+letter(2))
+			migrate(tt.state, tt.flag, "auto")
+			if have := specialUses(t, srv); have != "" {
+				t.Fatalf("an undisturbed run gives %s", have)
+			}
+			cutAtFilled(t, filepath.Join(dir, tt.state))
+			migrate(tt.state, tt.flag, "auto")
+			if have := specialUses(t, srv); have != "" {
+				t.Errorf("one that goes on gives %s", have)
+			}
+		})
+	}
+}
