@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -78,4 +79,53 @@ func TestSpecialUseCutOff(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSpecialUseScriptSynced: the commands for special uses that could not be set are on the
+// disk before the ledger says that the mailboxes are done, since no later run writes them.
+func TestSpecialUseScriptSynced(t *testing.T) {
+	needStrace(t)
+	g := newGround(t, "", "", "")
+	g.firstMail()
+	bin := programsWithout(t, g.srv, "cvt_xlist_specialuse")
+	log := filepath.Join(t.TempDir(), "calls")
+	cmd := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-y", "-s", "2000", "-o", log, "-e", "trace=write,syncfs", "mbox2cyrus"},
+		g.migrate("--user", "joe", "--cyrus-bin", bin)...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	calls, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, ok := strings.Cut(string(calls), "special-use.imap>")
+	between, _, ok2 := strings.Cut(after, `\"state\":\"verified\"`)
+	if !ok || !ok2 {
+		t.Fatalf("the commands or the record were not written:\n%s", calls)
+	}
+	if !strings.Contains(between, "syncfs(") {
+		t.Errorf("between the commands and the record there is no sync:\n%s", between)
+	}
+}
+
+// programsWithout returns a directory of Cyrus's programs, all but one.
+func programsWithout(t *testing.T, srv *cyrustest.Server, program string) string {
+	t.Helper()
+	all, err := filepath.Glob(filepath.Join(cyrustest.BinDir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(srv.Dir, "bin")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range all {
+		if filepath.Base(path) == program {
+			continue
+		}
+		if err := os.Symlink(path, filepath.Join(dir, filepath.Base(path))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }

@@ -105,7 +105,8 @@ type useScript struct {
 }
 
 // specialUseScript appends the commands that set special uses (RFC 5464, RFC 6154 5.3),
-// to be given by each user or by an administrator in his name.
+// to be given by each user or by an administrator in his name. They are on the disk on
+// return: a mailbox that is recorded as done gets them no more.
 func (e *Engine) specialUseScript(uses map[cyrusspool.Name]string) (path string, err error) {
 	e.uses.mu.Lock()
 	defer e.uses.mu.Unlock()
@@ -127,5 +128,5 @@ func (e *Engine) specialUseScript(uses map[cyrusspool.Name]string) (path string,
 			return path, fmt.Errorf("special use: %w", err)
 		}
 	}
-	return path, nil
+	return path, e.disks.Sync(e.Ledger.Dir())
 }
