@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -128,4 +132,105 @@ func programsWithout(t *testing.T, srv *cyrustest.Server, program string) string
 		}
 	}
 	return dir
+}
+
+// TestUndoCutOffAtFilled takes back a pass that was cut off after Cyrus had written into files
+// beside the user's mailboxes, at each line that the ledger had still to say of it.
+func TestUndoCutOffAtFilled(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		opts cyrustest.Options
+		pass func(u *inUse)
+	}{
+		{"INBOX", mergedLayouts[1].opts, func(u *inUse) { u.write("var/mail/joe", letter(7, "X-Status: F")+letter(8)) }},
+		{"INBOX has nothing to do", mergedLayouts[1].opts, func(u *inUse) { u.write("home/joe/mail/play", letter(2)) }},
+		{"by id, INBOX has nothing to do", cyrustest.Options{Extra: []string{"conversations: yes"}}, func(u *inUse) { u.write("home/joe/mail/play", letter(2)) }},
+		{"INBOX's folder and another", mergedLayouts[1].opts, func(u *inUse) {
+			u.write("var/mail/joe", letter(1)+letter(8))
+			u.write("home/joe/mail/play", letter(2))
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u := newInUse(t, tt.opts)
+			u.merge(t)
+			tt.pass(u)
+			u.merge(t)
+			gone := cutAtFilled(t, u.state)
+			journal := filepath.Join(u.state, ledger.JournalName)
+			text, err := os.ReadFile(journal)
+			if err != nil {
+				t.Fatal(err)
+			}
+			filled := text
+			for line := range bytes.Lines(append([]byte(nil), gone...)) {
+				if o := u.undo(t, "--dry-run"); o.code != 0 {
+					t.Errorf("cut off before %.60s: exit code %d\n%s", line, o.code, o.stderr)
+				}
+				u.leftIsKnown(t)
+				text = append(text, line...)
+				if err := os.WriteFile(journal, text, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.WriteFile(journal, filled, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if o := u.undo(t); o.code != 0 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			u.asBefore(t, "cut off")
+		})
+	}
+}
+
+// leftIsKnown fails if all mailboxes are recorded as done, so that no run comes back to them,
+// and yet it is not known how files beside them were left.
+func (u *inUse) leftIsKnown(t *testing.T) {
+	t.Helper()
+	l, err := ledger.Read(u.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rec := range l.Mailboxes() {
+		if rec.State != ledger.Verified {
+			return
+		}
+	}
+	for _, rec := range l.Mailboxes() {
+		for _, files := range rec.UserFiles {
+			for name, left := range files.Left {
+				if left == "" {
+					t.Errorf("%s: how %s was left is not known, and all is done", rec.Name, name)
+				}
+			}
+		}
+	}
+}
+
+// TestUndoCutOffAndServed: after a pass that was cut off at that place Cyrus was started, and
+// the user changed another mailbox of his. What he did cannot be told from what the pass did,
+// until the pass has come to its end.
+func TestUndoCutOffAndServed(t *testing.T) {
+	u := newInUse(t, cyrustest.Options{Extra: []string{"conversations: yes"}})
+	u.merge(t)
+	u.write("home/joe/mail/play", letter(2))
+	u.merge(t)
+	cutAtFilled(t, u.state)
+	useCyrus(t, u.srv, func(c *imapclient.Client) error {
+		if _, err := c.Select("work", nil).Wait(); err != nil {
+			return err
+		}
+		return c.Store(imap.UIDSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagAnswered}}, nil).Close()
+	})
+	touched := cyrusTree(t, u.srv)
+	if o := u.undo(t); o.code != 2 || !strings.Contains(fmt.Sprint(o.problems("changed-since")), "run migrate to its end first") {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if diff := diffTrees(touched, cyrusTree(t, u.srv)); diff != "" {
+		t.Errorf("something was changed:\n%s", diff)
+	}
+	u.merge(t)
+	if o := u.undo(t); o.code != 0 {
+		t.Errorf("after the pass has come to its end: exit code %d\n%s", o.code, o.stderr)
+	}
 }

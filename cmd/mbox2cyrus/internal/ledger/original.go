@@ -30,8 +30,11 @@ type UserFiles struct {
 	Prefix   string     `json:"prefix,omitempty"`    // of the files there that are his; "": all
 	MadeDirs []MadeDir  `json:"made_dirs,omitempty"` // Dir and those above it, as far as they were not there
 	Files    []KeptFile `json:"files,omitempty"`     // as they were
-	// Left are the SHA-256 of files that were written here, by name, as they were left.
+	// Left are the SHA-256 of files that were written here, by name, as they were left. ""
+	// is that of one which a run is about to write: one that was cut off left it anyhow.
 	Left map[string]string `json:"left,omitempty"`
+	// Stamp is Cyrus's stamp of its last start, from when a file in Left became "".
+	Stamp *FileID `json:"stamp,omitempty"`
 }
 
 // MadeDir is a directory that was not there before this program.

@@ -127,13 +127,19 @@ func (e *Engine) settle(_ context.Context, batch []*job) error {
 	dirs := []string{e.Ledger.ManifestDir()}
 	var filled []ledger.Mailbox
 	for _, j := range batch {
+		var boxes []ledger.Mailbox
 		for _, m := range j.boxes {
 			if m.todo == fill {
 				m.rec.State, m.rec.IndexID = ledger.Filled, nil
-				filled = append(filled, m.rec)
+				boxes = append(boxes, m.rec)
 				dirs = append(dirs, e.place(m).Dirs()...)
 			}
 		}
+		boxes, err := e.aboutToChange(j, boxes)
+		if err != nil {
+			return err
+		}
+		filled = append(filled, boxes...)
 	}
 	e.back.settled()
 	if err := e.disks.Sync(dirs...); err != nil {
@@ -233,30 +239,47 @@ func (e *Engine) prove(j *job, subscriptions string) (proved []ledger.Mailbox, o
 	return proved, old, err
 }
 
-// leaveUser records what the files beside a user's mailboxes are now, in the record that
-// tells of them, and returns boxes with that.
+// leaveUser records what the files beside a user's mailboxes are now, and returns boxes with
+// that.
 func (e *Engine) leaveUser(j *job, boxes []ledger.Mailbox) ([]ledger.Mailbox, error) {
-	for _, m := range j.boxes {
-		i := slices.IndexFunc(boxes, func(rec ledger.Mailbox) bool { return rec.Name == m.rec.Name })
-		rec, known := e.Ledger.Mailbox(m.rec.Name)
-		if i >= 0 {
-			rec = boxes[i]
-		} else if !known {
-			continue // left alone before it was begun
-		}
+	return e.withUserFiles(j, boxes, func(rec *ledger.Mailbox) (bool, error) { return true, undo.Leave(e.Cyrus, rec) })
+}
+
+// aboutToChange records that Cyrus will change files beside a user's mailboxes, and returns
+// boxes with that.
+func (e *Engine) aboutToChange(j *job, boxes []ledger.Mailbox) ([]ledger.Mailbox, error) {
+	return e.withUserFiles(j, boxes, func(rec *ledger.Mailbox) (bool, error) { return undo.AboutToChange(e.Cyrus, rec, !e.Running) })
+}
+
+// withUserFiles changes what a record says of the files beside a user's mailboxes, and
+// returns boxes, which are to be recorded, with that. A record that is not among them yet
+// comes first: if the ledger gets only the first of what it is given, none is done without it.
+func (e *Engine) withUserFiles(j *job, boxes []ledger.Mailbox, change func(*ledger.Mailbox) (bool, error)) ([]ledger.Mailbox, error) {
+	var first []ledger.Mailbox
+	for _, rec := range e.Ledger.MailboxesOf(j.user.Name) {
 		if len(rec.UserFiles) == 0 {
 			continue
 		}
-		if err := undo.Leave(e.Cyrus, &rec); err != nil {
+		i := slices.IndexFunc(boxes, func(box ledger.Mailbox) bool { return box.Name == rec.Name })
+		if i >= 0 {
+			rec = boxes[i]
+		}
+		changed, err := change(&rec)
+		if err != nil {
 			return nil, err
 		}
-		if m.rec = rec; i >= 0 {
+		if i >= 0 {
 			boxes[i] = rec
-		} else {
-			boxes = append(boxes, rec)
+		} else if changed {
+			first = append(first, rec)
+		}
+		for _, m := range j.boxes {
+			if m.rec.Name == rec.Name {
+				m.rec.UserFiles = rec.UserFiles
+			}
 		}
 	}
-	return boxes, nil
+	return append(first, boxes...), nil
 }
 
 // complaints turns what reconstruct said beyond the ordinary into problems of

@@ -285,12 +285,10 @@ func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) 
 		switch {
 		case written && !(kind == derived && rec.State == ledger.Undoing): // counting the quota changes it
 			sum, err := sumAt(d, e.Name(), sha256.New())
-			if err != nil {
+			if err != nil || sum == left || had && sum == was {
 				return err
 			}
-			if sum != left && (!had || sum != was) {
-				c.found(rec, "the user's file %s in %s changed since: something happened in his account", report.Quote(e.Name()), u.Dir)
-			}
+			return c.otherContent(rec, u, e.Name())
 		case had, kind == derived, kind == unfinished:
 		case kind == subscriptions:
 			sum, err := sumAt(d, e.Name(), sha1.New())
@@ -305,6 +303,20 @@ func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) 
 		}
 		return nil
 	})
+}
+
+// otherContent looks at a file of a user that is neither as it was left nor as it was before.
+func (c *checker) otherContent(rec ledger.Mailbox, u ledger.UserFiles, name string) error {
+	if u.Left[name] != "" || rec.State == ledger.Undoing {
+		c.found(rec, "the user's file %s in %s changed since: something happened in his account", report.Quote(name), u.Dir)
+		return nil
+	}
+	// A run that was cut off was changing it. Who but that run could have?
+	ours, err := sameStart(c.u.Cyrus, u.Stamp)
+	if err == nil && !ours {
+		c.found(rec, "a migrate was cut off while it changed the user's file %s in %s, and Cyrus may have run since; run migrate to its end first", report.Quote(name), u.Dir)
+	}
+	return err
 }
 
 // userFile is what a file of a user outside his mailboxes is.

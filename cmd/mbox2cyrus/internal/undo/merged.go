@@ -156,12 +156,8 @@ func (u *Undoer) keepCounters(rec *ledger.Mailbox) (changed bool, err error) {
 	if !rec.Merged || rec.Keep != nil {
 		return false, nil
 	}
-	now, err := startStamp(u.Cyrus)
-	if err != nil {
+	if same, err := sameStart(u.Cyrus, rec.Stamp); err != nil || same {
 		return false, err
-	}
-	if now != nil && rec.Stamp != nil && now.Equal(*rec.Stamp) {
-		return false, nil
 	}
 	place := u.Cyrus.Place(rec.Partition, rec.Dir)
 	d, err := cyrusspool.OpenDir(place.Roots.Index, place.Dir)

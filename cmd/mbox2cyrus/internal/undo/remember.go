@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -78,6 +79,33 @@ func Recognise(c *target.Cyrus, rec *ledger.Mailbox, inbox reconstruct.Entry) er
 	return Leave(c, rec)
 }
 
+// AboutToChange records that a run is about to change files of a user beside his mailboxes,
+// so that what they are like is not known until Leave says it. alone says that Cyrus's
+// server does not run. changed is false if that is recorded already.
+func AboutToChange(c *target.Cyrus, rec *ledger.Mailbox, alone bool) (changed bool, err error) {
+	rec.UserFiles = slices.Clone(rec.UserFiles) // the ledger has the same
+	for i := range rec.UserFiles {
+		u := &rec.UserFiles[i]
+		left := map[string]string{}
+		for name := range u.Left {
+			left[name] = ""
+		}
+		if u.Prefix != "" && !c.SeenInIndex() {
+			left[u.Prefix+"seen"] = "" // it may not be there yet
+		}
+		if maps.Equal(left, u.Left) {
+			continue
+		}
+		changed, u.Left, u.Stamp = true, left, nil
+		if alone {
+			if u.Stamp, err = startStamp(c); err != nil {
+				return false, fmt.Errorf("files of the user of %s: %w", rec.Name, err)
+			}
+		}
+	}
+	return changed, nil
+}
+
 // Leave records, of the files of a user that migrate changes beside his mailboxes, what
 // they are now: if undo finds them otherwise, something happened in his account since.
 func Leave(c *target.Cyrus, rec *ledger.Mailbox) error {
@@ -91,6 +119,7 @@ func Leave(c *target.Cyrus, rec *ledger.Mailbox) error {
 }
 
 func leave(c *target.Cyrus, rec *ledger.Mailbox, u *ledger.UserFiles) (err error) {
+	u.Left, u.Stamp = nil, nil
 	d, err := cyrusspool.OpenDir(c.ConfigDir, u.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -131,6 +160,12 @@ func startStamp(c *target.Cyrus) (id *ledger.FileID, err error) {
 		return nil, nil
 	}
 	return &stamp, err
+}
+
+// sameStart reports whether Cyrus's server was certainly not started since a stamp was taken.
+func sameStart(c *target.Cyrus, stamp *ledger.FileID) (bool, error) {
+	now, err := startStamp(c)
+	return err == nil && now != nil && stamp != nil && now.Equal(*stamp), err
 }
 
 // missing returns dir and the directories above it, below root, that are not there.
