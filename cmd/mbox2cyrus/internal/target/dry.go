@@ -42,7 +42,7 @@ func (c *Cyrus) Commands(ctx context.Context, userid string, entries []reconstru
 	}
 	if backend := c.seenBackend(); !c.SeenInIndex() && backend != "flat" {
 		path := filepath.Join(c.ConfigDir, c.seenFile(userid))
-		return dry.Programs.ConvertDB(ctx, path+flatSuffix, "flat", path, backend)
+		return dry.Programs.ConvertDB(ctx, path+FlatSuffix, "flat", path, backend)
 	}
 	return nil
 }

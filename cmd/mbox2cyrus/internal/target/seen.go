@@ -109,12 +109,13 @@ func (c *Cyrus) SetSeen(ctx context.Context, userid string, states map[string]cy
 	return nil
 }
 
-// flatSuffix ends the name of the file that Cyrus's program reads.
-const flatSuffix = ".mbox2cyrus"
+// FlatSuffix ends the name of the file that Cyrus's program reads, behind that of the seen
+// state. A run that is killed may leave it.
+const FlatSuffix = ".mbox2cyrus"
 
 // convertSeen has Cyrus's own program put states into a user's database.
 func (c *Cyrus) convertSeen(ctx context.Context, path, backend string, states map[string]cyrusspool.SeenState) error {
-	flat := path + flatSuffix
+	flat := path + FlatSuffix
 	if err := cyrusspool.WriteSeenFile(c.ConfigDir, flat, states, c.Fresh.Owner); err != nil {
 		return err
 	}

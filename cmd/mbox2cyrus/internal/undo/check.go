@@ -13,6 +13,7 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 )
@@ -180,7 +181,7 @@ func (c *checker) index(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, 
 // cut off before it could record the index: whether Cyrus rebuilt it is all that
 // may be open.
 func (c *checker) contents(rec ledger.Mailbox, place cyrusspool.Place) error {
-	seen, err := c.u.Cyrus.Seen(cyrusspool.Name(rec.Name).User())
+	seen, err := c.seenAsWritten(rec)
 	if err != nil {
 		return err
 	}
@@ -195,6 +196,20 @@ func (c *checker) contents(rec ledger.Mailbox, place cyrusspool.Place) error {
 		}
 	}
 	return nil
+}
+
+// seenAsWritten is what the manifest says that the user has seen of a mailbox. Up to Cyrus
+// 2.3 a run tells Cyrus that last, in a file which userFiles looks at: one that was cut off
+// may not have come to it.
+func (c *checker) seenAsWritten(rec ledger.Mailbox) (map[string]cyrusspool.SeenState, error) {
+	var state cyrusspool.SeenState
+	err := c.u.Ledger.EachMessage(rec.Manifest, func(m ledger.Message) error {
+		if m.Flags&ledger.Seen != 0 {
+			state.Seen.Add(m.UID)
+		}
+		return nil
+	})
+	return map[string]cyrusspool.SeenState{rec.UniqueID: state}, err
 }
 
 // files compares the names in a directory of a mailbox, and the sizes of messages,
@@ -345,7 +360,12 @@ func fileKind(u ledger.UserFiles, name string) userFile {
 		}
 		return subscriptions
 	case "seen":
+		if unfinishedName {
+			return unfinished
+		}
 		return seenState
+	case "seen" + target.FlatSuffix:
+		return unfinished
 	case "counters", "conversations":
 		return derived
 	}

@@ -224,7 +224,8 @@ func userFiles(c *target.Cyrus, l *ledger.Ledger, id string, n int, dir target.U
 // the layout by name the directory has many users' files, each "login.what".
 func belongs(u ledger.UserFiles, name string) bool {
 	what, ok := strings.CutPrefix(name, u.Prefix)
-	return ok && (u.Prefix == "" || what != "" && !strings.Contains(strings.TrimSuffix(what, ".NEW"), "."))
+	what = strings.TrimSuffix(what, ".NEW")
+	return ok && (u.Prefix == "" || what != "" && !strings.Contains(strings.TrimSuffix(what, target.FlatSuffix), "."))
 }
 
 // keepFiles copies the regular files of a directory that are wanted, each under its name
