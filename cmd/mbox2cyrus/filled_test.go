@@ -234,3 +234,37 @@ func TestUndoCutOffAndServed(t *testing.T) {
 		t.Errorf("after the pass has come to its end: exit code %d\n%s", o.code, o.stderr)
 	}
 }
+
+// TestSharedQuotaCutOff: a run was cut off when its mail was there and a quota root above its
+// users was not counted. The next run counts it, also one over others.
+func TestSharedQuotaCutOff(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	create(t, srv, "user/zoe")
+	setQuota(t, srv, "user", "%(S (0 1000))")
+	h, state := newPassHost(t), filepath.Join(t.TempDir(), "state")
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nzed:x:1003:1003::/home/zed:/bin/sh\n")
+	h.write("var/mail/joe", longLetter("joe", 1, 200))
+	h.writeAs(1003, "home/zed/notes", "no mail\n")
+	migrate := func(user string) {
+		t.Helper()
+		if o := runJSON(t, append([]string{"migrate", "--user", user}, flagsFor(srv, h.root, state)...)...); o.code != 0 {
+			t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+		}
+	}
+	migrate("joe")
+	journal := filepath.Join(state, ledger.JournalName)
+	text, err := os.ReadFile(journal)
+	if err == nil {
+		err = os.WriteFile(journal, text[:bytes.LastIndex(text, []byte(`{"end"`))], 0o600)
+	}
+	if err == nil {
+		_, err = srv.Run(t.Context(), "cyr_dbtool", filepath.Join(srv.ConfigDir, "quotas.db"), "quotalegacy", "set", "user", "%(S (0 1000))")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	migrate("zed") // who has no mail
+	if said, err := srv.Run(t.Context(), "quota", "-f"); err != nil || strings.Contains(said, " usage was ") {
+		t.Errorf("it was not counted: %q, %v", said, err)
+	}
+}

@@ -278,7 +278,9 @@ type Ledger struct {
 	gone   []Mailbox        // undone
 	subs   map[RawName]Subscriptions
 	pace   Pace
-	cutOff bool // the last run did not come to its end
+	cutOff bool // of the runs of migrate the last did not come to its end
+
+	migrate bool // the run that was read last is one of migrate
 
 	approved map[string]approvedBy // by id of the held item
 }
@@ -430,10 +432,11 @@ func (l *Ledger) take(ln *line, first bool) error {
 		l.put(*ln.Mailbox)
 	}
 	if ln.Run != nil {
-		l.cutOff = true
+		l.migrate = ln.Run.SourceRoot != "" // undo has none
+		l.cutOff = l.cutOff || l.migrate
 	}
 	if ln.End != nil {
-		l.cutOff = false
+		l.cutOff = l.cutOff && !l.migrate
 		l.pace.learn(*ln.End)
 	}
 	if ln.Subscriptions != nil {
@@ -592,8 +595,8 @@ func (l *Ledger) Pace() Pace { return l.pace }
 // Begin records the start of a run.
 func (l *Ledger) Begin(r Run) error { return l.append(true, line{Run: &r}) }
 
-// CutOff reports whether the last run did not come to its end before the ledger was
-// opened.
+// CutOff reports whether the last migrate did not come to its end before the ledger was
+// opened. An undo since changes nothing of that: it does not do what was left.
 func (l *Ledger) CutOff() bool { return l.cutOff }
 
 // End records the end of a run.

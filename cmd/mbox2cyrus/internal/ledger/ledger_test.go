@@ -192,3 +192,29 @@ func TestReadBriefly(t *testing.T) {
 		t.Errorf("%s, directories %v", diff, l.MadeDirs())
 	}
 }
+
+// TestCutOff: that a run over the host was cut off is known until another has come to its
+// end. An undo is none, whether or not it comes to its end.
+func TestCutOff(t *testing.T) {
+	const begun, ended, undo = `{"run":{"source_root":"/"}}` + "\n", `{"end":{}}` + "\n", `{"run":{}}` + "\n"
+	for _, tt := range []struct {
+		journal string
+		want    bool
+	}{
+		{"", false}, {begun, true}, {begun + ended, false},
+		{undo, false}, {undo + ended, false}, {begun + undo + ended, true}, {begun + undo, true},
+		{begun + undo + ended + begun + ended, false}, {begun + ended + undo, false}, {begun + undo + begun + ended, false},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, JournalName), []byte(`{"ledger":2}`+"\n"+tt.journal), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := Read(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.CutOff() != tt.want {
+			t.Errorf("%q: cut off: %v", tt.journal, l.CutOff())
+		}
+	}
+}

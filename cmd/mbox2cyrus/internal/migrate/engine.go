@@ -73,7 +73,7 @@ func (e *Engine) Filled() int64 { return e.filled.Load() }
 // stopped); whatever concerns one user is reported and goes into the exit code.
 func (e *Engine) Run(ctx context.Context, p *plan.Plan) error {
 	err := e.run(ctx, p, e.complete)
-	e.settleQuotas(context.WithoutCancel(ctx), p)
+	e.settleQuotas(context.WithoutCancel(ctx))
 	return err
 }
 

@@ -95,13 +95,14 @@ func (q *quotaRoots) brought(j *job, shared bool) {
 }
 
 // settleQuotas counts the quota roots above users, if mail of some came, and tells who is
-// over his quota now, or nearly. A run that was cut off may have left that undone.
-func (e *Engine) settleQuotas(ctx context.Context, p *plan.Plan) {
+// over his quota now, or nearly. A run that was cut off may have left that undone, also
+// for users who are not in this one.
+func (e *Engine) settleQuotas(ctx context.Context) {
 	if e.Ledger.CutOff() {
 		roots, err := e.quotaRoots()
-		for i := 0; err == nil && i < len(p.Users) && !e.roots.shared; i++ {
-			if len(p.Users[i].Folders) > 0 {
-				_, e.roots.shared = roots.Of(cyrusspool.InboxName(p.Users[i].ID))
+		for _, rec := range e.Ledger.Mailboxes() {
+			if err == nil && !e.roots.shared {
+				_, e.roots.shared = roots.Of(cyrusspool.InboxName(cyrusspool.Name(rec.Name).User()))
 			}
 		}
 	}
