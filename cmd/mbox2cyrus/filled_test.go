@@ -268,3 +268,68 @@ func TestSharedQuotaCutOff(t *testing.T) {
 		t.Errorf("it was not counted: %q, %v", said, err)
 	}
 }
+
+// TestQuotaOfMerged: a user who has mail in Cyrus, and no INBOX on the host, gets a quota. The
+// next run finds nothing to do, and undo takes the quota away again; also where an earlier
+// version recorded it of an INBOX that is in no state.
+func TestQuotaOfMerged(t *testing.T) {
+	for _, earlier := range []bool{false, true} {
+		t.Run(fmt.Sprintf("earlier version %v", earlier), func(t *testing.T) {
+			u := newInUse(t, cyrustest.Options{})
+			if err := os.Remove(filepath.Join(u.root, "var/mail/joe")); err != nil {
+				t.Fatal(err)
+			}
+			// cyr_dbtool makes that directory, and nothing removes it.
+			dir := filepath.Join(u.srv.ConfigDir, "quota", "j")
+			if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, u.srv.UID, u.srv.GID)); err != nil {
+				t.Fatal(err)
+			}
+			u.before = cyrusTree(t, u.srv)
+			args := append([]string{"migrate", "--merge", "--quota", "1G"}, flagsFor(u.srv, u.root, u.state)...)
+			if o := runJSON(t, args...); o.code != 0 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			journal := filepath.Join(u.state, ledger.JournalName)
+			text, err := os.ReadFile(journal)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(text, []byte(`"state":""`)) {
+				t.Errorf("a mailbox is in no state:\n%s", text)
+			}
+			if earlier {
+				text = bytes.ReplaceAll(text, []byte(`"quota_set":true,`), nil)
+				text = append(text, `{"set":{"state":"","user":"joe","folder":"","mailbox":"user.joe","uniqueid":"x","partition":"default","dir":"x","quota_set":true,"messages":0,"size":0,"manifest":"x.tsv"}}`+"\n"...)
+				if err := os.WriteFile(journal, text, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if o := runJSON(t, args...); o.code != 0 {
+				t.Errorf("again: exit code %d\n%s", o.code, o.stderr)
+			}
+			if o := u.undo(t); o.code != 0 {
+				t.Errorf("undo: exit code %d\n%s", o.code, o.stderr)
+			}
+			u.asBefore(t, "undone")
+		})
+	}
+}
+
+// TestQuotaOfMade: undo takes away the quota of a user who was not in Cyrus before.
+func TestQuotaOfMade(t *testing.T) {
+	srv, h, state := cyrustest.ForTest(t, cyrustest.Options{}), newPassHost(t), filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(1))
+	create(t, srv, "user/zoe", "user/joea")
+	setQuota(t, srv, "user.zoe", "%(S (0 1000))")
+	setQuota(t, srv, "user.joea", "%(S (0 1000))")
+	before := cyrusTree(t, srv)
+	for _, args := range [][]string{append([]string{"migrate", "--quota", "1G"}, flagsFor(srv, h.root, state)...),
+		append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)} {
+		if o := runJSON(t, args...); o.code != 0 {
+			t.Fatalf("%s: exit code %d\n%s", args[0], o.code, o.stderr)
+		}
+	}
+	if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
+		t.Errorf("Cyrus is not as it was:\n%s", diff)
+	}
+}

@@ -144,7 +144,7 @@ type Mailbox struct {
 	// Merged: messages were appended to mail that Cyrus had, of which Original is what it
 	// was, and nobody changed it between the passes.
 	Merged   bool `json:"merged,omitempty"`
-	QuotaSet bool `json:"quota_set,omitempty"` // of an INBOX: the user had no quota, and was given one
+	QuotaSet bool `json:"quota_set,omitempty"` // of one of his mailboxes: the user had no quota, and was given one
 
 	Source     RawName          `json:"source,omitempty"` // path below the source root
 	SourceID   *FileID          `json:"source_id,omitempty"`
@@ -276,6 +276,7 @@ type Ledger struct {
 	boxes  mailboxes
 	made   map[MadeDir]bool // directories that this program made, once
 	gone   []Mailbox        // undone
+	quotas map[RawName]bool // of users who were given one
 	subs   map[RawName]Subscriptions
 	pace   Pace
 	cutOff bool // of the runs of migrate the last did not come to its end
@@ -382,7 +383,7 @@ func ReadBriefly(dir string, brief func(*Mailbox)) (*Ledger, error) {
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
 	l.boxes, l.subs, l.approved = mailboxes{}, map[RawName]Subscriptions{}, map[string]approvedBy{}
-	l.made, l.gone = map[MadeDir]bool{}, nil
+	l.made, l.gone, l.quotas = map[MadeDir]bool{}, nil, map[RawName]bool{}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -500,11 +501,17 @@ func (l *Ledger) put(m Mailbox) {
 		}
 	}
 	if m.State == Undone {
+		delete(l.quotas, m.User)
 		l.gone = append(l.gone, m)
 		l.boxes.remove(m.Name)
 		return
 	}
-	l.boxes.put(m)
+	if m.QuotaSet {
+		l.quotas[m.User] = true
+	}
+	if m.State != "" { // an earlier version said so of an INBOX of which nothing was to do
+		l.boxes.put(m)
+	}
 }
 
 // MadeDirs returns the directories above mailboxes, and of users, that were not there
@@ -538,6 +545,13 @@ func (l *Ledger) MailboxesOf(user string) []Mailbox {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.boxes.of(RawName(user))
+}
+
+// GaveQuota reports whether a user of the UW host was given a quota.
+func (l *Ledger) GaveQuota(user string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.quotas[RawName(user)]
 }
 
 // Set appends the new states of mailboxes and syncs them to disk together, and together with

@@ -52,15 +52,12 @@ func (e *Engine) quotas(ctx context.Context, batch []*job) {
 }
 
 // setQuota gives a user his quota. That it is of our making is recorded first, so that
-// undo knows.
+// undo knows: of a mailbox that was filled, since nothing may be recorded of others.
 func (e *Engine) setQuota(ctx context.Context, j *job) error {
-	for _, m := range j.boxes {
-		if m.rec.Name == string(cyrusspool.InboxName(j.user.ID)) && m.todo != leave {
-			m.rec.QuotaSet = true
-			if err := e.Ledger.Set(m.rec); err != nil {
-				return err
-			}
-		}
+	m := j.work()[0]
+	m.rec.QuotaSet = true
+	if err := e.Ledger.Set(m.rec); err != nil {
+		return err
 	}
 	return e.Cyrus.SetQuota(ctx, j.user.ID, j.user.Quota)
 }

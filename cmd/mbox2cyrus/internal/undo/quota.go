@@ -6,9 +6,8 @@ import (
 	"mbox2cyrus/cyrusspool"
 )
 
-// giveQuotaBack takes away the quotas that migrate gave to accounts that were there
-// before, and has Cyrus count again where there is a quota still. One of a user who is
-// gone goes with that.
+// giveQuotaBack takes away the quotas that migrate gave, and has Cyrus count again where
+// there is a quota still.
 func (u *Undoer) giveQuotaBack(ctx context.Context, users []*user) error {
 	roots, err := u.Cyrus.Quotas(ctx)
 	if err != nil || len(roots) == 0 {
@@ -22,16 +21,15 @@ func (u *Undoer) giveQuotaBack(ctx context.Context, users []*user) error {
 		}
 		id := one.id()
 		inbox := cyrusspool.InboxName(id)
-		for _, rec := range one.boxes {
-			if _, has := roots[inbox]; has && rec.QuotaSet && stays(rec) {
-				if err := u.Cyrus.RemoveQuota(ctx, id); err != nil {
-					return err
-				}
-				delete(roots, inbox)
+		_, taken := roots[inbox]
+		if taken = taken && u.Ledger.GaveQuota(one.login); taken {
+			if err := u.Cyrus.RemoveQuota(ctx, id); err != nil {
+				return err
 			}
+			delete(roots, inbox)
 		}
 		own, shared := roots.Of(inbox)
-		if own {
+		if own || taken { // mailboxes that were the user's own say that they are of it
 			count = append(count, id)
 		}
 		all = all || shared
