@@ -509,9 +509,10 @@ func (l *Ledger) put(m Mailbox) {
 	if m.QuotaSet {
 		l.quotas[m.User] = true
 	}
-	if m.State != "" { // an earlier version said so of an INBOX of which nothing was to do
-		l.boxes.put(m)
+	if m.State == "" && m.QuotaSet {
+		return // of an INBOX of which nothing was to do, as earlier versions said it
 	}
+	l.boxes.put(m)
 }
 
 // MadeDirs returns the directories above mailboxes, and of users, that were not there
