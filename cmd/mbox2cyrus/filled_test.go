@@ -319,9 +319,12 @@ func TestQuotaOfMerged(t *testing.T) {
 func TestQuotaOfMade(t *testing.T) {
 	srv, h, state := cyrustest.ForTest(t, cyrustest.Options{}), newPassHost(t), filepath.Join(t.TempDir(), "state")
 	h.write("var/mail/joe", letter(1))
-	create(t, srv, "user/zoe", "user/joea")
+	create(t, srv, "user/zoe")
 	setQuota(t, srv, "user.zoe", "%(S (0 1000))")
-	setQuota(t, srv, "user.joea", "%(S (0 1000))")
+	dir := filepath.Join(srv.ConfigDir, "quota", "j") // stays, empty
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, srv.UID, srv.GID)); err != nil {
+		t.Fatal(err)
+	}
 	before := cyrusTree(t, srv)
 	for _, args := range [][]string{append([]string{"migrate", "--quota", "1G"}, flagsFor(srv, h.root, state)...),
 		append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)} {
