@@ -620,16 +620,122 @@ func TestSubscriptionsCutOff(t *testing.T) {
 			}
 			g.host.write("home/joe/.mailboxlist", tt.list)
 			g.must(g.migrate()...)
-			have, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, folder := range []string{"work/2003", "sent-mail", "opened"} {
-				if want := strings.Contains(tt.list, folder); want != bytes.Contains(have, []byte(strings.ReplaceAll(folder, "/", "\x1f"))) {
-					t.Errorf("%s: subscribed %v, want %v, in %q", folder, !want, want, have)
+			g.subscribed("joe", tt.list)
+		})
+	}
+}
+
+// TestFirstSubscriptionsCutOff: the first subscriptions are in their place, and the power
+// fails before the ledger's line that says so is on the disk. They are this program's own
+// all the same.
+func TestFirstSubscriptionsCutOff(t *testing.T) {
+	first, later := "mail/work/2003\nmail/sent-mail\n", "mail/opened\n"
+	tests := []struct {
+		name, list string
+		unwritten  bool // the file is not there either
+	}{
+		{"as the run that was cut off had them", first, false}, {"changed", later, false}, {"none any more", "\n", false},
+		{"before they were written", first, true}, {"before that, and changed", later, true}, {"before that, and none any more", "\n", true},
+		{"undo", "", false}, {"undo before they were written", "", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGround(t, "", "", "")
+			g.firstMail()
+			g.must(g.migrate()...)
+			file := g.subscriptionFile("joe")
+			g.cutLedger(writtenOfJoe)
+			if tt.unwritten {
+				if err := os.Remove(file); err != nil {
+					t.Fatal(err)
 				}
 			}
+			if tt.list == "" {
+				g.must(append([]string{"undo", "--quiet", "--all"}, cyrusFlagsFor(g.srv, g.state)...)...)
+				if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("after undo the subscriptions are there: %v", err)
+				}
+				return
+			}
+			g.host.write("home/joe/.mailboxlist", tt.list)
+			g.must(g.migrate()...)
+			g.subscribed("joe", tt.list)
+			if wrong := g.falseClaims(); len(wrong) > 0 {
+				t.Errorf("%q", wrong)
+			}
+			if _, err := os.Stat(file); (err == nil) != (tt.list != "\n" || !tt.unwritten) {
+				t.Errorf("the file: %v", err)
+			}
 		})
+	}
+}
+
+// TestSubscriptionsOfCyrusOwn: what a user subscribed to in Cyrus, after a run was cut off
+// that was about to write what he had on the host, stays his.
+func TestSubscriptionsOfCyrusOwn(t *testing.T) {
+	g := newGround(t, "", "", "")
+	g.firstMail()
+	g.must(g.migrate()...)
+	file := g.subscriptionFile("joe")
+	g.cutLedger(writtenOfJoe)
+	own, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own = bytes.Replace(own, []byte("sent-mail"), []byte("opened"), 1)
+	if err := os.WriteFile(file, own, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := runJSON(t, g.migrate()...); o.code != 0 || len(o.problems("subscriptions-kept")) != 1 {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if have, err := os.ReadFile(file); err != nil || !bytes.Equal(have, own) {
+		t.Errorf("%q, %v", have, err)
+	}
+	l, err := ledger.Read(g.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, ok := l.Subscriptions("joe"); ok {
+		t.Errorf("the ledger takes them for its own: %+v", s)
+	}
+}
+
+// writtenOfJoe is the line that says that joe's subscriptions were written.
+func writtenOfJoe(line string) bool {
+	return strings.HasPrefix(line, `{"subscriptions":{"user":"joe"`) && !strings.Contains(line, `"next"`)
+}
+
+// cutLedger takes the first line that from is true of, and all behind it, from the ledger.
+func (g *ground) cutLedger(from func(line string) bool) {
+	g.t.Helper()
+	path := filepath.Join(g.state, ledger.JournalName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(b), "\n")
+	n := slices.IndexFunc(lines, from)
+	if n < 0 {
+		g.t.Fatalf("no such line in %s", b)
+	}
+	if err := os.WriteFile(path, []byte(strings.Join(lines[:n], "")), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// subscribed wants a user to be subscribed to what a list has, and nothing else.
+func (g *ground) subscribed(user, list string) {
+	g.t.Helper()
+	have, err := os.ReadFile(g.subscriptionFile(user))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		g.t.Fatal(err)
+	}
+	for _, folder := range []string{"work/2003", "sent-mail", "opened"} {
+		if want := strings.Contains(list, folder); want != bytes.Contains(have, []byte(strings.ReplaceAll(folder, "/", "\x1f"))) {
+			g.t.Errorf("%s: subscribed %v, want %v, in %q", folder, !want, want, have)
+		}
 	}
 }
 

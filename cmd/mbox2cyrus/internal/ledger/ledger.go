@@ -204,8 +204,9 @@ type Subscriptions struct {
 	Path  string  `json:"path"`  // of the file, below Cyrus's configdirectory
 	Names string  `json:"names"` // identifies what he was subscribed to
 	SHA1  string  `json:"sha1"`  // of the file; "": none was written
-	// Next is the SHA-1 of the file that a run is about to put in place of it. A run that
-	// was cut off leaves one of the two. SetSubscriptions without it says that it is done.
+	// Next is the SHA-1 of the file that a run is about to put in place of it, or where there
+	// was none. A run that was cut off leaves one of the two. SetSubscriptions without it says
+	// that it is done. Before the first it stands without Names.
 	Next string `json:"next,omitempty"`
 }
 
@@ -591,16 +592,27 @@ func (l *Ledger) Subscriptions(user string) (Subscriptions, bool) {
 }
 
 // SetSubscriptions records the subscriptions that were written; without a path, that
-// they were removed again. What is to be written in place of others, Next, is on the disk
-// when it returns. That it was written comes there with what is synced next; where that is
-// lost, the next run finds the file as it would write it.
-func (l *Ledger) SetSubscriptions(s Subscriptions) error {
-	if err := l.append(s.Next != "", line{Subscriptions: &s}); err != nil {
+// they were removed again. What is to be written, Next, is on the disk when it returns. That
+// it was written comes there with what is synced next; where that is lost, the next run finds
+// the file as it would write it.
+func (l *Ledger) SetSubscriptions(subs ...Subscriptions) error {
+	if len(subs) == 0 {
+		return nil
+	}
+	lines := make([]line, len(subs))
+	sync := false
+	for i := range subs {
+		lines[i].Subscriptions = &subs[i]
+		sync = sync || subs[i].Next != ""
+	}
+	if err := l.append(sync, lines...); err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.putSubscriptions(s)
+	for _, s := range subs {
+		l.putSubscriptions(s)
+	}
 	return nil
 }
 

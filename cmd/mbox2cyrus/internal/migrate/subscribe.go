@@ -14,82 +14,158 @@ import (
 	"mbox2cyrus/cyrusspool"
 )
 
-// subscribe gives a user his subscriptions. path is where Cyrus keeps them, known when
-// his INBOX has just been entered; else it is what an earlier run recorded. Subscriptions
-// that Cyrus has already and that are not those of an earlier run stay: the user made
-// them there.
+// newSubscriptions are those that a user is to have, and what is there.
+type newSubscriptions struct {
+	cyrusspool.Subscriptions
+	path  string // of the file; "": it is not known
+	names string // identifies the list
+
+	rec   ledger.Subscriptions // as the ledger has them
+	known bool                 // to the ledger
+	have  string               // SHA-1 of the file that is there; "": none
+	sum   string               // and of the one that is to be
+}
+
+// newSubscriptions finds out about those of a user. path is where Cyrus keeps them, known
+// when his INBOX has just been entered; else it is what an earlier run recorded.
+func (e *Engine) newSubscriptions(u *plan.User, path string) (s newSubscriptions, err error) {
+	s.Subscriptions = cyrusspool.Subscriptions{Form: e.Cyrus.Fresh.SubscriptionForm, Owner: u.ID, Names: u.Subscriptions}
+	s.path = path
+	if s.names, err = subscriptionList(u); err != nil {
+		return s, err
+	}
+	if s.rec, s.known = e.Ledger.Subscriptions(u.Name); s.known {
+		s.path = filepath.Join(e.Cyrus.ConfigDir, s.rec.Path)
+	}
+	if s.path == "" {
+		return s, nil
+	}
+	if s.rec.User = ledger.RawName(u.Name); !s.known {
+		if s.rec.Path, err = filepath.Rel(e.Cyrus.ConfigDir, path); err != nil {
+			return s, fmt.Errorf("subscriptions of %s: %w", report.Quote(u.Name), err)
+		}
+	}
+	sum, err := s.SHA1()
+	if err != nil {
+		return s, err
+	}
+	s.sum = hex.EncodeToString(sum[:])
+	s.have, err = e.Cyrus.SumOfSubscriptions(s.path)
+	return s, err
+}
+
+// done reports whether nothing is to be done.
+func (s *newSubscriptions) done() bool {
+	return s.path == "" || s.known && s.rec.Names == s.names && s.rec.Next == ""
+}
+
+// none reports whether there are none yet, and none come: no file is made for that.
+func (s *newSubscriptions) none() bool {
+	return len(s.Names) == 0 && s.rec.SHA1 == "" && (s.rec.Next == "" || s.have == "")
+}
+
+// foreign reports whether the file that is there is not one that a run wrote: the user made
+// it, in Cyrus.
+func (s *newSubscriptions) foreign() bool { return s.have != s.sum && !s.rec.Wrote(s.have) }
+
+// inUse reports whether a file would be replaced that Cyrus could have open.
+func (s *newSubscriptions) inUse(running bool) bool {
+	return running && s.have != "" && s.have != s.sum
+}
+
+// announce says in the ledger which subscriptions of the users of a batch come next, so that
+// a run that is cut off leaves no file that the next one does not know for its own. All at
+// once: one sync, not one for each user.
+func (e *Engine) announce(batch []*job, paths map[string]string) error {
+	var next []ledger.Subscriptions
+	for _, j := range batch {
+		s, err := e.newSubscriptions(j.user, paths[j.user.ID])
+		if err != nil || s.done() || s.none() || s.have == s.sum || s.foreign() || s.inUse(e.Running) {
+			continue // none come, or subscribe says what is wrong: that concerns this user only
+		}
+		if a := s.announced(); a != s.rec {
+			next = append(next, a)
+		}
+	}
+	return e.Ledger.SetSubscriptions(next...)
+}
+
+// announced is what the ledger says before the file takes the place of the one that is there.
+func (s *newSubscriptions) announced() ledger.Subscriptions {
+	rec := s.rec
+	rec.SHA1, rec.Next = s.have, s.sum
+	return rec
+}
+
+// subscribe gives a user his subscriptions. path is as in newSubscriptions. Subscriptions
+// that Cyrus has already and that are not those of an earlier run stay: the user made them
+// there.
 func (e *Engine) subscribe(u *plan.User, path string) error {
-	subs := cyrusspool.Subscriptions{Form: e.Cyrus.Fresh.SubscriptionForm, Owner: u.ID, Names: u.Subscriptions}
-	wanted, err := subscriptionList(u)
+	s, err := e.newSubscriptions(u, path)
 	if err != nil {
 		return err
 	}
-	rec, known := e.Ledger.Subscriptions(u.Name)
-	if known {
-		path = filepath.Join(e.Cyrus.ConfigDir, rec.Path)
-	}
-	var sum string
 	switch {
-	case known && rec.Names == wanted && rec.Next == "", path == "":
+	case s.done():
 		return nil
-	case known && e.Running:
+	case s.none():
+		s.sum = ""
+	case s.foreign():
+		return e.leaveSubscriptions(u, &s)
+	case s.inUse(e.Running):
 		e.keepSubscriptions(u, report.Attention, "the subscriptions changed since an earlier run; stop Cyrus and run again to bring the changes")
 		return nil
-	case len(u.Subscriptions) == 0 && rec.SHA1 == "" && rec.Next == "": // none yet: no file
-	default:
-		if sum, err = e.writeSubscriptions(&subs, path, rec, known); err != nil {
-			if !errors.Is(err, fs.ErrExist) && !errors.Is(err, cyrusspool.ErrSubscriptionsChanged) {
-				return err
-			}
-			if known {
-				e.keepSubscriptions(u, report.Attention, "the subscriptions changed on the UW host and in Cyrus since an earlier run; those in Cyrus are kept")
-			} else {
-				e.keepSubscriptions(u, report.Note, "Cyrus has subscriptions of this user already; they are kept as they are")
-			}
-			return nil
+	case s.have != s.sum: // else a run that was cut off has written it
+		err := e.writeSubscriptions(&s)
+		if errors.Is(err, fs.ErrExist) || errors.Is(err, cyrusspool.ErrSubscriptionsChanged) {
+			return e.leaveSubscriptions(u, &s)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	rel, err := filepath.Rel(e.Cyrus.ConfigDir, path)
-	if err != nil {
-		return fmt.Errorf("subscriptions of %s: %w", report.Quote(u.Name), err)
-	}
-	return e.Ledger.SetSubscriptions(ledger.Subscriptions{User: ledger.RawName(u.Name), Path: rel, Names: wanted, SHA1: sum})
+	s.rec.Names, s.rec.SHA1, s.rec.Next = s.names, s.sum, ""
+	return e.Ledger.SetSubscriptions(s.rec)
 }
 
-// writeSubscriptions writes the file at path, in place of one that the ledger says a run
-// wrote. One that is as it would be, of a run that was cut off, stays. Another stays too: the
-// error is then fs.ErrExist or [cyrusspool.ErrSubscriptionsChanged].
-func (e *Engine) writeSubscriptions(subs *cyrusspool.Subscriptions, path string, rec ledger.Subscriptions, known bool) (sum string, err error) {
-	new, err := subs.SHA1()
-	if err != nil {
-		return "", err
-	}
-	have, err := e.Cyrus.SumOfSubscriptions(path)
-	if err != nil {
-		return "", err
-	}
-	sum = hex.EncodeToString(new[:])
-	switch {
-	case have == sum:
-		return sum, nil
-	case !rec.Wrote(have):
-		return "", cyrusspool.ErrSubscriptionsChanged
-	case known:
-		rec.SHA1, rec.Next = have, sum
-		if err := e.Ledger.SetSubscriptions(rec); err != nil {
-			return "", err
+// writeSubscriptions writes the file, in place of one that a run wrote or where there is none.
+// Another, that came meanwhile, stays: the error is then fs.ErrExist or
+// [cyrusspool.ErrSubscriptionsChanged].
+func (e *Engine) writeSubscriptions(s *newSubscriptions) error {
+	if next := s.announced(); next != s.rec {
+		if err := e.Ledger.SetSubscriptions(next); err != nil {
+			return err
 		}
+		s.rec, s.known = next, true
 	}
-	if have == "" {
-		_, err = subs.WriteFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner)
-		return sum, err
+	if s.have == "" {
+		_, err := s.WriteFile(e.Cyrus.ConfigDir, s.path, e.Cyrus.Fresh.Owner)
+		return err
 	}
 	var old [20]byte
-	if _, err := hex.Decode(old[:], []byte(have)); err != nil {
-		return "", err
+	if _, err := hex.Decode(old[:], []byte(s.have)); err != nil {
+		return err
 	}
-	_, err = subs.ReplaceFile(e.Cyrus.ConfigDir, path, e.Cyrus.Fresh.Owner, old)
-	return sum, err
+	_, err := s.ReplaceFile(e.Cyrus.ConfigDir, s.path, e.Cyrus.Fresh.Owner, old)
+	return err
+}
+
+// leaveSubscriptions leaves those that the user made in Cyrus, and takes back what was
+// announced.
+func (e *Engine) leaveSubscriptions(u *plan.User, s *newSubscriptions) error {
+	first := s.rec.Names == "" // no run has given him any
+	if first {
+		e.keepSubscriptions(u, report.Note, "Cyrus has subscriptions of this user already; they are kept as they are")
+	} else {
+		e.keepSubscriptions(u, report.Attention, "the subscriptions changed on the UW host and in Cyrus since an earlier run; those in Cyrus are kept")
+	}
+	if s.rec.Next == "" {
+		return nil
+	}
+	if s.rec.Next = ""; first {
+		s.rec = ledger.Subscriptions{User: s.rec.User}
+	}
+	return e.Ledger.SetSubscriptions(s.rec)
 }
 
 // recogniseSubscriptions records the subscriptions of a user whose INBOX was recognised, if

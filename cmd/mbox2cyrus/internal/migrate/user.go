@@ -178,6 +178,9 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 		return err
 	}
 	e.surround(ctx, stop, batch)
+	if err := e.announce(batch, subscriptions); err != nil {
+		return err
+	}
 	var proved []ledger.Mailbox
 	var old []string // manifests
 	for _, j := range batch {
