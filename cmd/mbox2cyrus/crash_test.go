@@ -702,6 +702,78 @@ func TestSubscriptionsOfCyrusOwn(t *testing.T) {
 	}
 }
 
+// TestVerifyAfterCut: what a run that was cut off has written may be right as far as it
+// goes. It is not all, so that verify is not content, and retire moves nothing.
+func TestVerifyAfterCut(t *testing.T) {
+	write := func(g *ground, do func(l *ledger.Ledger) error) {
+		g.t.Helper()
+		l, err := ledger.Open(g.state)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		if err := errors.Join(do(l), l.Close()); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name, kind string
+		cut        func(g *ground)
+		again      func(g *ground) // what ends it
+	}{
+		{"before the subscriptions", "migrate-cut-off", func(g *ground) {
+			file := g.subscriptionFile("joe")
+			g.cutLedger(func(line string) bool { return strings.HasPrefix(line, `{"subscriptions":{"user":"joe"`) })
+			if err := os.Remove(file); err != nil {
+				g.t.Fatal(err)
+			}
+		}, func(g *ground) { g.must(g.migrate()...) }},
+		{"changed subscriptions", "migrate-cut-off", func(g *ground) {
+			write(g, func(l *ledger.Ledger) error {
+				s, _ := l.Subscriptions("joe")
+				s.Next = "0123456789012345678901234567890123456789"
+				return l.SetSubscriptions(s)
+			})
+		}, func(g *ground) { g.must(g.migrate()...) }},
+		{"undo", "undo-cut-off", func(g *ground) {
+			write(g, func(l *ledger.Ledger) error {
+				rec, _ := l.Mailbox("user.joe")
+				rec.State = ledger.Undoing
+				return l.Set(rec)
+			})
+		}, func(g *ground) {
+			g.must(append([]string{"undo", "--quiet", "--user", "joe"}, cyrusFlagsFor(g.srv, g.state)...)...)
+			g.must(g.migrate()...)
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGround(t, "", "", "")
+			g.firstMail()
+			g.must(g.migrate()...)
+			tt.cut(g)
+			for _, level := range []string{"count", "index", "content"} {
+				o := runJSON(t, append([]string{"verify", "--level", level}, g.flags()...)...)
+				if p := o.problems(tt.kind); o.code != 2 || len(p) == 0 || p[0]["user"] != "joe" {
+					t.Errorf("verify --level %s: exit code %d\n%s", level, o.code, o.stderr)
+				}
+			}
+			if o := runJSON(t, g.retire()...); o.code != 2 || len(o.problems("not-retired")) == 0 {
+				t.Errorf("retire: exit code %d\n%s", o.code, o.stderr)
+			}
+			for _, path := range []string{"var/mail/joe", "home/joe/.mailboxlist"} {
+				if _, err := os.Lstat(filepath.Join(g.archive, path)); err == nil {
+					t.Errorf("%s was retired", path)
+				}
+			}
+			tt.again(g)
+			g.subscribed("joe", "mail/work/2003\nmail/sent-mail\n")
+			g.must(append([]string{"verify", "--quiet"}, g.flags()...)...)
+			g.must(g.retire()...)
+		})
+	}
+}
+
 // writtenOfJoe is the line that says that joe's subscriptions were written.
 func writtenOfJoe(line string) bool {
 	return strings.HasPrefix(line, `{"subscriptions":{"user":"joe"`) && !strings.Contains(line, `"next"`)

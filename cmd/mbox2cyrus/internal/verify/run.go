@@ -15,6 +15,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/internal/beside"
+	"mbox2cyrus/internal/plural"
 	"mbox2cyrus/mbox"
 )
 
@@ -95,6 +96,7 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 		v.Report.Problem(pr)
 	}
 	defer v.Report.User(u.Name)
+	v.unfinished(u)
 	seen := map[string]bool{}
 	one := func(name cyrusspool.Name, f *plan.Folder) {
 		seen[string(name)] = true
@@ -135,6 +137,36 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 	for _, rec := range gone {
 		v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
 			Text: fmt.Sprintf("%s was migrated, but its folder is no longer there", rec.Name)})
+	}
+}
+
+// unfinished tells that a run was cut off before it was done with the user. What it has
+// written may be right already, but not all is there.
+func (v *Verifier) unfinished(u *plan.User) {
+	by, left := map[string]int{}, map[string]string{} // how much, and one of it for an example
+	note := func(command, what string) {
+		by[command]++
+		left[command] = what
+	}
+	for _, rec := range v.Ledger.MailboxesOf(u.Name) {
+		switch rec.State {
+		case ledger.Verified:
+		case ledger.Undoing:
+			note("undo", rec.Name)
+		default:
+			note("migrate", rec.Name)
+		}
+	}
+	if s, ok := v.Ledger.Subscriptions(u.Name); ok && s.Next != "" {
+		note("migrate", "the subscriptions")
+	}
+	for _, command := range slices.Sorted(maps.Keys(by)) {
+		text := left[command]
+		if n := by[command] - 1; n > 0 {
+			text += " and " + plural.Count(n, "other")
+		}
+		v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Offset: -1, Kind: command + "-cut-off",
+			Text: fmt.Sprintf("%s did not come to its end here (%s): run it again, and it ends this or says what is in the way", command, text)})
 	}
 }
 
