@@ -42,6 +42,9 @@ type Tree struct {
 	// Subscriptions are the names of the subscription file, each once, in the order of
 	// the file. Folders that do not exist are among them. What was dropped is in Skipped.
 	Subscriptions []Subscription
+	// SubscriptionList is the path of that file, below the source root; "": there is none, or
+	// it cannot be read (then it is in Skipped).
+	SubscriptionList string
 }
 
 // File is one folder as it was found.

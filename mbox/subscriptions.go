@@ -82,6 +82,7 @@ func (w *walker) subscriptions(home *os.File, homePath string, mailDir *os.File,
 		w.unreadable(chosen.path, err)
 		return
 	}
+	w.tree.SubscriptionList = chosen.path
 	if len(data) > maxSubscriptionBytes {
 		data = data[:maxSubscriptionBytes]
 		data = data[:strings.LastIndexByte(data, '\n')+1]

@@ -115,6 +115,7 @@ func TestSubscriptionsChoice(t *testing.T) {
 				want = []Subscription{{Name: test.want + ".d"}}
 			}
 			checkEqual(t, "subscriptions", tree.Subscriptions, want)
+			checkEqual(t, "list", tree.SubscriptionList, test.want)
 			var skipped []string
 			for _, path := range test.skipped {
 				skipped = append(skipped, path+": subscription-file")

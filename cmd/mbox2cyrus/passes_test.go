@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -16,6 +17,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 )
 
 // passHost is a host of one user whose folders a test changes between passes.
@@ -567,5 +569,106 @@ func TestMergeProved(t *testing.T) {
 		if o := runJSON(t, append([]string{"verify", "--level", level}, args...)...); o.code != 0 {
 			t.Errorf("verify --level %s: exit code %d\n%s", level, o.code, o.stderr)
 		}
+	}
+}
+
+// TestSubscriptionsStay: where the list that an earlier pass brought is gone, what Cyrus has
+// stays, as mailboxes do whose folders are gone; a list that is there is brought again.
+func TestSubscriptionsStay(t *testing.T) {
+	const list, home = "home/joe/.mailboxlist", "home/joe"
+	first := "mail/work/2003\nmail/sent-mail\n"
+	remove := func(g *ground, path string) {
+		g.t.Helper()
+		if err := os.Remove(filepath.Join(g.host.root, path)); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	rename := func(g *ground, from, to string) {
+		g.t.Helper()
+		if err := os.Rename(filepath.Join(g.host.root, from), filepath.Join(g.host.root, to)); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name  string
+		gone  func(g *ground)
+		code  int
+		kind  string // of a problem that tells
+		back  func(g *ground)
+		after string // what joe is subscribed to then
+	}{
+		{name: "home not mounted", code: 2, kind: "subscriptions-kept", after: first,
+			gone: func(g *ground) { rename(g, home, "home/away") },
+			back: func(g *ground) { rename(g, "home/away", home) }},
+		{name: "mail directory not mounted", code: 2, kind: "source-gone", after: first,
+			gone: func(g *ground) { rename(g, home+"/mail", home+"/away") },
+			back: func(g *ground) { rename(g, home+"/away", home+"/mail") }},
+		{name: "list deleted", code: 2, kind: "subscriptions-kept", after: "mail/opened\n",
+			gone: func(g *ground) { remove(g, list) },
+			back: func(g *ground) { g.host.write(list, "mail/opened\n") }},
+		{name: "list deleted and written empty", code: 2, kind: "subscriptions-kept",
+			gone: func(g *ground) { remove(g, list) },
+			back: func(g *ground) { g.host.write(list, "") }},
+		{name: "list deleted after a run that was cut off", code: 2, kind: "subscriptions-kept", after: "mail/opened\n",
+			gone: func(g *ground) {
+				l, err := ledger.Open(g.state)
+				if err != nil {
+					g.t.Fatal(err)
+				}
+				s, _ := l.Subscriptions("joe")
+				s.SHA1, s.Next = s.Next, s.SHA1 // as if these had been the first
+				s.Names = ""
+				if err := errors.Join(l.SetSubscriptions(s), l.Close()); err != nil {
+					g.t.Fatal(err)
+				}
+				remove(g, list)
+			},
+			back: func(g *ground) { g.host.write(list, "mail/opened\n") }},
+		{name: "retired", code: 0, kind: "retired", after: first,
+			gone: func(g *ground) {
+				g.must(g.retire()...)
+				g.host.write("home/joe/mail/filtered", letter(9))
+			},
+			back: func(g *ground) {
+				remove(g, "home/joe/mail/filtered")
+				g.must("retire", "--quiet", "--restore", "--state", g.state)
+				g.host.write("home/joe/mail/filtered", letter(9))
+			}},
+		{name: "retired and written anew", code: 2, kind: "retired-place", after: "mail/opened\n",
+			gone: func(g *ground) {
+				g.must(g.retire()...)
+				g.host.write("home/joe/mail/filtered", letter(9))
+				g.host.write(list, "mail/filtered\n")
+			},
+			back: func(g *ground) {
+				remove(g, list)
+				g.must("retire", "--quiet", "--restore", "--state", g.state)
+				g.host.write(list, "mail/opened\n")
+			}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			g := newGround(t, "", "", "")
+			g.firstMail()
+			g.must(g.migrate()...)
+			tt.gone(g)
+			for range 2 {
+				if o := runJSON(t, g.migrate()...); o.code != tt.code || len(o.problems(tt.kind)) == 0 {
+					t.Errorf("exit code %d, want %d, and %s\n%s", o.code, tt.code, tt.kind, o.stderr)
+				}
+				g.subscribed("joe", first)
+			}
+			l, err := ledger.Read(g.state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s, ok := l.Subscriptions("joe"); !ok || s.Next != "" {
+				t.Errorf("the ledger says %+v", s)
+			}
+			tt.back(g)
+			g.must(g.migrate()...)
+			g.subscribed("joe", tt.after)
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -29,9 +30,9 @@ type newSubscriptions struct {
 // newSubscriptions finds out about those of a user. path is where Cyrus keeps them, known
 // when his INBOX has just been entered; else it is what an earlier run recorded.
 func (e *Engine) newSubscriptions(u *plan.User, path string) (s newSubscriptions, err error) {
-	s.Subscriptions = cyrusspool.Subscriptions{Form: e.Cyrus.Fresh.SubscriptionForm, Owner: u.ID, Names: u.Subscriptions}
+	s.Subscriptions = cyrusspool.Subscriptions{Form: e.Cyrus.Fresh.SubscriptionForm, Owner: u.ID, Names: e.subscribedTo(u)}
 	s.path = path
-	if s.names, err = subscriptionList(u); err != nil {
+	if s.names, err = listIdentity(u.ID, s.Names); err != nil {
 		return s, err
 	}
 	if s.rec, s.known = e.Ledger.Subscriptions(u.Name); s.known {
@@ -54,6 +55,25 @@ func (e *Engine) newSubscriptions(u *plan.User, path string) (s newSubscriptions
 	return s, err
 }
 
+// subscribedTo are the mailboxes that a user is to be subscribed to. Those of folders that are
+// gone are among them as long as they are in Cyrus: they stay there too.
+func (e *Engine) subscribedTo(u *plan.User) []cyrusspool.Name {
+	names := slices.Clone(u.Subscriptions)
+	if len(u.Unmade) == 0 {
+		return names
+	}
+	for _, rec := range e.Ledger.MailboxesOf(u.Name) {
+		name := cyrusspool.Name(rec.Name)
+		if e.Cyrus.Has(name) && slices.ContainsFunc(u.Unmade, func(s plan.Unmade) bool {
+			return s.Mailbox == name || s.Folder == string(rec.Folder)
+		}) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // done reports whether nothing is to be done.
 func (s *newSubscriptions) done() bool {
 	return s.path == "" || s.known && s.rec.Names == s.names && s.rec.Next == ""
@@ -62,6 +82,12 @@ func (s *newSubscriptions) done() bool {
 // none reports whether there are none yet, and none come: no file is made for that.
 func (s *newSubscriptions) none() bool {
 	return len(s.Names) == 0 && s.rec.SHA1 == "" && (s.rec.Next == "" || s.have == "")
+}
+
+// sourceGone reports whether the list that earlier runs brought is no longer there, or in an
+// archive. A file system that is not mounted must not empty Cyrus, nor must a retire.
+func (s *newSubscriptions) sourceGone(u *plan.User) bool {
+	return u.RetiredList() != nil || u.SubscriptionList == "" && (s.rec.SHA1 != "" || s.rec.Next != "")
 }
 
 // foreign reports whether the file that is there is not one that a run wrote: the user made
@@ -79,8 +105,9 @@ func (s *newSubscriptions) inUse(running bool) bool {
 func (e *Engine) announce(batch []*job, paths map[string]string) error {
 	var next []ledger.Subscriptions
 	for _, j := range batch {
-		s, err := e.newSubscriptions(j.user, paths[j.user.ID])
-		if err != nil || s.done() || s.none() || s.have == s.sum || s.foreign() || s.inUse(e.Running) {
+		u := j.user
+		s, err := e.newSubscriptions(u, paths[u.ID])
+		if err != nil || s.sourceGone(u) || s.done() || s.none() || s.have == s.sum || s.foreign() || s.inUse(e.Running) {
 			continue // none come, or subscribe says what is wrong: that concerns this user only
 		}
 		if a := s.announced(); a != s.rec {
@@ -106,6 +133,8 @@ func (e *Engine) subscribe(u *plan.User, path string) error {
 		return err
 	}
 	switch {
+	case s.sourceGone(u):
+		return e.leaveWithoutList(u, &s)
 	case s.done():
 		return nil
 	case s.none():
@@ -159,13 +188,42 @@ func (e *Engine) leaveSubscriptions(u *plan.User, s *newSubscriptions) error {
 	} else {
 		e.keepSubscriptions(u, report.Attention, "the subscriptions changed on the UW host and in Cyrus since an earlier run; those in Cyrus are kept")
 	}
+	return e.takeBack(s)
+}
+
+// takeBack says in the ledger that what a run announced is not there, and will not be written.
+func (e *Engine) takeBack(s *newSubscriptions) error {
 	if s.rec.Next == "" {
 		return nil
 	}
-	if s.rec.Next = ""; first {
+	if s.rec.Next = ""; s.rec.Names == "" {
 		s.rec = ledger.Subscriptions{User: s.rec.User}
 	}
 	return e.Ledger.SetSubscriptions(s.rec)
+}
+
+// leaveWithoutList leaves what Cyrus has where the list is gone that it was brought from.
+func (e *Engine) leaveWithoutList(u *plan.User, s *newSubscriptions) error {
+	if s.path == "" {
+		return nil
+	}
+	if !s.rec.Wrote(s.have) {
+		return e.takeBack(s) // it is the user's affair
+	}
+	if u.RetiredList() == nil {
+		e.keepSubscriptions(u, report.Attention, "the list of subscriptions (.mailboxlist) is no longer there; those in Cyrus stay: change them in Cyrus, or put an empty list there if none are wanted")
+	}
+	if s.rec.Next == "" {
+		return nil
+	}
+	// A run was cut off and has left one of the two. Which list that was is not known any
+	// more: another one is brought when it comes.
+	var err error
+	if s.rec.Names = s.have; s.have == "" {
+		s.rec.Names, err = listIdentity(u.ID, nil)
+	}
+	s.rec.SHA1, s.rec.Next = s.have, ""
+	return errors.Join(err, e.Ledger.SetSubscriptions(s.rec))
 }
 
 // recogniseSubscriptions records the subscriptions of a user whose INBOX was recognised, if
@@ -191,7 +249,7 @@ func (e *Engine) recogniseSubscriptions(ctx context.Context, u *plan.User) error
 	if have != want {
 		return nil
 	}
-	names, err := subscriptionList(u)
+	names, err := listIdentity(u.ID, u.Subscriptions)
 	if err != nil {
 		return err
 	}
@@ -202,10 +260,10 @@ func (e *Engine) recogniseSubscriptions(ctx context.Context, u *plan.User) error
 	return e.Ledger.SetSubscriptions(ledger.Subscriptions{User: ledger.RawName(u.Name), Path: rel, Names: names, SHA1: have})
 }
 
-// subscriptionList identifies what a user is subscribed to.
-func subscriptionList(u *plan.User) (string, error) {
+// listIdentity identifies what a user is subscribed to.
+func listIdentity(id string, names []cyrusspool.Name) (string, error) {
 	// The form of one release stands for all: what counts is whether it changed.
-	list := cyrusspool.Subscriptions{Form: cyrusspool.SubscriptionDBNames, Owner: u.ID, Names: u.Subscriptions}
+	list := cyrusspool.Subscriptions{Form: cyrusspool.SubscriptionDBNames, Owner: id, Names: names}
 	sum, err := list.SHA1()
 	return hex.EncodeToString(sum[:]), err
 }

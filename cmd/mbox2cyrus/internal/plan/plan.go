@@ -32,9 +32,13 @@ type User struct {
 	Folders       []Folder
 	Parents       []cyrusspool.Name // mailboxes without a folder of their own, needed above others
 	Subscriptions []cyrusspool.Name
-	Problems      []report.Problem
-	Bytes         int64  // of all folders
-	Partition     string // of Cyrus, that new mailboxes go to
+	// SubscriptionList is the path, below the source root, of the list that they are from;
+	// "": none was found.
+	SubscriptionList string
+	Unmade           []Unmade // subscribed too
+	Problems         []report.Problem
+	Bytes            int64  // of all folders
+	Partition        string // of Cyrus, that new mailboxes go to
 	// PartitionChosen says that the administrator named the partition. Mailboxes that
 	// Cyrus has on another one are then not filled.
 	PartitionChosen bool
@@ -54,6 +58,13 @@ type Folder struct {
 	// SpecialUse is what the folder is for, as in the attributes of RFC 6154 without
 	// the backslash; "": nothing of that.
 	SpecialUse string
+}
+
+// Unmade is what a user is subscribed to though there is no such folder now. Where there
+// was one, its mailbox may still be in Cyrus.
+type Unmade struct {
+	Folder  string          // raw
+	Mailbox cyrusspool.Name // that it would become
 }
 
 // Selection says whose mail is meant.
@@ -282,6 +293,7 @@ func (u *User) mapFolders(tree *mbox.Tree, rules cyrusspool.NameRules, names *Na
 			u.Parents = append(u.Parents, parent)
 		}
 	}
+	u.SubscriptionList = tree.SubscriptionList
 	u.subscribe(tree.Subscriptions, rules, byName, made)
 }
 
@@ -300,6 +312,7 @@ func (u *User) subscribe(subscriptions []mbox.Subscription, rules cyrusspool.Nam
 			box = rules.MapFolders(u.ID, []string{"INBOX", strings.TrimSuffix(name, "/")})[1].To
 		}
 		if !made[box] {
+			u.Unmade = append(u.Unmade, Unmade{name, box})
 			u.Problems = append(u.Problems, report.Problem{Severity: report.Note, User: u.Name, Folder: name, Offset: -1,
 				Kind: "subscription-dropped", Text: "subscribed, but there is no such folder"})
 			continue

@@ -10,9 +10,10 @@ import (
 	"mbox2cyrus/mbox"
 )
 
-// Retired is a place of a folder's mail that retire moved into an archive.
+// Retired is a place of a folder's mail, or a list of subscriptions, that retire moved into
+// an archive.
 type Retired struct {
-	Folder, Path string // raw; Path is below the source root
+	Folder, Path string // raw; Path is below the source root; Folder is "" for a list
 	To           string // absolute
 	Time         time.Time
 	Blocked      bool // an empty directory is in its place
@@ -35,6 +36,15 @@ func (u *User) WasRetired(folder, path string) bool {
 	})
 }
 
+// RetiredList returns what was retired of the user's lists of subscriptions, nil for nothing.
+func (u *User) RetiredList() *Retired {
+	i := slices.IndexFunc(u.Retired, func(r Retired) bool { return r.Folder == "" })
+	if i < 0 {
+		return nil
+	}
+	return &u.Retired[i]
+}
+
 // stands reports whether a thing that is no folder is only what retire left in the place
 // of one.
 func (u *User) stands(s mbox.Skipped) bool {
@@ -46,8 +56,17 @@ func (u *User) stands(s mbox.Skipped) bool {
 // somebody wrote in its place since.
 func (u *User) sayRetired() {
 	for _, r := range u.Retired {
+		what := ""
+		if r.Folder == "" {
+			what = "the list of subscriptions "
+		}
 		u.Problems = append(u.Problems, report.Problem{Severity: report.Note, User: u.Name, Folder: r.Folder, Offset: -1, Kind: "retired",
-			Text: fmt.Sprintf("was retired to %s on %s", report.Quote(r.To), r.Time.Format("2006-01-02"))})
+			Text: fmt.Sprintf("%swas retired to %s on %s", what, report.Quote(r.To), r.Time.Format("2006-01-02"))})
+	}
+	if r := u.RetiredList(); r != nil && u.SubscriptionList != "" {
+		u.Problems = append(u.Problems, report.Problem{Severity: report.Attention, User: u.Name, Offset: -1, Kind: "retired-place",
+			Text: fmt.Sprintf("%s is a list of subscriptions, but that of the user was retired on %s; somebody still subscribes there. It is not brought: subscribe in Cyrus, and remove it",
+				report.Quote(u.SubscriptionList), r.Time.Format("2006-01-02"))})
 	}
 	for _, f := range u.Folders {
 		if r := u.RetiredFrom(f.File.Path); r != nil {

@@ -21,7 +21,7 @@ import (
 func (r *Record) Retired() map[string][]plan.Retired {
 	users := map[string][]plan.Retired{}
 	for _, m := range r.Moves() {
-		if m.State == Moved && m.Folder != "" {
+		if m.State == Moved {
 			users[string(m.User)] = append(users[string(m.User)], plan.Retired{Folder: string(m.Folder), Path: string(m.Path),
 				To: m.archived(), Time: m.Time, Blocked: m.Blocked})
 		}
