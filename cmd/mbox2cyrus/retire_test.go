@@ -271,6 +271,61 @@ func TestRetireCutOff(t *testing.T) {
 	}
 }
 
+// TestRetireNewList: a user's client writes a new list of subscriptions where one was
+// retired. It stays, whatever archive is given, and the one in the archive is not forgotten.
+func TestRetireNewList(t *testing.T) {
+	srv, root, state, archive := retireHost(t, 1)
+	flags := flagsFor(srv, root, state)
+	if r := runJSON(t, append([]string{"retire", "--archive", archive}, flags...)...); r.code != 0 {
+		t.Fatalf("retire: exit code %d\n%s", r.code, r.stderr)
+	}
+	list := filepath.Join("home", "joe", ".mailboxlist")
+	old := mustRead(t, filepath.Join(archive, list))
+	h := &passHost{t: t, root: root}
+	h.write(list, "mail/new\n")
+	record := mustRead(t, filepath.Join(state, "retired.jsonl"))
+	second := archive + "2"
+	if err := os.Mkdir(second, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{archive, second} {
+		for _, dry := range []string{"--dry-run=true", "--dry-run=false"} {
+			r := runJSON(t, append([]string{"retire", "--archive", to, dry}, flags...)...)
+			if p := r.problems("not-retired"); r.code != 2 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), list) {
+				t.Errorf("retire %s again: exit code %d\n%s", dry, r.code, r.stderr)
+			}
+		}
+	}
+	if now := mustRead(t, filepath.Join(root, list)); now != "mail/new\n" {
+		t.Errorf("the new list: %q", now)
+	}
+	if now := mustRead(t, filepath.Join(state, "retired.jsonl")); now != record {
+		t.Errorf("the record was %q, is %q", record, now)
+	}
+	// Never over anything; and back once the place is free.
+	if r := runJSON(t, "retire", "--restore", "--state", state); r.code != 2 || len(r.problems("place-taken")) != 1 {
+		t.Errorf("restore: exit code %d\n%s", r.code, r.stderr)
+	}
+	if err := os.Remove(filepath.Join(root, list)); err != nil {
+		t.Fatal(err)
+	}
+	if r := runJSON(t, "retire", "--restore", "--state", state); r.code != 0 {
+		t.Errorf("restore: exit code %d\n%s", r.code, r.stderr)
+	}
+	if now := mustRead(t, filepath.Join(root, list)); now != old {
+		t.Errorf("the list is %q, was %q", now, old)
+	}
+}
+
+func mustRead(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 // TestVerifyAfterRetire: what was retired is known to be, compared with Cyrus by the
 // record and with the archive, and never taken for mail that was expunged.
 func TestVerifyAfterRetire(t *testing.T) {

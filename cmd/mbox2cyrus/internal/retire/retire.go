@@ -254,6 +254,10 @@ func (r *Retirer) subscriptions(ctx context.Context, u *plan.User) error {
 
 // place moves one file or directory into the archive.
 func (r *Retirer) place(ctx context.Context, u *plan.User, p mbox.Place, m Move, inbox bool, unchanged func() error) (err error) {
+	if r.Record.Archived(ledger.RawName(p.Path)) {
+		r.leave(u.Name, m, p)
+		return nil
+	}
 	a, err := r.archiveFor(p.Dir)
 	if err != nil {
 		return err
@@ -302,6 +306,15 @@ func (r *Retirer) place(ctx context.Context, u *plan.User, p mbox.Place, m Move,
 	}
 	r.tell(u.Name, string(m.Folder), m.Size, "archived as "+report.Quote(to))
 	return nil
+}
+
+// leave tells of a file that somebody wrote where one was that is in an archive. It stays: the
+// record knows one file of a path, and must not forget that one.
+func (r *Retirer) leave(user string, m Move, p mbox.Place) {
+	was := r.Record.moves[ledger.RawName(p.Path)]
+	r.Report.Problem(report.Problem{Severity: report.Attention, User: user, Folder: string(m.Folder), Offset: -1, Kind: "not-retired",
+		Text: fmt.Sprintf("%s was written after the one that was there was retired to %s; it is left where it is: remove it if nothing in it is wanted, or move it away",
+			report.Quote(p.Path), report.Quote(was.archived()))})
 }
 
 // move renames, and looks whether it was the right one.
