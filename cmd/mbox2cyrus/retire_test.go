@@ -283,6 +283,11 @@ func TestRetireNewList(t *testing.T) {
 	old := mustRead(t, filepath.Join(archive, list))
 	h := &passHost{t: t, root: root}
 	h.write(list, "mail/new\n")
+	for _, command := range []string{"plan", "migrate", "verify"} {
+		if r := runJSON(t, append([]string{command}, flags...)...); r.code != 2 || len(r.problems("retired-place")) != 1 {
+			t.Errorf("%s: exit code %d\n%s", command, r.code, r.stderr)
+		}
+	}
 	record := mustRead(t, filepath.Join(state, "retired.jsonl"))
 	second := archive + "2"
 	if err := os.Mkdir(second, 0o700); err != nil {

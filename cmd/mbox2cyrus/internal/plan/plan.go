@@ -230,7 +230,7 @@ func userIDs(all []mbox.User, rules cyrusspool.NameRules) map[string]identity {
 
 // fill plans what becomes of a user's folders.
 func (u *User) fill(tree *mbox.Tree, rules cyrusspool.NameRules, chosen *Names, who identity) {
-	u.hasMailDir = tree.HasMailDir
+	u.hasMailDir, u.SubscriptionList = tree.HasMailDir, tree.SubscriptionList
 	for _, s := range tree.Skipped {
 		if !u.stands(s) {
 			u.Problems = append(u.Problems, skippedProblem(s))
@@ -293,7 +293,6 @@ func (u *User) mapFolders(tree *mbox.Tree, rules cyrusspool.NameRules, names *Na
 			u.Parents = append(u.Parents, parent)
 		}
 	}
-	u.SubscriptionList = tree.SubscriptionList
 	u.subscribe(tree.Subscriptions, rules, byName, made)
 }
 
