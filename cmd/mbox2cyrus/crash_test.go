@@ -619,8 +619,16 @@ func TestSubscriptionsCutOff(t *testing.T) {
 				return
 			}
 			g.host.write("home/joe/.mailboxlist", tt.list)
-			g.must(g.migrate()...)
+			log := filepath.Join(t.TempDir(), "calls")
+			again := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-o", log, "-P", filepath.Dir(file),
+				"-e", "trace=fsync", "-e", "signal=none", "mbox2cyrus"}, g.migrate()...)...)
+			if out, err := again.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
 			g.subscribed("joe", tt.list)
+			if calls, err := os.ReadFile(log); err != nil || !bytes.Contains(calls, []byte("fsync(")) {
+				t.Errorf("the name of the file is not synced, as the run that was killed had not done: %s, %v", calls, err)
+			}
 		})
 	}
 }

@@ -144,7 +144,11 @@ func (e *Engine) subscribe(u *plan.User, path string) error {
 	case s.inUse(e.Running):
 		e.keepSubscriptions(u, report.Attention, "the subscriptions changed since an earlier run; stop Cyrus and run again to bring the changes")
 		return nil
-	case s.have != s.sum: // else a run that was cut off has written it
+	case s.have == s.sum:
+		if err := e.syncSubscriptions(&s); err != nil {
+			return err
+		}
+	default:
 		err := e.writeSubscriptions(&s)
 		if errors.Is(err, fs.ErrExist) || errors.Is(err, cyrusspool.ErrSubscriptionsChanged) {
 			return e.leaveSubscriptions(u, &s)
@@ -211,19 +215,38 @@ func (e *Engine) leaveWithoutList(u *plan.User, s *newSubscriptions) error {
 		return e.takeBack(s) // it is the user's affair
 	}
 	if u.RetiredList() == nil {
-		e.keepSubscriptions(u, report.Attention, "the list of subscriptions (.mailboxlist) is no longer there; those in Cyrus stay: change them in Cyrus, or put an empty list there if none are wanted")
+		e.keepSubscriptions(u, report.Attention, "the list of subscriptions (.mailboxlist) is no longer there or cannot be read; those in Cyrus stay: change them in Cyrus, or put an empty list there if none are wanted")
 	}
 	if s.rec.Next == "" {
 		return nil
 	}
 	// A run was cut off and has left one of the two. Which list that was is not known any
 	// more: another one is brought when it comes.
-	var err error
+	if err := e.syncSubscriptions(s); err != nil {
+		return err
+	}
 	if s.rec.Names = s.have; s.have == "" {
-		s.rec.Names, err = listIdentity(u.ID, nil)
+		none, err := listIdentity(u.ID, nil)
+		if err != nil {
+			return err
+		}
+		s.rec.Names = none
 	}
 	s.rec.SHA1, s.rec.Next = s.have, ""
-	return errors.Join(err, e.Ledger.SetSubscriptions(s.rec))
+	return e.Ledger.SetSubscriptions(s.rec)
+}
+
+// syncSubscriptions makes the name of a file durable, if there is one: the run that has
+// written it may have been killed before it did that.
+func (e *Engine) syncSubscriptions(s *newSubscriptions) error {
+	if s.have == "" {
+		return nil
+	}
+	d, err := cyrusspool.OpenDir(e.Cyrus.ConfigDir, filepath.Dir(s.rec.Path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // recogniseSubscriptions records the subscriptions of a user whose INBOX was recognised, if
