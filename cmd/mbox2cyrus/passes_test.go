@@ -672,3 +672,34 @@ func TestSubscriptionsStay(t *testing.T) {
 		})
 	}
 }
+
+// TestSubscriptionsWhileCyrusRuns: the first ones are written, also where a run was cut off
+// before that; those that would take the place of others wait until it is stopped.
+func TestSubscriptionsWhileCyrusRuns(t *testing.T) {
+	const list = "home/joe/.mailboxlist"
+	g := newGround(t, "", "", "")
+	g.firstMail()
+	if err := g.srv.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	g.must(g.migrate()...)
+	g.subscribed("joe", "mail/work/2003\nmail/sent-mail\n")
+	file := g.subscriptionFile("joe")
+	g.cutLedger(writtenOfJoe)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	g.host.write(list, "mail/sent-mail\n")
+	g.must(g.migrate()...)
+	g.subscribed("joe", "mail/sent-mail\n")
+	g.host.write(list, "mail/opened\n")
+	if o := runJSON(t, g.migrate()...); o.code != 2 || len(o.problems("subscriptions-kept")) != 1 {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+	g.subscribed("joe", "mail/sent-mail\n")
+	if err := g.srv.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	g.must(g.migrate()...)
+	g.subscribed("joe", "mail/opened\n")
+}
