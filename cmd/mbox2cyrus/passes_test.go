@@ -310,6 +310,71 @@ func TestLaterPassMoved(t *testing.T) {
 	}
 }
 
+// TestKeywordsFull brings other keywords with every pass, until the mailbox has as many as
+// Cyrus can hold. The messages arrive, and the keywords that do not are told of.
+func TestKeywordsFull(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	do := func(code int, command ...string) outcome {
+		t.Helper()
+		o := runJSON(t, append(command, flagsFor(srv, h.root, state)...)...)
+		if o.code != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", command, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
+		}
+		return o
+	}
+	h.write("var/mail/joe", letter(1))
+	const names = 30 // that UW knows in a folder
+	folder := func(pass int) string {
+		base := fmt.Sprintf("X-IMAPbase: 1054563072 %010d", pass)
+		for n := range names {
+			base += fmt.Sprintf(" p%dk%d", pass, n)
+		}
+		var b strings.Builder
+		for n := 1; n <= pass; n++ {
+			internal := []string{fmt.Sprintf("X-UID: %d", n), "Status: RO", fmt.Sprintf("X-Keywords: p%dk%d", pass, names-n)}
+			if n == 1 {
+				internal = append([]string{base}, internal...)
+			}
+			b.WriteString(letter(n, internal...))
+		}
+		return b.String()
+	}
+	const full = 5 // the pass that has 22 too many
+	for pass := 1; pass <= full+1; pass++ {
+		h.write("home/joe/mail/work", folder(pass))
+		code, told := 0, 0
+		if pass >= full {
+			code, told = 2, 1
+		}
+		p := do(code, "migrate").problems("keywords-full")
+		if len(p) != told {
+			t.Fatalf("pass %d: %d times it is told: %v", pass, len(p), p)
+		}
+		if pass == full {
+			for _, part := range []string{"128 keywords", "22 ", "p5k8,", "p5k29", "undo"} {
+				if text := p[0]["text"].(string); !strings.Contains(text, part) || strings.Contains(text, "p5k7,") || p[0]["folder"] != "work" {
+					t.Errorf("it is told as %v, without %q", p[0], part)
+				}
+			}
+		}
+		do(0, "verify")
+		do(0, "verify", "--level", "content")
+		do(0, "verify", "--imap")
+	}
+
+	// What it is told to do helps.
+	if o := runJSON(t, append([]string{"undo", "--user", "joe"}, cyrusFlagsFor(srv, state)...)...); o.code != 0 {
+		t.Fatalf("undo: exit code %d\n%s", o.code, o.stderr)
+	}
+	do(0, "migrate")
+	want := []string{`\Seen`, fmt.Sprintf("p%dk%d", full+1, names-1)}
+	if v := serve(t, srv)["work"]; len(v.Messages) != full+1 || !slices.Equal(v.Messages[0].Flags, want) {
+		t.Errorf("after undo: %q", describe(v))
+	}
+}
+
 // TestLaterPassLarge: a large message that is as it was is not written again where its
 // folder grows. One that changed is.
 func TestLaterPassLarge(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
-	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
@@ -138,9 +137,8 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	for _, p := range res.Problems {
 		e.Report.Problem(p)
 	}
-	for _, c := range f.keywords.changes {
-		e.Report.Problem(report.Problem{Severity: report.Note, User: u.Name, Folder: m.folderName(), Offset: -1,
-			Kind: "keyword-changed", Text: fmt.Sprintf("keyword %s became %s: %s", report.Quote(c.from), c.to, c.why)})
+	for _, p := range f.keywords.problems(u, m) {
+		e.Report.Problem(p)
 	}
 	return nil
 }
@@ -529,10 +527,11 @@ func (f *filler) countKept(m ledger.Message) ledger.Message {
 	return m
 }
 
-// keywordsNow are keywords of the earlier pass as bits of the folder's list now.
+// keywordsNow are keywords of the earlier pass as bits of the folder's list now. Those
+// without a name were left out then: Cyrus does not have them.
 func (f *filler) keywordsNow(bits uint64) (now uint64) {
 	for i, name := range f.prev.rec.Keywords {
-		if bits&(1<<i) == 0 {
+		if name == "" || bits&(1<<i) == 0 {
 			continue
 		}
 		if j := slices.Index(f.keywords.names, name); j >= 0 {

@@ -1,9 +1,12 @@
 package migrate
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"mbox2cyrus/cyrusspool"
 )
 
 func TestPlaceKeywords(t *testing.T) {
@@ -39,6 +42,33 @@ func TestPlaceKeywords(t *testing.T) {
 				t.Errorf("changes: %+v, want %d", k.changes, tt.changed)
 			}
 		})
+	}
+}
+
+// TestPlaceKeywordsFull: a mailbox that has as many flags as it can takes no other one.
+func TestPlaceKeywordsFull(t *testing.T) {
+	existing := make([]string, cyrusspool.MaxUserFlags-1)
+	for i := range existing {
+		existing[i] = fmt.Sprintf("old%d", i)
+	}
+	k := placeKeywords([]string{"OLD5", "last", "more", "a(b", "old126", ""}, existing)
+	if len(k.header) != cyrusspool.MaxUserFlags || k.header[127] != "last" {
+		t.Errorf("the header has %d flags: %q", len(k.header), k.header)
+	}
+	if diff := cmp.Diff([]string{"old5", "last", "", "", "old126", ""}, k.names); diff != "" {
+		t.Errorf("names: %s", diff)
+	}
+	if diff := cmp.Diff([]int{5, 127, -1, -1, 126, -1}, k.bits); diff != "" {
+		t.Errorf("bits: %s", diff)
+	}
+	if diff := cmp.Diff([]string{"more", "a(b"}, k.left); diff != "" {
+		t.Errorf("left out: %s", diff)
+	}
+	if len(k.changes) != 0 {
+		t.Errorf("changes: %+v of a keyword that is left out", k.changes)
+	}
+	if got, want := k.userFlags(1<<6-1), [4]uint32{1 << 5, 0, 0, 1<<30 | 1<<31}; got != want {
+		t.Errorf("userFlags = %x, want %x", got, want)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -304,16 +305,21 @@ func (c *comparison) tell(mark report.Mark, uid uint32, want *ledger.Message, wh
 	c.each.tell(m)
 }
 
+// What a keyword has instead of a number of a flag in cyrus.header.
+const (
+	flagMissing = -1 // the header must have its flag
+	flagNone    = -2 // the ledger has no name for it: the mailbox could hold no more
+)
+
 // keywordFlags returns for each keyword of the ledger its flag's number in
-// cyrus.header, -1 if the header does not have it.
+// cyrus.header.
 func (c *comparison) keywordFlags(flags []string) []int {
 	at := make([]int, len(c.rec.Keywords))
 	for i, name := range c.rec.Keywords {
-		at[i] = -1
-		for n, have := range flags {
-			if name != "" && have == name {
-				at[i] = n
-			}
+		if name == "" {
+			at[i] = flagNone
+		} else {
+			at[i] = slices.Index(flags, name) // or flagMissing
 		}
 	}
 	return at
@@ -321,7 +327,7 @@ func (c *comparison) keywordFlags(flags []string) []int {
 
 func (c *comparison) keywordNames(bits uint64) (names []string) {
 	for i, name := range c.rec.Keywords {
-		if bits&(1<<i) != 0 {
+		if bits&(1<<i) != 0 && name != "" {
 			names = append(names, name)
 		}
 	}
@@ -333,8 +339,11 @@ func userFlags(bits uint64, at []int) (flags [4]uint32, ok bool) {
 		if bits&(1<<i) == 0 {
 			continue
 		}
-		if i >= len(at) || at[i] < 0 {
+		if i >= len(at) || at[i] == flagMissing {
 			return flags, false
+		}
+		if at[i] == flagNone {
+			continue
 		}
 		flags[at[i]/32] |= 1 << (at[i] % 32)
 	}
