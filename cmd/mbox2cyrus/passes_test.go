@@ -364,14 +364,44 @@ func TestKeywordsFull(t *testing.T) {
 		do(0, "verify", "--imap")
 	}
 
+	state = filepath.Join(t.TempDir(), "another") // the mailboxes are recognised
+	if o := do(2, "migrate"); len(o.problems("recognised")) != 2 || len(o.problems("keywords-full")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+
 	// What it is told to do helps.
-	if o := runJSON(t, append([]string{"undo", "--user", "joe"}, cyrusFlagsFor(srv, state)...)...); o.code != 0 {
+	if o := runJSON(t, append([]string{"undo", "--user", "joe", "--recognised"}, cyrusFlagsFor(srv, state)...)...); o.code != 0 {
 		t.Fatalf("undo: exit code %d\n%s", o.code, o.stderr)
 	}
 	do(0, "migrate")
 	want := []string{`\Seen`, fmt.Sprintf("p%dk%d", full+1, names-1)}
 	if v := serve(t, srv)["work"]; len(v.Messages) != full+1 || !slices.Equal(v.Messages[0].Flags, want) {
 		t.Errorf("after undo: %q", describe(v))
+	}
+}
+
+// TestKeywordStays: a keyword whose name Cyrus cannot have keeps the one that it was given,
+// in every pass, and when the state directory is lost.
+func TestKeywordStays(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	dir := t.TempDir()
+	state := filepath.Join(dir, "state")
+	h.write("var/mail/joe", letter(9))
+	folder := letter(1, "X-IMAPbase: 1054563072 0000000009 a(b", "X-UID: 1", "X-Keywords: a(b")
+	for pass := 1; pass <= 4; pass++ {
+		if pass == 4 {
+			state = filepath.Join(dir, "another")
+		} else {
+			h.write("home/joe/mail/work", folder)
+			folder += letter(pass+1, fmt.Sprintf("X-UID: %d", pass+1))
+		}
+		if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, state)...)...); o.code != 0 || pass == 4 && len(o.problems("recognised")) != 2 {
+			t.Fatalf("pass %d: exit code %d\n%s", pass, o.code, o.stderr)
+		}
+	}
+	if v := serve(t, srv)["work"]; len(v.Messages) != 3 || !slices.Equal(v.Messages[0].Flags, []string{"a_b"}) {
+		t.Errorf("work: %q", describe(v))
 	}
 }
 

@@ -343,7 +343,11 @@ func (o *oldRecords) find(uid uint32) (r cyrusspool.Record, ok bool, err error) 
 // flags. UW knows the whole list after the first message's header (uw-mbox 3.2).
 func (f *filler) learnKeywords(names []string) {
 	if f.keywords == nil {
-		f.keywords = placeKeywords(names, f.header.Flags)
+		var ours []string
+		if f.prev != nil {
+			ours = f.prev.rec.Keywords
+		}
+		f.keywords = placeKeywords(names, f.header.Flags, ours)
 		f.header.Flags = f.keywords.header
 		if f.sums {
 			f.w.SyncSums(f.header.Flags)

@@ -28,7 +28,9 @@ type keywordChange struct{ from, to, why string }
 // space. A name that had to be changed never falls together with another one,
 // so that no message gains a keyword that it did not have. Later passes and merges find
 // flags in the header; where those and the folder's are too many, the last are left out.
-func placeKeywords(names, existing []string) *keywords {
+// Of those that are there, ours are what an earlier pass made of the folder's: a name that
+// had to be changed becomes again what it was.
+func placeKeywords(names, existing, ours []string) *keywords {
 	k := &keywords{header: slices.Clone(existing)}
 	wanted := map[string]bool{}
 	for _, name := range names {
@@ -39,6 +41,10 @@ func placeKeywords(names, existing []string) *keywords {
 	find := func(name string) int {
 		return slices.IndexFunc(k.header, func(have string) bool { return strings.EqualFold(have, name) })
 	}
+	taken := func(name string) bool {
+		bit := find(name)
+		return wanted[strings.ToLower(name)] || bit >= 0 && (slices.Contains(k.bits, bit) || !slices.Contains(ours, k.header[bit]))
+	}
 	for _, name := range names {
 		if name == "" { // UW's hole: no message can have it (uw-mbox 3.3)
 			k.place("", -1)
@@ -48,7 +54,7 @@ func placeKeywords(names, existing []string) *keywords {
 		if !isAtom(name) {
 			as = toAtom(name)
 			base := as
-			for n := 2; wanted[strings.ToLower(as)] || find(as) >= 0; n++ {
+			for n := 2; taken(as); n++ {
 				as = base + "-" + strconv.Itoa(n)
 			}
 		}

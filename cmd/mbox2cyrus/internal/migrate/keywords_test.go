@@ -11,24 +11,26 @@ import (
 
 func TestPlaceKeywords(t *testing.T) {
 	tests := []struct {
-		name            string
-		names, existing []string
-		header, as      []string
-		bits            []int
-		changed         int
+		name                  string
+		names, existing, ours []string
+		header, as            []string
+		bits                  []int
+		changed               int
 	}{
-		{"plain", []string{"$Forwarded", "NonJunk"}, nil, []string{"$Forwarded", "NonJunk"}, []string{"$Forwarded", "NonJunk"}, []int{0, 1}, 0},
-		{"behind what Cyrus gave the mailbox", []string{"Work"}, []string{"$Junk", "$Phish"}, []string{"$Junk", "$Phish", "Work"}, []string{"Work"}, []int{2}, 0},
-		{"one that Cyrus gave the mailbox, in another case", []string{"$junk", "Work"}, []string{"$Junk"}, []string{"$Junk", "Work"}, []string{"$Junk", "Work"}, []int{0, 1}, 0},
-		{"UW finds only the first of two that differ in case", []string{"a", "A"}, nil, []string{"a"}, []string{"a", "a"}, []int{0, 0}, 0},
-		{"a hole", []string{"one", "", "three"}, nil, []string{"one", "three"}, []string{"one", "", "three"}, []int{0, -1, 1}, 0},
-		{"no atoms", []string{"caf\xe9", "a(b", `\Foo`, "a\tb"}, nil, []string{"caf_", "a_b", "_Foo", "a_b-2"}, []string{"caf_", "a_b", "_Foo", "a_b-2"}, []int{0, 1, 2, 3}, 4},
-		{"a changed one never meets an unchanged one", []string{"a(b", "a_b"}, nil, []string{"a_b-2", "a_b"}, []string{"a_b-2", "a_b"}, []int{0, 1}, 1},
-		{"nor one that Cyrus gave the mailbox", []string{"a(b"}, []string{"A_B"}, []string{"A_B", "a_b-2"}, []string{"a_b-2"}, []int{1}, 1},
+		{"plain", []string{"$Forwarded", "NonJunk"}, nil, nil, []string{"$Forwarded", "NonJunk"}, []string{"$Forwarded", "NonJunk"}, []int{0, 1}, 0},
+		{"behind what Cyrus gave the mailbox", []string{"Work"}, []string{"$Junk", "$Phish"}, nil, []string{"$Junk", "$Phish", "Work"}, []string{"Work"}, []int{2}, 0},
+		{"one that Cyrus gave the mailbox, in another case", []string{"$junk", "Work"}, []string{"$Junk"}, nil, []string{"$Junk", "Work"}, []string{"$Junk", "Work"}, []int{0, 1}, 0},
+		{"UW finds only the first of two that differ in case", []string{"a", "A"}, nil, nil, []string{"a"}, []string{"a", "a"}, []int{0, 0}, 0},
+		{"a hole", []string{"one", "", "three"}, nil, nil, []string{"one", "three"}, []string{"one", "", "three"}, []int{0, -1, 1}, 0},
+		{"no atoms", []string{"caf\xe9", "a(b", `\Foo`, "a\tb"}, nil, nil, []string{"caf_", "a_b", "_Foo", "a_b-2"}, []string{"caf_", "a_b", "_Foo", "a_b-2"}, []int{0, 1, 2, 3}, 4},
+		{"a changed one never meets an unchanged one", []string{"a(b", "a_b"}, nil, nil, []string{"a_b-2", "a_b"}, []string{"a_b-2", "a_b"}, []int{0, 1}, 1},
+		{"nor one that Cyrus gave the mailbox", []string{"a(b"}, []string{"A_B"}, nil, []string{"A_B", "a_b-2"}, []string{"a_b-2"}, []int{1}, 1},
+		{"in a later pass what it was", []string{"a{b", "a(b"}, []string{"a_b", "a_b-2", "Own"}, []string{"a_b", "a_b-2"}, []string{"a_b", "a_b-2", "Own"}, []string{"a_b", "a_b-2"}, []int{0, 1}, 2},
+		{"but not what an unchanged one is by now", []string{"a(b", "a_b"}, []string{"a_b"}, []string{"a_b"}, []string{"a_b", "a_b-2"}, []string{"a_b-2", "a_b"}, []int{1, 0}, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			k := placeKeywords(tt.names, tt.existing)
+			k := placeKeywords(tt.names, tt.existing, tt.ours)
 			if diff := cmp.Diff(tt.header, k.header); diff != "" {
 				t.Errorf("header: %s", diff)
 			}
@@ -51,7 +53,7 @@ func TestPlaceKeywordsFull(t *testing.T) {
 	for i := range existing {
 		existing[i] = fmt.Sprintf("old%d", i)
 	}
-	k := placeKeywords([]string{"OLD5", "last", "more", "a(b", "old126", ""}, existing)
+	k := placeKeywords([]string{"OLD5", "last", "more", "a(b", "old126", ""}, existing, nil)
 	if len(k.header) != cyrusspool.MaxUserFlags || k.header[127] != "last" {
 		t.Errorf("the header has %d flags: %q", len(k.header), k.header)
 	}
@@ -77,7 +79,7 @@ func TestUserFlags(t *testing.T) {
 	for i := range existing {
 		existing[i] = "x" + string(rune('A'+i))
 	}
-	k := placeKeywords([]string{"a", "", "b"}, existing)
+	k := placeKeywords([]string{"a", "", "b"}, existing, nil)
 	// a is flag 31, the hole none, b is flag 32: the first of the second word.
 	if got, want := k.userFlags(1|2|4), [4]uint32{1 << 31, 1, 0, 0}; got != want {
 		t.Errorf("userFlags = %x, want %x", got, want)

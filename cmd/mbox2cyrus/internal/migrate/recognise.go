@@ -30,7 +30,8 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
-	if err := e.describeSource(ctx, u, m, header.Flags); err != nil {
+	keywords, err := e.describeSource(ctx, u, m, header.Flags)
+	if err != nil {
 		return false, err
 	}
 	defer func() {
@@ -71,15 +72,18 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 	m.todo, m.verified = nothing, res.Verified
 	e.Report.Problem(report.Problem{Severity: report.Note, User: u.Name, Folder: m.folderName(), Offset: -1, Kind: "recognised",
 		Text: m.rec.Name + ": the ledger did not know it, but it holds exactly what the folder holds: taken for the work of an earlier run"})
+	for _, p := range keywords.problems(u, m) {
+		e.Report.Problem(p)
+	}
 	return true, nil
 }
 
 // describeSource makes the manifest and the record that filling the folder into a
 // mailbox with these flags would make.
-func (e *Engine) describeSource(ctx context.Context, u *plan.User, m *mailbox, flags []string) (err error) {
+func (e *Engine) describeSource(ctx context.Context, u *plan.User, m *mailbox, flags []string) (_ *keywords, err error) {
 	manifest, err := e.Ledger.CreateManifest(m.rec.Manifest)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, manifest.Close()) }()
 	order := ledger.Order{Emit: func(msg ledger.Message) error { manifest.Add(msg); return nil }}
@@ -113,11 +117,12 @@ func (e *Engine) describeSource(ctx context.Context, u *plan.User, m *mailbox, f
 		m.rec.Held, err = aside.commit()
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
+	keywords := placeKeywords(res.Keywords, flags, flags) // whose flags they are, the comparison tells
 	m.rec.Rules = e.Source.Rules.String()
-	m.rec.Keywords = placeKeywords(res.Keywords, flags).names
+	m.rec.Keywords = keywords.names
 	m.rec.UIDValid, m.rec.NewUIDVald, m.rec.UIDNext = res.UIDValidity, res.UIDValidity == 0, res.UIDNext
 	m.rec.Messages, m.rec.Bytes, m.rec.SourceID, m.rec.Source = messages, res.Bytes, &res.ID, ledger.RawName(m.folder.File.Path)
-	return nil
+	return keywords, nil
 }
