@@ -5,9 +5,13 @@ import (
 	"io"
 )
 
-// outputSize is the largest piece that is written at once: a message that is smaller
-// after conversion takes one Write.
-const outputSize = 1 << 20
+const (
+	// outputSize is the largest piece that is written at once.
+	outputSize = 1 << 20
+	// leastRoom is for how many bytes of text there must be room, or what is there is
+	// written first: pieces would become ever smaller.
+	leastRoom = 1024
+)
 
 // converter writes text as UW IMAP 2007f sends it: LF becomes CRLF, other CRs go, and a
 // NUL becomes 0x80 (unix.c unix_header and unix_text_work; imapd.c ptext). What becomes of
@@ -25,7 +29,7 @@ type converter struct {
 func (c *converter) text(b []byte, plain bool) {
 	for len(b) > 0 && c.err == nil {
 		room := (cap(c.buf) - len(c.buf)) / 2 // every byte may become two
-		if room < min(len(b), 1024) {
+		if room < min(len(b), leastRoom) {
 			c.flush()
 			continue
 		}

@@ -99,7 +99,7 @@ func (m *Message) Readable(length int64) error { return m.text.readable(length) 
 
 // WrittenAtOnce is how large a message is, as WriteTo writes it, that is written with one
 // call, in bytes.
-const WrittenAtOnce = outputSize
+const WrittenAtOnce = outputSize - 2*leastRoom
 
 // maxHeader is how much of a header Message.Header returns.
 const maxHeader = 256 << 10

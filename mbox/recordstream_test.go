@@ -153,7 +153,7 @@ func TestRecordsConstantMemory(t *testing.T) {
 	}
 }
 
-// TestRecordsOneWrite: a message of up to 1 MiB goes out with one Write.
+// TestRecordsOneWrite: a record of up to 1 MiB goes out with one Write.
 func TestRecordsOneWrite(t *testing.T) {
 	for _, c := range []struct {
 		bytes, calls int

@@ -334,6 +334,54 @@ func TestOneWriteAMessage(t *testing.T) {
 	}
 }
 
+// ofSize is a text of n bytes as it is in a file, with lines of so many bytes, which UW sends
+// with size bytes.
+func ofSize(size, line int) string {
+	lines := size / (line + 2)
+	return strings.Repeat(strings.Repeat("x", line)+"\n", lines) + strings.Repeat("y", size-lines*(line+2))
+}
+
+// TestWrittenAtOnce: a message of up to WrittenAtOnce bytes goes out with one Write, whatever
+// its lines and its format.
+func TestWrittenAtOnce(t *testing.T) {
+	const head = "Subject: x\n\n"
+	for _, line := range []int{0, 1, 76, 1 << 12, 1 << 20} {
+		for _, size := range []int{WrittenAtOnce, WrittenAtOnce - 1, WrittenAtOnce - 2, WrittenAtOnce - 1000, WrittenAtOnce - 3000} {
+			body := ofSize(size-len("Subject: x\r\n\r\n")-2, line) + "\n"
+			stored := strings.ReplaceAll(head+body, "\n", "\r\n")
+			unix, mmdf := from+head+body, "\x01\x01\x01\x01\n"+head+body+"\x01\x01\x01\x01\n"
+			record := mtxRec("000000000020", stored)
+			for name, r := range map[string]Mailbox{
+				"unix":     NewReader(strings.NewReader(unix), int64(len(unix)), Options{}),
+				"unix2002": NewReader(strings.NewReader(unix), int64(len(unix)), Options{UWVersion: UW2002}),
+				"in many":  NewReader(strings.NewReader(unix+unix), int64(2*len(unix)), Options{}),
+				"mmdf":     newReader(strings.NewReader(mmdf), int64(len(mmdf)), mmdfDelimiter{}, Options{}, windowSize),
+				"mtx":      newRecordReader(&mtxRecords, strings.NewReader(record), int64(len(record)), Options{}, windowSize),
+			} {
+				m, err := r.Next()
+				if err != nil {
+					t.Fatal(name, err)
+				}
+				var w countingWriter
+				// A blank line at the end is the separator's in unix format.
+				if n, err := m.WriteTo(&w); err != nil || n != int64(size) && n != int64(size)-2 || w.calls != 1 {
+					t.Errorf("%s: %d of %d bytes with lines of %d in %d calls, %v", name, n, size, line, w.calls, err)
+				}
+			}
+			for _, text := range []string{head + body, stored} {
+				m, s := &Message{}, storedText{lf: true, find: func(Finding) {}, account: Account{}}
+				if err := s.begin(strings.NewReader(text), m, 0, 0, int64(len(text))); err != nil {
+					t.Fatal(err)
+				}
+				var w countingWriter
+				if n, err := m.WriteTo(&w); err != nil || n != int64(size) || w.calls != 1 {
+					t.Errorf("mh or mix: %d of %d bytes with lines of %d in %d calls, %v", n, size, line, w.calls, err)
+				}
+			}
+		}
+	}
+}
+
 // TestNoAllocations: an ordinary message costs none.
 func TestNoAllocations(t *testing.T) {
 	message := from + "From: a@example.com\nTo: b@example.com\nSubject: x\nStatus: RO\nX-Status: \nX-Keywords: a       \nX-UID: 5\n\n" + strings.Repeat("text\n", 100) + "\n"

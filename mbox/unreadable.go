@@ -14,7 +14,8 @@ import (
 // ErrUnreadable is wrapped by the error of [Message.WriteTo] for a message of which the
 // disk does not give all bytes (EIO, as for a bad block). The message is over then: its
 // EndOffset is set, its bytes are accounted for, a [Finding] of KindUnreadable tells of
-// them, and the mailbox can be read on. Up to 1 MiB nothing of it was written.
+// them, and the mailbox can be read on. Of one of up to [WrittenAtOnce] bytes, as it is then,
+// nothing was written.
 var ErrUnreadable = errors.New("a part of it cannot be read")
 
 const (
