@@ -16,6 +16,7 @@ var (
 )
 
 func main() {
+	crashBySignal()
 	// Where root may not do this, the groups are taken away for each access that is made with
 	// other rights than root's, or that fails and says why.
 	_ = fsrights.DropGroups()

@@ -18,6 +18,7 @@ var exitCodes = []struct{ codes, meaning string }{
 	{"3", "verification found a difference"},
 	{"64, 77, 78", "usage, permission, configuration"},
 	{"130, 143", "stopped by SIGINT or SIGTERM at a safe point; run again to go on"},
+	{"134", "what a shell says of SIGABRT: crashed, a fault of the program; run again to go on"},
 }
 
 // exitStatusHelp is the table of exit codes as help shows it.
