@@ -87,7 +87,7 @@ func (b *besideFiles) forget(f *besideFile) {
 		f.text = nil
 	}
 	b.spare += cap(f.text)
-	f.to = nil
+	f.to, f.parsed = nil, parsed{} // whose record may be in text
 	b.unused = append(b.unused, f)
 }
 

@@ -61,6 +61,23 @@ func files(t *testing.T, partition string) map[string]string {
 	return all
 }
 
+// TestForgottenBesides: buffers above the bound are given up, the records in them too.
+func TestForgottenBesides(t *testing.T) {
+	b := &besideFiles{}
+	for range 10 {
+		f := &besideFile{text: make([]byte, maxSpare/4)}
+		f.record = f.text
+		b.forget(f)
+	}
+	var kept int
+	for _, f := range b.unused {
+		kept += max(cap(f.text), cap(f.record))
+	}
+	if kept != maxSpare || b.spare != maxSpare {
+		t.Errorf("%d bytes are kept, and %d are counted, want %d", kept, b.spare, maxSpare)
+	}
+}
+
 // TestBeside: whatever is written beside, the mailbox is the same to the byte.
 func TestBeside(t *testing.T) {
 	for seed := range uint64(20) {
