@@ -50,15 +50,18 @@ func (w *Writer) MakeCache(p *CacheParser) error {
 	if w.old != nil || w.cache != nil {
 		return fmt.Errorf("mailbox %s: it has a cache", w.path)
 	}
-	fd, err := w.create(fileCache + newSuffix)
+	err := w.owner.Do(func() error {
+		fd, err := w.create(fileCache + newSuffix)
+		if err != nil {
+			return err
+		}
+		w.cache = &cacheFile{file: os.NewFile(uintptr(fd), fileCache+newSuffix), parser: p, added: map[uint32]cached{}}
+		return w.own(fd)
+	})
 	if err != nil {
 		return fmt.Errorf("mailbox %s: %w", w.path, err)
 	}
-	c := &cacheFile{file: os.NewFile(uintptr(fd), fileCache+newSuffix), parser: p, added: map[uint32]cached{}}
-	w.cache = c
-	if err := w.own(fd); err != nil {
-		return fmt.Errorf("mailbox %s: %w", w.path, err)
-	}
+	c := w.cache
 	c.out = bufio.NewWriterSize(c.file, 1<<15)
 	c.out.Write(make([]byte, generationSize)) // its place; an error comes again at the flush
 	c.size = generationSize

@@ -584,6 +584,9 @@ func TestWriterRights(t *testing.T) {
 	if err := os.Chown(dir, 9, 9); err != nil {
 		t.Fatal(err)
 	}
+	if err := w.MakeCache(newCacheParser(t)); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("a cache in another's directory: %v", err)
+	}
 	if err := owner.Do(func() error {
 		_, _, err := w.WriteMessage(3, time.Unix(1, 0), bytes.NewReader([]byte("a: b\r\n\r\n")))
 		return err
