@@ -21,18 +21,18 @@ import (
 // both, message by message, with the manifest. It returns what is wrong with which
 // message, too, and tells of those that are in the source only, where v.Message is not nil:
 // the index is not asked about them.
-func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User, f mbox.File, dir string) (Result, map[uint32]fault, error) {
+func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User, f mbox.File, dir string) (Result, faultSet, error) {
 	l, src := v.Ledger, v.Source
 	manifest, err := l.OpenManifest(rec.Manifest)
 	if err != nil {
-		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
+		return Result{}, faultSet{}, fmt.Errorf("%s: %w", rec.Name, err)
 	}
 	s := v.newContentCheck(rec, dir)
 	s.manifest, s.each.tell = manifest, v.Message
 	s.order.Emit = s.compare
 	if rec.Assigned {
 		if s.assigned, err = openAssigned(l, rec.Manifest, src.Rules.Repairs&mbox.RepairUIDs != 0); err != nil {
-			return Result{}, nil, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), manifest.Close())
+			return Result{}, faultSet{}, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), manifest.Close())
 		}
 	}
 	s.rules = src.Rules
@@ -44,29 +44,29 @@ func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User,
 		err = s.rest()
 	}
 	if err := errors.Join(err, manifest.Close(), s.assigned.close()); err != nil {
-		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
+		return Result{}, faultSet{}, fmt.Errorf("%s: %w", rec.Name, err)
 	}
 	if res.UIDValidity != 0 && res.UIDValidity != rec.UIDValid && rec.FirstUID == 0 { // else it is that of the mail to which it was appended
 		s.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY of the source is %d, of the mailbox %d", res.UIDValidity, rec.UIDValid)
 	}
-	return s.result(), s.bad, nil
+	return s.result(), s.faults, nil
 }
 
 // spool reads the message files of a mailbox whose folder is in an archive, and compares
 // them with the manifest.
-func (v *Verifier) spool(ctx context.Context, rec ledger.Mailbox, dir string) (Result, map[uint32]fault, error) {
+func (v *Verifier) spool(ctx context.Context, rec ledger.Mailbox, dir string) (Result, faultSet, error) {
 	s := v.newContentCheck(rec, dir)
 	s.checked = func(m ledger.Message) error {
-		if _, bad := s.bad[m.UID]; !bad {
+		if !s.faults.has(m.UID) {
 			s.res.Verified++
 		}
 		return nil
 	}
 	err := v.Ledger.EachMessage(rec.Manifest, func(m ledger.Message) error { return errors.Join(ctx.Err(), s.check(m, nil)) })
 	if err = s.finish(err); err != nil {
-		return Result{}, nil, fmt.Errorf("%s: %w", rec.Name, err)
+		return Result{}, faultSet{}, fmt.Errorf("%s: %w", rec.Name, err)
 	}
-	return s.result(), s.bad, nil
+	return s.result(), s.faults, nil
 }
 
 // Bounds of the message files that are read beside and not settled.
@@ -76,7 +76,7 @@ const (
 )
 
 func (v *Verifier) newContentCheck(rec ledger.Mailbox, dir string) *contentCheck {
-	s := &contentCheck{comparison: &comparison{rec: rec}, reader: newFileReader(dir, &rec), sum: sha1.New(), bad: map[uint32]fault{}}
+	s := &contentCheck{comparison: &comparison{rec: rec}, reader: newFileReader(dir, &rec), sum: sha1.New(), faults: faultSet{tells: v.Message != nil}}
 	s.files = beside.New(v.idle, func(next func() *messageFile) {
 		r := newFileReader(dir, &rec)
 		defer r.release()
@@ -94,8 +94,8 @@ type contentCheck struct {
 	order    ledger.Order
 	sum      hash.Hash
 	rules    source.Rules
-	bad      map[uint32]fault // by UID
-	next     ledger.Message   // of the manifest, if peeked is set
+	faults   faultSet
+	next     ledger.Message // of the manifest, if peeked is set
 	peeked   bool
 	unread   []source.Aside // what of the source cannot be read
 
@@ -132,13 +132,13 @@ func (s *contentCheck) peek() (m ledger.Message, err error) {
 func (s *contentCheck) missing(m ledger.Message) {
 	for _, a := range s.unread {
 		if a.File == m.File && a.Offset < m.End && m.Offset < a.Offset+a.Length {
-			s.differ(report.Attention, string(mbox.KindUnreadable), m.Offset, "UID %d was migrated, and its place in the source cannot be read any more: Cyrus has what there was, which could not be compared", m.UID)
-			s.bad[m.UID] = fault{report.CyrusOnly, "its place in the source cannot be read any more"}
+			s.differ(report.Attention, faultKinds[faultSourceUnreadable].problem, m.Offset, "UID %d was migrated, and its place in the source cannot be read any more: Cyrus has what there was, which could not be compared", m.UID)
+			s.faults.add(m.UID, faultSourceUnreadable, faultKinds[faultSourceUnreadable].what)
 			return
 		}
 	}
-	s.differ(report.Difference, "source-missing", m.Offset, "UID %d was migrated, but the source no longer has it", m.UID)
-	s.bad[m.UID] = fault{report.CyrusOnly, "the source no longer has it"}
+	s.differ(report.Difference, faultKinds[faultSourceMissing].problem, m.Offset, "UID %d was migrated, but the source no longer has it", m.UID)
+	s.faults.add(m.UID, faultSourceMissing, faultKinds[faultSourceMissing].what)
 }
 
 // flush compares what had to wait.
@@ -211,7 +211,7 @@ func (s *contentCheck) settle(n int) error {
 	for range n {
 		f := s.files.Take()
 		for _, c := range f.wrong {
-			s.wrong(c.mark, c.kind, f.want, "%s", c.text)
+			s.wrong(c.kind, f.want, "%s", c.text)
 		}
 		s.unused = append(s.unused, f)
 		if err := s.checked(f.want); err != nil {
@@ -242,13 +242,10 @@ func (s *contentCheck) inTurn(m ledger.Message) error {
 }
 
 // wrong reports what is wrong with a message, and remembers it.
-func (s *contentCheck) wrong(mark report.Mark, kind string, want ledger.Message, format string, args ...any) {
+func (s *contentCheck) wrong(kind faultKind, want ledger.Message, format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
-	s.differ(report.Difference, kind, want.Offset, "UID %d: %s", want.UID, what)
-	if f, ok := s.bad[want.UID]; ok {
-		mark, what = min(f.mark, mark), f.what+", "+what // Unreadable before Differs
-	}
-	s.bad[want.UID] = fault{mark, what}
+	s.differ(report.Difference, faultKinds[kind].problem, want.Offset, "UID %d: %s", want.UID, what)
+	s.faults.add(want.UID, kind, what)
 }
 
 func (s *contentCheck) compare(have ledger.Message) error {
@@ -268,10 +265,10 @@ func (s *contentCheck) compare(have ledger.Message) error {
 	}
 	s.peeked = false
 	if have != want {
-		s.wrong(report.Differs, "source-changed", have, "the source is not as it was migrated (UID %d at offset %d)", want.UID, want.Offset)
+		s.wrong(faultSourceChanged, have, "the source is not as it was migrated (UID %d at offset %d)", want.UID, want.Offset)
 		return nil
 	}
-	if _, bad := s.bad[have.UID]; !bad {
+	if !s.faults.has(have.UID) {
 		s.res.Verified++
 	}
 	return nil

@@ -85,14 +85,8 @@ func Index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen ma
 // messages is what is told of single messages.
 type messages struct {
 	tell   func(report.Message) // nil: nothing is
-	faults map[uint32]fault     // what is known of some already, by UID
+	faults faultSet             // what is known of some already
 	read   bool                 // the message files have been read
-}
-
-// fault is what is wrong with one message beyond what the index says.
-type fault struct {
-	mark report.Mark
-	what string
 }
 
 func index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen map[string]cyrusspool.SeenState, each messages) (res Result, err error) {
@@ -295,12 +289,11 @@ func (c *comparison) tell(mark report.Mark, uid uint32, want *ledger.Message, wh
 	if want != nil {
 		m.File, m.Offset = want.File, want.Offset
 	}
-	if f, ok := c.each.faults[uid]; ok && (mark == report.Same || mark == report.Differs) {
-		m.Mark = f.mark
-		if m.What != "" {
+	if c.each.faults.has(uid) && (mark == report.Same || mark == report.Differs) {
+		if m.Mark, what = c.each.faults.describe(uid); m.What != "" {
 			m.What += ", "
 		}
-		m.What += f.what
+		m.What += what
 	}
 	c.each.tell(m)
 }

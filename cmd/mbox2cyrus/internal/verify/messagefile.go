@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
-	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/mbox"
 )
 
@@ -38,13 +37,12 @@ type messageFile struct {
 
 // complaint is something that is wrong with a message.
 type complaint struct {
-	mark report.Mark
-	kind string
+	kind faultKind
 	text string
 }
 
-func (f *messageFile) complain(mark report.Mark, kind, format string, args ...any) {
-	f.wrong = append(f.wrong, complaint{mark, kind, fmt.Sprintf(format, args...)})
+func (f *messageFile) complain(kind faultKind, format string, args ...any) {
+	f.wrong = append(f.wrong, complaint{kind, fmt.Sprintf(format, args...)})
 }
 
 // fileReader reads message files of one mailbox. It is for one goroutine.
@@ -77,11 +75,11 @@ func (r *fileReader) read(m *messageFile) {
 		return // removed in Cyrus since an earlier pass
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		m.complain(report.Unreadable, "file-missing", "its message file is missing")
+		m.complain(faultFileMissing, "its message file is missing")
 		return
 	}
 	if err != nil {
-		m.complain(report.Unreadable, "file-unreadable", "its message file cannot be read: %v", err)
+		m.complain(faultFileUnreadable, "its message file cannot be read: %v", err)
 		return
 	}
 	r.sum.Reset()
@@ -93,7 +91,7 @@ func (r *fileReader) read(m *messageFile) {
 	r.sum.Write(head)
 	if err == nil && m.fromSource {
 		if reason := headerDiffers(m.header, head, m.hidesInternal); reason != "" {
-			m.complain(report.Differs, "header", "%s", reason)
+			m.complain(faultHeader, "%s", reason)
 		}
 	}
 	var more int64
@@ -101,13 +99,13 @@ func (r *fileReader) read(m *messageFile) {
 		more, err = io.CopyBuffer(struct{ io.Writer }{r.sum}, struct{ io.Reader }{f}, r.buf[:])
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
-		m.complain(report.Unreadable, "file-unreadable", "its message file cannot be read: %v", err)
+		m.complain(faultFileUnreadable, "its message file cannot be read: %v", err)
 		return
 	}
 	var guid [20]byte
 	r.sum.Sum(guid[:0])
 	if guid != m.want.GUID {
-		m.complain(report.Differs, "content", "its message file (%d bytes) is not what the source holds (%d bytes)", int64(n)+more, m.want.Size)
+		m.complain(faultContent, "its message file (%d bytes) is not what the source holds (%d bytes)", int64(n)+more, m.want.Size)
 	}
 }
 
