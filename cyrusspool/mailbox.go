@@ -45,6 +45,8 @@ const (
 	fileCache  = "cyrus.cache"
 	fileAnnots = "cyrus.annotations"
 	newSuffix  = ".NEW"
+
+	fileMessage = "cyrus.message" // only as it is written, by us
 )
 
 // An Owner says what everything that is made belongs to and may be used by. Cyrus runs
@@ -246,8 +248,11 @@ func (w *Writer) closeFile(f *messageFile, err error) error {
 		if closeErr := unix.Close(f.fd); err == nil {
 			err = closeErr
 		}
+		if err == nil && f.aside {
+			err = w.renameTo(f.made(), f.name)
+		}
 		if err != nil {
-			if unlinkErr := w.unlink(f.name); unlinkErr != nil {
+			if unlinkErr := w.unlink(f.made()); unlinkErr != nil {
 				err = errors.Join(err, fmt.Errorf("unlink: %w", unlinkErr))
 			}
 		}
@@ -320,11 +325,20 @@ type messageFile struct {
 
 	w       *Writer
 	name    string
+	aside   bool        // what has the name stays until all is written
 	mayWait bool        // to be written beside, if the first piece is all
 	waiting *besideFile // has the first piece
 	oldSize int64
 	oldSum  [20]byte
 	kept    bool
+}
+
+// made is the name that the file is made with.
+func (f *messageFile) made() string {
+	if f.aside {
+		return fileMessage + newSuffix
+	}
+	return f.name
 }
 
 func (f *messageFile) Write(p []byte) (int, error) {
@@ -342,7 +356,7 @@ func (f *messageFile) Write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	if f.err == nil && f.fd < 0 {
-		f.fd, f.err = f.w.create(f.name)
+		f.fd, f.err = f.w.create(f.made())
 	}
 	if f.err == nil {
 		f.cache.parse(p, f.size == 0, f.date.Unix())
@@ -544,17 +558,20 @@ func (w *Writer) syncIfReplacing(name string, f *os.File) error {
 	return f.Sync()
 }
 
-func (w *Writer) rename(name string) error {
-	dir := int(w.dirs.of(name).Fd())
-	err := retry(func() error { return unix.Renameat(dir, name+newSuffix, dir, name) })
+func (w *Writer) rename(name string) error { return w.renameTo(name+newSuffix, name) }
+
+// renameTo renames a file within its directory.
+func (w *Writer) renameTo(from, to string) error {
+	dir := int(w.dirs.of(to).Fd())
+	err := retry(func() error { return unix.Renameat(dir, from, dir, to) })
 	if err != nil {
-		return &fs.PathError{Op: "rename", Path: name, Err: err}
+		return &fs.PathError{Op: "rename", Path: to, Err: err}
 	}
 	return nil
 }
 
 // removeStrays removes every message file that is not in uids: reconstruct would take
-// it for a message.
+// it for a message. One that a run was cut off in goes too.
 func (w *Writer) removeStrays(uids uidRanges) error {
 	if _, err := w.dirs.data.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("list: %w", err)
@@ -563,6 +580,10 @@ func (w *Writer) removeStrays(uids uidRanges) error {
 	for {
 		names, err := w.dirs.data.Readdirnames(1000)
 		for _, name := range names {
+			if name == fileMessage+newSuffix {
+				strays = append(strays, name)
+				continue
+			}
 			digits, ok := strings.CutSuffix(name, ".")
 			if !ok || digits == "" || strings.Trim(digits, "0123456789") != "" {
 				continue

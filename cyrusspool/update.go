@@ -68,9 +68,11 @@ var ErrLonger = errors.New("message begins with all of the one that it replaces"
 
 // UpdateMessage is [Writer.WriteMessage] for a message that should have its file
 // already, with that size and SHA-1. If it has, nothing is written and kept is true. That
-// is seen only of a message that comes with one Write; a longer one is written anew.
+// is seen only of a message that comes with one Write; a longer one is written anew, as is
+// one whose size is given as -1. The old file stays until the new one is whole, so that it is
+// there still where m fails.
 func (w *Writer) UpdateMessage(uid uint32, date time.Time, m io.WriterTo, size int64, sum [20]byte) (newSize int64, guid [20]byte, kept bool, err error) {
-	f := messageFile{fd: -1, sum: w.sum, max: w.maxSize, date: date, w: w, name: messageName(uid), oldSize: size, oldSum: sum}
+	f := messageFile{fd: -1, sum: w.sum, max: w.maxSize, date: date, w: w, name: messageName(uid), aside: true, oldSize: size, oldSum: sum}
 	newSize, guid, err = w.writeMessage(uid, m, &f)
 	return newSize, guid, f.kept, err
 }

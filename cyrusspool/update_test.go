@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -200,6 +201,57 @@ func TestUpdateMessageLonger(t *testing.T) {
 	}
 	if got, err := os.ReadFile(filepath.Join(partition, DirByID("abc1"), "1.")); err != nil || string(got) != old {
 		t.Errorf("the file holds %q, %v", got, err)
+	}
+}
+
+// TestUpdateMessageFails: the file of a message stays where the one that was to replace it is
+// not complete, whatever is left of that one.
+func TestUpdateMessageFails(t *testing.T) {
+	partition := t.TempDir()
+	w := createMailbox(t, partition)
+	writeAndAdd(t, w, 1)
+	if err := w.Commit(IndexHeader{UIDValidity: 77}, testHeader); err != nil {
+		t.Fatal(err)
+	}
+	u, err := UpdateMailbox(partition, DirByID("abc1"), nobody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	old, stray := messageText(1), filepath.Join(partition, DirByID("abc1"), "cyrus.message.NEW")
+	is := func(want string) {
+		t.Helper()
+		if got, err := os.ReadFile(filepath.Join(partition, DirByID("abc1"), "1.")); err != nil || string(got) != want {
+			t.Errorf("the file holds %q, %v, want %q", got, err, want)
+		}
+	}
+	fails := errors.New("it cannot be read")
+	broken := io.MultiReader(strings.NewReader("one piece\r\n"), strings.NewReader("another\r\n"), iotest.ErrReader(fails))
+	if _, _, _, err = u.UpdateMessage(1, time.Unix(1, 0), copier{broken}, int64(len(old)), sha1.Sum([]byte(old))); !errors.Is(err, fails) {
+		t.Errorf("error %v, want %v", err, fails)
+	}
+	is(old)
+	if _, err := os.Lstat(stray); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a part is left: %v", err)
+	}
+	// A killed run leaves one.
+	if err := os.WriteFile(stray, []byte("a part"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	size, guid, kept, err := u.UpdateMessage(1, time.Unix(1, 0), strings.NewReader(old), -1, sha1.Sum([]byte(old)))
+	if err != nil || kept || size != int64(len(old)) {
+		t.Errorf("%d bytes, %v, %v; want it written anew", size, kept, err)
+	}
+	is(old)
+	if err := errors.Join(os.WriteFile(stray, []byte("a part"), 0o600), u.Add(Record{UID: 1, Size: uint64(size), GUID: guid})); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.Commit(u.Old().Header(), testHeader); err != nil {
+		t.Fatal(err)
+	}
+	is(old)
+	if _, err := os.Lstat(stray); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a killed run left is there still: %v", err)
 	}
 }
 

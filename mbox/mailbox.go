@@ -89,13 +89,7 @@ type text interface {
 	hidesInternal() bool
 	// writeTo writes the message as UW sends it and sets its EndOffset.
 	writeTo(w io.Writer) (int64, error)
-	// readable is Message.Readable.
-	readable(length int64) error
 }
-
-// Readable returns an error that wraps [ErrUnreadable] if a part of the length bytes from
-// m.Offset on cannot be read. It reads them, before the message is written.
-func (m *Message) Readable(length int64) error { return m.text.readable(length) }
 
 // WrittenAtOnce is how large a message is, as WriteTo writes it, that is written with one
 // call, in bytes.

@@ -294,8 +294,3 @@ func (r *Reader) writeTo(w io.Writer) (int64, error) {
 	r.out.w = nil
 	return n, err
 }
-
-// readable implements text.
-func (r *Reader) readable(length int64) error {
-	return probe(r.win.src, r.msg.Offset, min(r.msg.Offset+length, r.size))
-}

@@ -372,11 +372,6 @@ func (r *recordReader) readText(write bool) error {
 	return nil
 }
 
-// readable implements text.
-func (r *recordReader) readable(length int64) error {
-	return probe(r.win.src, r.msg.Offset, min(r.msg.Offset+length, r.size))
-}
-
 // hand weighs a piece of the message and gives it to the converter.
 func (r *recordReader) hand(b []byte, write bool) {
 	nuls, bare := 0, 0

@@ -163,11 +163,6 @@ func (t *storedText) copy(write bool) error {
 	return nil
 }
 
-// readable implements text.
-func (t *storedText) readable(length int64) error {
-	return probe(t.win.src, t.msg.Offset, min(t.msg.Offset+length, t.win.end))
-}
-
 func (t *storedText) report(kind Kind, text string) {
 	t.find(Finding{Kind: kind, File: t.msg.File, Offset: t.msg.HeaderOffset, Message: t.msg.Number, Text: text})
 }

@@ -170,17 +170,6 @@ func unreadable(src io.ReaderAt, from, to int64) []span {
 	return nil
 }
 
-// probe reads a range of src, to find out what of it is unreadable.
-func probe(src io.ReaderAt, from, to int64) error {
-	b := make([]byte, min(256<<10, to-from))
-	for pos := from; pos < to; pos += int64(len(b)) {
-		if err := readFull(src, b[:min(int64(len(b)), to-pos)], pos); err != nil {
-			return err
-		}
-	}
-	return unreadableError(unreadable(src, from, to))
-}
-
 func unreadableError(parts []span) error {
 	if len(parts) == 0 {
 		return nil

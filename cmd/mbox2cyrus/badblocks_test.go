@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -357,4 +358,52 @@ func TestRetireOfUnreadableFolder(t *testing.T) {
 	if b, err := os.ReadFile(filepath.Join(archive, "home/joe/mail/work")); err != nil || string(b) != work {
 		t.Errorf("the rescued folder is not in the archive: %v", err)
 	}
+}
+
+// TestBadBlocksUnderLargeMessages: what Cyrus has of a message stays when a block of it goes bad,
+// also where the message comes in several pieces: it is nearly as large as one, or a From_ line
+// is lost and the next message seems to be a part of it.
+func TestBadBlocksUnderLargeMessages(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	d := newFailingDisk(t)
+	h := &passHost{t: t, root: filepath.Join(d.dir, "host")}
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\n")
+	h.write("var/mail/joe", letter(1))
+	const base = "X-IMAPbase: 1054563072 0000000020"
+	near := longLetter("near", 1, (1<<20-200)/41, base, "X-UID: 2")
+	var first string
+	for lines := 17000; len(first)%4096 < 1000 || len(first)%4096 > 3000; lines++ {
+		first = longLetter("glued", 1, lines, base, "X-UID: 2")
+	}
+	h.write("home/joe/mail/near", near+letter(2, "X-UID: 3"))
+	h.write("home/joe/mail/glued", first+longLetter("glued", 2, 17000, "X-UID: 3")+letter(3, "X-UID: 4"))
+	args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	do := func(code int, command ...string) {
+		t.Helper()
+		if o := runJSON(t, append(command, args...)...); o.code != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", command, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
+		}
+	}
+	do(0, "migrate")
+	before := messageFiles(t, srv)
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(before)), func(path string) bool {
+		info, err := os.Stat(path)
+		return err == nil && info.Size() <= 1<<20 && info.Size() > 1<<20-300
+	}) {
+		t.Errorf("no message has nearly 1 MiB")
+	}
+	h.append("home/joe/mail/near", letter(4))
+	h.append("home/joe/mail/glued", letter(4))
+	d.breakBlocks(mark("near", 1, 12000), mark("glued", 2, 0))
+	do(2, "migrate")
+	after := messageFiles(t, srv)
+	if len(before) != 6 || len(after) != 8 {
+		t.Errorf("%d message files became %d, want 6 and 8", len(before), len(after))
+	}
+	for path, inode := range before {
+		if after[path] != inode {
+			t.Errorf("%s is another file, or gone", path)
+		}
+	}
+	do(2, "verify", "--level", "content")
 }

@@ -408,8 +408,9 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 		return nil
 	}
 	var had ledger.Message
+	known := f.update && msg.UID < f.prev.rec.UIDNext // there may be a file
 	expected := false
-	if f.update && msg.UID < f.prev.rec.UIDNext && (f.prev.moved != nil || f.read > 1 || msg.UID <= f.prev.next.UID) {
+	if known && (f.prev.moved != nil || f.read > 1 || msg.UID <= f.prev.next.UID) {
 		// The first message of a folder can have a UID above all others (uw-mbox 4 b):
 		// to look for it would pass over them.
 		if had, expected, err = f.prev.lookup(msg.UID); err != nil {
@@ -427,18 +428,17 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 			}
 			return err
 		}
-		if anew || had.Size > mbox.WrittenAtOnce {
-			// Its file would be written anew: not before it is known that it can be.
-			if err := m.Readable(had.End - had.Offset); err != nil {
-				return err
-			}
-		}
 	}
-	if anew {
+	if !known {
 		f.written++
 		msg.Size, msg.GUID, err = f.w.WriteMessage(msg.UID, m.Date, m)
 		return err
 	}
+	if anew {
+		had.Size = -1
+	}
+	// Its file stays if it cannot be read any more, which is known at its end alone: of a
+	// message whose end is lost, the next one seems to be a part.
 	var kept bool
 	msg.Size, msg.GUID, kept, err = f.w.UpdateMessage(msg.UID, m.Date, m, had.Size, had.GUID)
 	if !kept {

@@ -277,7 +277,7 @@ func lastComponent(name string) string { return name[strings.LastIndexByte(name,
 // FNAME_*), and their forms while they are written.
 func isMailboxFile(name string) bool {
 	name = strings.TrimSuffix(name, ".NEW")
-	return slices.Contains([]string{"cyrus.header", "cyrus.index", "cyrus.cache", "cyrus.annotations", "cyrus.squat"}, name)
+	return slices.Contains([]string{"cyrus.header", "cyrus.index", "cyrus.cache", "cyrus.annotations", "cyrus.squat", "cyrus.message"}, name)
 }
 
 // userFiles finds what somebody put beside a user's mailboxes since.
