@@ -427,7 +427,12 @@ func (h *past) undo() {
 		killedAfter(h.t, after, append(args, "--quiet")...)
 	}
 	h.say("an undo")
-	if o := runJSON(h.t, args...); o.code != 0 {
+	o := runJSON(h.t, args...)
+	if o.code == 2 && strings.Contains(o.stderr, "run migrate to its end first") {
+		h.wholePass()
+		o = runJSON(h.t, args...)
+	}
+	if o.code != 0 {
 		h.t.Fatalf("undo: exit code %d\n%s", o.code, o.stderr)
 	}
 	for _, f := range h.folders {
