@@ -141,7 +141,9 @@ func (p *Programs) RemoveQuota(ctx context.Context, db QuotaDB, root string) err
 }
 
 // RecountQuota counts what the quota roots of users hold, and tells their mailboxes of
-// which root they are (quota -f -u, from 3.2; before, quota -f for all users).
+// which root they are (quota -f -u, from 3.2; before, quota -f for all users). 3.2.6 removes
+// roots whose names begin with that of a user's INBOX and are not his: where there are such,
+// [Programs.RecountAllQuotas] is right.
 func (p *Programs) RecountQuota(ctx context.Context, userids []string) error {
 	for _, id := range userids {
 		if err := checkName(id); err != nil {

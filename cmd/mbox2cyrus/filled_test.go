@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -313,6 +314,45 @@ func TestQuotaOfMerged(t *testing.T) {
 			u.asBefore(t, "undone")
 		})
 	}
+}
+
+// TestQuotasAlike: users whose names begin alike keep their quotas, those that they had and
+// those that they are given, and undo takes away only these.
+func TestQuotasAlike(t *testing.T) {
+	srv, h, state := cyrustest.ForTest(t, cyrustest.Options{}), newPassHost(t), filepath.Join(t.TempDir(), "state")
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\njoey:x:1001:1001::/home/joey:/bin/sh\n")
+	h.write("var/mail/joe", letter(1))
+	h.write("var/mail/joey", letter(2))
+	create(t, srv, "user/joel")
+	setQuota(t, srv, "user.joel", "%(S (0 1000))")
+	roots := func(when string, want ...string) {
+		t.Helper()
+		said, err := srv.Run(t.Context(), "quota")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var have []string
+		for line := range strings.Lines(said) {
+			if fields := strings.Fields(line); strings.HasPrefix(fields[len(fields)-1], "user/") {
+				have = append(have, fields[len(fields)-1])
+			}
+		}
+		slices.Sort(have)
+		if have = slices.Compact(have); !slices.Equal(have, want) { // a line for each resource
+			t.Errorf("%s there are quotas of %q, want %q", when, have, want)
+		}
+	}
+	for range 2 {
+		if o := runJSON(t, append([]string{"migrate", "--quota", "1G"}, flagsFor(srv, h.root, state)...)...); o.code != 0 {
+			t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+		}
+		roots("after migrate", "user/joe", "user/joel", "user/joey")
+		h.write("var/mail/joe", letter(1)+letter(3))
+	}
+	if o := runJSON(t, append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)...); o.code != 0 {
+		t.Fatalf("undo: exit code %d\n%s", o.code, o.stderr)
+	}
+	roots("after undo", "user/joel")
 }
 
 // TestQuotaOfMade: undo takes away the quota of a user who was not in Cyrus before.

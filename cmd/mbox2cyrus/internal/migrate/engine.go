@@ -72,6 +72,7 @@ func (e *Engine) Filled() int64 { return e.filled.Load() }
 // when the run as a whole cannot go on (the context's error when it was
 // stopped); whatever concerns one user is reported and goes into the exit code.
 func (e *Engine) Run(ctx context.Context, p *plan.Plan) error {
+	e.roots.plan = p
 	err := e.run(ctx, p, e.complete)
 	e.settleQuotas(context.WithoutCancel(ctx))
 	return err

@@ -16,8 +16,8 @@ import (
 )
 
 // quotas sets the quota of users who are to have one and have none, and has Cyrus count
-// what is used where there is a quota. A quota root above a user, which others are of too,
-// is counted when all users are done.
+// what is used where there is a quota. Where a quota root is above a user, which others are of
+// too, or where one has a name like his, all are counted when all users are done.
 func (e *Engine) quotas(ctx context.Context, batch []*job) {
 	roots, err := e.quotaRoots()
 	for _, j := range batch {
@@ -32,7 +32,8 @@ func (e *Engine) quotas(ctx context.Context, batch []*job) {
 			continue
 		}
 		inbox := cyrusspool.InboxName(u.ID)
-		own, shared := roots.Of(inbox)
+		own, all := roots.Of(inbox)
+		all = all || e.roots.expected.Alike(inbox)
 		if _, have := roots[inbox]; u.Quota > 0 && !have {
 			if err := e.setQuota(ctx, j); err != nil {
 				e.undone(u, "quota", err, fmt.Sprintf("set a quota of %d bytes", u.Quota))
@@ -40,13 +41,13 @@ func (e *Engine) quotas(ctx context.Context, batch []*job) {
 				own = true
 			}
 		}
-		if own {
+		if own && !all {
 			if err := e.Cyrus.Programs.RecountQuota(ctx, []string{u.ID}); err != nil {
 				e.undone(u, "quota", err, "quota -f -u "+u.ID)
 			}
 		}
-		if own || shared {
-			e.roots.brought(j, shared)
+		if own || all {
+			e.roots.brought(j, all)
 		}
 	}
 }
@@ -64,22 +65,33 @@ func (e *Engine) setQuota(ctx context.Context, j *job) error {
 
 // quotaRoots are those that Cyrus had when the run began.
 func (e *Engine) quotaRoots() (target.Quotas, error) {
-	e.roots.once.Do(func() { e.roots.all, e.roots.err = e.Cyrus.Quotas(context.Background()) })
+	e.roots.once.Do(func() {
+		e.roots.all, e.roots.err = e.Cyrus.Quotas(context.Background())
+		e.roots.expected = target.Quotas{}
+		maps.Copy(e.roots.expected, e.roots.all)
+		for _, u := range e.roots.plan.Users {
+			if u.Quota > 0 {
+				e.roots.expected[cyrusspool.InboxName(u.ID)] = reconstruct.Quota{}
+			}
+		}
+	})
 	return e.roots.all, e.roots.err
 }
 
 // quotaRoots is what a run knows of quota roots.
 type quotaRoots struct {
-	once sync.Once
-	all  target.Quotas
-	err  error
+	plan     *plan.Plan
+	once     sync.Once
+	all      target.Quotas
+	expected target.Quotas // with those that the plan gives
+	err      error
 
-	mu     sync.Mutex
-	shared bool                           // one above users must be counted
-	boxes  map[cyrusspool.Name]*plan.User // mailboxes that mail was brought into, of users with quotas
+	mu    sync.Mutex
+	count bool                           // all must be counted
+	boxes map[cyrusspool.Name]*plan.User // mailboxes that mail was brought into, of users with quotas
 }
 
-func (q *quotaRoots) brought(j *job, shared bool) {
+func (q *quotaRoots) brought(j *job, count bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.boxes == nil {
@@ -88,18 +100,19 @@ func (q *quotaRoots) brought(j *job, shared bool) {
 	for _, m := range j.work() {
 		q.boxes[cyrusspool.Name(m.rec.Name)] = j.user
 	}
-	q.shared = q.shared || shared
+	q.count = q.count || count
 }
 
-// settleQuotas counts the quota roots above users, if mail of some came, and tells who is
+// settleQuotas counts all quota roots, if mail came that asks for it, and tells who is
 // over his quota now, or nearly. A run that was cut off may have left that undone, also
 // for users who are not in this one.
 func (e *Engine) settleQuotas(ctx context.Context) {
 	if e.Ledger.CutOff() {
 		roots, err := e.quotaRoots()
 		for _, rec := range e.Ledger.Mailboxes() {
-			if err == nil && !e.roots.shared {
-				_, e.roots.shared = roots.Of(cyrusspool.InboxName(cyrusspool.Name(rec.Name).User()))
+			if inbox := cyrusspool.InboxName(cyrusspool.Name(rec.Name).User()); err == nil && !e.roots.count {
+				_, shared := roots.Of(inbox)
+				e.roots.count = shared || e.roots.expected.Alike(inbox)
 			}
 		}
 	}
@@ -107,7 +120,7 @@ func (e *Engine) settleQuotas(ctx context.Context) {
 		e.Report.Problem(report.Problem{Severity: report.Attention, Offset: -1, Kind: "quota",
 			Text: fmt.Sprintf("the mail is there, but this is left to do: quota -f (%v)", err)})
 	}
-	if e.roots.shared {
+	if e.roots.count {
 		if err := e.Cyrus.Programs.RecountAllQuotas(ctx); err != nil {
 			undone(err)
 			return

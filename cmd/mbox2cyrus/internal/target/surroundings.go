@@ -109,6 +109,18 @@ func (q Quotas) Of(inbox cyrusspool.Name) (own, shared bool) {
 	return own, shared
 }
 
+// Alike reports whether the name of a quota root begins with that of an INBOX, and is not
+// below it, as user.joey for user.joe. Where one user is counted, 3.2.6 takes it for one of his
+// of which no mailbox is, and removes it (imap/quota.c, buildquotalist).
+func (q Quotas) Alike(inbox cyrusspool.Name) bool {
+	for r := range q {
+		if strings.HasPrefix(string(r), string(inbox)) && !isAtOrAbove(inbox, r) {
+			return true
+		}
+	}
+	return false
+}
+
 // isAtOrAbove reports whether a mailbox is another one or below it. The root of a domain
 // is its name and "!".
 func isAtOrAbove(above, name cyrusspool.Name) bool {

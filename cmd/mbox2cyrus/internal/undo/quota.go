@@ -32,7 +32,7 @@ func (u *Undoer) giveQuotaBack(ctx context.Context, users []*user) error {
 		if own || taken { // mailboxes that were the user's own say that they are of it
 			count = append(count, id)
 		}
-		all = all || shared
+		all = all || shared || (own || taken) && roots.Alike(inbox)
 	}
 	if all {
 		return u.Cyrus.Programs.RecountAllQuotas(ctx)
