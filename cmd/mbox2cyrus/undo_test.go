@@ -448,3 +448,32 @@ func TestUndoKilledAtEverySystemCall(t *testing.T) {
 		t.Errorf("killed only %d times", kills)
 	}
 }
+
+// TestUndoAfterBusy: the INBOX of an account that was there before, empty, is locked in the
+// first pass. Undo knows all the same what joe had before either pass.
+func TestUndoAfterBusy(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{Extra: []string{"conversations: yes"}})
+	create(t, srv, "user/joe", "user/joe/work")
+	before := cyrusTree(t, srv)
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(1))
+	h.write("home/joe/mail/work", letter(2))
+	h.write("home/joe/.mailboxlist", "mail/work\n")
+	h.write("var/mail/joe.lock", "")
+	args := append([]string{"migrate", "--lock", "yes", "--lock-wait", "1ms"}, flagsFor(srv, h.root, state)...)
+	if o := runJSON(t, args...); o.code != 2 || len(o.problems("busy")) != 1 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if err := os.Remove(filepath.Join(h.root, "var/mail/joe.lock")); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{args, append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)} {
+		if o := runJSON(t, args...); o.code != 0 {
+			t.Fatalf("%s: exit code %d\n%s", args[0], o.code, o.stderr)
+		}
+	}
+	if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
+		t.Errorf("Cyrus is not as it was:\n%s", diff)
+	}
+}

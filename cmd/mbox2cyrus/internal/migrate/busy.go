@@ -33,10 +33,12 @@ func (e *Engine) skipBusy(ctx context.Context, j *job) error {
 	return nil
 }
 
-// neededAbove reports whether a mailbox that Cyrus does not have yet is above others that
-// this run would enter: an INBOX, mostly.
+// neededAbove reports whether a mailbox is above others that this run would enter, and Cyrus
+// does not have it yet, or its record is the one that is to tell what its user had beside his
+// mailboxes before: an INBOX, mostly.
 func (e *Engine) neededAbove(j *job, m *mailbox) bool {
-	if e.Cyrus.Has(cyrusspool.Name(m.rec.Name)) {
+	_, known := e.Ledger.Mailbox(m.rec.Name)
+	if e.Cyrus.Has(cyrusspool.Name(m.rec.Name)) && (known || len(m.rec.UserFiles) == 0) {
 		return false
 	}
 	for _, other := range j.work() {
