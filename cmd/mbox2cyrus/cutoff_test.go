@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cyrusspool"
@@ -284,5 +287,28 @@ func TestFilledAndGone(t *testing.T) {
 	}
 	if s := c.record("user.joe.play").State; s != ledger.Verified {
 		t.Errorf("the ledger says %q", s)
+	}
+}
+
+// TestKeywordAfterCutOff kills a later pass before its index is in place. Then joe gives a
+// message a keyword, in Cyrus: both have changed, and his is not taken away.
+func TestKeywordAfterCutOff(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1, "X-IMAPbase: 1054563072 0000000002 Work", "Status: RO", "X-Keywords: Work", "X-UID: 1")+letter(2, "Status: RO", "X-UID: 2"))
+	c.pass(0, c.migrate()...)
+	c.write("var/mail/joe", letter(1, "X-IMAPbase: 1054563072 0000000003 Work", "Status: RO", "X-Keywords: Work", "X-UID: 1")+letter(2, "Status: RO", "X-UID: 2")+letter(3, "X-UID: 3"))
+	c.killAt("renameat", c.box(""), c.migrate("--quiet")...)
+	useCyrus(t, c.srv, func(client *imapclient.Client) error {
+		if _, err := client.Select("INBOX", nil).Wait(); err != nil {
+			return err
+		}
+		return client.Store(imap.UIDSetNum(2), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{"Later"}}, nil).Close()
+	})
+	if o := c.pass(2, c.migrate()...); len(o.problems("cyrus-changed")) != 1 {
+		t.Errorf("%q", o.severe())
+	}
+	c.pass(0, c.migrate("--on-conflict", "append")...)
+	if got, want := describe(serve(t, c.srv)["INBOX"]), []string{`1 Work,\Seen 22`, `2 Later,\Seen 22`, "3  22"}; !slices.Equal(got, want) {
+		t.Errorf("INBOX: %q, want %q", got, want)
 	}
 }

@@ -272,6 +272,10 @@ func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.I
 		return false, h, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
 	defer f.Close()
+	userFlags, err := e.userFlagsOf(m, name)
+	if err != nil {
+		return false, h, err
+	}
 	for {
 		r, rerr := index.Next()
 		for rerr == nil && r.UID < m.rec.FirstUID {
@@ -287,10 +291,33 @@ func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.I
 		if rerr != nil && rerr != io.EOF {
 			return false, h, fmt.Errorf("%s: %w", m.rec.Name, rerr)
 		}
-		if rerr != nil || werr != nil || r.UID != w.UID || index.Header().Version.HasGUID() && r.GUID != w.GUID || r.SystemFlags != verify.SystemFlags(w.Flags)&index.Header().Version.SystemFlags() {
+		if rerr != nil || werr != nil || r.UID != w.UID || index.Header().Version.HasGUID() && r.GUID != w.GUID || r.SystemFlags != verify.SystemFlags(w.Flags)&index.Header().Version.SystemFlags() ||
+			!userFlags(r, w) {
 			return false, h, nil
 		}
 	}
+}
+
+// userFlagsOf returns what reports whether a record has the keywords of a message in a
+// manifest, as far as it is known what their bits mean there: the ledger has the names of the
+// pass that came to fill the mailbox last.
+func (e *Engine) userFlagsOf(m *mailbox, manifest string) (func(cyrusspool.Record, ledger.Message) bool, error) {
+	last := m.rec.Previous
+	if m.rec.State == ledger.Filled {
+		last = m.rec.Manifest
+	}
+	if manifest != last {
+		return func(cyrusspool.Record, ledger.Message) bool { return true }, nil
+	}
+	header, err := e.place(m).ReadHeader()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	keywords := verify.KeywordsOf(m.rec, header.Flags)
+	return func(r cyrusspool.Record, w ledger.Message) bool {
+		flags, ok := keywords.UserFlags(w.Keywords)
+		return ok && r.UserFlags == flags
+	}, nil
 }
 
 // triageVerified looks after a mailbox that an earlier run finished.

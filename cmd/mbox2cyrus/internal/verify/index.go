@@ -187,7 +187,7 @@ func (c *comparison) header(b *box) {
 
 // messages walks through manifest and index together: both ascend by UID.
 func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
-	keywords := c.keywordFlags(b.flags)
+	keywords := KeywordsOf(c.rec, b.flags)
 	want, werr := manifest.Next()
 	have, herr := b.next()
 	for {
@@ -231,7 +231,7 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 	}
 }
 
-func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywords []int) {
+func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywords Keywords) {
 	if !c.version.HasGUID() {
 		have.GUID = want.GUID
 	}
@@ -259,7 +259,7 @@ func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywor
 	if flags := ledgerFlagsOf(have.SystemFlags); flags != want.Flags {
 		differ("flags", "flags are %s in Cyrus, must be %s", flags, want.Flags)
 	}
-	if expected, ok := userFlags(want.Keywords, keywords); !ok || have.UserFlags != expected {
+	if expected, ok := keywords.UserFlags(want.Keywords); !ok || have.UserFlags != expected {
 		differ("keywords", "keywords are not %s in Cyrus", strings.Join(c.keywordNames(want.Keywords), " "))
 	}
 	mark := report.Differs
@@ -304,20 +304,6 @@ const (
 	flagNone    = -2 // the ledger has no name for it: the mailbox could hold no more
 )
 
-// keywordFlags returns for each keyword of the ledger its flag's number in
-// cyrus.header.
-func (c *comparison) keywordFlags(flags []string) []int {
-	at := make([]int, len(c.rec.Keywords))
-	for i, name := range c.rec.Keywords {
-		if name == "" {
-			at[i] = flagNone
-		} else {
-			at[i] = slices.Index(flags, name) // or flagMissing
-		}
-	}
-	return at
-}
-
 func (c *comparison) keywordNames(bits uint64) (names []string) {
 	for i, name := range c.rec.Keywords {
 		if bits&(1<<i) != 0 && name != "" {
@@ -327,7 +313,26 @@ func (c *comparison) keywordNames(bits uint64) (names []string) {
 	return names
 }
 
-func userFlags(bits uint64, at []int) (flags [4]uint32, ok bool) {
+// Keywords are, for each keyword of a mailbox in the ledger, the number of its flag in
+// cyrus.header.
+type Keywords []int
+
+// KeywordsOf finds the keywords of a mailbox among the flags of its header.
+func KeywordsOf(rec ledger.Mailbox, flags []string) Keywords {
+	at := make(Keywords, len(rec.Keywords))
+	for i, name := range rec.Keywords {
+		if name == "" {
+			at[i] = flagNone
+		} else {
+			at[i] = slices.Index(flags, name) // or flagMissing
+		}
+	}
+	return at
+}
+
+// UserFlags are the flags of a record in the index whose message has the keywords of a
+// manifest; ok is false if the header does not have one of them.
+func (at Keywords) UserFlags(bits uint64) (flags [4]uint32, ok bool) {
 	for i := range 64 {
 		if bits&(1<<i) == 0 {
 			continue
