@@ -155,9 +155,10 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		}
 		return m, nil
 	}
-	if folder != nil && !same && rec.State == ledger.Verified && u.RetiredFrom(folder.File.Path) != nil {
-		m.todo = leave // another file, of which the plan told: what was retired must not go
-		return m, nil
+	if folder != nil && rec.SourceID != nil && !same && (rec.State == ledger.Verified || rec.Previous != "") {
+		if left, err := e.leavePlaces(ctx, u, m); err != nil || left {
+			return m, err
+		}
 	}
 	otherRules := folder != nil && rec.SourceID != nil && rec.Rules != e.Source.Rules.String()
 	switch {

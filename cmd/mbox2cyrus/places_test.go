@@ -1,0 +1,126 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// TestPlaceGone: an INBOX has mail in several places, and one of them goes, as when the home
+// is not mounted. Its mail stays in Cyrus, with its UIDs, and when it is back all goes on.
+func TestPlaceGone(t *testing.T) {
+	for _, place := range []string{"home/joe/mbox", "var/mail/joe"} {
+		t.Run(filepath.Base(place), func(t *testing.T) {
+			c := newCutHost(t)
+			c.write("home/joe/mbox", letter(1)+letter(2))
+			c.write("var/mail/joe", letter(3))
+			c.pass(0, c.migrate()...)
+			path := filepath.Join(c.root, place)
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if o := c.pass(2, c.migrate()...); len(o.problems("source-gone")) != 1 {
+					t.Errorf("%q", o.severe())
+				}
+			}
+			if err := os.Rename(path+".away", path); err != nil {
+				t.Fatal(err)
+			}
+			c.write("var/mail/joe", letter(3)+letter(4))
+			c.pass(0, c.migrate()...)
+			c.proved()
+			if got, want := describe(serve(t, c.srv)["INBOX"]), []string{"1  22", "2  22", "3  22", "4  22"}; !slices.Equal(got, want) {
+				t.Errorf("INBOX: %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+// TestPlaceMoved: what UW does by itself, or a user with mv, is no loss: all mail of a place
+// that is gone is in another.
+func TestPlaceMoved(t *testing.T) {
+	c := newCutHost(t)
+	c.write("home/joe/mbox", letter(1)+letter(2))
+	c.write("var/mail/joe", letter(3))
+	c.write("home/joe/mail/B\xfccher", letter(5))
+	c.pass(0, c.migrate()...)
+	c.write("home/joe/mbox", letter(1)+letter(2)+letter(3)+letter(4))
+	for _, path := range []string{"var/mail/joe", "home/joe/mail/B\xfccher"} {
+		if err := os.Remove(filepath.Join(c.root, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.write("home/joe/mail/B\xc3\xbccher", letter(5)+letter(6))
+	c.pass(0, c.migrate()...)
+	c.proved()
+	served := serve(t, c.srv)
+	if got, want := describe(served["INBOX"]), []string{"1  22", "2  22", "3  22", "4  22"}; !slices.Equal(got, want) {
+		t.Errorf("INBOX: %q, want %q", got, want)
+	}
+	if got := len(served["B\u00fccher"].Messages); got != 2 {
+		t.Errorf("B\xc3\xbccher has %d messages, want 2", got)
+	}
+}
+
+// TestPlaceTaken: another folder comes that makes a mailbox of the same name as one that is
+// gone.
+func TestPlaceTaken(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.write("home/joe/mail/B\xfccher", letter(5))
+	c.pass(0, c.migrate()...)
+	if err := os.Remove(filepath.Join(c.root, "home/joe/mail/B\xfccher")); err != nil {
+		t.Fatal(err)
+	}
+	c.write("home/joe/mail/B\xc3\xbccher", letter(6))
+	if o := c.pass(2, c.migrate()...); len(o.problems("source-gone")) != 1 {
+		t.Errorf("%q", o.severe())
+	}
+	if got := len(serve(t, c.srv)["B\u00fccher"].Messages); got != 1 {
+		t.Errorf("B\xc3\xbccher has %d messages, want 1", got)
+	}
+	if rec := c.record("user.joe.B&APw-cher"); rec.Messages != 1 {
+		t.Errorf("the ledger says %d messages", rec.Messages)
+	}
+}
+
+// TestRetiredPlaces: what was retired stays in Cyrus where another file comes that would be
+// the same mailbox, or where only a part of it is restored.
+func TestRetiredPlaces(t *testing.T) {
+	c := newCutHost(t)
+	archive := filepath.Join(filepath.Dir(c.root), "archive")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c.write("home/joe/mbox", letter(1)+letter(2))
+	c.write("var/mail/joe", letter(3))
+	c.write("home/joe/mail/B\xfccher", letter(5))
+	c.pass(0, c.migrate()...)
+	c.pass(0, append([]string{"retire", "--archive", archive}, flagsFor(c.srv, c.root, c.state)...)...)
+	stays := func(when string) {
+		t.Helper()
+		if o := c.pass(2, c.migrate()...); len(o.problems("retired-place")) == 0 {
+			t.Errorf("%s: %q", when, o.severe())
+		}
+		served := serve(t, c.srv)
+		if got, want := describe(served["INBOX"]), []string{"1  22", "2  22", "3  22"}; !slices.Equal(got, want) {
+			t.Errorf("%s: INBOX: %q, want %q", when, got, want)
+		}
+		if got := len(served["B\u00fccher"].Messages); got != 1 {
+			t.Errorf("%s: B\xc3\xbccher has %d messages, want 1", when, got)
+		}
+	}
+	c.write("home/joe/mail/B\xc3\xbccher", letter(6)+letter(7))
+	c.write("home/joe/INBOX", letter(8))
+	stays("other files")
+	for _, path := range []string{"home/joe/mail/B\xc3\xbccher", "home/joe/INBOX"} {
+		if err := os.Remove(filepath.Join(c.root, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.write("var/mail/joe", letter(9))
+	c.pass(2, "retire", "--restore", "--state", c.state)
+	stays("half of a restore")
+}
