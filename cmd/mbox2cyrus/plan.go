@@ -49,6 +49,11 @@ func (p *program) planCommand() *cli.Command {
 // dryRun reads everything and writes nothing: the plan. say, if not nil, tells more
 // of it in the end.
 func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *session) error) error {
+	l, err := ledger.Read(s.state)
+	if err != nil {
+		return err
+	}
+	s.plan.HoldTo(l)
 	if err := p.progress(c, s, nil, false); err != nil {
 		return err
 	}

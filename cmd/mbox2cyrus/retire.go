@@ -65,6 +65,7 @@ func (p *program) retire(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Record.Close(), l.Close()) }()
+	s.plan.HoldTo(l)
 	for _, path := range c.StringSlice("archive") {
 		a, err := retire.OpenArchive(path)
 		if err != nil {

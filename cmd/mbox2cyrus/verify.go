@@ -41,6 +41,7 @@ func (p *program) verifyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			s.plan.HoldTo(l)
 			if want == verify.LevelContent || c.Bool("second-opinion") {
 				if err := p.takeLocks(c, s); err != nil {
 					return err

@@ -22,7 +22,7 @@ func (p *Plan) HoldTo(l *ledger.Ledger) {
 		for _, f := range u.Folders {
 			was, ok := before[source{u.Name, f.File.Path}]
 			if ok && was != string(f.Mailbox) {
-				u.fail("name-changed", fmt.Sprintf("%s became mailbox %s in an earlier run and would become %s now; give the same --names and --filename-charset as then, or choose its name by --names",
+				u.fail("name-changed", fmt.Sprintf("%s became mailbox %s in an earlier run and would become %s now; give the same --names, --filename-charset and --domain as then, or choose its name by --names",
 					report.Quote(f.File.Path), was, f.Mailbox))
 				break
 			}

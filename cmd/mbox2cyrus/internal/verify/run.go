@@ -129,7 +129,7 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 		one(u.Folders[i].Mailbox, &u.Folders[i])
 	}
 	gone := v.gone(ctx, u, seen, one)
-	if v.Served != nil && u.ID != "" {
+	if v.Served != nil && u.ID != "" && !u.Failed() {
 		if err := v.served(ctx, u, slices.Sorted(maps.Keys(seen))); err != nil && ctx.Err() == nil {
 			v.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: "imap-failed", Text: err.Error()})
 		}
