@@ -1,0 +1,64 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+)
+
+// TestMailboxesOfAnotherLogin: Joe and joe are two people, and one user in Cyrus. Whoever has
+// the mailboxes keeps them, whichever of the two is on the host now.
+func TestMailboxesOfAnotherLogin(t *testing.T) {
+	upper, lower := "Joe:x:1001:1001::/home/Joe:/bin/sh\n", "joe:x:1002:1002::/home/joe:/bin/sh\n"
+	for _, tt := range []struct {
+		name, first, then string
+		owner, other      string
+	}{
+		{"another comes", upper, upper + lower, "Joe", "joe"},
+		{"he leaves and another comes", upper, lower, "Joe", "joe"},
+		{"he leaves and another stays", upper + lower, upper, "joe", "Joe"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := newPassHost(t)
+			h.writeAs(1001, "var/mail/Joe", letter(1)+letter(2))
+			h.writeAs(1001, "home/Joe/mail/work", letter(3))
+			h.writeAs(1002, "var/mail/joe", letter(4)+letter(5)+letter(6))
+			h.writeAs(1002, "home/joe/mail/private", letter(7))
+			state := filepath.Join(t.TempDir(), "state")
+			flags := flagsFor(srv, h.root, state)
+			h.write("etc/passwd", tt.first)
+			if o := runJSON(t, append([]string{"migrate", "--user", tt.owner}, flags...)...); o.summary(t)["messages_verified"] == 0. {
+				t.Fatalf("the first pass: exit code %d\n%s", o.code, o.stderr)
+			}
+			before := snapshot(t, srv.Spool)
+			h.write("etc/passwd", tt.then)
+			for _, args := range [][]string{{"plan"}, {"migrate", "--dry-run"}, {"migrate"}, {"migrate", "--user", tt.other}, {"migrate", "--merge"}, {"verify", "--level", "content"}} {
+				o := runJSON(t, append(args, flags...)...)
+				told := false
+				for _, p := range o.problems("user-collision") {
+					told = told || p["user"] == tt.other
+				}
+				if o.code != 1 || !told {
+					t.Errorf("%v: exit code %d\n%s", args, o.code, strings.Join(o.severe(), "\n"))
+				}
+				if diff := diffSnapshots(before, snapshot(t, srv.Spool)); diff != "" {
+					t.Fatalf("%v touched the mailboxes of %s: %s", args, tt.owner, diff)
+				}
+			}
+			if o := runJSON(t, append([]string{"undo", "--user", tt.owner}, cyrusFlagsFor(srv, state)...)...); o.code != 0 {
+				t.Fatalf("undo: exit code %d\n%s", o.code, o.stderr)
+			}
+			h.write("etc/passwd", lower)
+			if err := os.Remove(filepath.Join(h.root, "var/mail/Joe")); err != nil {
+				t.Fatal(err)
+			}
+			if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 || o.summary(t)["messages_verified"] != 4. {
+				t.Errorf("after the undo: exit code %d\n%s", o.code, strings.Join(o.severe(), "\n"))
+			}
+		})
+	}
+}
