@@ -31,6 +31,8 @@ const (
 	flagState   = "state"
 	flagLevel   = "level"
 
+	flagSameHost = "same-host"
+
 	flagFromDates = "from-dates"
 	flagUWVersion = "uw-version"
 	flagRepair    = "repair"

@@ -18,6 +18,7 @@ func (p *program) migrateCommand() *cli.Command {
 		Usage: "the whole safe job: convert, reconstruct, verify",
 		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), accountFlags(), []cli.Flag{
 			boolFlag(flagDryRun, "write nothing: show what would be done, and each command that Cyrus would be given"),
+			sameHostFlag(),
 			stringFlag("plan", "", "apply this reviewed plan `FILE`, and stop where the source changed since"),
 			boolFlag("merge", "append to users who have mail in Cyrus already, with new UIDs; without it they are refused"),
 			boolFlag(flagNoCache, "leave all of cyrus.cache to reconstruct, which then reads every message"),
@@ -66,7 +67,13 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 			return err
 		}
 	}
-	s.plan.HoldTo(l)
+	if err := s.holdTo(c, l); err != nil {
+		return err
+	}
+	root, err := realPath(s.opts.host.Root)
+	if err != nil {
+		return err
+	}
 	_, running, err := s.cyrus.Programs.Running(c.Context)
 	if err != nil {
 		return err
@@ -79,7 +86,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	}
 	e := &migrate.Engine{Cyrus: s.cyrus, Ledger: l, Report: s.report, Jobs: s.opts.jobs, Running: running,
 		Merge: c.Bool("merge"), NoCache: c.Bool(flagNoCache), AppendOnConflict: c.String("on-conflict") == "append"}
-	if err := l.Begin(ledger.Run{Start: start, Program: version + " " + commit, SourceRoot: s.opts.host.Root,
+	if err := l.Begin(ledger.Run{Start: start, Program: version + " " + commit, SourceRoot: root,
 		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version}); err != nil {
 		return err
 	}

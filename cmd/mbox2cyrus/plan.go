@@ -26,7 +26,7 @@ func (p *program) planCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "plan",
 		Usage: "read only: users, folders, target names, counts, sizes and doubts",
-		Flags: slices.Concat(sourceFlags(), cyrusFlags(), runFlags(), []cli.Flag{stringFlag("out", "", "write the plan to `FILE`, for migrate --plan"), mapFlag(), helpDeskFlag()}, outputFlags()),
+		Flags: slices.Concat(sourceFlags(), cyrusFlags(), runFlags(), []cli.Flag{sameHostFlag(), stringFlag("out", "", "write the plan to `FILE`, for migrate --plan"), mapFlag(), helpDeskFlag()}, outputFlags()),
 		Action: func(c *cli.Context) (err error) {
 			s, err := p.open(c)
 			if err != nil {
@@ -53,7 +53,9 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	if err != nil {
 		return err
 	}
-	s.plan.HoldTo(l)
+	if err := s.holdTo(c, l); err != nil {
+		return err
+	}
 	if err := p.progress(c, s, nil, false); err != nil {
 		return err
 	}

@@ -282,7 +282,8 @@ type Ledger struct {
 	pace   Pace
 	cutOff bool // of the runs of migrate the last did not come to its end
 
-	migrate bool // the run that was read last is one of migrate
+	migrate bool   // the run that was read last is one of migrate
+	root    string // of the source of the last migrate
 
 	approved map[string]approvedBy // by id of the held item
 }
@@ -436,6 +437,7 @@ func (l *Ledger) take(ln *line, first bool) error {
 	if ln.Run != nil {
 		l.migrate = ln.Run.SourceRoot != "" // undo has none
 		l.cutOff = l.cutOff || l.migrate
+		l.root = cmp.Or(ln.Run.SourceRoot, l.root)
 	}
 	if ln.End != nil {
 		l.cutOff = l.cutOff && !l.migrate
@@ -618,6 +620,10 @@ func (l *Ledger) SetSubscriptions(subs ...Subscriptions) error {
 
 // Pace returns how fast earlier runs were; its BytesPerSecond is 0 if there were none.
 func (l *Ledger) Pace() Pace { return l.pace }
+
+// SourceRoot returns where the UW host was in the last migrate before the ledger was opened,
+// "" if there was none.
+func (l *Ledger) SourceRoot() string { return l.root }
 
 // Begin records the start of a run.
 func (l *Ledger) Begin(r Run) error { return l.append(true, line{Run: &r}) }

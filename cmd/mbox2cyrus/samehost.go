@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+)
+
+// errOtherHost is wrapped where the state directory is that of another UW host.
+var errOtherHost = errors.New("another UW host")
+
+func sameHostFlag() cli.Flag {
+	return stringFlag(flagSameHost, "", "the UW host is the one that earlier runs with this --state found at `DIR`, or a copy of it")
+}
+
+// holdTo holds the plan to what earlier runs did. A host at another place than theirs is
+// refused until somebody says that it is the same: its joe may be another person, and would
+// take the place of theirs in Cyrus.
+func (s *session) holdTo(c *cli.Context, l *ledger.Ledger) error {
+	if l.SourceRoot() != "" && len(l.Mailboxes()) > 0 {
+		was, err := realPath(l.SourceRoot())
+		if err != nil {
+			return err
+		}
+		is, err := realPath(s.opts.host.Root)
+		if err != nil {
+			return err
+		}
+		told, err := realPath(c.String(flagSameHost))
+		if err != nil {
+			return err
+		}
+		if was != is && (!c.IsSet(flagSameHost) || told != was) {
+			return fmt.Errorf("%w: the runs recorded in %s were of the host at %s, this one is of the host at %s; give each host a --state directory of its own, or, if it is the same host at another place, --%s %s; nothing was touched",
+				errOtherHost, s.state, report.Quote(was), report.Quote(is), flagSameHost, report.Quote(was))
+		}
+	}
+	s.plan.HoldTo(l)
+	return nil
+}
+
+// realPath is where a directory is, without links; of one that is not there any more, where
+// it was said to be.
+func realPath(path string) (string, error) {
+	abs, err := absolute(path)
+	if err != nil {
+		return "", err
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		return real, nil
+	}
+	return abs, nil
+}
