@@ -536,6 +536,14 @@ func (l *Ledger) Mailbox(name string) (Mailbox, bool) {
 	return m.Mailbox, ok
 }
 
+// MailboxWithID returns what is known of a mailbox by its unique id, which Cyrus leaves it
+// when it renames it.
+func (l *Ledger) MailboxWithID(id string) (Mailbox, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.boxes.withID(id)
+}
+
 // Mailboxes returns all mailboxes in the order in which they were begun.
 func (l *Ledger) Mailboxes() []Mailbox {
 	l.mu.Lock()

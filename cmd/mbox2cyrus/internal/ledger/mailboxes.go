@@ -9,6 +9,7 @@ import (
 type mailboxes struct {
 	byName map[string]numbered
 	byUser map[RawName][]string // names; some may be of others, or of nobody, by now
+	byID   map[string]string    // name by unique id; it may have another one, or be nobody's, by now
 	next   int
 }
 
@@ -21,7 +22,7 @@ type numbered struct {
 // put takes the new state of a mailbox.
 func (b *mailboxes) put(m Mailbox) {
 	if b.byName == nil {
-		b.byName, b.byUser = map[string]numbered{}, map[RawName][]string{}
+		b.byName, b.byUser, b.byID = map[string]numbered{}, map[RawName][]string{}, map[string]string{}
 	}
 	old, known := b.byName[m.Name]
 	place := old.place
@@ -35,6 +36,13 @@ func (b *mailboxes) put(m Mailbox) {
 		}
 	}
 	b.byName[m.Name] = numbered{m, place}
+	b.byID[m.UniqueID] = m.Name
+}
+
+// withID returns the one with a unique id.
+func (b *mailboxes) withID(id string) (Mailbox, bool) {
+	m, ok := b.byName[b.byID[id]]
+	return m.Mailbox, ok && m.UniqueID == id
 }
 
 func (b *mailboxes) remove(name string) { delete(b.byName, name) }

@@ -14,6 +14,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
+	"mbox2cyrus/reconstruct"
 )
 
 // recognise finds out whether a mailbox that the ledger does not know holds what the
@@ -76,6 +77,18 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 		e.Report.Problem(p)
 	}
 	return true, nil
+}
+
+// checkNotRenamed refuses a mailbox that the ledger knows by another name: Cyrus renamed it.
+// Manifest, held mail and originals go by the unique id: a second record of it would write over
+// those of the first.
+func (e *Engine) checkNotRenamed(entry reconstruct.Entry) error {
+	made, known := e.Ledger.MailboxWithID(entry.UniqueID)
+	if !known {
+		return nil
+	}
+	return fmt.Errorf("%s is the mailbox that was made as %s, and Cyrus renamed it since: rename it back there, and its folder on the UW host; nothing of this user was touched",
+		report.Quote(entry.Name), made.Name)
 }
 
 // describeSource makes the manifest and the record that filling the folder into a

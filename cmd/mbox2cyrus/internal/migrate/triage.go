@@ -118,6 +118,9 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.todo = fill
 		return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 	case !known:
+		if err := e.checkNotRenamed(entry); err != nil {
+			return nil, err
+		}
 		m.entry, m.entered = entry, true
 		m.rec = e.newRecord(u, m)
 		m.rec.Adopted = true

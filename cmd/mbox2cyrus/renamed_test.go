@@ -1,0 +1,61 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+)
+
+// TestRenamedInCyrus: a mailbox has another name in Cyrus than the ledger knows, and so has its
+// folder. The user is refused, and what the ledger has of the mailbox stays as it is.
+func TestRenamedInCyrus(t *testing.T) {
+	for name, work := range map[string]string{"with mail": letter(2) + letter(3), "empty": ""} {
+		t.Run(name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := newPassHost(t)
+			state := filepath.Join(t.TempDir(), "state")
+			h.write("var/mail/joe", letter(1))
+			h.write("home/joe/mail/work", work)
+			flags := flagsFor(srv, h.root, state)
+			if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			rename := func(from, to string) {
+				t.Helper()
+				useCyrus(t, srv, func(c *imapclient.Client) error { return c.Rename(from, to, nil).Wait() })
+				if err := os.Rename(filepath.Join(h.root, "home/joe/mail", from), filepath.Join(h.root, "home/joe/mail", to)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rename("work", "work2")
+			h.write("home/joe/mail/work2", work+letter(4))
+			before, spool := snapshot(t, filepath.Join(state, "manifests")), snapshot(t, srv.Spool)
+			for _, args := range [][]string{{"migrate"}, {"migrate", "--merge"}} {
+				o := runJSON(t, append(args, flags...)...)
+				p := o.problems("user-failed")
+				if o.code != 1 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), "made as user.joe.work") {
+					t.Errorf("%v: exit code %d\n%s", args, o.code, strings.Join(o.severe(), "\n"))
+				}
+				if diff := diffSnapshots(before, snapshot(t, filepath.Join(state, "manifests"))); diff != "" {
+					t.Errorf("%v changed manifests: %s", args, diff)
+				}
+				if diff := diffSnapshots(spool, snapshot(t, srv.Spool)); diff != "" {
+					t.Errorf("%v touched the spool: %s", args, diff)
+				}
+			}
+			rename("work2", "work")
+			h.write("home/joe/mail/work", work)
+			if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+				t.Errorf("renamed back: exit code %d\n%s", o.code, strings.Join(o.severe(), "\n"))
+			}
+			if o := runJSON(t, append([]string{"verify", "--level", "content"}, flags...)...); o.code != 0 {
+				t.Errorf("verify: exit code %d\n%s", o.code, strings.Join(o.severe(), "\n"))
+			}
+		})
+	}
+}
