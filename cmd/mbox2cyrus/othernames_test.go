@@ -38,3 +38,57 @@ func TestVerifyWithoutNames(t *testing.T) {
 		t.Errorf("with the names: exit code %d\n%s", o.code, o.stderr)
 	}
 }
+
+// TestNamesOfFoldersThatAreGone: a file of names is given in every run, also when a folder
+// that it names is gone since, is retired, or its user has left.
+func TestNamesOfFoldersThatAreGone(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	base := t.TempDir()
+	names, archive := filepath.Join(base, "names.csv"), filepath.Join(base, "archive")
+	const chosen = "user,old_name,new_name\njoe,a,aa\njoe,b,bb\nkim,c,cc\n"
+	if err := os.WriteFile(names, []byte(chosen), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const joe, kim = "joe:x:1001:1001::/home/joe:/bin/sh\n", "kim:x:1002:1002::/home/kim:/bin/sh\n"
+	h.write("etc/passwd", joe+kim)
+	h.write("var/mail/joe", letter(1))
+	h.write("home/joe/mail/a", letter(2))
+	h.write("home/joe/mail/b", letter(3))
+	h.writeAs(1002, "var/mail/kim", letter(4))
+	h.writeAs(1002, "home/kim/mail/c", letter(5))
+	flags := append(flagsFor(srv, h.root, filepath.Join(base, "state")), "--names", names)
+	want := func(why string, code int, args ...string) {
+		t.Helper()
+		if o := runJSON(t, append(args, flags...)...); o.code != code {
+			t.Errorf("%s: %v: exit code %d, want %d\n%s%s", why, args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
+		}
+	}
+	want("all is there", 0, "migrate")
+	if err := os.Remove(filepath.Join(h.root, "home/joe/mail/b")); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"plan"}, {"migrate"}, {"verify"}} {
+		code := 2 // the folder is gone
+		if args[0] == "plan" {
+			code = 0
+		}
+		want("a folder is gone", code, args...)
+	}
+	h.write("home/joe/mail/b", letter(3))
+	want("it is back", 0, "migrate")
+	want("retire", 0, "retire", "--archive", archive)
+	want("all is retired", 0, "migrate")
+	want("all is retired", 0, "verify")
+	h.write("etc/passwd", joe)
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code == 78 {
+		t.Errorf("a user has left: exit code %d\n%s", o.code, o.stderr)
+	}
+	if err := os.WriteFile(names, []byte(chosen+"joe,never,x\nnobody,b,x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want("a folder that never was", 78, "migrate")
+}

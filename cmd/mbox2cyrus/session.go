@@ -85,17 +85,15 @@ func (s *session) open(c *cli.Context) (err error) {
 			return err
 		}
 	}
-	var names *plan.Names
-	if path := c.String("names"); path != "" {
-		if names, err = plan.ReadNames(path); err != nil {
-			return err
-		}
-	}
 	retired, err := retire.OpenRecord(s.state, false)
 	if err != nil {
 		return err
 	}
 	s.opts.selection.Retired = retired.Retired()
+	names, err := s.readNames(c.String("names"))
+	if err != nil {
+		return err
+	}
 	homes, err := s.look(c)
 	if err != nil {
 		return err
@@ -105,6 +103,23 @@ func (s *session) open(c *cli.Context) (err error) {
 		return err
 	}
 	return s.choose(c)
+}
+
+// readNames reads the names that --names gives, nil without it.
+func (s *session) readNames(path string) (*plan.Names, error) {
+	if path == "" {
+		return nil, nil
+	}
+	names, err := plan.ReadNames(path)
+	if err != nil {
+		return nil, err
+	}
+	l, err := ledger.Read(s.state)
+	if err != nil {
+		return nil, err
+	}
+	names.Brought(l, s.opts.selection.Retired)
+	return names, nil
 }
 
 // look reads the host while Cyrus's programs, which take some time to start, are asked.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
@@ -28,8 +29,11 @@ const maxNameErrors = 20
 type Names struct {
 	path   string
 	byUser map[string]map[string]*choice // by login and old name
-	errs   []error
-	more   int // errors beyond those
+	// brought, if not nil, reports whether an earlier run brought a folder of a login: a line
+	// for it is no error when the folder is gone since.
+	brought func(login, folder string) bool
+	errs    []error
+	more    int // errors beyond those
 }
 
 // choice is one line of the file.
@@ -64,6 +68,15 @@ func parseNames(path string, data []byte) (*Names, error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// Brought lets lines stand that name folders which earlier runs brought or retire moved into
+// an archive, and which are no longer there: the same file is given in every run.
+func (n *Names) Brought(l *ledger.Ledger, retired map[string][]Retired) {
+	n.brought = func(login, folder string) bool {
+		return slices.ContainsFunc(l.MailboxesOf(login), func(m ledger.Mailbox) bool { return string(m.Folder) == folder }) ||
+			slices.ContainsFunc(retired[login], func(r Retired) bool { return r.Folder == folder })
+	}
 }
 
 func (n *Names) wrong(line int, format string, args ...any) {
@@ -278,7 +291,10 @@ func (n *Names) finish(users []*User, all []mbox.User, selected func(string) boo
 		for old, c := range folders {
 			// What a user has whose files could not be looked at is not known; that
 			// he failed is told elsewhere.
-			if !c.used && (!known[user] || selected(user) && !failed[user]) {
+			if c.used || n.brought != nil && n.brought(user, old) {
+				continue
+			}
+			if !known[user] || selected(user) && !failed[user] {
 				left = append(left, unused{user, old, c})
 			}
 		}
