@@ -312,3 +312,76 @@ func TestKeywordAfterCutOff(t *testing.T) {
 		t.Errorf("INBOX: %q, want %q", got, want)
 	}
 }
+
+// expunge is what a user does who removes messages of a mailbox.
+func expunge(mailbox string, uids ...imap.UID) func(*imapclient.Client) error {
+	return func(c *imapclient.Client) error {
+		if _, err := c.Select(mailbox, nil).Wait(); err != nil {
+			return err
+		}
+		if err := c.Store(imap.UIDSetNum(uids...), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close(); err != nil {
+			return err
+		}
+		return c.Expunge().Close()
+	}
+}
+
+// TestRemovedInCyrus: joe removes messages in Cyrus, and new ones come on the host. A pass that
+// appends them tells what he removed, and is done: the next has nothing to do.
+func TestRemovedInCyrus(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1)+letter(2))
+	c.pass(0, c.migrate()...)
+	verify := append([]string{"verify"}, flagsFor(c.srv, c.root, c.state)...)
+	appendTwice := func(removed int) {
+		t.Helper()
+		if o := c.pass(2, c.migrate("--on-conflict", "append")...); len(o.problems("message-removed")) != removed {
+			t.Errorf("%q", o.severe())
+		}
+		if s := c.record("user.joe").State; s != ledger.Verified {
+			t.Errorf("the ledger says %q", s)
+		}
+		if o := c.pass(2, verify...); len(o.problems("message-removed")) != removed || len(o.severe()) != removed {
+			t.Errorf("verify: %q", o.severe())
+		}
+		spool := snapshot(t, c.srv.Spool)
+		c.pass(0, c.migrate()...)
+		if diff := diffSnapshots(spool, snapshot(t, c.srv.Spool)); diff != "" {
+			t.Errorf("a pass without changes touched the spool: %s", diff)
+		}
+	}
+	useCyrus(t, c.srv, expunge("INBOX", 1))
+	c.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+	appendTwice(1)
+	useCyrus(t, c.srv, expunge("INBOX", 3)) // one that was appended
+	c.pass(0, c.migrate()...)
+	c.write("var/mail/joe", letter(1)+letter(2)+letter(3)+letter(4))
+	appendTwice(2)
+	if got, want := describe(serve(t, c.srv)["INBOX"]), []string{"2  22", "4  22"}; !slices.Equal(got, want) {
+		t.Errorf("INBOX: %q, want %q", got, want)
+	}
+}
+
+// TestMailBeforeVerified kills a pass that appends, when its mailboxes are filled. Then mail
+// comes in to Cyrus: what the host loses later is not taken for it.
+func TestMailBeforeVerified(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1)+letter(2))
+	c.pass(0, c.migrate()...)
+	useCyrus(t, c.srv, appendAndFlag)
+	c.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+	c.write("home/joe/mail/play", letter(1))
+	c.killAt("renameat", c.srv.ConfigDir, c.migrate("--quiet", "--on-conflict", "append")...)
+	if s := c.record("user.joe").State; s != ledger.Filled {
+		t.Fatalf("it was killed when the mailbox was %q", s)
+	}
+	useCyrus(t, c.srv, appendAndFlag)
+	if o := runJSON(t, c.migrate("--on-conflict", "append")...); o.code == 3 {
+		t.Logf("%q", o.severe())
+	}
+	c.write("var/mail/joe", letter(1)+letter(2))
+	o := runJSON(t, c.migrate("--on-conflict", "append")...)
+	if got, want := describe(serve(t, c.srv)["INBOX"]), []string{`1 \Flagged 22`, "2  22", "3  33", "4  22", "5  33"}; !slices.Equal(got, want) {
+		t.Errorf("INBOX: %q, want %q\n%d %q", got, want, o.code, o.severe())
+	}
+}

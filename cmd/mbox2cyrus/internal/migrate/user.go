@@ -228,7 +228,11 @@ func (e *Engine) prove(j *job, subscriptions string) (proved []ledger.Mailbox, o
 			e.Report.Problem(p)
 		}
 		m.rec.IndexID = &res.IndexID // as it was left, for undo, even if it is not what it must be
-		if len(res.Problems) == 0 {
+		if res.Newer {
+			m.rec.IndexID = &ledger.FileID{} // that of none: what came in to Cyrus must not go for ours
+		}
+		// What a user removed in Cyrus is told, but it is done.
+		if !slices.ContainsFunc(res.Problems, func(p report.Problem) bool { return p.Severity >= report.Failure }) {
 			m.rec.State, m.rec.Previous = ledger.Verified, ""
 			old = append(old, m.rec.OtherManifest(m.rec.Manifest))
 		}

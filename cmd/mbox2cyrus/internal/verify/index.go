@@ -21,6 +21,7 @@ type Result struct {
 	Verified int64 // messages of which everything is as it must be
 	Problems []report.Problem
 	IndexID  ledger.FileID // of the index that was read
+	Newer    bool          // mail has come in to Cyrus since
 }
 
 // maxDifferences is how many differences of one mailbox are told one by one.
@@ -173,6 +174,7 @@ func (c *comparison) header(b *box) {
 	if h.UIDValidity != c.rec.UIDValid {
 		c.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY is %d in Cyrus, must be %d", h.UIDValidity, c.rec.UIDValid)
 	}
+	c.res.Newer = h.LastUID+1 > c.rec.UIDNext
 	if c.rec.FirstUID > 0 && h.LastUID+1 >= c.rec.UIDNext {
 		return // Cyrus had messages of its own there before: how many there are now is its affair
 	}
