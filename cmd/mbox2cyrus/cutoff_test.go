@@ -385,3 +385,106 @@ func TestMailBeforeVerified(t *testing.T) {
 		t.Errorf("INBOX: %q, want %q\n%d %q", got, want, o.code, o.severe())
 	}
 }
+
+// account makes an empty mailbox of joe's in Cyrus, as an administrator does beforehand.
+func (c *cutHost) account(name string) {
+	c.t.Helper()
+	if out, err := c.srv.Run(c.t.Context(), "reconstruct", "-x", "-p", "default", name); err != nil {
+		c.t.Fatal(err, out)
+	}
+}
+
+// inTheWay puts a file where the directory of a mailbox of joe's is to be, so that he fails
+// there, and returns what takes it away.
+func (c *cutHost) inTheWay(name string) (remove func()) {
+	c.t.Helper()
+	if err := os.MkdirAll(c.box(""), 0o700); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.WriteFile(c.box(name), nil, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Dir(c.box("")), c.box(""), c.box(name)} {
+		if err := os.Chown(path, c.srv.UID, c.srv.GID); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	return func() {
+		if err := os.Remove(c.box(name)); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// TestFailedAndUsed: a pass fails for joe when his INBOX has its new index, and he uses that
+// before the next. What is new is appended then: nothing is lost, and nothing comes twice, also
+// where that is cut off.
+func TestFailedAndUsed(t *testing.T) {
+	tests := []struct {
+		name  string
+		first func(c *cutHost)
+		mail  string // when the pass fails
+		then  string // after that
+		use   func(*imapclient.Client) error
+		want  []string
+	}{
+		{"an account that was empty", func(c *cutHost) { c.account("user/joe") },
+			letter(1) + letter(2), letter(1) + letter(2) + letter(2) + letter(3), appendAndFlag,
+			[]string{`1 \Flagged 22`, "2  22", "3  33", "4  22", "5  22"}},
+		{"an account that was empty, of which he removes a message", func(c *cutHost) { c.account("user/joe") },
+			letter(1) + letter(2), letter(1) + letter(2) + letter(3), expunge("INBOX", 1),
+			[]string{"2  22", "3  22"}},
+		{"a later pass", func(c *cutHost) {
+			c.write("var/mail/joe", letter(1)+letter(2))
+			c.pass(0, c.migrate()...)
+		}, letter(1) + letter(2) + letter(3), letter(1) + letter(2) + letter(3) + letter(4), appendAndFlag,
+			[]string{`1 \Flagged 22`, "2  22", "3  22", "4  33", "5  22"}},
+		{"a later pass with a UIDVALIDITY of the host's", func(c *cutHost) {
+			c.write("var/mail/joe", letter(1)+letter(2))
+			c.pass(0, c.migrate()...)
+		}, letter(2, "X-IMAPbase: 1054563072 0000000001", "Status: RO", "X-UID: 1") + letter(3),
+			letter(2, "X-IMAPbase: 1054563072 0000000001", "Status: RO", "X-UID: 1") + letter(3) + letter(4), appendAndFlag,
+			[]string{`1 \Flagged,\Seen 22`, "2  22", "3  33", "4  22"}},
+	}
+	for _, tt := range tests {
+		for _, cut := range []bool{false, true} {
+			name := tt.name
+			if cut {
+				name += ", and cut off"
+			}
+			t.Run(name, func(t *testing.T) {
+				c := newCutHost(t)
+				tt.first(c)
+				remove := c.inTheWay("work")
+				c.write("var/mail/joe", tt.mail)
+				c.write("home/joe/mail/work", letter(1))
+				c.pass(1, c.migrate()...)
+				useCyrus(t, c.srv, tt.use)
+				remove()
+				c.write("var/mail/joe", tt.then)
+				if o := c.pass(2, c.migrate()...); len(o.problems("cyrus-changed")) != 1 {
+					t.Errorf("%q", o.severe())
+				}
+				conflict := []string{"--on-conflict", "append"}
+				if cut {
+					c.write("home/joe/mail/more", letter(1))
+					c.killAtOneOf("write", c.manifests(), c.migrate(append(conflict, "--quiet")...)...)
+					c.killAt("write", c.box("more/1."), c.migrate(append(conflict, "--quiet")...)...)
+				}
+				code := 0
+				if tt.want[0][0] != '1' {
+					code = 2 // it was removed
+				}
+				c.pass(code, c.migrate(conflict...)...)
+				if r := c.record("user.joe"); r.State != ledger.Verified || r.Mixed {
+					t.Errorf("the ledger says %q, mixed %v", r.State, r.Mixed)
+				}
+				c.pass(code, append([]string{"verify", "--level", "content"}, flagsFor(c.srv, c.root, c.state)...)...)
+				c.pass(0, c.migrate()...)
+				if got := describe(serve(t, c.srv)["INBOX"]); !slices.Equal(got, tt.want) {
+					t.Errorf("INBOX: %q, want %q", got, tt.want)
+				}
+			})
+		}
+	}
+}

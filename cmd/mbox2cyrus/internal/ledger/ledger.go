@@ -163,6 +163,9 @@ type Mailbox struct {
 	Assigned   bool             `json:"assigned,omitempty"`        // UIDs are not the source's: those of an earlier pass were kept
 	FirstUID   uint32           `json:"first_uid,omitempty"`       // of our messages, in a mailbox to which they were appended
 	Previous   string           `json:"previous,omitempty"`        // manifest of the pass before, until this one is verified
+	// Mixed: runs that were cut off wrote an index that Cyrus changed since, and what is new is
+	// being appended to that. Until it is verified.
+	Mixed bool `json:"mixed,omitempty"`
 
 	// What undo must know of the time before.
 	MadeDirs  []MadeDir   `json:"made_dirs,omitempty"`  // those above Dir that were not there

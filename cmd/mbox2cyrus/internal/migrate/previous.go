@@ -300,29 +300,24 @@ func eachSum(ctx context.Context, src *source.Source, u *plan.User, f mbox.File,
 // others follow the last UID in header.
 func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *cyrusspool.IndexReader) (*previous, error) {
 	p := &previous{from: old.Header().LastUID + 1}
-	var all []known
 	if m.prev != nil {
 		p.rec = *m.prev
-		var err error
-		if all, err = knownMessages(e.Ledger, m.prev.Manifest); err != nil {
-			return nil, err
-		}
 	}
-	if m.rec.FirstUID < p.from {
-		// A run that was cut off may have appended some already. (What came from
-		// elsewhere since and has the very same bytes need not come again.)
-		ours, err := e.appended(m)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, ours...)
+	if m.rec.Mixed && p.rec.UIDValid != old.Header().UIDValidity {
+		p.rec.Manifest = "" // it tells of other UIDs
 	}
-	slices.SortFunc(all, compareKnown)
-	all = slices.CompactFunc(all, func(a, b known) bool { return a == b })
+	if m.folder == nil { // a mailbox above others, and it is there
+		p.uids = []uint32{}
+		return p, nil
+	}
+	all, err := e.broughtBefore(m, p.rec.Manifest, old.Header().LastUID)
+	if err != nil {
+		return nil, err
+	}
 	src := *e.Source
 	src.Progress = nil
 	used := map[[20]byte]int{} // where to look for the next of several equal messages
-	_, err := p.assign(ctx, &src, u, m.folder.File, func(guid [20]byte, _ uint32) (uint32, bool) {
+	_, err = p.assign(ctx, &src, u, m.folder.File, func(guid [20]byte, _ uint32) (uint32, bool) {
 		i, again := used[guid]
 		if !again {
 			i, _ = slices.BinarySearchFunc(all, known{guid: guid}, compareKnown)
@@ -336,8 +331,46 @@ func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *
 	return p, err
 }
 
-// appended are the messages of the mailbox from FirstUID on.
-func (e *Engine) appended(m *mailbox) (all []known, err error) {
+// broughtBefore are the messages that need not come again of a mailbox which is appended to,
+// sorted: those of a manifest, if there is one, and of its index up to a last UID.
+func (e *Engine) broughtBefore(m *mailbox, manifest string, last uint32) (all []known, err error) {
+	if manifest != "" {
+		if all, err = knownMessages(e.Ledger, manifest); err != nil {
+			return nil, err
+		}
+	}
+	// A run that was cut off may have appended some already, or brought any where it is not
+	// known what it did. (What came from elsewhere since and has the very same bytes need not
+	// come again.)
+	first := m.rec.FirstUID
+	if m.rec.Mixed {
+		first = 1
+	}
+	if first <= last {
+		ours, err := e.messagesFrom(m, first)
+		if err != nil {
+			return nil, err
+		}
+		if m.rec.Mixed {
+			all = onlyRemoved(all, ours)
+		}
+		all = append(all, ours...)
+	}
+	slices.SortFunc(all, compareKnown)
+	return slices.CompactFunc(all, func(a, b known) bool { return a == b }), nil
+}
+
+// onlyRemoved are those of an earlier pass that the index has no more.
+func onlyRemoved(all, index []known) []known {
+	uids, guids := map[uint32]bool{}, map[[20]byte]bool{}
+	for _, k := range index {
+		uids[k.uid], guids[k.guid] = true, true
+	}
+	return slices.DeleteFunc(all, func(k known) bool { return uids[k.uid] || guids[k.guid] })
+}
+
+// messagesFrom are those that the index has from a UID on.
+func (e *Engine) messagesFrom(m *mailbox, first uint32) (all []known, err error) {
 	f, index, err := e.place(m).OpenIndex()
 	if err != nil {
 		return nil, err
@@ -351,7 +384,7 @@ func (e *Engine) appended(m *mailbox) (all []known, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if r.UID >= m.rec.FirstUID {
+		if r.UID >= first {
 			all = append(all, known{r.GUID, r.UID})
 		}
 	}

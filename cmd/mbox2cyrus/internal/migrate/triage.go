@@ -230,7 +230,8 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox) error {
 	}
 	switch {
 	case m.prev == nil && e.mustBeEmpty(m.entry) == nil:
-	case m.prev != nil && e.AppendOnConflict:
+	case e.AppendOnConflict && (m.prev != nil || h.Version.HasGUID()):
+		m.rec.Mixed = h.Version.HasGUID()
 		return e.mayAppend(m)
 	default:
 		e.leave(u, m, "cyrus-changed", "a run was cut off while it wrote this mailbox, and Cyrus has changed it since; it is left alone (--on-conflict append brings what is new)")
@@ -251,6 +252,9 @@ func (e *Engine) manifestOfIndex(m *mailbox) (name string, h cyrusspool.IndexHea
 		if err != nil || holds {
 			return name, h, err
 		}
+	}
+	if h, err = e.place(m).IndexHeader(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", h, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
 	return "", h, nil
 }

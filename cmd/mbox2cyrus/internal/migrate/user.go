@@ -233,7 +233,7 @@ func (e *Engine) prove(j *job, subscriptions string) (proved []ledger.Mailbox, o
 		}
 		// What a user removed in Cyrus is told, but it is done.
 		if !slices.ContainsFunc(res.Problems, func(p report.Problem) bool { return p.Severity >= report.Failure }) {
-			m.rec.State, m.rec.Previous = ledger.Verified, ""
+			m.rec.State, m.rec.Previous, m.rec.Mixed = ledger.Verified, "", false
 			old = append(old, m.rec.OtherManifest(m.rec.Manifest))
 		}
 		proved = append(proved, m.rec)
