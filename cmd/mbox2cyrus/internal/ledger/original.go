@@ -129,8 +129,18 @@ func (l *Ledger) ForgetUndone() error {
 	return nil
 }
 
+// Forget says that a mailbox is undone, whose unique id none has now, and removes what is kept
+// of it.
+func (l *Ledger) Forget(m Mailbox) error {
+	m.State = Undone
+	if err := l.Set(m); err != nil {
+		return err
+	}
+	return l.forget(m)
+}
+
 func (l *Ledger) forget(m Mailbox) error {
-	for _, name := range []string{m.Manifest, m.Previous} {
+	for _, name := range append(m.Manifests(), m.Manifest, m.Previous) {
 		if name == "" {
 			continue
 		}

@@ -71,7 +71,7 @@ func (e *Engine) leftFilled(u *plan.User, boxes []*mailbox) (left []ledger.Mailb
 // this run leaves alone and no other run knew: in the record of a mailbox that it begins.
 func (e *Engine) rememberUser(u *plan.User, boxes []*mailbox) error {
 	inbox, there := e.Cyrus.Entered(cyrusspool.InboxName(u.ID))
-	known := len(e.Ledger.MailboxesOf(u.Name)) > 0
+	known := slices.ContainsFunc(e.Ledger.MailboxesOf(u.Name), tellsOfUser)
 	if !there || known || slices.ContainsFunc(boxes, func(m *mailbox) bool { return m.todo != nothing && len(m.rec.UserFiles) > 0 }) {
 		return nil
 	}
@@ -83,13 +83,19 @@ func (e *Engine) rememberUser(u *plan.User, boxes []*mailbox) error {
 	return nil
 }
 
+// tellsOfUser reports whether a record shows that it is known what its user had in Cyrus. One
+// that was begun does not by itself: that of his INBOX may have been discarded since.
+func tellsOfUser(rec ledger.Mailbox) bool {
+	return len(rec.UserFiles) > 0 || rec.State != ledger.Begun || rec.Previous != ""
+}
+
 // checkStrangers refuses a user who is new to the ledger but has mail in Cyrus
 // in mailboxes that are not in the plan: he is in use there already.
 func (e *Engine) checkStrangers(u *plan.User, boxes []*mailbox) error {
 	planned := map[string]bool{}
 	for _, m := range boxes {
 		planned[m.rec.Name] = true
-		if _, known := e.Ledger.Mailbox(m.rec.Name); known {
+		if rec, known := e.Ledger.Mailbox(m.rec.Name); known && tellsOfUser(rec) {
 			return nil
 		}
 	}
@@ -110,6 +116,12 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 	entry, inCyrus, err := e.Cyrus.Entry(name)
 	if err != nil {
 		return nil, err
+	}
+	if known && inCyrus && (folder != nil || rec.Folder == "") && e.neverEntered(u, rec, entry) {
+		if err := e.discard(m, rec, entry); err != nil {
+			return nil, err
+		}
+		known = false
 	}
 	switch {
 	case !known && !inCyrus:
@@ -179,6 +191,32 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		return m, e.triageVerified(u, m, same)
 	}
 	return m, nil
+}
+
+// neverEntered reports whether a mailbox that a run began never came as far as to be Cyrus's,
+// which has another of its name now: somebody made the account since. If its user has been
+// given anything beside his mailboxes, that is for a person to judge.
+func (e *Engine) neverEntered(u *plan.User, rec ledger.Mailbox, entry reconstruct.Entry) bool {
+	_, subscribed := e.Ledger.Subscriptions(u.Name)
+	return entry.UniqueID != rec.UniqueID && rec.State == ledger.Begun && rec.Previous == "" && !rec.Adopted &&
+		!subscribed && !e.Ledger.GaveQuota(u.Name) && !e.Cyrus.HasID(rec.UniqueID)
+}
+
+// discard forgets such a mailbox, for the one that Cyrus has now.
+func (e *Engine) discard(m *mailbox, rec ledger.Mailbox, entry reconstruct.Entry) error {
+	if e.Running {
+		return fmt.Errorf("%s is in Cyrus, which is running, and was made there since a run that was cut off began to write it: stop Cyrus, so that it can be filled", report.Quote(rec.Name))
+	}
+	if m.mixed = undo.InPlaceOf(e.Cyrus, rec, entry); m.mixed && !e.Merge {
+		// If it is to be refused, the next run must know too what wrote there.
+		if err := e.mustBeEmpty(entry); err != nil {
+			return err
+		}
+	}
+	if err := undo.Discard(e.Cyrus, e.Ledger, rec, entry); err != nil {
+		return fmt.Errorf("%s: %w", report.Quote(rec.Name), err)
+	}
+	return nil
 }
 
 // triageCutOff looks after a mailbox that an earlier run began to fill. If Cyrus knows
@@ -414,6 +452,10 @@ func (e *Engine) mayMerge(ctx context.Context, m *mailbox) error {
 	if err := e.mayAppend(m); err != nil {
 		return err
 	}
+	h, err := e.place(m).IndexHeader()
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
 	n, example, err := undo.Strays(e.place(m))
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.rec.Name, err)
@@ -422,6 +464,7 @@ func (e *Engine) mayMerge(ctx context.Context, m *mailbox) error {
 		return fmt.Errorf("%s has %d message files in Cyrus that its index does not know, %s for one: run Cyrus's reconstruct on it, look at what comes up, and run again; nothing of this user was touched", report.Quote(m.rec.Name), n, example)
 	}
 	m.rec.Merged = true
+	m.rec.Mixed = m.mixed && h.Version.HasGUID()
 	return undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 }
 

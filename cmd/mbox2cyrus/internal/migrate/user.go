@@ -26,6 +26,9 @@ type mailbox struct {
 	update bool            // and Cyrus's files are as that pass left them
 	append bool            // Cyrus has messages of its own there: ours are added behind them
 	asLeft bool            // and ours, from FirstUID on, are as an earlier pass left them
+	// mixed says that a run that was cut off wrote another into this one's directory, which Cyrus
+	// never knew. It may have found messages of it there.
+	mixed bool
 	// again says that the folder changed while it was read: message files that were written
 	// then may not be what it has now.
 	again bool

@@ -255,6 +255,17 @@ func (c *Cyrus) UserEntries(userid string) []reconstruct.Entry {
 	return all
 }
 
+// HasID reports whether a mailbox has a unique id as of the last Refresh, wherever it is, one
+// that was deleted and is kept for some time included. Up to 3.4 the list does not tell.
+func (c *Cyrus) HasID(id string) bool {
+	for _, e := range c.entries {
+		if e.UniqueID == id {
+			return true
+		}
+	}
+	return false
+}
+
 // HasPartition reports whether a partition is configured.
 func (c *Cyrus) HasPartition(partition string) bool {
 	_, ok := c.roots[partition]
