@@ -376,3 +376,22 @@ func TestQuotaOfMade(t *testing.T) {
 		t.Errorf("Cyrus is not as it was:\n%s", diff)
 	}
 }
+
+// TestQuotaLater: a quota that is asked for when nothing is to be done for a user is not set,
+// which is told until it is there.
+func TestQuotaLater(t *testing.T) {
+	srv, h, state := cyrustest.ForTest(t, cyrustest.Options{}), newPassHost(t), filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(1))
+	for i, step := range []struct {
+		flags []string
+		code  int
+	}{{nil, 0}, {[]string{"--quota", "1G"}, 2}, {nil, 0}, {[]string{"--quota", "1G"}, 0}, {[]string{"--quota", "1G"}, 0}} {
+		if i == 3 {
+			h.write("var/mail/joe", letter(1)+letter(2))
+		}
+		o := runJSON(t, append(append([]string{"migrate"}, step.flags...), flagsFor(srv, h.root, state)...)...)
+		if o.code != step.code || len(o.problems("quota")) != step.code/2 {
+			t.Errorf("pass %d: exit code %d, want %d: %q", i+1, o.code, step.code, o.severe())
+		}
+	}
+}

@@ -311,6 +311,7 @@ func (e *Engine) nothingToFinish(j *job, err error) {
 		e.fail(u, "user-failed", err)
 	}
 	if err == nil {
+		e.quotaNotGiven(j)
 		e.report(j)
 	}
 	if !errors.Is(err, context.Canceled) { // else he is not finished

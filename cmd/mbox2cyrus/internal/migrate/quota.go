@@ -52,6 +52,23 @@ func (e *Engine) quotas(ctx context.Context, batch []*job) {
 	}
 }
 
+// quotaNotGiven tells of a user who is to have a quota and has none, and of whom nothing is to
+// be done: to count what is used would change mailboxes that are as they were left.
+func (e *Engine) quotaNotGiven(j *job) {
+	u := j.user
+	if u.Quota == 0 || len(j.boxes) == 0 || e.Ledger.GaveQuota(u.Name) { // else somebody took it away
+		return
+	}
+	roots, err := e.quotaRoots()
+	if err == nil {
+		if _, have := roots[cyrusspool.InboxName(u.ID)]; have {
+			return
+		}
+		err = errors.New("a quota is given with mail, and none comes for this user")
+	}
+	e.undone(u, "quota", err, fmt.Sprintf("set a quota of %d bytes", u.Quota))
+}
+
 // setQuota gives a user his quota. That it is of our making is recorded first, so that
 // undo knows: of a mailbox that was filled, since nothing may be recorded of others.
 func (e *Engine) setQuota(ctx context.Context, j *job) error {
