@@ -188,8 +188,10 @@ func (v *Verifier) gone(ctx context.Context, u *plan.User, seen map[string]bool,
 				v.Report.Problem(p)
 			}
 		}
-		if !retired {
+		if !retired && rec.Folder != "" { // else it was only made above others
 			gone = append(gone, rec)
+		}
+		if !retired {
 			continue
 		}
 		one(cyrusspool.Name(rec.Name), nil)
