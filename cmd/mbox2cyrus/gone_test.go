@@ -1,13 +1,103 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 )
+
+// TestUserGone: nothing is left of joe on the host, as when a file system is not mounted or
+// the passwd file is not the one it was. All of his mailboxes are told of, what he has in Cyrus
+// stays, and ann goes on.
+func TestUserGone(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	const ann = "ann:x:1002:1002::/home/ann:/bin/sh\n"
+	both := mustRead(t, filepath.Join(h.root, "etc/passwd")) + ann
+	h.write("etc/passwd", both)
+	h.write("var/mail/joe", letter(1)+letter(2))
+	h.write("home/joe/mail/work/old", letter(3))
+	h.write("home/joe/.mailboxlist", "mail/work/old\n")
+	h.writeAs(1002, "var/mail/ann", letter(4))
+	list := filepath.Join(t.TempDir(), "users")
+	if err := os.WriteFile(list, []byte("ann\njoe\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do := func(code, gone int, args ...string) {
+		t.Helper()
+		o := runJSON(t, append(args, flagsFor(srv, h.root, state)...)...)
+		if o.code != code || len(o.problems("source-gone")) != gone {
+			t.Errorf("%v: exit code %d, want %d, with %d folders that are gone, want %d\n%s\n%s", args, o.code, code, len(o.problems("source-gone")), gone, strings.Join(o.severe(), "\n"), o.stderr)
+		}
+	}
+	do(0, 0, "migrate")
+	cyrus := func() map[string]fileState { // locks are taken, which changes no more than these
+		files := snapshot(t, srv.Spool)
+		maps.Copy(files, snapshot(t, filepath.Join(srv.ConfigDir, "user")))
+		maps.Copy(files, snapshot(t, filepath.Join(srv.ConfigDir, "mailboxes.db")))
+		return files
+	}
+	before := cyrus()
+	away := t.TempDir()
+	there := func(path string) string { return filepath.Join(h.root, path) }
+	other := func(path string) string { return filepath.Join(away, strings.ReplaceAll(path, "/", "_")) }
+	move := func(paths []string, from, to func(string) string) {
+		t.Helper()
+		for _, path := range paths {
+			if err := os.Rename(from(path), to(path)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name, passwd string
+		away         []string
+	}{
+		{name: "mail, but not the home", passwd: both, away: []string{"var/mail/joe", "home/joe/mail"}},
+		{name: "home and INBOX", passwd: both, away: []string{"var/mail/joe", "home/joe"}},
+		{name: "passwd entry", passwd: ann},
+		{name: "all of passwd", passwd: ""},
+		{name: "renamed", passwd: ann + "xoe:x:1001:1001::/home/xoe:/bin/sh\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			move(tt.away, there, other)
+			h.write("etc/passwd", tt.passwd)
+			gone := 2 // INBOX and old: work is only above it
+			if tt.passwd == "" {
+				gone++
+			}
+			do(2, gone, "migrate")
+			do(2, gone, "verify", "--level", "content")
+			if piped, _ := imapdOnPipe(); piped {
+				do(2, gone, "verify", "--imap")
+			}
+			do(2, gone-1, "plan") // which tells of users
+			for _, command := range []string{"migrate", "verify"} {
+				do(2, 2, command, "--user", "joe")
+				do(2, gone, command, "--users-from", list)
+				do(64, 0, command, "--user", "nobody")
+			}
+			if tt.passwd != "" {
+				do(0, 0, "verify", "--user", "ann")
+				do(0, 0, "verify", "--exclude-user", "joe")
+			}
+			move(tt.away, other, there)
+			h.write("etc/passwd", both)
+		})
+	}
+	if diff := diffSnapshots(before, cyrus()); diff != "" {
+		t.Errorf("Cyrus was changed: %s", diff)
+	}
+	do(0, 0, "migrate")
+	do(0, 0, "verify", "--level", "content")
+}
 
 // TestParentGone: what was above a folder that is gone had no folder, so none of its is gone.
 func TestParentGone(t *testing.T) {
@@ -27,5 +117,39 @@ func TestParentGone(t *testing.T) {
 		if p := o.problems("source-gone"); o.code != 2 || len(p) != 1 || p[0]["folder"] != "work/old" {
 			t.Errorf("%s: exit code %d\n%s", command, o.code, strings.Join(o.severe(), "\n"))
 		}
+	}
+}
+
+// TestFilledAndUserGone kills a later pass when a new folder is filled, and before Cyrus knows
+// of it. Then nothing is left of the user's folders: what was filled is all that there is. His
+// list of subscriptions is left, and must not come to nothing for that.
+func TestFilledAndUserGone(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.write("home/joe/mail/work", letter(1))
+	c.write("home/joe/.mailboxlist", "mail/work\nmail/play\n")
+	c.pass(0, c.migrate()...)
+	c.write("home/joe/mail/play", letter(1)+letter(2))
+	c.killAt("renameat", c.srv.ConfigDir, c.migrate("--quiet")...)
+	if s := c.record("user.joe.play").State; s != ledger.Filled {
+		t.Fatalf("it was killed when the mailbox was %q", s)
+	}
+	for _, path := range []string{"var/mail/joe", "home/joe/mail/work", "home/joe/mail/play"} {
+		if err := os.Remove(filepath.Join(c.root, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.write("home/joe/mail/odd", "this is no mail\n") // he is in the plan for it
+	for range 2 {
+		if o := c.pass(2, c.migrate()...); len(o.problems("source-gone")) != 3 {
+			t.Errorf("%q", o.severe())
+		}
+	}
+	served := serve(t, c.srv)
+	if got := []int{len(served["INBOX"].Messages), len(served["play"].Messages)}; !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("INBOX and play have %d messages, want 1 and 2", got)
+	}
+	if !served["work"].Subscribed {
+		t.Error("work is no longer subscribed")
 	}
 }

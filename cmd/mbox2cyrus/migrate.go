@@ -70,6 +70,9 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	if err := s.holdTo(c, l); err != nil {
 		return err
 	}
+	if c.String("plan") == "" { // which says already of whom something is gone
+		s.plan.AddGone(l, s.opts.selection)
+	}
 	root, err := realPath(s.opts.host.Root)
 	if err != nil {
 		return err

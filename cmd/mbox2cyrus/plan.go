@@ -56,6 +56,9 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	if err := s.holdTo(c, l); err != nil {
 		return err
 	}
+	if c.String("plan") == "" {
+		s.sayGone(l)
+	}
 	if err := p.progress(c, s, nil, false); err != nil {
 		return err
 	}
@@ -91,6 +94,13 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 		err = sc.HelpDesk.WriteFile(list)
 	}
 	return p.finish(s, err)
+}
+
+// sayGone adds the users to the plan of whom nothing is left on the host, with a problem.
+func (s *session) sayGone(l *ledger.Ledger) {
+	for _, u := range s.plan.AddGone(l, s.opts.selection) {
+		u.SayGone(l)
+	}
 }
 
 // sayNeed compares what the plan needs, for so many messages and what is held besides, with

@@ -66,6 +66,7 @@ func (p *program) retire(c *cli.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.Record.Close(), l.Close()) }()
 	s.plan.HoldTo(l)
+	s.sayGone(l)
 	for _, path := range c.StringSlice("archive") {
 		a, err := retire.OpenArchive(path)
 		if err != nil {

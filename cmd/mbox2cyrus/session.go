@@ -94,6 +94,7 @@ func (s *session) open(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.opts.selection.KnowMigrated(s.state)
 	homes, err := s.look(c)
 	if err != nil {
 		return err

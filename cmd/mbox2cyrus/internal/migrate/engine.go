@@ -265,14 +265,17 @@ func (e *Engine) triageUser(ctx context.Context, u *plan.User) *job {
 	}
 	j := &job{user: u}
 	var err error
-	if len(u.Folders) > 0 {
+	// Of a user without folders no more is done than a run that was cut off left undone.
+	if len(u.Folders) > 0 || u.ID != "" && len(e.leftFilled(u, nil)) > 0 {
 		err = e.turn(func() (err error) {
 			if j.boxes, err = e.triage(ctx, u); err != nil {
 				return err
 			}
-			e.gone(u, j)
 			return e.skipBusy(ctx, j)
 		})
+	}
+	if err == nil && !u.Failed() {
+		e.gone(u, j)
 	}
 	if err == nil && len(j.work()) > 0 {
 		e.Progress.UserWaits(u.Name)
@@ -331,12 +334,15 @@ func (e *Engine) gone(u *plan.User, j *job) {
 		if rec.Folder == "" || there[rec.Name] || u.WasRetired(string(rec.Folder), string(rec.Source)) {
 			continue
 		}
-		text := "%s was migrated, but its folder is no longer there; the mailbox stays: remove it in Cyrus if it is not wanted"
-		if rec.State == ledger.Begun {
-			text = "a run was cut off while it wrote %s, and its folder is no longer there: what Cyrus has of it is not what the folder had; put the folder back and run again, or undo it"
+		text := "%s was migrated, but %s; the mailbox stays: remove it in Cyrus if it is not wanted"
+		switch rec.State {
+		case ledger.Begun:
+			text = "a run was cut off while it wrote %s, and %s: what Cyrus has of it is not what the folder had; put the folder back and run again, or undo it"
+		case ledger.Undoing:
+			text = "an undo was cut off at %s, and %s; run undo again to end it"
 		}
 		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
-			Text: fmt.Sprintf(text, rec.Name)})
+			Text: fmt.Sprintf(text, rec.Name, u.WhyGone())})
 	}
 }
 

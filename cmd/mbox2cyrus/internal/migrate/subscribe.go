@@ -85,9 +85,10 @@ func (s *newSubscriptions) none() bool {
 }
 
 // sourceGone reports whether the list that earlier runs brought is no longer there, or in an
-// archive. A file system that is not mounted must not empty Cyrus, nor must a retire.
+// archive. A file system that is not mounted must not empty Cyrus, nor must a retire. The list
+// of a user without folders is not looked at.
 func (s *newSubscriptions) sourceGone(u *plan.User) bool {
-	return u.RetiredList() != nil || u.SubscriptionList == "" && (s.rec.SHA1 != "" || s.rec.Next != "")
+	return u.RetiredList() != nil || (u.SubscriptionList == "" || len(u.Folders) == 0) && (s.rec.SHA1 != "" || s.rec.Next != "")
 }
 
 // foreign reports whether the file that is there is not one that a run wrote: the user made

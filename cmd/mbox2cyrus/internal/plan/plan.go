@@ -46,6 +46,10 @@ type User struct {
 
 	Retired []Retired // what is in an archive
 
+	// Gone says that nothing of the user was found on the host, though earlier runs migrated
+	// him. He has no folders.
+	Gone bool
+
 	hasMailDir bool
 }
 
@@ -77,9 +81,13 @@ type Selection struct {
 	Done map[string]bool
 	// Retired is what is in archives, by users.
 	Retired map[string][]Retired
+	// Migrated returns the logins whom [Plan.AddGone] would know. It is asked only if a
+	// selected user is not on the host; nil: there are none.
+	Migrated func() ([]string, error)
 }
 
-// ErrUnknownUser is returned by Look when a selected user is not on the host.
+// ErrUnknownUser is returned by Look when a selected user is not on the host, and was not
+// migrated from it either.
 var ErrUnknownUser = errors.New("no such user")
 
 // Homes are the users of a host who are selected, and what was found of each.
@@ -161,22 +169,27 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 
 func (s Selection) check(all []mbox.User, skipped []mbox.Skipped) error {
 	known := map[string]bool{}
-	for _, sk := range skipped {
-		known[sk.User] = true // to be excluded: root's mail, say
-	}
-	for _, name := range s.Exclude {
-		if !known[name] && !slices.ContainsFunc(all, func(u mbox.User) bool { return u.Name == name }) {
-			return fmt.Errorf("%w: %s, to be excluded, is not in the passwd file", ErrUnknownUser, report.Quote(name))
-		}
-	}
-	clear(known)
 	for _, u := range all {
 		known[u.Name] = true
 	}
-	for _, name := range s.Users {
-		if !known[name] {
-			return fmt.Errorf("%w: %s is not in the passwd file, or its uid is below --min-uid", ErrUnknownUser, report.Quote(name))
+	unknown := func(name string) bool { return !known[name] }
+	if s.Migrated != nil && slices.ContainsFunc(slices.Concat(s.Users, s.Exclude), unknown) {
+		logins, err := s.Migrated()
+		if err != nil {
+			return err
 		}
+		for _, login := range logins {
+			known[login] = true
+		}
+	}
+	if i := slices.IndexFunc(s.Users, unknown); i >= 0 {
+		return fmt.Errorf("%w: %s is not in the passwd file, or has neither home nor INBOX, or its uid is below --min-uid", ErrUnknownUser, report.Quote(s.Users[i]))
+	}
+	for _, sk := range skipped {
+		known[sk.User] = true // to be excluded: root's mail, say
+	}
+	if i := slices.IndexFunc(s.Exclude, unknown); i >= 0 {
+		return fmt.Errorf("%w: %s, to be excluded, is not in the passwd file", ErrUnknownUser, report.Quote(s.Exclude[i]))
 	}
 	for _, name := range s.Users {
 		if slices.Contains(s.Exclude, name) {

@@ -129,14 +129,14 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 		one(u.Folders[i].Mailbox, &u.Folders[i])
 	}
 	gone := v.gone(ctx, u, seen, one)
-	if v.Served != nil && u.ID != "" && !u.Failed() {
+	if v.Served != nil && u.ID != "" && !u.Failed() && len(seen) > 0 {
 		if err := v.served(ctx, u, slices.Sorted(maps.Keys(seen))); err != nil && ctx.Err() == nil {
 			v.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: "imap-failed", Text: err.Error()})
 		}
 	}
 	for _, rec := range gone {
 		v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
-			Text: fmt.Sprintf("%s was migrated, but its folder is no longer there", rec.Name)})
+			Text: fmt.Sprintf("%s was migrated, but %s", rec.Name, u.WhyGone())})
 	}
 }
 

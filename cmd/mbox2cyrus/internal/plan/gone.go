@@ -1,0 +1,82 @@
+package plan
+
+import (
+	"fmt"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/internal/plural"
+)
+
+// AddGone adds the selected users whom earlier runs migrated and of whom nothing was found
+// now, without folders. They must not be passed over: what they had may be on a file system
+// that is not mounted, and nobody would hear of it. Whose folders are all in an archive is
+// not added. It returns those whom it added.
+func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) (gone []*User) {
+	planned, ids := map[string]bool{}, map[string]bool{}
+	for _, u := range p.Users {
+		planned[u.Name], ids[u.ID] = true, true
+	}
+	for _, login := range sel.migrated(l) {
+		if planned[login] || !sel.has(login) {
+			continue
+		}
+		u := &User{Retired: sel.Retired[login], Gone: true}
+		u.Name = login
+		// An id that another login has now is that one's: nothing may be done for two at a time.
+		if id := cyrusspool.Name(l.MailboxesOf(login)[0].Name).User(); !ids[id] {
+			u.ID = id
+		}
+		u.sayRetired()
+		gone = append(gone, u)
+	}
+	p.Users = append(p.Users, gone...)
+	return gone
+}
+
+// migrated returns the logins who have a mailbox in the ledger whose folder is not in an
+// archive.
+func (s Selection) migrated(l *ledger.Ledger) (logins []string) {
+	listed := map[string]bool{}
+	for _, rec := range l.Mailboxes() {
+		login := string(rec.User)
+		u := User{Retired: s.Retired[login]}
+		if rec.Folder != "" && !listed[login] && !u.WasRetired(string(rec.Folder), string(rec.Source)) {
+			listed[login] = true
+			logins = append(logins, login)
+		}
+	}
+	return logins
+}
+
+// KnowMigrated has users be selected whom the ledger in a state directory knows and the host
+// does not.
+func (s *Selection) KnowMigrated(state string) {
+	s.Migrated = func() ([]string, error) {
+		l, err := ledger.Read(state)
+		if err != nil {
+			return nil, err
+		}
+		return s.migrated(l), nil
+	}
+}
+
+// WhyGone says what is the matter with a folder of the user's that is gone.
+func (u *User) WhyGone() string {
+	if u.Gone {
+		return "no mail of its user is on the UW host now: his files are not there, or not mounted, or he is not in the passwd file, or his uid is below --min-uid"
+	}
+	return "its folder is no longer there"
+}
+
+// SayGone adds a problem to a user who is gone, for those who do not look at each mailbox.
+func (u *User) SayGone(l *ledger.Ledger) {
+	boxes := l.MailboxesOf(u.Name)
+	what := boxes[0].Name + " was migrated"
+	if n := len(boxes) - 1; n > 0 {
+		what = fmt.Sprintf("%s and %s were migrated", boxes[0].Name, plural.Count(n, "other"))
+	}
+	u.Problems = append(u.Problems, report.Problem{Severity: report.Attention, User: u.Name, Offset: -1, Kind: "source-gone",
+		Text: what + ", but " + u.WhyGone()})
+}
