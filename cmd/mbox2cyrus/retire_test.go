@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
@@ -197,6 +199,65 @@ func TestRetireRefuses(t *testing.T) {
 		if r := runJSON(t, append([]string{"retire"}, append(flagsFor(srv, root, state), "--archive", tt.archive)...)...); r.code != 64 || !strings.Contains(r.stderr, tt.says) {
 			t.Errorf("%s: exit code %d, want 64 and %q\n%s", tt.archive, r.code, tt.says, r.stderr)
 		}
+	}
+}
+
+// TestRetireInUse: retire comes days after go-live, when users have read mail, filed it, and
+// removed some. That is no obstacle; mail that is not as it was brought is one.
+func TestRetireInUse(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true})
+	h := newPassHost(t)
+	archive := filepath.Join(t.TempDir(), "archive")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+	h.write("home/joe/mail/work", letter(4)+letter(5))
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	useCyrus(t, srv, func(client *imapclient.Client) error {
+		for name, flag := range map[string]imap.Flag{"INBOX": imap.FlagDeleted, "work": "Later"} {
+			if _, err := client.Select(name, nil).Wait(); err != nil {
+				return err
+			}
+			if err := client.Store(imap.SeqSetNum(2), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{flag, imap.FlagSeen}}, nil).Close(); err != nil {
+				return err
+			}
+		}
+		if _, err := client.Select("INBOX", nil).Wait(); err != nil {
+			return err
+		}
+		return client.Expunge().Close()
+	})
+	retire := append([]string{"retire", "--archive", archive}, flags...)
+
+	// A message file that is not what was brought: nothing of joe's goes.
+	file := filepath.Join(srv.Spool, "user/joe/work/1.")
+	good := mustRead(t, file)
+	for _, do := range []func() error{
+		func() error { return os.WriteFile(file, []byte(good[1:]), 0o600) },
+		func() error { return os.Remove(file) },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		if o := runJSON(t, retire...); o.code != 3 || len(o.problems("not-retired")) != 1 {
+			t.Errorf("a message file is damaged: exit code %d\n%s", o.code, o.stderr)
+		}
+		mustRead(t, filepath.Join(h.root, "var/mail/joe"))
+	}
+	if err := os.WriteFile(file, []byte(good), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	o := runJSON(t, retire...)
+	if o.code != 0 || len(o.problems("used-since")) != 2 {
+		t.Errorf("exit code %d, %v\n%s", o.code, o.problems("used-since"), o.stderr)
+	}
+	for _, path := range []string{"var/mail/joe", "home/joe/mail/work"} {
+		mustRead(t, filepath.Join(archive, path))
 	}
 }
 

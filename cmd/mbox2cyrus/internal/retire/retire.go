@@ -114,11 +114,12 @@ func (f *findings) Folder(o report.Folder)   { f.folders = append(f.folders, o) 
 func (f *findings) User(string)              {}
 
 // isProved verifies a user and reports why he is not clean. Mail that came into Cyrus
-// since is as it should be, and so are folders that an earlier run moved.
+// since is as it should be, and so is what users do to mail that was proved to be there
+// when it was migrated, and folders that an earlier run moved.
 func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 	found := &findings{}
 	v := r.Verifier
-	v.Report, v.Level = found, verify.LevelIndex
+	v.Report, v.Level, v.InUse = found, verify.LevelIndex, true
 	one := *u
 	one.Problems = nil // reported, and what they tell of is not moved
 	if err := v.Run(ctx, &plan.Plan{Users: []*plan.User{&one}}); err != nil {

@@ -35,6 +35,11 @@ type comparison struct {
 	res     Result
 	n       int64
 
+	// inUse says that users may have changed the mailbox since it was verified, and that what
+	// they can do to mail is no difference.
+	inUse             bool
+	flagged, expunged int64 // messages that they changed, and removed
+
 	dir   *os.File                // of the message files; nil: they are not looked at
 	cache *cyrusspool.CacheReader // nil: there is none
 }
@@ -88,6 +93,7 @@ type messages struct {
 	tell   func(report.Message) // nil: nothing is
 	faults faultSet             // what is known of some already
 	read   bool                 // the message files have been read
+	inUse  bool                 // Verifier.InUse
 }
 
 func index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen map[string]cyrusspool.SeenState, each messages) (res Result, err error) {
@@ -107,15 +113,33 @@ func index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen ma
 	if c.version = b.index.Header().Version; c.version.SystemFlags()&cyrusspool.FlagSeen == 0 {
 		b.seen = seen[rec.UniqueID].Seen
 	}
+	c.inUse = each.inUse && c.changedSince(b)
 	c.header(b)
 	if err = c.messages(manifest, b); err == nil {
 		err = c.sums(b)
+		c.tellUse()
 	}
 	if err := errors.Join(err, manifest.Close(), b.close()); err != nil {
 		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
 	}
 	c.res.IndexID = b.id
 	return c.result(), nil
+}
+
+// changedSince reports whether Cyrus changed a mailbox that had been verified: its index is
+// another one, or does not tell, as up to 2.3, where \Seen is in another file.
+func (c *comparison) changedSince(b *box) bool {
+	if c.rec.State != ledger.Verified || c.rec.IndexID == nil {
+		return false
+	}
+	return !b.id.Equal(*c.rec.IndexID) || c.version.SystemFlags()&cyrusspool.FlagSeen == 0
+}
+
+// tellUse tells what users did: one line for a mailbox, as it may be all of its messages.
+func (c *comparison) tellUse() {
+	if c.flagged+c.expunged > 0 {
+		c.differ(report.Note, "used-since", -1, "since it was migrated flags or keywords of %d of its messages were changed in Cyrus, and %d were removed there", c.flagged, c.expunged)
+	}
 }
 
 // box is a Cyrus mailbox opened for reading.
@@ -182,7 +206,7 @@ func (c *comparison) header(b *box) {
 		c.differ(report.Difference, "uidnext", -1, "UIDNEXT is %d in Cyrus, must be %d", next, c.rec.UIDNext)
 	} else if next > c.rec.UIDNext {
 		c.differ(report.Attention, "newer-mail", -1, "UIDNEXT is %d in Cyrus, was %d when it was migrated: mail has come in since", next, c.rec.UIDNext)
-	} else if int64(h.Exists) != c.rec.Messages {
+	} else if int64(h.Exists) != c.rec.Messages && !c.inUse {
 		c.differ(report.Difference, "count", -1, "%d messages in Cyrus, must be %d", h.Exists, c.rec.Messages)
 	}
 }
@@ -209,6 +233,13 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 			c.tell(report.CyrusOnly, have.UID, nil, "came in since")
 			have, herr = b.next()
 		case herr == io.EOF || werr == nil && want.UID < have.UID:
+			if c.inUse {
+				c.expunged++
+				c.res.Verified++ // it was there
+				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since it was migrated")
+				want, werr = manifest.Next()
+				continue
+			}
 			if want.UID < c.rec.FirstUID {
 				c.differ(report.Attention, "message-removed", want.Offset, "UID %d was migrated by an earlier pass and is no longer in Cyrus", want.UID)
 				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since an earlier pass")
@@ -258,10 +289,16 @@ func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywor
 	if have.InternalDate != want.Date {
 		differ("date", "internal date is %d in Cyrus, must be %d", have.InternalDate, want.Date)
 	}
-	if flags := ledgerFlagsOf(have.SystemFlags); flags != want.Flags {
+	flags := ledgerFlagsOf(have.SystemFlags)
+	userFlags, ok := keywords.UserFlags(want.Keywords)
+	ok = ok && have.UserFlags == userFlags
+	switch {
+	case c.inUse && (flags != want.Flags || !ok):
+		c.flagged++
+	case flags != want.Flags:
 		differ("flags", "flags are %s in Cyrus, must be %s", flags, want.Flags)
 	}
-	if expected, ok := keywords.UserFlags(want.Keywords); !ok || have.UserFlags != expected {
+	if !ok && !c.inUse {
 		differ("keywords", "keywords are not %s in Cyrus", strings.Join(c.keywordNames(want.Keywords), " "))
 	}
 	mark := report.Differs

@@ -42,6 +42,10 @@ type Verifier struct {
 	Progress plan.Progress
 	Jobs     int
 	Level    Level
+	// InUse says that Cyrus serves users since: in a mailbox that was verified before, what they
+	// do to mail (other flags and keywords, removed messages) is a note and no difference. Such
+	// messages count as verified.
+	InUse bool
 
 	// Retired, if not nil, tells whether the folder of a mailbox is in an archive, and what
 	// is wrong with it there; read says that the archive is to be read.
@@ -256,7 +260,7 @@ func (v *Verifier) compare(ctx context.Context, u *plan.User, rec ledger.Mailbox
 	if v.Level == LevelCount {
 		return Count(rec, place)
 	}
-	each := messages{tell: v.Message, read: v.Level == LevelContent && (f != nil || rec.Source != "")}
+	each := messages{tell: v.Message, inUse: v.InUse, read: v.Level == LevelContent && (f != nil || rec.Source != "")}
 	var deep Result
 	switch {
 	case each.read && f == nil:
