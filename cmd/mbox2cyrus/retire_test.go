@@ -261,6 +261,39 @@ func TestRetireInUse(t *testing.T) {
 	}
 }
 
+// TestUndoRetired: what would be taken out of Cyrus is nowhere else where it can be read, so
+// it stays until it is back on the UW host.
+func TestUndoRetired(t *testing.T) {
+	srv, root, state, archive := retireHost(t, 2)
+	flags := flagsFor(srv, root, state)
+	if r := runJSON(t, append([]string{"retire", "--archive", archive, "--user", "joe"}, flags...)...); r.code != 0 {
+		t.Fatalf("retire: exit code %d\n%s", r.code, r.stderr)
+	}
+	had := len(messageFiles(t, srv))
+	undo := func(code, retired int, more ...string) {
+		t.Helper()
+		o := runJSON(t, slices.Concat([]string{"undo", "--all"}, more, cyrusFlagsFor(srv, state))...)
+		if o.code != code || len(o.problems("retired")) != retired {
+			t.Errorf("undo %v: exit code %d, want %d\n%s", more, o.code, code, o.stderr)
+		}
+	}
+	undo(2, 1, "--dry-run")
+	undo(2, 1)
+	if left := len(messageFiles(t, srv)); left == 0 || left == had { // joe's, and not ann's
+		t.Errorf("%d message files are left of %d", left, had)
+	}
+	if o := runJSON(t, append([]string{"verify", "--user", "joe"}, flags...)...); o.code != 0 {
+		t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
+	}
+	if o := runJSON(t, "retire", "--restore", "--state", state); o.code != 0 {
+		t.Errorf("restore: exit code %d\n%s", o.code, o.stderr)
+	}
+	undo(0, 0)
+	if left := len(messageFiles(t, srv)); left != 0 {
+		t.Errorf("%d message files are left", left)
+	}
+}
+
 // TestRetireToAnotherFileSystem is refused before anything is moved.
 func TestRetireToAnotherFileSystem(t *testing.T) {
 	srv, root, state, archive := retireHost(t, 1)

@@ -9,6 +9,7 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/retire"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/undo"
 )
@@ -80,6 +81,10 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 			return err
 		}
 	}
+	retired, err := retire.OpenRecord(state, false)
+	if err != nil {
+		return err
+	}
 	known := undo.Users(l)
 	if c.Bool("all") {
 		users = known
@@ -94,7 +99,7 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 			return err
 		}
 	}
-	u := &undo.Undoer{Cyrus: cyrus, Ledger: l, Report: rep, DryRun: c.Bool(flagDryRun), Recognised: c.Bool("recognised")}
+	u := &undo.Undoer{Cyrus: cyrus, Ledger: l, Report: rep, DryRun: c.Bool(flagDryRun), Recognised: c.Bool("recognised"), Retired: retired.Keeps}
 	err = u.Run(c.Context, slices.Compact(slices.Sorted(slices.Values(users))))
 	if err != nil && p.caught.exitCode() == 0 {
 		return err

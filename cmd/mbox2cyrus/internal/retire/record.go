@@ -173,6 +173,17 @@ func (r *Record) blocked(path ledger.RawName) bool {
 	return r.moves[path].State == Moved && r.moves[path].Blocked
 }
 
+// Keeps reports whether a mailbox's folder, or a directory that it was in, is in an archive,
+// or may be, as a run was cut off.
+func (r *Record) Keeps(rec ledger.Mailbox) bool {
+	for path := string(rec.Source); path != "" && path != "." && path != "/"; path = filepath.Dir(path) {
+		if m, known := r.moves[ledger.RawName(path)]; known && m.State != Restored {
+			return true
+		}
+	}
+	return false
+}
+
 // began reports whether something of a user is in the archive.
 func (r *Record) began(user string) bool {
 	for _, m := range r.moves {

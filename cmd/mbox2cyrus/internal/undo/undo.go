@@ -24,6 +24,9 @@ type Undoer struct {
 	// Recognised allows to remove mailboxes that were recognised, of which no record says
 	// that this program made them.
 	Recognised bool
+	// Retired, if not nil, reports whether what a mailbox was filled from is in an archive. Such
+	// a user is left as he is: else his mail would be neither in Cyrus nor on the UW host.
+	Retired func(ledger.Mailbox) bool
 }
 
 // maxBatch is how many users' entries go with one call of Cyrus's programs, each
@@ -85,6 +88,11 @@ func (u *Undoer) Run(ctx context.Context, logins []string) error {
 }
 
 func (u *Undoer) mayUndo(one *user) bool {
+	if u.Retired != nil && slices.ContainsFunc(one.boxes, u.Retired) {
+		u.Report.Problem(report.Problem{Severity: report.Attention, User: one.login, Offset: -1, Kind: "retired",
+			Text: "his folders are in an archive: his mail would be there only, where migrate does not find it; bring them back first (retire --restore --user NAME); nothing of this user was undone"})
+		return false
+	}
 	findings, err := u.check(one)
 	if err != nil {
 		u.fail(one, err)
