@@ -261,6 +261,48 @@ func TestRetireInUse(t *testing.T) {
 	}
 }
 
+// TestRetireSharedHome: two logins have one home. Its folders go with the first, are retired
+// for both, and nothing of the second is missed.
+func TestRetireSharedHome(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\njoe2:x:1001:1001::/home/joe:/bin/sh\n")
+	archive := filepath.Join(t.TempDir(), "archive")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h.write("var/mail/joe", letter(1))
+	h.write("var/mail/joe2", letter(2))
+	h.write("home/joe/mail/work/old", letter(3))
+	h.write("home/joe/.mailboxlist", "mail/work/old\n")
+	do := func(code int, args ...string) {
+		t.Helper()
+		if o := runJSON(t, append(args, flags...)...); o.code != code {
+			t.Errorf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
+		}
+	}
+	do(0, "migrate")
+	do(0, "retire", "--archive", archive)
+	for _, path := range []string{"var/mail/joe", "var/mail/joe2", "home/joe/mail/work/old", "home/joe/.mailboxlist"} {
+		mustRead(t, filepath.Join(archive, path))
+	}
+	for range 2 {
+		do(0, "migrate")
+		do(0, "verify", "--level", "content")
+		do(0, "verify", "--user", "joe2")
+		do(0, "retire", "--archive", archive)
+	}
+	if err := os.RemoveAll(filepath.Join(h.root, "home/joe")); err != nil {
+		t.Fatal(err)
+	}
+	do(0, "verify")
+	h.write("etc/passwd", "")
+	if o := runJSON(t, append([]string{"verify"}, flags...)...); len(o.problems("source-gone")) != 0 {
+		t.Errorf("%s", o.stderr)
+	}
+}
+
 // TestUndoRetired: what would be taken out of Cyrus is nowhere else where it can be read, so
 // it stays until it is back on the UW host.
 func TestUndoRetired(t *testing.T) {

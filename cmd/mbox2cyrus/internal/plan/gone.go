@@ -38,11 +38,16 @@ func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) (gone []*User) {
 // migrated returns the logins who have a mailbox in the ledger whose folder is not in an
 // archive.
 func (s Selection) migrated(l *ledger.Ledger) (logins []string) {
-	listed := map[string]bool{}
+	listed, moved := map[string]bool{}, map[string]bool{}
+	for _, all := range s.Retired {
+		for _, r := range all {
+			moved[r.Path] = true // also of other logins, who had the same home
+		}
+	}
 	for _, rec := range l.Mailboxes() {
 		login := string(rec.User)
 		u := User{Retired: s.Retired[login]}
-		if rec.Folder != "" && !listed[login] && !u.WasRetired(string(rec.Folder), string(rec.Source)) {
+		if rec.Folder != "" && !listed[login] && !moved[string(rec.Source)] && !u.WasRetired(string(rec.Folder), string(rec.Source)) {
 			listed[login] = true
 			logins = append(logins, login)
 		}

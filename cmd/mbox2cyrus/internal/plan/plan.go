@@ -144,8 +144,9 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 	}
 	ids := userIDs(h.all, rules)
 	anyMailDir := false
+	shared := sharedHomes(h.all)
 	for i, mu := range h.chosen {
-		u := &User{User: mu, Retired: h.selection.Retired[mu.Name]}
+		u := &User{User: mu, Retired: h.selection.retiredOf(mu, shared[mu.Home])}
 		if f := h.found[i]; f.err != nil {
 			u.fail("unreadable", f.err.Error())
 		} else {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,30 @@ type Retired struct {
 	To           string // absolute
 	Time         time.Time
 	Blocked      bool // an empty directory is in its place
+}
+
+// sharedHomes returns the logins of each home that several have.
+func sharedHomes(all []mbox.User) map[string][]string {
+	homes := map[string][]string{}
+	for _, u := range all {
+		homes[u.Home] = append(homes[u.Home], u.Name)
+	}
+	maps.DeleteFunc(homes, func(_ string, logins []string) bool { return len(logins) < 2 })
+	return homes
+}
+
+// retiredOf returns what was retired of a user, and what was retired from his home as that of
+// others who have it too: it was as much his.
+func (s Selection) retiredOf(u mbox.User, logins []string) []Retired {
+	all := s.Retired[u.Name]
+	for _, login := range logins {
+		for _, r := range s.Retired[login] {
+			if login != u.Name && strings.HasPrefix(r.Path, strings.Trim(u.Home, "/")+"/") {
+				all = append(slices.Clip(all), r)
+			}
+		}
+	}
+	return all
 }
 
 // RetiredFrom returns what was retired from a path, nil for none.

@@ -38,7 +38,7 @@ func (m Move) archived() string { return filepath.Join(string(m.Archive), string
 // time, and where these are others, or read is set, by SHA-256. What is not is returned.
 func (r *Record) Check(ctx context.Context, rec ledger.Mailbox, read bool) (retired bool, problems []report.Problem, err error) {
 	for _, m := range r.Moves() {
-		if m.User != rec.User || m.Folder == "" || m.State == Restored || rec.Source != "" && !m.has(rec) {
+		if m.Folder == "" || m.State == Restored || !m.has(rec) {
 			continue
 		}
 		if m.State != Moved {
@@ -62,9 +62,23 @@ func (r *Record) Check(ctx context.Context, rec ledger.Mailbox, read bool) (reti
 	return retired, problems, nil
 }
 
-// has reports whether the mailbox's folder was moved with m.
+// has reports whether the mailbox's folder was moved with m; of one that never had a folder,
+// whether m is of its user. What is of a path may have been moved as that of another login who
+// has the same home.
 func (m Move) has(rec ledger.Mailbox) bool {
-	return m.Folder == rec.Folder || m.Path == rec.Source || m.IsDir && strings.HasPrefix(string(rec.Source), string(m.Path)+"/")
+	return m.User == rec.User && (rec.Source == "" || m.Folder == rec.Folder) ||
+		rec.Source != "" && (m.Path == rec.Source || m.IsDir && strings.HasPrefix(string(rec.Source), string(m.Path)+"/"))
+}
+
+// ofAnother returns what was moved as that of another login, and is now with the folder at a
+// path in an archive.
+func (r *Record) ofAnother(user, path string) (m Move, found bool) {
+	for at := path; at != "." && at != "/" && at != ""; at = filepath.Dir(at) {
+		if m := r.moves[ledger.RawName(at)]; m.State == Moved && string(m.User) != user && (at == path || m.IsDir) {
+			return m, true
+		}
+	}
+	return m, false
 }
 
 // check compares what is in the archive with what was moved. Its problem has no kind if

@@ -81,7 +81,7 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 		return nil
 	}
 	// Paths in order: a mailbox that is a directory comes before those in it.
-	folders := slices.Clone(u.Folders)
+	folders := r.withoutShared(u)
 	slices.SortFunc(folders, func(a, b plan.Folder) int { return strings.Compare(a.File.Path, b.File.Path) })
 	if err := r.sameFileSystems(u, folders); err != nil {
 		return err
@@ -101,6 +101,19 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 		}
 	}
 	return r.subscriptions(ctx, u)
+}
+
+// withoutShared returns a user's folders but for those that went with another login who has
+// the same home, and tells of these.
+func (r *Retirer) withoutShared(u *plan.User) (left []plan.Folder) {
+	for _, f := range u.Folders {
+		if m, found := r.Record.ofAnother(u.Name, f.File.Path); found {
+			r.tell(u.Name, f.File.Name, 0, "went with those of "+report.Quote(string(m.User))+", who has the same home")
+			continue
+		}
+		left = append(left, f)
+	}
+	return left
 }
 
 // findings takes what a verification finds.
