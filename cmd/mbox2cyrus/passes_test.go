@@ -116,6 +116,31 @@ func messageFiles(t *testing.T, srv *cyrustest.Server) map[string]uint64 {
 	return inodes
 }
 
+// TestOtherRules: a user was migrated by other rules. What the run says would help does help.
+func TestOtherRules(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(1)+letter(2))
+	do := func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, args...)
+		if o.code != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
+		}
+		return o
+	}
+	flags := flagsFor(srv, h.root, state)
+	do(0, append([]string{"migrate"}, flags...)...)
+	other := append([]string{"migrate", "--uw-version", "2002"}, flags...)
+	p := do(2, other...).problems("other-rules")
+	if len(p) != 1 || !strings.Contains(p[0]["text"].(string), "undo the user first") {
+		t.Errorf("%v", p)
+	}
+	do(0, append([]string{"undo", "--user", "joe"}, cyrusFlagsFor(srv, state)...)...)
+	do(0, other...)
+}
+
 // TestFolderGoneAboveOthers: the folder of a mailbox that is above others goes, as when a
 // file system is not mounted. Its mail stays in Cyrus.
 func TestFolderGoneAboveOthers(t *testing.T) {

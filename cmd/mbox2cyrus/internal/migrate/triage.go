@@ -180,7 +180,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 	case otherRules && (rec.State == ledger.Verified || rec.Previous != ""):
 		// By other rules messages have other bounds and UIDs: the two do not mix.
 		e.leave(u, m, "other-rules", "the mailbox was migrated by an earlier run with "+source.DescribeRules(rec.Rules)+
-			", not as this one; it is left alone (give the same flags, or another --state directory)")
+			", not as this one; it is left alone (give the same flags; to have it by these, undo the user first)")
 	case rec.State == ledger.Begun, rec.State == ledger.Filled && (!same || otherRules):
 		return m, e.triageCutOff(u, m)
 	case rec.State == ledger.Filled:
