@@ -598,13 +598,8 @@ func TestSubscriptionsCutOff(t *testing.T) {
 			file := g.subscriptionFile("joe")
 			before := g.sum(file)
 			g.host.write("home/joe/.mailboxlist", cut)
-			cmd := exec.Command("strace", append([]string{"-f", "-b", "execve", "-qq", "-o", "/dev/null",
-				"-P", filepath.Dir(file), // synced once the file has its new name
-				"-e", "trace=fsync", "-e", "inject=fsync:signal=KILL", "mbox2cyrus"}, g.migrate()...)...)
-			cmd.Env = withScratch(t)
-			if out, err := cmd.CombinedOutput(); err == nil {
-				t.Fatalf("it was not killed\n%s", out)
-			}
+			// The directory is synced once the file has its new name.
+			killAtPaths(t, "fsync", []string{filepath.Dir(file)}, g.migrate()...)
 			if g.sum(file) == before {
 				t.Fatal("it was killed before the subscriptions took their place")
 			}
@@ -612,10 +607,7 @@ func TestSubscriptionsCutOff(t *testing.T) {
 				t.Errorf("after the kill: %q", wrong)
 			}
 			if tt.list == "" {
-				g.must(append([]string{"undo", "--quiet", "--all"}, cyrusFlagsFor(g.srv, g.state)...)...)
-				if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
-					t.Errorf("after undo the subscriptions are there: %v", err)
-				}
+				g.undoneWithout(file)
 				return
 			}
 			g.host.write("home/joe/.mailboxlist", tt.list)
@@ -630,6 +622,15 @@ func TestSubscriptionsCutOff(t *testing.T) {
 				t.Errorf("the name of the file is not synced, as the run that was killed had not done: %s, %v", calls, err)
 			}
 		})
+	}
+}
+
+// undoneWithout runs undo, after which a file must not be there.
+func (g *ground) undoneWithout(file string) {
+	g.t.Helper()
+	g.must(append([]string{"undo", "--quiet", "--all"}, cyrusFlagsFor(g.srv, g.state)...)...)
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		g.t.Errorf("after undo %s is there: %v", file, err)
 	}
 }
 
@@ -660,10 +661,7 @@ func TestFirstSubscriptionsCutOff(t *testing.T) {
 				}
 			}
 			if tt.list == "" {
-				g.must(append([]string{"undo", "--quiet", "--all"}, cyrusFlagsFor(g.srv, g.state)...)...)
-				if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
-					t.Errorf("after undo the subscriptions are there: %v", err)
-				}
+				g.undoneWithout(file)
 				return
 			}
 			g.host.write("home/joe/.mailboxlist", tt.list)

@@ -55,14 +55,21 @@ func (c *cutHost) killAt(call, path string, args ...string) {
 
 func (c *cutHost) killAtOneOf(call string, paths []string, args ...string) {
 	c.t.Helper()
+	killAtPaths(c.t, call, paths, args...)
+}
+
+// killAtPaths runs the program and kills it at the first call on one of the paths, or in one
+// of those directories.
+func killAtPaths(t *testing.T, call string, paths []string, args ...string) {
+	t.Helper()
 	strace := []string{"-f", "-b", "execve", "-qq", "-o", "/dev/null", "-e", "trace=" + call, "-e", "inject=" + call + ":signal=KILL"}
 	for _, path := range paths {
 		strace = append(strace, "-P", path)
 	}
 	cmd := exec.Command("strace", slices.Concat(strace, []string{"mbox2cyrus"}, args)...)
-	cmd.Env = withScratch(c.t)
+	cmd.Env = withScratch(t)
 	if out, err := cmd.CombinedOutput(); err == nil || cmd.ProcessState.ExitCode() > 0 {
-		c.t.Fatalf("%v: it was not killed at %s on %s: %v\n%s", args[0], call, paths, err, out)
+		t.Fatalf("%v: it was not killed at %s on %s: %v\n%s", args[0], call, paths, err, out)
 	}
 }
 
