@@ -118,9 +118,9 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		return err
 	}
 	if m.entered {
-		// After a power cut, the next run must find either the old index or the manifest
-		// that tells the new one. And whoever finds the new
-		// index finds its messages: what was appended is not written again.
+		// After a power cut, the next run must find either the old index or the manifest that
+		// tells the new one. And whoever finds the new index finds its messages: what was
+		// appended is not written again.
 		if err := f.w.Settle(); err != nil {
 			return err
 		}
