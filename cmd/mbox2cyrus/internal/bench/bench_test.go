@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -148,6 +149,42 @@ func TestUpload(t *testing.T) {
 		// Cyrus numbers anew, and replaces 8-bit bytes in headers.
 		if !slices.Contains([]string{"UIDVALIDITY", "UIDs", "bytes"}, name) {
 			t.Errorf("lost: %s", word)
+		}
+	}
+}
+
+// Each step of the job can be measured, also the conversion alone, which is done by code that no
+// command runs by itself.
+func TestEveryStep(t *testing.T) {
+	if err := cyrustest.Available(); errors.Is(err, cyrustest.ErrNotHere) {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	bin := func(name, pkg string) string {
+		path := filepath.Join(dir, name)
+		if out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
+			t.Fatalf("building %s: %v\n%s", pkg, err, out)
+		}
+		return path
+	}
+	bench, program := bin("bench", "."), bin("mbox2cyrus", "mbox2cyrus/cmd/mbox2cyrus")
+	cmd := exec.Command(bench, "-program", program, "-users", "3", "-messages", "60", "-mb", "1", "-rounds", "1", "-big-mb", "1", "-huge-mb", "1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	}
+	for _, row := range []string{
+		"| conversion alone (scan, hash, write, index, sync) ",
+		"| conversion with cache records ",
+		"| whole migrate, verified ",
+		"| the same again, nothing changed ",
+		"| the same again, a message more in 1 of 27 folders ",
+		"| the same again, a message more in 1 of 1 folders ",
+		"| verify --level content ",
+		"| with a message of 1 MB ",
+	} {
+		if !strings.Contains(string(out), row) {
+			t.Errorf("no line %q in\n%s", row, out)
 		}
 	}
 }

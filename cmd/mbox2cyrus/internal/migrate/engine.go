@@ -72,7 +72,6 @@ func (e *Engine) Filled() int64 { return e.filled.Load() }
 // when the run as a whole cannot go on (the context's error when it was
 // stopped); whatever concerns one user is reported and goes into the exit code.
 func (e *Engine) Run(ctx context.Context, p *plan.Plan) error {
-	e.roots.plan = p
 	err := e.run(ctx, p, e.complete)
 	e.settleQuotas(context.WithoutCancel(ctx))
 	return err
@@ -91,6 +90,7 @@ func (e *Engine) Fill(ctx context.Context, p *plan.Plan) error {
 // before them were filled. Filling is bound by making files; finishing waits for the disk
 // and for Cyrus. So each has something to do while another waits.
 func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Context, []*job) error) (err error) {
+	e.roots.plan = p
 	e.back.disks = &e.disks
 	defer func() {
 		e.back.done.Wait()
