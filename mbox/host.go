@@ -210,18 +210,7 @@ func (h *Host) openPasswd(path string) (*os.File, error) {
 	if filepath.IsAbs(path) {
 		return os.Open(path)
 	}
-	f, err := h.root.open(path)
-	if err != nil {
-		return nil, err
-	}
-	st, err := fstat(f)
-	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = &fs.PathError{Op: "read", Path: path, Err: unix.EISDIR}
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+	return h.root.openFile(path)
 }
 
 // cleanMailDir returns a directory below a home as a clean path, "" for the home itself.

@@ -65,6 +65,22 @@ func (r *sourceRoot) open(path string) (f *os.File, err error) {
 	return f, nil
 }
 
+// openFile is open for what must be a regular file.
+func (r *sourceRoot) openFile(path string) (*os.File, error) {
+	f, err := r.open(path)
+	if err != nil {
+		return nil, err
+	}
+	st, err := fstat(f)
+	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = &fs.PathError{Op: "read", Path: path, Err: unix.EISDIR}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
 func (r *sourceRoot) walk(path string) (*os.File, error) {
 	// The directories from the root to where we are; ".." takes one off.
 	trail := []*os.File{r.dir}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,5 +76,60 @@ func TestHostMountedElsewhere(t *testing.T) {
 		if n := o.summary(t)["messages_written"]; args[0] == "migrate" && n != 0. {
 			t.Errorf("%v wrote %v messages again", args, n)
 		}
+	}
+}
+
+// TestAnotherHostAtThePlace: two hosts are mounted at one place, one after the other. By what
+// lies below it they are told apart, if both have it; the same host keeps something.
+func TestAnotherHostAtThePlace(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	const name, id, key = "etc/hostname", "etc/machine-id", "etc/ssh/ssh_host_rsa_key.pub"
+	for i, tc := range []struct {
+		about    string
+		one, two map[string]string
+		differ   string // "": they go for one host
+	}{
+		{"no mark in common", map[string]string{name: "one\n"}, map[string]string{id: "2\n"}, ""},
+		{"an empty file is none", map[string]string{id: ""}, map[string]string{id: "2\n"}, ""},
+		{"renamed", map[string]string{name: "one\n", key: "ssh-rsa A\n"}, map[string]string{name: "two\n", key: "ssh-rsa A\n"}, ""},
+		{"another", map[string]string{name: "one\n", id: "1\n", key: "ssh-rsa A\n"}, map[string]string{name: "two\n", id: "2\n"}, name + ", " + id},
+	} {
+		t.Run(tc.about, func(t *testing.T) {
+			login := fmt.Sprintf("joe%d", i)
+			h := newPassHost(t)
+			h.write("etc/passwd", login+":x:1001:1001::/home/"+login+":/bin/sh\n")
+			marks := func(files map[string]string) {
+				for _, path := range []string{name, id, key} {
+					if err := os.Remove(filepath.Join(h.root, path)); err != nil && !os.IsNotExist(err) {
+						t.Fatal(err)
+					}
+				}
+				for path, text := range files {
+					h.write(path, text)
+				}
+			}
+			state := filepath.Join(t.TempDir(), "state")
+			marks(tc.one)
+			h.write("var/mail/"+login, letter(1)+letter(2))
+			if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, state)...)...); o.code != 0 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			marks(tc.two)
+			h.write("var/mail/"+login, letter(3))
+			for _, args := range [][]string{{"plan"}, {"migrate"}} {
+				o := runJSON(t, append(args, flagsFor(srv, h.root, state)...)...)
+				if refused := o.code == 78; refused != (tc.differ != "") || !strings.Contains(o.stderr, tc.differ) {
+					t.Errorf("%v: exit code %d\n%s", args, o.code, o.stderr)
+				}
+			}
+			if tc.differ == "" {
+				return
+			}
+			for _, args := range [][]string{{"migrate", "--same-host", h.root}, {"migrate"}} {
+				if o := runJSON(t, append(args, flagsFor(srv, h.root, state)...)...); o.code != 0 {
+					t.Errorf("%v: exit code %d\n%s", args, o.code, o.stderr)
+				}
+			}
+		})
 	}
 }

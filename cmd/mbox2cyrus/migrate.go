@@ -89,7 +89,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	}
 	e := &migrate.Engine{Cyrus: s.cyrus, Ledger: l, Report: s.report, Jobs: s.opts.jobs, Running: running,
 		Merge: c.Bool("merge"), NoCache: c.Bool(flagNoCache), AppendOnConflict: c.String("on-conflict") == "append"}
-	if err := l.Begin(ledger.Run{Start: start, Program: version + " " + commit, SourceRoot: root,
+	if err := l.Begin(ledger.Run{Start: start, Program: version + " " + commit, SourceRoot: root, Marks: s.host.Marks(),
 		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version}); err != nil {
 		return err
 	}

@@ -222,11 +222,11 @@ func (s *session) sayMoving(folders []plan.Moved) {
 		s.report.Problem(report.Problem{Severity: report.Note, User: m.User, Folder: m.Folder, Offset: -1, Kind: kind, Text: what})
 	}
 	for delivered, n := range seen {
-		what := "delivery runs: %d INBOXes grew while they were planned; in the window, stop it before the last pass"
-		if !delivered {
-			what = "the source is in use: %d folders changed while they were planned; in the window, stop UW IMAP and logins before the last pass"
+		if delivered {
+			s.report.Printf("delivery runs: INBOXes that grew while this was planned: %d; in the window, stop it before the last pass", n)
+		} else {
+			s.report.Printf("the source is in use: folders that changed while this was planned: %d; in the window, stop UW IMAP and logins before the last pass", n)
 		}
-		s.report.Printf(what, n)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/samplehost"
+	"mbox2cyrus/internal/plural"
 )
 
 func main() {
@@ -60,7 +61,7 @@ func demo(program string, keep bool) (err error) {
 		for _, f := range u.Folders {
 			messages += f.Count
 		}
-		fmt.Printf("  %-10s %2d folders, %3d messages, %d files that are no mail\n", u.Name, len(u.Folders), messages, len(u.NotMail))
+		fmt.Printf("  %-10s %-10s %-12s besides: %s\n", u.Name, plural.Count(len(u.Folders), "folder"), plural.Count(messages, "message"), plural.Count(len(u.NotMail), "other file"))
 	}
 	say("A private Cyrus, stopped: %s", filepath.Join(scratch, "cyrus"))
 	srv, err := cyrustest.New(filepath.Join(scratch, "cyrus"), cyrustest.Options{})

@@ -225,6 +225,8 @@ type Run struct {
 	SourceRoot string    `json:"source_root"`
 	IMAPDConf  string    `json:"imapd_conf"`
 	Cyrus      string    `json:"cyrus"`
+	// Marks are what the UW host is told by from others (mbox.Host.Marks).
+	Marks map[string]string `json:"marks,omitempty"`
 }
 
 // End marks how a run ended.
@@ -285,8 +287,9 @@ type Ledger struct {
 	pace   Pace
 	cutOff bool // of the runs of migrate the last did not come to its end
 
-	migrate bool   // the run that was read last is one of migrate
-	root    string // of the source of the last migrate
+	migrate bool              // the run that was read last is one of migrate
+	root    string            // of the source of the last migrate
+	marks   map[string]string // of that host
 
 	approved map[string]approvedBy // by id of the held item
 }
@@ -441,6 +444,9 @@ func (l *Ledger) take(ln *line, first bool) error {
 		l.migrate = ln.Run.SourceRoot != "" // undo has none
 		l.cutOff = l.cutOff || l.migrate
 		l.root = cmp.Or(ln.Run.SourceRoot, l.root)
+		if len(ln.Run.Marks) > 0 {
+			l.marks = ln.Run.Marks
+		}
 	}
 	if ln.End != nil {
 		l.cutOff = l.cutOff && !l.migrate
@@ -635,6 +641,10 @@ func (l *Ledger) Pace() Pace { return l.pace }
 // SourceRoot returns where the UW host was in the last migrate before the ledger was opened,
 // "" if there was none.
 func (l *Ledger) SourceRoot() string { return l.root }
+
+// Marks returns those of the UW host in the last migrate before the ledger was opened that
+// found any.
+func (l *Ledger) Marks() map[string]string { return l.marks }
 
 // Begin records the start of a run.
 func (l *Ledger) Begin(r Run) error { return l.append(true, line{Run: &r}) }
