@@ -144,6 +144,15 @@ func (r NameRules) UserID(login string) (userid string, changes []Change) {
 	return userid, changes
 }
 
+// Identifier is the identifier of an access right as Cyrus keeps it: users' names are
+// lowered as in [NameRules.UserID], those of groups are not (SETACL of 3.6.1).
+func (r NameRules) Identifier(id string) string {
+	if !r.UsernameToLower || strings.HasPrefix(strings.TrimPrefix(id, "-"), "group:") {
+		return id
+	}
+	return lowerASCII(id)
+}
+
 // lowerASCII lowers A to Z only, as Cyrus does (lib/util.c, lcase).
 func lowerASCII(s string) string {
 	b := []byte(s)

@@ -30,7 +30,7 @@ func parseACL(all []string) (acl []reconstruct.ACL, err error) {
 			return nil, usagef("--%s %s: an identifier, a colon and rights out of %s are wanted, as backup:lrs", flagACL, s, aclRights)
 		}
 		a := reconstruct.ACL{ID: s[:colon], Rights: s[colon+1:]}
-		if slices.ContainsFunc(acl, func(o reconstruct.ACL) bool { return o.ID == a.ID }) {
+		if slices.ContainsFunc(acl, func(o reconstruct.ACL) bool { return strings.EqualFold(o.ID, a.ID) }) {
 			return nil, usagef("--%s %s: %s has rights already", flagACL, s, a.ID)
 		}
 		acl = append(acl, a)

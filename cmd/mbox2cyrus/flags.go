@@ -184,6 +184,29 @@ type sourceOptions struct {
 	jobs      int
 }
 
+// parseSelection reads whose mail is meant.
+func parseSelection(c *cli.Context) (s plan.Selection, err error) {
+	s = plan.Selection{Users: c.StringSlice("user"), Exclude: c.StringSlice("exclude-user")}
+	if file := c.String("users-from"); file != "" {
+		names, err := readNames(file)
+		if err != nil {
+			return s, err
+		}
+		if len(names) == 0 {
+			return s, usagef("--users-from %s names no user", file)
+		}
+		s.Users = append(s.Users, names...)
+	}
+	if text := c.String(flagShard); text != "" {
+		if s.Shard, err = plan.ParseShard(text); err != nil {
+			return s, usagef("--%s: %v", flagShard, err)
+		}
+	}
+	slices.Sort(s.Users)
+	s.Users = slices.Compact(s.Users)
+	return s, nil
+}
+
 func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	o.host = mbox.HostOptions{Root: c.String("source-root"), Passwd: c.String("passwd"),
 		InboxDir: c.String("inbox-dir"), InboxTemplate: c.String("inbox-template"), InboxExtra: c.StringSlice("inbox-extra"),
@@ -191,24 +214,9 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 	if o.host.Passwd == "getent" { // a file of that name is ./getent
 		o.host.Passwd, o.host.Getent = "", true
 	}
-	o.selection = plan.Selection{Users: c.StringSlice("user"), Exclude: c.StringSlice("exclude-user")}
-	if file := c.String("users-from"); file != "" {
-		names, err := readNames(file)
-		if err != nil {
-			return o, err
-		}
-		if len(names) == 0 {
-			return o, usagef("--users-from %s names no user", file)
-		}
-		o.selection.Users = append(o.selection.Users, names...)
+	if o.selection, err = parseSelection(c); err != nil {
+		return o, err
 	}
-	if text := c.String(flagShard); text != "" {
-		if o.selection.Shard, err = plan.ParseShard(text); err != nil {
-			return o, usagef("--%s: %v", flagShard, err)
-		}
-	}
-	slices.Sort(o.selection.Users)
-	o.selection.Users = slices.Compact(o.selection.Users)
 	if o.zone, o.location, err = parseZone(c); err != nil {
 		return o, err
 	}

@@ -34,7 +34,7 @@ func (p *program) migrateCommand() *cli.Command {
 				return usagef("--on-conflict %s: skip or append", do)
 			}
 			if path := c.String("plan"); path != "" {
-				if err := s.plan.Apply(path, s.opts.rules); err != nil {
+				if err := s.plan.Apply(path, s.opts.rules, s.opts.selection); err != nil {
 					return err
 				}
 			}

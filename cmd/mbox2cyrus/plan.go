@@ -34,7 +34,7 @@ func (p *program) planCommand() *cli.Command {
 			}
 			defer func() { err = errors.Join(err, s.close()) }()
 			if path := c.String("out"); path != "" {
-				if err := s.plan.WriteFile(path, s.opts.host.Root, s.opts.rules); err != nil {
+				if err := s.plan.WriteFile(path, s.opts.host.Root, s.opts.rules, s.opts.selection); err != nil {
 					return err
 				}
 			}

@@ -19,7 +19,7 @@ func (p *program) retireCommand() *cli.Command {
 		Usage: "after a clean verify: move the source folders into an archive, or back",
 		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "archive", Usage: "`DIR` of root's to move folders to; one on each file system that has some (may be repeated)", EnvVars: env("archive")},
-			&cli.BoolFlag{Name: "restore", Usage: "move what is in the archive back, of --user or of all"}, // no environment variable: it must be said
+			&cli.BoolFlag{Name: "restore", Usage: "move what is in the archive back, of the users who are chosen or of all"}, // no environment variable: it must be said
 			boolFlag(flagDryRun, "move nothing: verify, and show what would be moved")}, outputFlags()),
 		Action: func(c *cli.Context) error {
 			if c.Bool("restore") {
@@ -95,6 +95,13 @@ func (p *program) restore(c *cli.Context) (err error) {
 	if c.Args().Present() {
 		return usagef("retire takes no arguments, only flags: %q", c.Args().First())
 	}
+	if c.Bool(flagOnlyFailed) {
+		return usagef("retire --restore does not take --%s", flagOnlyFailed)
+	}
+	sel, err := parseSelection(c)
+	if err != nil {
+		return err
+	}
 	rep, closeLog, err := p.reporter(c)
 	if err != nil {
 		return err
@@ -109,7 +116,12 @@ func (p *program) restore(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Record.Close(), l.Close()) }()
-	err = r.Restore(c.Context, c.StringSlice("user"))
+	for _, name := range slices.Concat(sel.Users, sel.Exclude) {
+		if !r.Record.Knows(name) {
+			return usagef("nothing of %s was retired (what lies in a home that several logins have is recorded of one of them)", report.Quote(name))
+		}
+	}
+	err = r.Restore(c.Context, sel.Has)
 	if err != nil && p.caught.exitCode() == 0 {
 		return err
 	}

@@ -42,7 +42,7 @@ func TestSurroundings(t *testing.T) {
 		t.Fatal(err)
 	}
 	zoe := snapshot(t, filepath.Join(srv.Spool, dirOf(t, srv, "user/zoe")))
-	flags := append(flagsFor(srv, root, state), "--quota", quotas, "--acl", "backup:lrs", "--acl", "group:help desk:lr")
+	flags := append(flagsFor(srv, root, state), "--quota", quotas, "--acl", "Backup:lrs", "--acl", "group:help desk:lr")
 	first := runJSON(t, append([]string{"migrate"}, flags...)...)
 	sum := first.summary(t)
 	if first.code != 0 && first.code != 2 || sum["messages_found"] != sum["messages_verified"] {

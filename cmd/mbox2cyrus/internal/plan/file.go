@@ -22,10 +22,13 @@ const fileVersion = 1
 // file is a plan as it is kept for review: what is decided, and of which state
 // of the source.
 type file struct {
-	Version    int        `json:"mbox2cyrus_plan"`
-	SourceRoot string     `json:"source_root"`
-	Rules      string     `json:"rules,omitempty"` // as source.Rules has it
-	Users      []fileUser `json:"users"`
+	Version    int    `json:"mbox2cyrus_plan"`
+	SourceRoot string `json:"source_root"`
+	Rules      string `json:"rules,omitempty"` // as source.Rules has it
+	// Partial says that some users were chosen when it was made: of others nobody expects to
+	// find them in it.
+	Partial bool       `json:"partial,omitempty"`
+	Users   []fileUser `json:"users"`
 }
 
 type fileUser struct {
@@ -54,9 +57,10 @@ func (u *User) file() fileUser {
 	return f
 }
 
-// WriteFile writes the plan for review, to be applied by migrate --plan.
-func (p *Plan) WriteFile(path, sourceRoot string, rules source.Rules) error {
-	f := file{Version: fileVersion, SourceRoot: sourceRoot, Rules: rules.String()}
+// WriteFile writes the plan, of the users who were selected, for review, to be applied by
+// migrate --plan.
+func (p *Plan) WriteFile(path, sourceRoot string, rules source.Rules, sel Selection) error {
+	f := file{Version: fileVersion, SourceRoot: sourceRoot, Rules: rules.String(), Partial: !sel.all()}
 	for _, u := range p.Users {
 		f.Users = append(f.Users, u.file())
 	}
@@ -70,11 +74,11 @@ func (p *Plan) WriteFile(path, sourceRoot string, rules source.Rules) error {
 	return nil
 }
 
-// Apply holds the plan, which was made just now, to the one that was reviewed:
-// users who are not in it are left out, and a user of whom anything is no
-// longer as it was reviewed is not migrated. A plan that was reviewed under other
-// rules is an error that wraps source.ErrRules.
-func (p *Plan) Apply(path string, rules source.Rules) (err error) {
+// Apply holds the plan, which was made just now of the users who are selected, to the one
+// that was reviewed: a user of whom anything is no longer as it was reviewed is not migrated,
+// nor one who is not in it and has mail; if it was made for some users, the others are left
+// out. A plan that was reviewed under other rules is an error that wraps source.ErrRules.
+func (p *Plan) Apply(path string, rules source.Rules, sel Selection) (err error) {
 	r, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
@@ -100,18 +104,22 @@ func (p *Plan) Apply(path string, rules source.Rules) (err error) {
 	for _, u := range reviewed.Users {
 		byName[string(u.User)] = u
 	}
-	p.Users = slices.DeleteFunc(p.Users, func(u *User) bool { _, in := byName[u.Name]; return !in })
+	p.Users = slices.DeleteFunc(p.Users, func(u *User) bool { _, in := byName[u.Name]; return !in && reviewed.Partial })
 	for _, u := range p.Users {
-		was := byName[u.Name]
+		was, in := byName[u.Name]
 		delete(byName, u.Name)
-		if !u.Failed() {
+		switch {
+		case u.Failed() || !in && len(u.Folders) == 0:
+		case !in:
+			u.fail("plan-changed", "has mail, and is not in the plan; make and review a new plan")
+		default:
 			if what := changed(was, u.file()); what != "" {
 				u.fail("plan-changed", "not as it was planned: "+what+"; make and review a new plan")
 			}
 		}
 	}
 	for name, u := range byName {
-		if len(u.Folders) > 0 {
+		if len(u.Folders) > 0 && sel.Has(name) {
 			p.Problems = append(p.Problems, report.Problem{Severity: report.Failure, User: name, Offset: -1, Kind: "plan-changed",
 				Text: "was planned, but has no mail now; make and review a new plan"})
 		}

@@ -19,7 +19,7 @@ func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) (gone []*User) {
 		planned[u.Name], ids[u.ID] = true, true
 	}
 	for _, login := range sel.migrated(l) {
-		if planned[login] || !sel.has(login) {
+		if planned[login] || !sel.Has(login) {
 			continue
 		}
 		u := &User{Retired: sel.Retired[login], Gone: true}

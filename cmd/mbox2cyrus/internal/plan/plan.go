@@ -116,7 +116,7 @@ func Look(ctx context.Context, host *mbox.Host, sel Selection) (*Homes, error) {
 		return nil, err
 	}
 	for _, u := range all {
-		if sel.has(u.Name) {
+		if sel.Has(u.Name) {
 			h.chosen = append(h.chosen, u)
 		}
 	}
@@ -158,7 +158,7 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 		}
 		anyMailDir = anyMailDir || u.hasMailDir
 	}
-	if err := names.finish(p.Users, h.all, h.selection.has); err != nil {
+	if err := names.finish(p.Users, h.all, h.selection.Has); err != nil {
 		return nil, err
 	}
 	if len(p.Users) > 0 && !anyMailDir {
@@ -210,8 +210,14 @@ func (s Selection) hostProblem(sk mbox.Skipped) report.Problem {
 	return p
 }
 
-func (s Selection) has(name string) bool {
+// Has reports whether a user is selected.
+func (s Selection) Has(name string) bool {
 	return (len(s.Users) == 0 || slices.Contains(s.Users, name)) && !slices.Contains(s.Exclude, name) && s.Shard.Has(name) && !s.Done[name]
+}
+
+// all reports whether every user is.
+func (s Selection) all() bool {
+	return len(s.Users) == 0 && len(s.Exclude) == 0 && s.Shard.N == 0 && s.Done == nil
 }
 
 // identity is the user id in Cyrus of one login on the UW host.
@@ -231,7 +237,8 @@ func userIDs(all []mbox.User, rules cyrusspool.NameRules) map[string]identity {
 	for _, u := range all {
 		id, changes := rules.UserID(u.Name)
 		ids[u.Name] = identity{id: id, changes: changes}
-		if _, taken := owner[id]; !taken || id == u.Name {
+		first, taken := owner[id]
+		if !taken || len(changes) == 0 && len(ids[first].changes) > 0 {
 			owner[id] = u.Name
 		}
 	}

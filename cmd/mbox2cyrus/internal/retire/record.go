@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -162,6 +163,11 @@ func (r *Record) Moves() (all []Move) {
 		all = append(all, r.moves[path])
 	}
 	return all
+}
+
+// Knows reports whether anything of a login's was ever moved.
+func (r *Record) Knows(login string) bool {
+	return slices.ContainsFunc(r.Moves(), func(m Move) bool { return string(m.User) == login })
 }
 
 // Archived reports whether what was at a path is in the archive.

@@ -15,14 +15,13 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 )
 
-// Restore moves back what is in the archive of users, of all with none. What is not as
+// Restore moves back what is in the archive of the users who are wanted. What is not as
 // it was moved, and a place that is taken, is reported and left; the error is the
 // context's.
-func (r *Retirer) Restore(ctx context.Context, users []string) error {
-	wanted := func(m Move) bool { return len(users) == 0 || slices.Contains(users, string(m.User)) }
+func (r *Retirer) Restore(ctx context.Context, wanted func(login string) bool) error {
 	var names []string
 	for _, m := range r.Record.Moves() {
-		if wanted(m) && !slices.Contains(names, string(m.User)) {
+		if wanted(string(m.User)) && !slices.Contains(names, string(m.User)) {
 			names = append(names, string(m.User))
 		}
 	}

@@ -296,7 +296,7 @@ func (c *Cyrus) NewEntry(name cyrusspool.Name, userid, uniqueID, partition strin
 		e.Type = inbox.Type
 	}
 	for _, a := range c.acl {
-		if a.ID != userid {
+		if a.ID = c.Rules.Identifier(a.ID); a.ID != userid {
 			e.ACL = append(e.ACL, a)
 		}
 	}
