@@ -593,4 +593,22 @@ func TestVerifyAfterRetire(t *testing.T) {
 	if s := do(0, "verify", "--level", "content").summary(t); s["messages_verified"] != migrated["messages_verified"] {
 		t.Errorf("%v messages are left of %v", s["messages_verified"], migrated["messages_verified"])
 	}
+
+	// The accounts are gone too.
+	if err := os.WriteFile(filepath.Join(root, "etc", "passwd"), []byte("eve:x:1900:1900::/home/eve:/bin/sh\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"verify", "--level", "content"}, {"verify"}} {
+		if s := do(0, args...).summary(t); s["messages_verified"] != migrated["messages_verified"] {
+			t.Errorf("without accounts: %v messages are verified of %v", s["messages_verified"], migrated["messages_verified"])
+		}
+	}
+	do(0, "verify", "--user", "joe")
+	do(0, "migrate")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if o := do(3, "verify"); len(o.problems("file-missing")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
 }

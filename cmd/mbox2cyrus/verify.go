@@ -43,6 +43,7 @@ func (p *program) verifyCommand() *cli.Command {
 			}
 			s.plan.HoldTo(l)
 			s.plan.AddGone(l, s.opts.selection)
+			s.plan.AddRetired(l, s.opts.selection)
 			if want == verify.LevelContent || c.Bool("second-opinion") {
 				if err := p.takeLocks(c, s); err != nil {
 					return err

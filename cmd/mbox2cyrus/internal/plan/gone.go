@@ -13,12 +13,18 @@ import (
 // now, without folders. They must not be passed over: what they had may be on a file system
 // that is not mounted, and nobody would hear of it. Whose folders are all in an archive is
 // not added. It returns those whom it added.
-func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) (gone []*User) {
+func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) []*User { return p.addGone(l, sel, sel.migrated(l)) }
+
+// AddRetired adds, besides, those whose folders are all in an archive: what they have in Cyrus
+// can still be compared.
+func (p *Plan) AddRetired(l *ledger.Ledger, sel Selection) { p.addGone(l, sel, logins(l)) }
+
+func (p *Plan) addGone(l *ledger.Ledger, sel Selection, logins []string) (gone []*User) {
 	planned, ids := map[string]bool{}, map[string]bool{}
 	for _, u := range p.Users {
 		planned[u.Name], ids[u.ID] = true, true
 	}
-	for _, login := range sel.migrated(l) {
+	for _, login := range logins {
 		if planned[login] || !sel.Has(login) {
 			continue
 		}
@@ -33,6 +39,18 @@ func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) (gone []*User) {
 	}
 	p.Users = append(p.Users, gone...)
 	return gone
+}
+
+// logins returns those who have a mailbox of a folder in the ledger.
+func logins(l *ledger.Ledger) (all []string) {
+	listed := map[string]bool{}
+	for _, rec := range l.Mailboxes() {
+		if login := string(rec.User); rec.Folder != "" && !listed[login] {
+			listed[login] = true
+			all = append(all, login)
+		}
+	}
+	return all
 }
 
 // migrated returns the logins who have a mailbox in the ledger whose folder is not in an
@@ -63,7 +81,7 @@ func (s *Selection) KnowMigrated(state string) {
 		if err != nil {
 			return nil, err
 		}
-		return s.migrated(l), nil
+		return logins(l), nil
 	}
 }
 

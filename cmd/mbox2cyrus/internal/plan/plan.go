@@ -81,7 +81,7 @@ type Selection struct {
 	Done map[string]bool
 	// Retired is what is in archives, by users.
 	Retired map[string][]Retired
-	// Migrated returns the logins whom [Plan.AddGone] would know. It is asked only if a
+	// Migrated returns the logins whom the ledger knows. It is asked only if a
 	// selected user is not on the host; nil: there are none.
 	Migrated func() ([]string, error)
 }
@@ -140,7 +140,9 @@ func Look(ctx context.Context, host *mbox.Host, sel Selection) (*Homes, error) {
 func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 	p := &Plan{}
 	for _, s := range h.skipped {
-		p.Problems = append(p.Problems, h.selection.hostProblem(s))
+		if !h.selection.stands(s) {
+			p.Problems = append(p.Problems, h.selection.hostProblem(s))
+		}
 	}
 	ids := userIDs(h.all, rules)
 	anyMailDir := false

@@ -77,6 +77,16 @@ func (u *User) stands(s mbox.Skipped) bool {
 	return s.Kind == mbox.SkipDirectory && r != nil && r.Blocked
 }
 
+// stands reports the same of a thing that is no user's, since he has no account any more.
+func (s Selection) stands(sk mbox.Skipped) bool {
+	for _, all := range s.Retired {
+		if u := (User{Retired: all}); u.stands(sk) {
+			return true
+		}
+	}
+	return false
+}
+
 // sayRetired adds a note for each thing that was retired, and a problem for each file that
 // somebody wrote in its place since.
 func (u *User) sayRetired() {
