@@ -238,7 +238,7 @@ func (h *Host) Close() error {
 
 // Users returns the users of passwd from the least uid up who have a home, an inbox
 // or both, sorted by name, and everything else that passwd, the configuration and the
-// inbox directory hold. The latter includes inboxes of users below the least uid and of
+// inbox directory hold. The latter includes mail of users below the least uid, inboxes of
 // nobody, lock files and the working copies of qpopper that no such user can have. Users
 // with neither home nor inbox are in the second list.
 func (h *Host) Users() ([]User, []Skipped, error) {
@@ -252,6 +252,9 @@ func (h *Host) Users() ([]User, []Skipped, error) {
 		s.wanted[e.Name] = &User{Name: e.Name, UID: e.UID, GID: e.GID, Home: e.Home}
 	}
 	if err := s.run(); err != nil {
+		return nil, nil, err
+	}
+	if err := h.systemUsers(&skipped); err != nil {
 		return nil, nil, err
 	}
 
