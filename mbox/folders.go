@@ -130,18 +130,10 @@ func (w *walker) home(h *Host, home *os.File) error {
 	return nil
 }
 
-// noHome reports that a user who has an inbox has no home. Where not even the directory
-// of the home is there, or nothing in it, but other homes are, one disk of several may be
-// missing. (A host without any home was copied so, or its mail alone.)
+// noHome reports that a user who has an inbox has no home.
 func (w *walker) noHome(h *Host) {
 	s := &Skipped{Kind: SkipNoHome, Text: fmt.Sprintf("the home %q is not there, so the user has no folders", clip(w.user.Home))}
-	parent, err := h.root.open(path.Dir("/" + w.homePath))
-	if err == nil {
-		defer parent.Close()
-	}
-	// Accounts for mail alone have such a home on purpose.
-	nowhere := w.homePath == "" || strings.HasPrefix(w.homePath, "nonexist") || strings.HasPrefix(w.homePath, "dev/")
-	if !nowhere && (err != nil || isEmptyDir(parent)) && h.hasHomes() {
+	if h.diskMissing(w.user.Home) {
 		s.MayHoldMail = true
 		s.Text = fmt.Sprintf("the home %q is not there, nor anything beside it: mount or copy the disk that has the homes, or the folders are missed", clip(w.user.Home))
 	}

@@ -1,6 +1,8 @@
 package mbox
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -181,24 +183,34 @@ func TestMHFolders(t *testing.T) {
 }
 
 // TestNoHome: a missing home is told, and it needs a person where a whole disk seems to be
-// missing.
+// missing, whether the user has an INBOX or not.
 func TestNoHome(t *testing.T) {
 	h := newHostTree(t)
 	h.user("zoe", 5)
 	tests := []struct {
-		home string
-		mail bool
+		home        string
+		mail, alone bool // with an INBOX, and without
 	}{
-		{"/home/gone", false}, // others are there
-		{"/home2/gone", true},
-		{"/empty/gone", true}, // not mounted
-		{"/nonexistent", false},
-		{"/dev/null", false},
-		{"", false},
-		{"relative", false},
+		{"/home/gone", false, false}, // others are there
+		{"/home2/gone", true, true},
+		{"/empty/gone", true, true}, // not mounted
+		{"/usr/people/gone", true, true},
+		{"/var/lib/nfs", true, false}, // nfsnobody, on a host of which only homes and mail were copied
+		{"/nonexistent", false, false},
+		{"/dev/null", false, false},
+		{"", false, false},
+		{"relative", false, false},
 	}
 	h.dir("empty")
 	for _, test := range tests {
+		h.file("etc/alone", fmt.Sprintf("alice:x:%d:100::%s:/bin/sh\nzoe:x:%d:100::/home/zoe:/bin/sh\n", h.uid(1), test.home, h.uid(5)))
+		h.must(os.RemoveAll(h.path("var/mail/alice")))
+		_, skipped, err := h.open(HostOptions{Passwd: "etc/alone"}).Users()
+		h.must(err)
+		if len(skipped) != 1 || skipped[0].Kind != SkipNoMail || skipped[0].MayHoldMail != test.alone {
+			t.Errorf("home %q and no INBOX: skipped %+v; want one no-mail that may hold mail: %t", test.home, skipped, test.alone)
+		}
+
 		h.file("var/mail/alice", mailOf("s"))
 		h.own("var/mail/alice", 1)
 		tree := h.folders(User{Name: "alice", UID: uint32(h.uid(1)), Home: test.home})

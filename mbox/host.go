@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -237,7 +238,7 @@ func (h *Host) Close() error {
 
 // Users returns the users of passwd from the least uid up who have a home, an inbox
 // or both, sorted by name, and everything else that passwd, the configuration and the
-// inbox directory hold. The latter includes inboxes of users below the least uid and of
+// inbox directory hold. The latter includes mail of users below the least uid, inboxes of
 // nobody, lock files and the working copies of qpopper that no such user can have. Users
 // with neither home nor inbox are in the second list.
 func (h *Host) Users() ([]User, []Skipped, error) {
@@ -253,6 +254,9 @@ func (h *Host) Users() ([]User, []Skipped, error) {
 	if err := s.run(); err != nil {
 		return nil, nil, err
 	}
+	if err := h.systemUsers(&skipped); err != nil {
+		return nil, nil, err
+	}
 
 	users := make([]User, 0, len(s.wanted))
 	for _, e := range h.entries {
@@ -264,14 +268,56 @@ func (h *Host) Users() ([]User, []Skipped, error) {
 			return nil, nil, err
 		}
 		if !u.HasHome && !u.HasInbox {
-			skipped.add(Skipped{User: u.Name, Path: cleanPath(u.Home), Kind: SkipNoMail,
-				Text: fmt.Sprintf("user %q (uid %d) has no inbox, and no directory %q as home", u.Name, u.UID, u.Home)})
+			skipped.add(h.noMail(u))
 			continue
 		}
 		users = append(users, *u)
 	}
 	slices.SortFunc(users, func(a, b User) int { return cmp.Compare(a.Name, b.Name) })
 	return users, skipped.result("", h.template.dir), nil
+}
+
+// noMail describes a user who has neither home nor inbox.
+func (h *Host) noMail(u *User) Skipped {
+	s := Skipped{User: u.Name, Path: cleanPath(u.Home), Kind: SkipNoMail,
+		Text: fmt.Sprintf("user %q (uid %d) has no inbox, and no directory %q as home", u.Name, u.UID, clip(u.Home))}
+	if !isSystemHome(u.Home) && h.diskMissing(u.Home) {
+		s.MayHoldMail = true
+		s.Text += ", nor is anything beside it: mount or copy the disk that has the homes, or the user's mail is missed"
+	}
+	return s
+}
+
+// systemDirs hold the homes that accounts of programs have, with things in them that have
+// the names of mail: /usr/lib/mailman/mail. People's homes are also in other directories of
+// /usr (home, users, people) and /var.
+var systemDirs = []string{"bin", "boot", "dev", "etc", "lib", "lib64", "proc", "root", "run", "sbin", "sys", "tmp",
+	"usr/adm", "usr/bin", "usr/etc", "usr/games", "usr/lib", "usr/lib64", "usr/libexec", "usr/local", "usr/mail", "usr/sbin", "usr/share", "usr/spool",
+	"var/adm", "var/backups", "var/cache", "var/db", "var/empty", "var/ftp", "var/gopher", "var/lib", "var/list", "var/log", "var/mail",
+	"var/named", "var/root", "var/run", "var/spool", "var/tmp", "var/www"}
+
+// isSystemHome reports whether a home is one that people do not have.
+func isSystemHome(home string) bool {
+	clean := strings.TrimPrefix(cleanPath(home), "private/") // Mac OS X
+	return clean == "" || clean == "usr" || clean == "var" || strings.HasPrefix(clean, "nonexist") ||
+		slices.ContainsFunc(systemDirs, func(dir string) bool { return strings.HasPrefix(clean+"/", dir+"/") })
+}
+
+// diskMissing reports whether one disk of several may be missing, with a home that is not
+// there: not even the directory of the home is there, or nothing in it, but other homes
+// are. (A host without any home was copied so, or its mail alone.)
+func (h *Host) diskMissing(home string) bool {
+	clean := cleanPath(home)
+	// Accounts for mail alone, or for a program, have such a home on purpose.
+	if clean == "" || strings.HasPrefix(clean, "nonexist") || strings.HasPrefix(clean, "dev/") {
+		return false
+	}
+	parent, err := h.root.open(path.Dir("/" + clean))
+	if err != nil {
+		return h.hasHomes()
+	}
+	defer parent.Close()
+	return isEmptyDir(parent) && h.hasHomes()
 }
 
 // lookHome sets HasHome, and HasInbox where inboxes are in the homes.

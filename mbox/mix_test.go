@@ -293,6 +293,7 @@ func scanMix(src io.ReaderAt, size int64, listed []mixMessage, gaps bool, window
 	var salvage []mixMessage
 	s := mixScan{mix: newMix(nil, Options{}), salvage: &salvage, size: size}
 	s.win.src, s.win.end, s.win.buf = src, size, make([]byte, window)
+	s.far.src, s.far.end, s.far.buf = src, size, make([]byte, window)
 	if gaps {
 		s.gaps.add(0, maxUID+1)
 	}
@@ -338,10 +339,36 @@ func TestMixHostile(t *testing.T) {
 		}
 		return list
 	}
+	at := func(uid, pos, end int) mixMessage {
+		m := mixMessage{uid: uint32(uid), file: 1, size: uint32(end - pos - mixRecordLineSize)}
+		m.setPosition(int64(pos))
+		return m
+	}
+	const between = mixRecordLineSize + 2 // of mixRecord(1, "x") + "y"
+	var toTheEnd []mixMessage             // from every "y"
+	for pos := between - 1; pos < size-between; pos += between {
+		toTheEnd = append(toTheEnd, at(10+pos, pos, size/between*between+between-1))
+	}
+	// Places in damage, each of which leads to another of many record lines at the end of the
+	// file, and more damage between them, which goes up to the next place that is right.
+	var far strings.Builder
+	var listed []mixMessage
+	const units = size / (5 * mixRecordLineSize)
+	for i := range units {
+		listed = append(listed, at(1, far.Len(), far.Len()+mixRecordLineSize))
+		far.WriteString(fake(0))
+		listed = append(listed, at(10+i, far.Len(), units*(4*mixRecordLineSize+2)+i*mixRecordLineSize))
+		far.WriteString(strings.Repeat("z", 2*mixRecordLineSize))
+		listed = append(listed, at(1, far.Len(), far.Len()+mixRecordLineSize))
+		far.WriteString(fake(0) + "yy")
+	}
+	far.WriteString(strings.Repeat(fake(0x10000000), units))
 	tests := map[string]struct {
 		data   string
 		listed []mixMessage
 	}{
+		"places that lead to one end":    {repeat(mixRecord(1, "x")+"y") + mixRecord(1, "x"), toTheEnd},
+		"places that lead to many ends":  {far.String(), listed},
 		"record lines that lead nowhere": {"x" + repeat(fake(0x10000000)), nil},
 		"record lines that lead near":    {"x" + repeat(fake(1000)+"x"), nil},
 		"record lines that lead far":     {"x" + repeat(fake(size/3)+"x"), nil},
@@ -364,6 +391,39 @@ func TestMixHostile(t *testing.T) {
 			whole := size + 77*len(test.listed) // with the index
 			if src.bytes > 30*whole || src.calls > whole/4 {
 				t.Errorf("%s: %d reads of %d bytes for files of %d", name, src.calls, src.bytes, whole)
+			}
+		}
+	}
+}
+
+// TestMixWithin compares what within remembers with a search anew.
+func TestMixWithin(t *testing.T) {
+	const seed = 20061002
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	for i := range 300 {
+		var data strings.Builder
+		for range 1 + rnd.IntN(30) {
+			data.WriteString([]string{"y", mixRecord(1, "x"), mixRecord(1, "x")[:mixRecordLineSize], mixRecord(1, strings.Repeat("x", 70))}[rnd.IntN(4)])
+		}
+		src, size := strings.NewReader(data.String()), int64(data.Len())
+		s := mixScan{mix: newMix(nil, Options{}), size: size}
+		s.win.src, s.win.end, s.win.buf = src, size, make([]byte, minWindowSize)
+		s.far.src, s.far.end, s.far.buf = src, size, make([]byte, minWindowSize)
+		for pos := range size {
+			for end := pos + 1; end <= size; end++ {
+				if rnd.IntN(20) > 0 {
+					continue
+				}
+				if ok, err := s.isEnd(end); err != nil || !ok {
+					continue
+				}
+				anew, err := s.search(pos+1, end, end)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, err := s.within(pos, end); err != nil || got != (anew < end) {
+					t.Fatalf("seed %d, file %d %q: from %d to %d: %t, %v; a search anew found %d", seed, i, data.String(), pos, end, got, err, anew)
+				}
 			}
 		}
 	}

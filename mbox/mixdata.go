@@ -16,7 +16,7 @@ func (r *mix) readData() error {
 	})
 	var salvage []mixMessage
 	s := mixScan{mix: r, salvage: &salvage}
-	s.win.buf = make([]byte, mixScanWindow)
+	s.win.buf, s.far.buf = make([]byte, mixScanWindow), make([]byte, mixScanWindow)
 	if err := s.each((*mixScan).verify); err != nil {
 		return err
 	}
@@ -156,6 +156,7 @@ type mixScan struct {
 	*mix
 	name    string
 	win     window                 // moves forward, over damage only
+	far     window                 // moves forward too, ahead of win: see within
 	side    [maxMixRecordLine]byte // for looking elsewhere
 	size    int64
 	salvage *[]mixMessage
@@ -167,6 +168,9 @@ type mixScan struct {
 
 	// sound is where search found a record before soundEnd, or that; see damage.
 	sound, soundEnd int64
+
+	// inside is where within found a record before insideEnd, or that.
+	inside, insideEnd int64
 
 	expunged     int // messages
 	expungedFile string
@@ -215,7 +219,9 @@ func (s *mixScan) file(data mixDataFile, listed []mixMessage, do func(s *mixScan
 	s.size = m.size
 	s.reading = s.dir.blocks(s.name, file)
 	s.win.src, s.win.end, s.win.n = s.reading, m.size, 0
+	s.far.src, s.far.end, s.far.n = s.reading, m.size, 0
 	s.sound, s.soundEnd = 0, 0
+	s.inside, s.insideEnd = 0, 0
 	if err := errors.Join(do(s, data.number, listed), file.Close()); err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
@@ -385,11 +391,11 @@ func (s *mixScan) choose(m *mixMessage, pos int64, line mixRecordLine, ok bool) 
 			return false, err
 		}
 		if there { // by chance, if another record is inside
-			inside, err := s.search(pos+1, end, end)
+			inside, err := s.within(pos, end)
 			if err != nil {
 				return false, err
 			}
-			there = inside == end
+			there = !inside
 		}
 		if !there || m.size == 0 {
 			s.lose(m, "its record in the data file is damaged")
@@ -427,6 +433,26 @@ func (s *mixScan) choose(m *mixMessage, pos int64, line mixRecordLine, ok bool) 
 		m.size = size
 	}
 	return true, nil
+}
+
+// within reports whether a record line that leads on is after pos and before end, where a
+// record can end. pos never decreases. Nothing is searched twice: many places of an index
+// can lead to one end.
+func (s *mixScan) within(pos, end int64) (bool, error) {
+	if s.inside <= pos { // pos has passed all that was searched
+		s.inside, s.insideEnd = pos+1, pos+1
+	}
+	if s.inside == s.insideEnd && s.inside < end {
+		// win stays where damage is; moving it there and back would read it each time.
+		s.win, s.far = s.far, s.win
+		inside, err := s.search(s.inside, end, end)
+		s.win, s.far = s.far, s.win
+		if err != nil {
+			return false, err
+		}
+		s.inside, s.insideEnd = inside, end
+	}
+	return s.inside < end, nil
 }
 
 // anchor returns the place of the first message after pos that is where the index has it,

@@ -31,7 +31,7 @@ const (
 	SkipConfig           SkipKind = "c-client-config"      // what c-client's configuration says about the layout
 	SkipHidden           SkipKind = "hidden"               // a mailbox that UW does not list, as its name begins with a dot
 	SkipNoUser           SkipKind = "no-user"              // in the inbox directory, but no user of that name
-	SkipSystemUser       SkipKind = "system-user"          // inbox of a user below the least uid
+	SkipSystemUser       SkipKind = "system-user"          // mail of a user below the least uid
 	SkipInboxElsewhere   SkipKind = "inbox-elsewhere"      // a place for INBOX mail that UW does not show as INBOX
 	SkipLockFile         SkipKind = "lock-file"            // *.lock, no mail in it
 	SkipDotFile          SkipKind = "dot-file"             // in the inbox directory
