@@ -118,6 +118,11 @@ func (t *namer) nameChildren(node *folderNode) {
 			cmp.Compare(a.folderKey.raw, b.folderKey.raw))
 	})
 	node.taken = make(map[string]bool, len(candidates))
+	if node == t.root {
+		for _, prefix := range t.rules.Prefixes { // nor may a number make one
+			node.taken[strings.ReplaceAll(prefix, ".", "^")] = true
+		}
+	}
 	next := make(map[string]int)  // number to try next behind a name
 	alike := make(map[string]int) // how many names are the same but for capitals
 	for i, c := range candidates {
@@ -239,7 +244,7 @@ func (r NameRules) FolderName(userid, text string) (Name, error) {
 			return refuse("it has a dot, which separates levels (unixhierarchysep is off)")
 		}
 		if i == 0 {
-			if c.reserve(); c.changed() {
+			if r.reserve(&c); c.changed() {
 				return refuse("Cyrus keeps %q for itself", raw)
 			}
 		}

@@ -17,6 +17,7 @@ import (
 var (
 	slashRules = NameRules{UnixHierarchySep: true, UsernameToLower: true}
 	dotRules   = NameRules{UsernameToLower: true}
+	altRules   = NameRules{UnixHierarchySep: true, Prefixes: []string{"Other Users", "Shared_", "v1.2", "Gro&AN8-"}}
 )
 
 // mapped gives each mapping as "name kind kind…".
@@ -82,6 +83,15 @@ func TestMapFolders(t *testing.T) {
 				"user.joe.a._.b reserved", "user.joe._-2._ reserved collision reserved", "user.joe._"}},
 		{"folders that Cyrus keeps for itself", slashRules, []string{"#calendars", "#Jmapsubmission", "#hash", "x/#sieve"},
 			[]string{"user.joe._calendars reserved", "user.joe._Jmapsubmission reserved", "user.joe.#hash", "user.joe.x.#sieve"}},
+		{"prefixes under which clients see others", altRules, []string{"Other Users/a", "Shared*", "shared folders", "Shared_", "x/Shared_", "v1.2", "Gro&AN8-", "gro\xc3\x9f", "Gro\xc3\x9f"},
+			[]string{"user.joe.Other Users_.a reserved", "user.joe.Shared__ refused reserved", "user.joe.shared folders",
+				"user.joe.Shared__-2 reserved collision", "user.joe.x.Shared_", "user.joe.v1^2_ reserved", "user.joe.Gro&AN8-_ reserved",
+				"user.joe.gro&AN8- encoded-utf8", "user.joe.Gro&AN8-_-2 encoded-utf8 reserved collision"}},
+		{"nor does a change make such a prefix", NameRules{UnixHierarchySep: true, Prefixes: []string{"a", "a_", "b_-2", "INBOX.saved", "_sieve"}},
+			[]string{"a", "b_", "b*", "inbox", "#sieve"},
+			[]string{"user.joe.a__ reserved", "user.joe.b_", "user.joe.b_-3 refused collision", "user.joe.INBOX^saved_ inbox reserved", "user.joe._sieve_ reserved"}},
+		{"with dots", NameRules{Prefixes: []string{"Other Users", "v1.2"}}, []string{"Other Users", "v1.2"},
+			[]string{"user.joe.Other Users_ reserved", "user.joe.v1^2_ dot reserved"}},
 		{"capitals are only warned of", slashRules, []string{"Foo", "foo", "a/X", "a/x", "&AMQ-", "&AOQ-", "foo2"},
 			[]string{"user.joe.Foo case", "user.joe.foo case", "user.joe.a.X case", "user.joe.a.x case",
 				"user.joe.&AMQ- case", "user.joe.&AOQ- case", "user.joe.foo2"}},
@@ -207,6 +217,10 @@ func TestFolderName(t *testing.T) {
 		{slashRules, "inbox", `!keeps "inbox"`},
 		{slashRules, "InBox/x", `!keeps "InBox"`},
 		{slashRules, "#calendars", `!keeps "#calendars"`},
+		{slashRules, "Other Users", "user.joe.Other Users"},
+		{altRules, "Other Users/x", `!keeps "Other Users"`},
+		{altRules, "Groß", `!keeps "Groß"`},
+		{altRules, "other users/Other Users", "user.joe.other users.Other Users"},
 		{slashRules, strings.Repeat("é", 140), "!takes"},
 		{slashRules, long + "/" + long + "/" + long, "!takes"},
 	}

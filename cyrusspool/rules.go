@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -27,6 +28,10 @@ type NameRules struct {
 	// Charset is what names of 8-bit bytes are in when they are not UTF-8; nil means
 	// ISO-8859-1.
 	Charset encoding.Encoding
+	// Prefixes are imapd.conf's userprefix, sharedprefix and altprefix where altnamespace is
+	// on (by default since 3.0), as they stand there: what clients see of others begins with
+	// them, so no first level of a user's own may be called so.
+	Prefixes []string
 }
 
 // A ChangeKind says why a name was changed.
@@ -200,7 +205,7 @@ func (r NameRules) component(raw string, top bool) component {
 		r.replace(&c)
 	}
 	if top {
-		c.reserve()
+		r.reserve(&c)
 	}
 	if n := len(c.text); c.text[0] == ' ' || c.text[n-1] == ' ' {
 		c.because(KindSpace)
@@ -298,19 +303,23 @@ func (r NameRules) replace(c *component) {
 var ownFolders = []string{"#addressbooks", "#calendars", "#drive", "#jmap", "#notifications", "#sieve"}
 
 // reserve renames a first-level folder that would be taken for something else.
-func (c *component) reserve() {
+func (r NameRules) reserve(c *component) {
 	text := string(c.text)
 	if strings.EqualFold(text, "INBOX") {
 		c.because(KindInbox)
 		c.text = []rune("INBOX.saved")
-		return
 	}
 	for _, own := range ownFolders {
 		if strings.HasPrefix(lowerASCII(text), own) {
 			c.because(KindReserved)
 			c.text[0] = '_'
-			return
 		}
+	}
+	// Clients would see it below altprefix (imap/mboxname.c, mbname_extname of 3.0 and later,
+	// which compares bytes), or could not name it at all.
+	for slices.Contains(r.Prefixes, strings.ReplaceAll(internal(c.text), "^", ".")) {
+		c.because(KindReserved)
+		c.text = append(c.text, '_')
 	}
 }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -51,8 +52,13 @@ func (p *Plan) holdToNames(boxes []ledger.Mailbox) {
 		for _, f := range u.Folders {
 			was, ok := before[source{u.Name, f.File.Path}]
 			if ok && was != string(f.Mailbox) {
-				u.fail("name-changed", fmt.Sprintf("%s became mailbox %s in an earlier run and would become %s now; give the same --names, --filename-charset and --domain as then, or choose its name by --names",
-					report.Quote(f.File.Path), was, f.Mailbox))
+				then := "give the same --names, --filename-charset and --domain as then, or choose its name by --names"
+				if slices.ContainsFunc(f.Changes, func(c cyrusspool.Change) bool { return c.Kind == cyrusspool.KindReserved }) {
+					// Neither would help where a prefix of imapd.conf is that name.
+					then += "; if imapd.conf's userprefix, sharedprefix or altprefix is its name, change that setting, or undo this user first (undo --user)"
+				}
+				u.fail("name-changed", fmt.Sprintf("%s became mailbox %s in an earlier run and would become %s now; %s",
+					report.Quote(f.File.Path), was, f.Mailbox, then))
 				break
 			}
 		}

@@ -136,7 +136,7 @@ func (c *Cyrus) askSettings(ctx context.Context, conf *cyrusspool.Conf) error {
 	if errors.Is(err, reconstruct.ErrNoProgram) {
 		err = nil
 		settings = map[string]string{"unixhierarchysep": "no", "username_tolower": "yes", "hashimapspool": "no", "fulldirhash": "no",
-			"virtdomains": "off"}
+			"virtdomains": "off", "userprefix": "Other Users", "sharedprefix": "Shared Folders"}
 		for _, key := range conf.Keys() {
 			settings[key], _ = conf.Get(key)
 		}
@@ -282,6 +282,14 @@ func (c *Cyrus) takeSettings(settings map[string]string) error {
 		case "no", "off", "0", "f", "false":
 		default:
 			return fmt.Errorf("%w: Cyrus's setting of %s is %q, neither yes nor no", ErrConfig, key, value)
+		}
+	}
+	c.Rules.Prefixes = nil
+	if c.AltNamespace() {
+		for _, key := range []string{"userprefix", "sharedprefix", "altprefix"} { // the last from 3.0 on
+			if prefix := settings[key]; prefix != "" {
+				c.Rules.Prefixes = append(c.Rules.Prefixes, prefix)
+			}
 		}
 	}
 	return nil
