@@ -594,3 +594,57 @@ func TestVerifyAfterRetire(t *testing.T) {
 		t.Errorf("%v messages are left of %v", s["messages_verified"], migrated["messages_verified"])
 	}
 }
+
+// cutArchive is a directory beside a cutHost for what is retired, and the command for it.
+func (c *cutHost) cutArchive() (archive string, retire []string) {
+	c.t.Helper()
+	archive = filepath.Join(filepath.Dir(c.root), "archive")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		c.t.Fatal(err)
+	}
+	return archive, append([]string{"retire", "--archive", archive}, flagsFor(c.srv, c.root, c.state)...)
+}
+
+// TestRetireCutOffThenMigrate: retire was cut off behind a rename, and somebody writes a new
+// file where the folder was. It does not become the mailbox, whatever is run first.
+func TestRetireCutOffThenMigrate(t *testing.T) {
+	c := newCutHost(t)
+	archive, retire := c.cutArchive()
+	c.write("var/mail/joe", letter(1))
+	c.write("home/joe/mail/lists", letter(1)+letter(2)+letter(3))
+	c.pass(0, c.migrate()...)
+	c.killAt("fsync", filepath.Join(c.root, "home/joe/mail"), append(retire, "--quiet")...)
+	mustRead(t, filepath.Join(archive, "home/joe/mail/lists"))
+	served := describe(serve(t, c.srv)["lists"])
+	same := func() {
+		t.Helper()
+		if now := describe(serve(t, c.srv)["lists"]); !slices.Equal(now, served) {
+			t.Errorf("lists is %q, was %q", now, served)
+		}
+	}
+	plan := append([]string{"plan"}, flagsFor(c.srv, c.root, c.state)...)
+	for _, write := range []bool{false, true} {
+		if write {
+			c.write("home/joe/mail/lists", letter(9))
+		}
+		for _, args := range [][]string{c.migrate(), plan, c.migrate("--dry-run")} {
+			if o := c.pass(1, args...); len(o.problems("retire-cut-off")) != 1 {
+				t.Errorf("%s: %v", args[0], o.severe())
+			}
+		}
+		same()
+	}
+	// To its end, or back: then it is known whose the file is.
+	c.pass(2, retire...)
+	if o := c.pass(2, c.migrate()...); len(o.problems("retired-place")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	same()
+	if err := os.Remove(filepath.Join(c.root, "home/joe/mail/lists")); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(0, "retire", "--restore", "--state", c.state)
+	c.pass(0, c.migrate()...)
+	same()
+	c.proved()
+}

@@ -22,7 +22,7 @@ func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) (gone []*User) {
 		if planned[login] || !sel.has(login) {
 			continue
 		}
-		u := &User{Retired: sel.Retired[login], Gone: true}
+		u := &User{Retired: sel.Retired[login], CutOff: sel.CutOff[login], Gone: true}
 		u.Name = login
 		// An id that another login has now is that one's: nothing may be done for two at a time.
 		if id := cyrusspool.Name(l.MailboxesOf(login)[0].Name).User(); !ids[id] {
