@@ -336,6 +336,47 @@ func TestUndoRetired(t *testing.T) {
 	}
 }
 
+// TestUndoHalfRestored: of an INBOX of two places the first is back, and the other cannot be.
+// Its mail would be in the archive only, so it stays in Cyrus.
+func TestUndoHalfRestored(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	archive, state := filepath.Join(filepath.Dir(h.root), "archive"), filepath.Join(t.TempDir(), "state")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h.write("home/joe/mbox", letter(1)+letter(2))
+	h.write("var/mail/joe", letter(3))
+	do := func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, args...)
+		if o.code != code {
+			t.Fatalf("%s: exit code %d, want %d\n%s", args[0], o.code, code, o.stderr)
+		}
+		return o
+	}
+	undo := append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)
+	do(0, append([]string{"migrate"}, flagsFor(srv, h.root, state)...)...)
+	do(0, append([]string{"retire", "--archive", archive}, flagsFor(srv, h.root, state)...)...)
+	had := len(messageFiles(t, srv))
+	h.write("var/mail/joe", letter(9)) // joe has his inbox directory for himself here
+	if o := do(2, "retire", "--restore", "--state", state); len(o.problems("place-taken")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	mustRead(t, filepath.Join(h.root, "home/joe/mbox"))
+	if o := do(2, undo...); len(o.problems("retired")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	if left := len(messageFiles(t, srv)); left != had {
+		t.Errorf("%d message files are left of %d", left, had)
+	}
+	if err := os.Remove(filepath.Join(h.root, "var/mail/joe")); err != nil {
+		t.Fatal(err)
+	}
+	do(0, "retire", "--restore", "--state", state)
+	do(0, undo...)
+}
+
 // TestRetireToAnotherFileSystem is refused before anything is moved.
 func TestRetireToAnotherFileSystem(t *testing.T) {
 	srv, root, state, archive := retireHost(t, 1)
