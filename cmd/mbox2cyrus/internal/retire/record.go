@@ -155,7 +155,7 @@ func (r *Record) append(line recordLine) error {
 	if err := enc.Encode(line); err != nil {
 		return err
 	}
-	if _, err := r.f.Write(b.Bytes()); err != nil {
+	if err := ledger.AppendWhole(r.f, b.Bytes()); err != nil {
 		return err
 	}
 	return unix.Fdatasync(int(r.f.Fd()))

@@ -268,3 +268,47 @@ func TestRecord(t *testing.T) {
 		t.Errorf("a newer version: %v", err)
 	}
 }
+
+// TestRecordDiskFull: a disk is full for a moment, in the middle of a line. What is recorded
+// when there is room again does not follow the beginning of that line.
+func TestRecordDiskFull(t *testing.T) {
+	state := t.TempDir()
+	if err := unix.Mount("tmpfs", state, "tmpfs", 0, "size=32k,mode=0700"); err != nil {
+		t.Skipf("no file system can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(state, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	filler := filepath.Join(state, "filler")
+	if err := os.WriteFile(filler, make([]byte, 16<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenRecord(state, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	written := -1
+	for err == nil && written < 1000 {
+		err = r.Set(Move{State: Moving, User: "joe", Path: ledger.RawName(fmt.Sprintf("home/joe/mail/%d", written))})
+		written++
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("after %d moves: %v", written, err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Set(Move{State: Moved, User: "kim", Path: "home/kim/mail/x"}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := OpenRecord(state, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(again.Moves()) != written+1 || !again.Archived("home/kim/mail/x") {
+		t.Errorf("%d moves are left of %d: %v", len(again.Moves()), written+1, again.Moves())
+	}
+}
