@@ -47,6 +47,31 @@ func TestPruneAfterCut(t *testing.T) {
 	}
 }
 
+// TestBlockInSetgidDirectory is known again, with the bit that it got from where it was made.
+func TestBlockInSetgidDirectory(t *testing.T) {
+	a, _ := archive(t)
+	if err := os.Chmod(a.Path, 0o700|os.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	d, err := a.open("var/mail", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for range 2 { // as by a run that was cut off
+		if err := makeBlock(d, "joe"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st, _, err := entry(d, "joe")
+	if err != nil || st.Mode&unix.S_ISGID == 0 {
+		t.Fatalf("mode %o, %v", st.Mode, err)
+	}
+	if !isBlock(st) || free(d, "joe", Move{DirUID: st.Uid, Blocked: true}) != nil {
+		t.Errorf("a block with mode %o is taken for something else", st.Mode)
+	}
+}
+
 // TestRacingUser lets a user put links, directories and other files in the place of
 // his folder, as fast as he can, while it is being moved. What ends in the archive is
 // the folder that was opened or nothing, and nothing of his victim's is touched.
