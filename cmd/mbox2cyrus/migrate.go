@@ -73,6 +73,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	if c.String("plan") == "" { // which says already of whom something is gone
 		s.plan.AddGone(l, s.opts.selection)
 	}
+	s.plan.HoldToRetire()
 	root, err := realPath(s.opts.host.Root)
 	if err != nil {
 		return err

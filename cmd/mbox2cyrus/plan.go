@@ -59,6 +59,7 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	if c.String("plan") == "" {
 		s.sayGone(l)
 	}
+	s.plan.HoldToRetire()
 	if err := p.progress(c, s, nil, false); err != nil {
 		return err
 	}

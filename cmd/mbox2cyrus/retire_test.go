@@ -336,6 +336,47 @@ func TestUndoRetired(t *testing.T) {
 	}
 }
 
+// TestUndoHalfRestored: of an INBOX of two places the first is back, and the other cannot be.
+// Its mail would be in the archive only, so it stays in Cyrus.
+func TestUndoHalfRestored(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	archive, state := filepath.Join(filepath.Dir(h.root), "archive"), filepath.Join(t.TempDir(), "state")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	h.write("home/joe/mbox", letter(1)+letter(2))
+	h.write("var/mail/joe", letter(3))
+	do := func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, args...)
+		if o.code != code {
+			t.Fatalf("%s: exit code %d, want %d\n%s", args[0], o.code, code, o.stderr)
+		}
+		return o
+	}
+	undo := append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)
+	do(0, append([]string{"migrate"}, flagsFor(srv, h.root, state)...)...)
+	do(0, append([]string{"retire", "--archive", archive}, flagsFor(srv, h.root, state)...)...)
+	had := len(messageFiles(t, srv))
+	h.write("var/mail/joe", letter(9)) // joe has his inbox directory for himself here
+	if o := do(2, "retire", "--restore", "--state", state); len(o.problems("place-taken")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	mustRead(t, filepath.Join(h.root, "home/joe/mbox"))
+	if o := do(2, undo...); len(o.problems("retired")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	if left := len(messageFiles(t, srv)); left != had {
+		t.Errorf("%d message files are left of %d", left, had)
+	}
+	if err := os.Remove(filepath.Join(h.root, "var/mail/joe")); err != nil {
+		t.Fatal(err)
+	}
+	do(0, "retire", "--restore", "--state", state)
+	do(0, undo...)
+}
+
 // TestRetireToAnotherFileSystem is refused before anything is moved.
 func TestRetireToAnotherFileSystem(t *testing.T) {
 	srv, root, state, archive := retireHost(t, 1)
@@ -611,4 +652,58 @@ func TestVerifyAfterRetire(t *testing.T) {
 	if o := do(3, "verify"); len(o.problems("file-missing")) != 1 {
 		t.Errorf("%v", o.severe())
 	}
+}
+
+// cutArchive is a directory beside a cutHost for what is retired, and the command for it.
+func (c *cutHost) cutArchive() (archive string, retire []string) {
+	c.t.Helper()
+	archive = filepath.Join(filepath.Dir(c.root), "archive")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		c.t.Fatal(err)
+	}
+	return archive, append([]string{"retire", "--archive", archive}, flagsFor(c.srv, c.root, c.state)...)
+}
+
+// TestRetireCutOffThenMigrate: retire was cut off behind a rename, and somebody writes a new
+// file where the folder was. It does not become the mailbox, whatever is run first.
+func TestRetireCutOffThenMigrate(t *testing.T) {
+	c := newCutHost(t)
+	archive, retire := c.cutArchive()
+	c.write("var/mail/joe", letter(1))
+	c.write("home/joe/mail/lists", letter(1)+letter(2)+letter(3))
+	c.pass(0, c.migrate()...)
+	c.killAt("fsync", filepath.Join(c.root, "home/joe/mail"), append(retire, "--quiet")...)
+	mustRead(t, filepath.Join(archive, "home/joe/mail/lists"))
+	served := describe(serve(t, c.srv)["lists"])
+	same := func() {
+		t.Helper()
+		if now := describe(serve(t, c.srv)["lists"]); !slices.Equal(now, served) {
+			t.Errorf("lists is %q, was %q", now, served)
+		}
+	}
+	plan := append([]string{"plan"}, flagsFor(c.srv, c.root, c.state)...)
+	for _, write := range []bool{false, true} {
+		if write {
+			c.write("home/joe/mail/lists", letter(9))
+		}
+		for _, args := range [][]string{c.migrate(), plan, c.migrate("--dry-run")} {
+			if o := c.pass(1, args...); len(o.problems("retire-cut-off")) != 1 {
+				t.Errorf("%s: %v", args[0], o.severe())
+			}
+		}
+		same()
+	}
+	// To its end, or back: then it is known whose the file is.
+	c.pass(2, retire...)
+	if o := c.pass(2, c.migrate()...); len(o.problems("retired-place")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	same()
+	if err := os.Remove(filepath.Join(c.root, "home/joe/mail/lists")); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(0, "retire", "--restore", "--state", c.state)
+	c.pass(0, c.migrate()...)
+	same()
+	c.proved()
 }

@@ -89,7 +89,7 @@ func (s *session) open(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.opts.selection.Retired = retired.Retired()
+	s.opts.selection.Retired, s.opts.selection.CutOff = retired.Retired()
 	names, err := s.readNames(c.String("names"))
 	if err != nil {
 		return err

@@ -666,7 +666,7 @@ func (l *Ledger) append(sync bool, lines ...line) error {
 		}
 	}
 	l.mu.Lock()
-	err := appendWhole(l.f, buf.Bytes())
+	err := AppendWhole(l.f, buf.Bytes())
 	l.mu.Unlock()
 	if err == nil && sync {
 		err = l.disk.Wait()
@@ -677,9 +677,9 @@ func (l *Ledger) append(sync bool, lines ...line) error {
 	return nil
 }
 
-// appendWhole appends all of b, or nothing: where a disk was full for a moment, what comes next
+// AppendWhole appends all of b, or nothing: where a disk was full for a moment, what comes next
 // must not follow the beginning of a line.
-func appendWhole(f *os.File, b []byte) error {
+func AppendWhole(f *os.File, b []byte) error {
 	n, err := f.Write(b)
 	if err == nil || n == 0 {
 		return err

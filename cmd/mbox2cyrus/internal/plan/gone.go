@@ -13,7 +13,9 @@ import (
 // now, without folders. They must not be passed over: what they had may be on a file system
 // that is not mounted, and nobody would hear of it. Whose folders are all in an archive is
 // not added. It returns those whom it added.
-func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) []*User { return p.addGone(l, sel, sel.migrated(l)) }
+func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) []*User {
+	return p.addGone(l, sel, sel.migrated(l))
+}
 
 // AddRetired adds, besides, those whose folders are all in an archive: what they have in Cyrus
 // can still be compared.
@@ -28,7 +30,7 @@ func (p *Plan) addGone(l *ledger.Ledger, sel Selection, logins []string) (gone [
 		if planned[login] || !sel.Has(login) {
 			continue
 		}
-		u := &User{Retired: sel.Retired[login], Gone: true}
+		u := &User{Retired: sel.Retired[login], CutOff: sel.CutOff[login], Gone: true}
 		u.Name = login
 		// An id that another login has now is that one's: nothing may be done for two at a time.
 		if id := cyrusspool.Name(l.MailboxesOf(login)[0].Name).User(); !ids[id] {

@@ -45,6 +45,7 @@ type User struct {
 	Quota           int64 // of all mail in Cyrus, in bytes; 0: none is set
 
 	Retired []Retired // what is in an archive
+	CutOff  []Retired // what may be, as a retire was cut off
 
 	// Gone says that nothing of the user was found on the host, though earlier runs migrated
 	// him. He has no folders.
@@ -79,8 +80,8 @@ type Selection struct {
 	// Done are users who are left out because an earlier run left nothing to do for a
 	// person; nil: none.
 	Done map[string]bool
-	// Retired is what is in archives, by users.
-	Retired map[string][]Retired
+	// Retired is what is in archives, by users, CutOff what may be.
+	Retired, CutOff map[string][]Retired
 	// Migrated returns the logins whom the ledger knows. It is asked only if a
 	// selected user is not on the host; nil: there are none.
 	Migrated func() ([]string, error)
@@ -148,7 +149,8 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 	anyMailDir := false
 	shared := sharedHomes(h.all)
 	for i, mu := range h.chosen {
-		u := &User{User: mu, Retired: h.selection.retiredOf(mu, shared[mu.Home])}
+		logins := shared[mu.Home]
+		u := &User{User: mu, Retired: retiredOf(mu, logins, h.selection.Retired), CutOff: retiredOf(mu, logins, h.selection.CutOff)}
 		if f := h.found[i]; f.err != nil {
 			u.fail("unreadable", f.err.Error())
 		} else {

@@ -14,6 +14,7 @@ import (
 // Retired is a place of a folder's mail, or a list of subscriptions, that retire moved into
 // an archive.
 type Retired struct {
+	User         string // login as whose it was moved
 	Folder, Path string // raw; Path is below the source root; Folder is "" for a list
 	To           string // absolute
 	Time         time.Time
@@ -32,10 +33,10 @@ func sharedHomes(all []mbox.User) map[string][]string {
 
 // retiredOf returns what was retired of a user, and what was retired from his home as that of
 // others who have it too: it was as much his.
-func (s Selection) retiredOf(u mbox.User, logins []string) []Retired {
-	all := s.Retired[u.Name]
+func retiredOf(u mbox.User, logins []string, by map[string][]Retired) []Retired {
+	all := by[u.Name]
 	for _, login := range logins {
-		for _, r := range s.Retired[login] {
+		for _, r := range by[login] {
 			if login != u.Name && strings.HasPrefix(r.Path, strings.Trim(u.Home, "/")+"/") {
 				all = append(slices.Clip(all), r)
 			}
@@ -108,6 +109,18 @@ func (u *User) sayRetired() {
 			u.Problems = append(u.Problems, report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "retired-place",
 				Text: fmt.Sprintf("%s is a new file: the folder that was there was retired on %s; somebody still writes there. Its mail is not brought: deliver it in Cyrus, or move it to a folder of another name",
 					report.Quote(f.File.Path), r.Time.Format("2006-01-02"))})
+		}
+	}
+}
+
+// HoldToRetire fails users of whom a retire that was cut off may have moved something. What is
+// in such a place may be the folder, or what somebody wrote there since: its mail must not
+// become the mailbox's.
+func (p *Plan) HoldToRetire() {
+	for _, u := range p.Users {
+		for _, r := range u.CutOff {
+			u.fail("retire-cut-off", fmt.Sprintf("%s: a retire was cut off while it moved this; run retire --user %s (or retire --restore --user %[2]s) again first",
+				report.Quote(r.Path), report.Quote(r.User)))
 		}
 	}
 }

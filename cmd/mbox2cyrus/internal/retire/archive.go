@@ -158,9 +158,10 @@ func entry(d *os.File, name string) (st unix.Stat_t, ok bool, err error) {
 	return st, true, nil
 }
 
-// isBlock reports whether an entry is one of the empty directories that keep a place.
+// isBlock reports whether an entry is one of the empty directories that keep a place. In a
+// directory with the setgid bit they have that too.
 func isBlock(st unix.Stat_t) bool {
-	return st.Mode == unix.S_IFDIR && st.Uid == uint32(os.Geteuid())
+	return st.Mode&(unix.S_IFMT|0o777) == unix.S_IFDIR && st.Uid == uint32(os.Geteuid())
 }
 
 // makeBlock makes such a directory; one that a run which was cut off left is taken.

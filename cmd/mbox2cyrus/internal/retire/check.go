@@ -17,16 +17,22 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 )
 
-// Retired tells a plan what is in archives, by users.
-func (r *Record) Retired() map[string][]plan.Retired {
-	users := map[string][]plan.Retired{}
+// Retired tells a plan what is in archives, by users, and what a run that was cut off was
+// moving there or back: that may be in either place.
+func (r *Record) Retired() (moved, cutOff map[string][]plan.Retired) {
+	moved, cutOff = map[string][]plan.Retired{}, map[string][]plan.Retired{}
 	for _, m := range r.Moves() {
-		if m.State == Moved {
-			users[string(m.User)] = append(users[string(m.User)], plan.Retired{Folder: string(m.Folder), Path: string(m.Path),
-				To: m.archived(), Time: m.Time, Blocked: m.Blocked})
+		users := cutOff
+		switch m.State {
+		case Moved:
+			users = moved
+		case Restored:
+			continue
 		}
+		users[string(m.User)] = append(users[string(m.User)], plan.Retired{User: string(m.User), Folder: string(m.Folder), Path: string(m.Path),
+			To: m.archived(), Time: m.Time, Blocked: m.Blocked})
 	}
-	return users
+	return moved, cutOff
 }
 
 // archived is the path of what was moved.

@@ -64,12 +64,14 @@ type Record struct {
 	f     *os.File // nil: read only
 	moves map[ledger.RawName]Move
 	order []ledger.RawName
+	// ofUser are the paths of each login's.
+	ofUser map[ledger.RawName][]ledger.RawName
 }
 
 // OpenRecord opens the record in a state directory. Read only, one that is not there
 // is empty.
 func OpenRecord(state string, write bool) (*Record, error) {
-	r := &Record{moves: map[ledger.RawName]Move{}}
+	r := &Record{moves: map[ledger.RawName]Move{}, ofUser: map[ledger.RawName][]ledger.RawName{}}
 	path := filepath.Join(state, recordName)
 	good, err := r.read(path)
 	if err != nil || !write {
@@ -127,8 +129,12 @@ func (r *Record) read(path string) (good int64, err error) {
 }
 
 func (r *Record) put(m Move) {
-	if _, known := r.moves[m.Path]; !known {
+	was, known := r.moves[m.Path]
+	if !known {
 		r.order = append(r.order, m.Path)
+	}
+	if !known || was.User != m.User {
+		r.ofUser[m.User] = append(r.ofUser[m.User], m.Path)
 	}
 	r.moves[m.Path] = m
 }
@@ -150,7 +156,7 @@ func (r *Record) append(line recordLine) error {
 	if err := enc.Encode(line); err != nil {
 		return err
 	}
-	if _, err := r.f.Write(b.Bytes()); err != nil {
+	if err := ledger.AppendWhole(r.f, b.Bytes()); err != nil {
 		return err
 	}
 	return unix.Fdatasync(int(r.f.Fd()))
@@ -179,11 +185,17 @@ func (r *Record) blocked(path ledger.RawName) bool {
 	return r.moves[path].State == Moved && r.moves[path].Blocked
 }
 
-// Keeps reports whether a mailbox's folder, or a directory that it was in, is in an archive,
-// or may be, as a run was cut off.
+// Keeps reports whether a mailbox's folder, a part of it, or a directory that it was in, is in
+// an archive, or may be, as a run was cut off.
 func (r *Record) Keeps(rec ledger.Mailbox) bool {
 	for path := string(rec.Source); path != "" && path != "." && path != "/"; path = filepath.Dir(path) {
 		if m, known := r.moves[ledger.RawName(path)]; known && m.State != Restored {
+			return true
+		}
+	}
+	// An INBOX has its mail from several places, of which the record of it names the first.
+	for _, path := range r.ofUser[rec.User] {
+		if m := r.moves[path]; m.Folder != "" && m.Folder == rec.Folder && m.State != Restored {
 			return true
 		}
 	}

@@ -47,6 +47,31 @@ func TestPruneAfterCut(t *testing.T) {
 	}
 }
 
+// TestBlockInSetgidDirectory is known again, with the bit that it got from where it was made.
+func TestBlockInSetgidDirectory(t *testing.T) {
+	a, _ := archive(t)
+	if err := os.Chmod(a.Path, 0o700|os.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	d, err := a.open("var/mail", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for range 2 { // as by a run that was cut off
+		if err := makeBlock(d, "joe"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st, _, err := entry(d, "joe")
+	if err != nil || st.Mode&unix.S_ISGID == 0 {
+		t.Fatalf("mode %o, %v", st.Mode, err)
+	}
+	if !isBlock(st) || free(d, "joe", Move{DirUID: st.Uid, Blocked: true}) != nil {
+		t.Errorf("a block with mode %o is taken for something else", st.Mode)
+	}
+}
+
 // TestRacingUser lets a user put links, directories and other files in the place of
 // his folder, as fast as he can, while it is being moved. What ends in the archive is
 // the folder that was opened or nothing, and nothing of his victim's is touched.
@@ -266,5 +291,49 @@ func TestRecord(t *testing.T) {
 	}
 	if _, err := OpenRecord(state, false); err == nil || !strings.Contains(err.Error(), "version 9") {
 		t.Errorf("a newer version: %v", err)
+	}
+}
+
+// TestRecordDiskFull: a disk is full for a moment, in the middle of a line. What is recorded
+// when there is room again does not follow the beginning of that line.
+func TestRecordDiskFull(t *testing.T) {
+	state := t.TempDir()
+	if err := unix.Mount("tmpfs", state, "tmpfs", 0, "size=32k,mode=0700"); err != nil {
+		t.Skipf("no file system can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(state, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	filler := filepath.Join(state, "filler")
+	if err := os.WriteFile(filler, make([]byte, 16<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenRecord(state, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	written := -1
+	for err == nil && written < 1000 {
+		err = r.Set(Move{State: Moving, User: "joe", Path: ledger.RawName(fmt.Sprintf("home/joe/mail/%d", written))})
+		written++
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("after %d moves: %v", written, err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Set(Move{State: Moved, User: "kim", Path: "home/kim/mail/x"}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := OpenRecord(state, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(again.Moves()) != written+1 || !again.Archived("home/kim/mail/x") {
+		t.Errorf("%d moves are left of %d: %v", len(again.Moves()), written+1, again.Moves())
 	}
 }
