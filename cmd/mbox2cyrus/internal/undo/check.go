@@ -97,7 +97,7 @@ func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 	case in && entry.Partition != rec.Partition:
 		c.found(rec, "is on partition %s in Cyrus now, was on %s", entry.Partition, rec.Partition)
 		return nil
-	case !in && (rec.State == ledger.Verified || rec.Adopted):
+	case !in && (rec.State == ledger.Verified || stays(rec)):
 		c.found(rec, "is no longer in Cyrus: somebody removed or renamed it")
 		return nil
 	}
