@@ -95,3 +95,24 @@ func TestUndoRecognisedRefuses(t *testing.T) {
 		t.Errorf("something was changed:\n%s", diff)
 	}
 }
+
+// TestUndoRecognisedCutOff goes on with an undo that was cut off when Cyrus had forgotten the
+// mailboxes.
+func TestUndoRecognisedCutOff(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1)+letter(2))
+	c.write("home/joe/mail/play", letter(1))
+	c.pass(0, c.migrate()...)
+	if err := os.RemoveAll(c.state); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(0, c.migrate()...)
+	undo := append([]string{"undo", "--all", "--recognised"}, cyrusFlagsFor(c.srv, c.state)...)
+	c.killAt("unlinkat", c.box(""), append(undo, "--quiet")...)
+	c.pass(0, undo...)
+	if left := c.mail(); len(left) > 0 {
+		t.Errorf("message files are left: %v", left)
+	}
+	c.pass(0, c.migrate()...)
+	c.proved()
+}

@@ -97,9 +97,14 @@ func (l *Ledger) Keep(id, name string, r io.Reader) (digest string, err error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
+// KeptPath is where the copy is that Keep made.
+func (l *Ledger) KeptPath(id, name string) string {
+	return filepath.Join(l.dir, originalDir, id, name)
+}
+
 // OpenKept opens the copy that Keep made.
 func (l *Ledger) OpenKept(id, name string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(l.dir, originalDir, id, name), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(l.KeptPath(id, name), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, fmt.Errorf("kept original: %w", err)
 	}

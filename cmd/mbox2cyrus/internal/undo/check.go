@@ -97,7 +97,7 @@ func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 	case in && entry.Partition != rec.Partition:
 		c.found(rec, "is on partition %s in Cyrus now, was on %s", entry.Partition, rec.Partition)
 		return nil
-	case !in && (rec.State == ledger.Verified || rec.Adopted):
+	case !in && (rec.State == ledger.Verified || stays(rec)):
 		c.found(rec, "is no longer in Cyrus: somebody removed or renamed it")
 		return nil
 	}
@@ -161,6 +161,8 @@ func (c *checker) index(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, 
 	case !in && rec.State != ledger.Undoing:
 		// Cyrus does not know of it, so nobody else writes there.
 	case rec.IndexID != nil && id.Equal(*rec.IndexID):
+	case rec.State == ledger.Undoing && rec.IndexID != nil:
+		c.found(rec, "an undo was cut off, and Cyrus changed it since (mail, flags or a session), which undo would remove: %s", c.wayOn(rec, place))
 	case rec.State == ledger.Begun:
 		c.found(rec, "a migrate was cut off while it wrote into it; run migrate to its end first")
 	case rec.IndexID != nil:
@@ -175,6 +177,21 @@ func (c *checker) index(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, 
 		return c.contents(rec, place)
 	}
 	return nil
+}
+
+// wayOn says what a person can do about a mailbox that Cyrus changed while it was half undone:
+// undo goes on once the mailbox is gone, or its index is the one from before.
+func (c *checker) wayOn(rec ledger.Mailbox, place cyrusspool.Place) string {
+	if !stays(rec) {
+		return "bring elsewhere what came (export), remove the mailbox in Cyrus (deletemailbox) and run undo again"
+	}
+	for _, k := range rec.Original.Files {
+		if k.Root == place.Roots.Index && k.Name == "cyrus.index" {
+			return fmt.Sprintf("bring elsewhere what came (export), copy %s over %s while Cyrus is stopped and run undo again",
+				c.u.Ledger.KeptPath(rec.UniqueID, k.Copy), place.IndexFile())
+		}
+	}
+	return "bring elsewhere what came (export)"
 }
 
 // contents compares the messages of a mailbox that was entered by a run that was

@@ -169,6 +169,11 @@ func (u *Undoer) forgetInCyrus(ctx context.Context, users []*user) error {
 			if err != nil {
 				return err
 			}
+			if rec.State != ledger.Undoing {
+				if err := u.keepIndexID(rec); err != nil {
+					return err
+				}
+			}
 			if rec.State != ledger.Undoing || raised {
 				rec.State = ledger.Undoing
 				marked = append(marked, *rec)
@@ -189,6 +194,30 @@ func (u *Undoer) forgetInCyrus(ctx context.Context, users []*user) error {
 		return err
 	}
 	return u.Cyrus.PutBack(ctx, adopted)
+}
+
+// keepIndexID records which cyrus.index it is that check took for ours, where no pass came to
+// recording it: if undo is cut off, and Cyrus started, another one has what came since.
+func (u *Undoer) keepIndexID(rec *ledger.Mailbox) (err error) {
+	_, in, err := u.Cyrus.Entry(cyrusspool.Name(rec.Name))
+	if err != nil || in && rec.IndexID != nil { // of one that is not in, a run may have written another
+		return err
+	}
+	rec.IndexID = &ledger.FileID{} // that of none
+	d, err := cyrusspool.OpenDir(u.Cyrus.Place(rec.Partition, rec.Dir).Roots.Index, rec.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	id, err := identityAt(d, "cyrus.index")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	rec.IndexID = &id
+	return err
 }
 
 // settle removes the directories that are empty now, makes all of it durable and
