@@ -31,6 +31,8 @@ type directory struct {
 	// belowMH says that the directory is below its user's MH path (see parseMHProfile):
 	// to UW it is an mh mailbox then, whatever is in it (mh.c mh_isvalid).
 	belowMH bool
+	// alone says that nobody looks for folders in the directory.
+	alone bool
 	// badOnHost counts bad blocks of all files; bad has those of this directory's files
 	// that have some, by name.
 	badOnHost *atomic.Int64

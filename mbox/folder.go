@@ -259,7 +259,7 @@ func (h *Host) openPlace(u User, f File, p *part) (*unix.Stat_t, *Skipped, error
 	if p.file, skipped, err = openUserDir(p.parent, p.name, u.UID, unix.O_RDONLY); err != nil || skipped != nil {
 		return nil, skipped, err
 	}
-	p.dir = &directory{file: p.file, rights: h.rights(u), badOnHost: &h.bad}
+	p.dir = &directory{file: p.file, rights: h.rights(u), badOnHost: &h.bad, alone: f.alone}
 	st, err := fstat(p.file)
 	return st, nil, err
 }

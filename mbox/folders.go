@@ -66,6 +66,8 @@ type File struct {
 	// (of an INBOX) or below the home.
 	inHome bool
 	rel    string
+	// alone says that it is a directory of the INBOX in which nobody looks for folders.
+	alone bool
 }
 
 // Folders returns the inbox, the folders and the subscriptions of u. A directory or
@@ -322,7 +324,8 @@ func (w *walker) directoryFormat(dir *directory, path string) Format {
 
 // partOf reports whether a name in a mailbox directory is no folder of its own: the files
 // of the mailbox, which UW does not list (mix.c, mx.c and mh.c, dirfmttest), and others
-// that are no mailboxes, which the reader of the directory reports.
+// that are no mailboxes, which the reader of the directory reports. A mailbox that has the
+// name of a message is a folder, see [directory.wholeMailbox].
 func (w *walker) partOf(dir *os.File, format Format, entry string) bool {
 	st, err := lstatAt(dir, entry)
 	if err != nil || st.Mode&unix.S_IFMT == unix.S_IFDIR {
@@ -334,6 +337,11 @@ func (w *walker) partOf(dir *os.File, format Format, entry string) bool {
 		own = strings.HasPrefix(entry, ".mix")
 	case FormatMX:
 		own = entry == ".mxindex" || isNumber(entry)
+	}
+	if own && isNumber(entry) && st.Mode&unix.S_IFMT == unix.S_IFREG {
+		d := &directory{file: dir, rights: w.rights}
+		whole, err := d.wholeMailbox(entry)
+		return err == nil && !whole // what cannot be read is looked at, and reported
 	}
 	if own {
 		return true

@@ -303,6 +303,7 @@ func (w *walker) lookDirectory(parent *os.File, name, path string) (*File, *Skip
 	if f.Format == "" {
 		return nil, &Skipped{Kind: SkipNotFolder, Text: "ordinary directory, no mailbox"}, nil
 	}
+	f.alone = !strings.HasPrefix(path, withSlash(w.mailPath)) && !dir.belowMH
 	if f.Identity, err = dir.identity(); err != nil {
 		return nil, nil, err
 	}

@@ -21,7 +21,7 @@ var mhFormat = directoryFormat{
 		return dir.belowMH || dir.has(mhSequencesName, unix.S_IFREG) && onlyMessageFiles(dir)
 	},
 	open: func(dir *directory, opts Options) Mailbox {
-		return newNumbered(dir, opts, numberedKind{lf: true, folders: true, own: mhOwnFiles, removed: isRemovedMH, learn: learnMH})
+		return newNumbered(dir, opts, numberedKind{lf: true, folders: !dir.alone, own: mhOwnFiles, removed: isRemovedMH, learn: learnMH})
 	},
 }
 
@@ -38,8 +38,8 @@ func isRemovedMH(name string) bool {
 	return (name[0] == ',' || name[0] == '#') && isNumber(name[1:])
 }
 
-// isMHFile reports whether a file in an mh directory is a part of that mailbox. Other
-// files below the MH path may be folders of their own.
+// isMHFile reports whether a file in an mh directory has the name of a part of that mailbox.
+// Other files below the MH path may be folders of their own.
 func isMHFile(name string) bool {
 	if isNumber(name) || isRemovedMH(name) {
 		return true
@@ -54,7 +54,8 @@ func isMHFile(name string) bool {
 
 // onlyMessageFiles reports whether all that dir holds besides hidden files and
 // directories are files with numbers as names (messages of mh), at least one, with or
-// without the comma or # that marks a removed one.
+// without the comma or # that marks a removed one. Files that are whole mailboxes do not
+// count, like directories: they are folders of their own.
 func onlyMessageFiles(dir *directory) bool {
 	messages, others := 0, 0
 	err := eachName(dir.file, func(name string) error {
@@ -64,9 +65,18 @@ func onlyMessageFiles(dir *directory) bool {
 		if st, err := dir.lstat(name); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
 			return nil
 		}
-		if isNumber(name) || isRemovedMH(name) {
+		switch {
+		case isNumber(name):
+			// One that surely is a message is enough. What cannot be read may be one.
+			if messages == 0 {
+				if whole, err := dir.wholeMailbox(name); whole && err == nil {
+					return nil
+				}
+			}
 			messages++
-		} else {
+		case isRemovedMH(name):
+			messages++
+		default:
 			others++
 		}
 		return nil

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -187,6 +188,168 @@ func TestMHAsUW(t *testing.T) {
 		if t.Failed() {
 			t.Fatalf("seed %d, folder %d", seed, i)
 		}
+	}
+}
+
+// TestNumberedMailboxes: a whole mailbox with a number as its name is a folder of its own,
+// beside the messages of the directory if it has some; a message that begins with a From_
+// line is a message.
+func TestNumberedMailboxes(t *testing.T) {
+	const message = "Subject: m\n\nbody\n"
+	box := strings.Repeat(oneMessage, 50)
+	big := strings.Replace(oneMessage, "body", strings.Repeat("big body line\n", 6000), 1)
+	tests := []struct {
+		name  string
+		files map[string]string
+		want  []string // folders, format and number of messages
+		more  []Kind   // of findings in a
+	}{
+		{"profile", map[string]string{".mh_profile": "Path: mail\n", "mail/a/2003": box, "mail/a/jan": box},
+			[]string{"a mh 0", "a/2003 unix 50", "a/jan unix 50"}, []Kind{KindNotMessage}},
+		{"profile, outside the mail directory", map[string]string{".mh_profile": "Path: Mail\n", "Mail/a/2003": box, "Mail/a/1": message},
+			[]string{"mh/a mh 1", "mh/a/2003 unix 50"}, nil},
+		{"profile, first message large", map[string]string{".mh_profile": "Path: mail\n", "mail/a/2003": big + box},
+			[]string{"a mh 0", "a/2003 unix 51"}, []Kind{KindNotMessage}},
+		{"profile, both", map[string]string{".mh_profile": "Path: mail\n", "mail/a/1": message, "mail/a/7": oneMessage, "mail/a/2003": box, "mail/a/2003.lock": ""},
+			[]string{"a mh 2", "a/2003 unix 50"}, []Kind{KindNotMessage, KindSeenByTime}},
+		{"profile, From_ lines kept", map[string]string{".mh_profile": "Path: mail\n", "mail/a/1": oneMessage, "mail/a/2": big,
+			"mail/a/3": oneMessage + ">" + oneMessage + "From nobody\n"},
+			[]string{"a mh 3"}, []Kind{KindSeenByTime}},
+		{"no profile", map[string]string{"mail/a/.mh_sequences": "cur: 1\n", "mail/a/2001": box, "mail/a/2002": big + box},
+			[]string{"a/2001 unix 50", "a/2002 unix 51"}, nil},
+		{"no profile, both", map[string]string{"mail/a/.mh_sequences": "cur: 1\n", "mail/a/1": message, "mail/a/2": oneMessage, "mail/a/2001": box, "mail/a/2002": big + box},
+			[]string{"a mh 2", "a/2001 unix 50", "a/2002 unix 51"}, []Kind{KindNotMessage, KindSeenByTime}},
+		{"no profile, From_ lines kept", map[string]string{"mail/a/.mh_sequences": "cur: 1\n", "mail/a/1": oneMessage, "mail/a/2": big},
+			[]string{"a mh 2"}, []Kind{KindSeenByTime}},
+		{"mx", map[string]string{"mail/a/.mxindex": mxIndexText, "mail/a/2": message, "mail/a/3": oneMessage, "mail/a/2003": big + box},
+			[]string{"a mx 2", "a/2003 unix 51"}, []Kind{KindMailBeside}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHostTree(t)
+			alice := h.user("alice", 1)
+			for name, content := range test.files {
+				h.file("home/alice/"+name, content)
+			}
+			h.own("home/alice", 1)
+			before := h.freeze()
+			host := h.open(HostOptions{})
+			tree, err := host.Folders(alice)
+			h.must(err)
+			var got []string
+			for _, f := range tree.Folders {
+				messages, _ := served(t, host, alice, f)
+				got = append(got, fmt.Sprintf("%s %s %d", f.Name, f.Format, len(messages)))
+				if f.Name != "a" {
+					continue
+				}
+				folder, err := host.Open(alice, f)
+				h.must(err)
+				res, err := collect(Options{}, always, folder.Mailbox)
+				h.must(err)
+				h.must(folder.Close())
+				kinds := slices.DeleteFunc(res.kinds(), func(k Kind) bool { return k == KindBareLF })
+				checkEqual(t, "kinds of findings", kinds, test.more)
+			}
+			h.unchanged(before)
+			checkEqual(t, "folders", got, test.want)
+		})
+	}
+}
+
+// TestNumberedMailboxInInbox: where nobody looks for folders, a whole mailbox is no part
+// of the INBOX in silence.
+func TestNumberedMailboxInInbox(t *testing.T) {
+	h := newHostTree(t)
+	alice := h.user("alice", 1)
+	h.file("home/alice/in/.mh_sequences", "unseen:\n")
+	h.file("home/alice/in/1", "Subject: m\n\nbody\n")
+	h.file("home/alice/in/2003", oneMessage+oneMessage)
+	h.own("home/alice", 1)
+	host := h.open(HostOptions{InboxExtra: []string{"in"}})
+	tree, err := host.Folders(alice)
+	h.must(err)
+	checkEqual(t, "folders", folderNames(tree), []string(nil))
+	folder, err := host.Open(alice, *tree.Inbox)
+	h.must(err)
+	res, err := collect(Options{}, always, folder.Mailbox)
+	h.must(err)
+	h.must(folder.Close())
+	checkEqual(t, "kinds of findings", res.kinds(), []Kind{KindMailBeside})
+	if len(res.messages) != 1 {
+		t.Errorf("%d messages, want 1", len(res.messages))
+	}
+}
+
+func TestWholeMailbox(t *testing.T) {
+	const pseudo = "From MAILER-DAEMON Mon Jun  2 10:11:12 2003\nSubject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1054548672 0000000001\n\nx\n\n"
+	long := "From " + strings.Repeat("x", 2000) + " Mon Jun  2 10:11:12 2003\nSubject: x\n\nbody\n\n"
+	body := strings.Repeat("a line of a body\n", 100_000)
+	tests := []struct {
+		name, file string
+		want       bool
+	}{
+		{"nothing", "", false},
+		{"message", "Subject: x\n\n" + oneMessage + oneMessage, false},
+		{"one From_ line", oneMessage, false},
+		{"one From_ line, no end", strings.TrimSuffix(oneMessage, "body\n\n"), false},
+		{"two", oneMessage + oneMessage, true},
+		{"second far down", "From a Mon Jun  2 10:11:12 2003\n\n" + body + oneMessage, true},
+		{"no second far down", "From a Mon Jun  2 10:11:12 2003\n\n" + body, false},
+		{"second at the edge of the window", "From a Mon Jun  2 10:11:12 2003\n\n" + body[:64<<10-36] + "\n" + oneMessage, true},
+		{"second in the header", "From a Mon Jun  2 10:11:12 2003\n" + oneMessage, false},
+		{"second quoted", oneMessage + ">" + oneMessage, false},
+		{"second no From_ line", oneMessage + "From here on\n", false},
+		{"second cut off", oneMessage + "From a Mon Jun  2 10:11:12 2003", false},
+		{"first no From_ line", "From here on\n\n" + oneMessage + oneMessage, false},
+		{"after blank lines", "\n\n" + oneMessage + oneMessage, true},
+		{"data message", pseudo + oneMessage, true},
+		{"data message alone", pseudo, false},
+		{"CRLF", strings.ReplaceAll(oneMessage+oneMessage, "\n", "\r\n"), true},
+		{"long first line", long + oneMessage, true},
+		{"NULs at the end", oneMessage + oneMessage + "\x00\x00", true},
+		{"mbx", mbxFile(h0, h0Words), true},
+		{"mmdf", mark + "Subject: a\n\nb\n" + mark, true},
+		{"looks like tenex", "X-Foo-Bar: something else, x; y\n\nbody\n", false},
+	}
+	for _, test := range tests {
+		d := &directory{file: mustOpen(t, writeDirectory(t, map[string]string{"7": test.file})), trusted: true}
+		if got, err := d.wholeMailbox("7"); got != test.want || err != nil {
+			t.Errorf("%s: %t, %v; want %t", test.name, got, err, test.want)
+		}
+	}
+}
+
+// TestNumberedMailboxesAsUW: UW serves a whole mailbox by its name, whatever directory it
+// is in.
+func TestNumberedMailboxesAsUW(t *testing.T) {
+	box := []byte(strings.Repeat(oneMessage, 50))
+	for name, test := range map[string]struct {
+		profile bool
+		index   string
+		driver  string // of the directory, "" if it is none
+	}{
+		"mh":         {profile: true, driver: "mh"},
+		"no profile": {},
+		"mx":         {index: mxIndexText, driver: "mx"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCClient(t)
+			makeDirectory(t, c, "mail")
+			makeDirectory(t, c, "mail/a")
+			c.write(t, "mail/a/2003", box)
+			c.write(t, "mail/a/.mh_sequences", []byte("cur: 1\n"))
+			if test.profile {
+				c.write(t, mhProfileName, []byte("Path: mail\n"))
+			}
+			if test.index != "" {
+				c.write(t, "mail/a/.mxindex", []byte(test.index))
+			}
+			got, said := c.read(t, "mail/a/2003", "mail/a")
+			if got[0].driver != "unix" || len(got[0].messages) != 50 || got[1].driver != test.driver || got[1].refused != (test.driver == "") {
+				t.Errorf("driver %q with %d messages, and %q: %s", got[0].driver, len(got[0].messages), got[1].driver, said)
+			}
+		})
 	}
 }
 

@@ -47,7 +47,9 @@ func TestMX(t *testing.T) {
 			[]string{"1: a: b\r\n\r\nc\x80\r\nd\re"}, 5, 3, []Kind{KindBareLF, KindNUL}},
 		{"empty message", map[string]string{mxIndexName: "V00000005L00000003", "1": ""}, []string{"1: \r\n"}, 5, 3, []Kind{KindHeaderCut}},
 		{"whole mailbox", map[string]string{mxIndexName: "V00000005L00000003", "2003": oneMessage + oneMessage},
-			[]string{"2003: " + strings.ReplaceAll(oneMessage+oneMessage, "\n", "\r\n")}, 5, 2003, []Kind{KindBareLF, KindSuspiciousSplit}},
+			nil, 5, 3, []Kind{KindMailBeside}},
+		{"one From_ line", map[string]string{mxIndexName: "V00000005L00000003", "2003": oneMessage},
+			[]string{"2003: " + strings.ReplaceAll(oneMessage, "\n", "\r\n")}, 5, 2003, []Kind{KindBareLF}},
 		{"folders below", map[string]string{mxIndexName: "V00000005L00000003", "7/": "", "sub/": ""}, nil, 5, 3, nil},
 	}
 	for _, test := range tests {

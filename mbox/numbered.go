@@ -126,6 +126,15 @@ func (n *numbered) list(m member) error {
 		n.account[ReasonExpunged] += m.size
 		n.found.find(Finding{Kind: KindExpunged, File: m.name, Text: "a removed message, which mh keeps until it is cleaned up; not mail"})
 	case isNumber(m.name):
+		if m.regular {
+			whole, err := n.dir.wholeMailbox(m.name)
+			if err != nil {
+				return fmt.Errorf("message file %q: %w", clip(m.name), err)
+			}
+			if whole {
+				return n.strangers.add(m, "", n.account)
+			}
+		}
 		digits := strings.TrimLeft(m.name, "0")
 		number, err := strconv.ParseUint(digits, 10, 32)
 		switch {
@@ -231,7 +240,6 @@ func (n *numbered) open(name string, f numberedFile, uid uint32) (ok bool, err e
 	case f.zeros > 0:
 		n.odd("its name has leading zeros, for which UW could not show it; its UID is %d", uid)
 	}
-	n.wholeMailbox()
 	return true, nil
 }
 
@@ -270,17 +278,51 @@ func (n *numbered) setDate(modTime time.Time) {
 		Text: fmt.Sprintf("the time of the message file is no internal date; taken from: %v", m.DateSource)})
 }
 
-// wholeMailbox doubts that the file is one message: a mailbox in unix format may be called
-// 2003.
-func (n *numbered) wholeMailbox() {
-	const looked = 64 << 10
-	head := n.text.win.held(0)
-	head = head[:min(len(head), looked)]
-	if !startsMailbox(head, n.text.win.end) {
-		return
+// wholeMailbox reports whether a file with a number as its name is no message but a mailbox
+// of its own: an archive may be called 2003. UW serves it as that by its name (mh_isvalid
+// and mx_isvalid ask for a directory), and shows it as one message of the directory too.
+//
+// Messages may begin with a From_ line, as some programs kept it, so a mailbox in unix
+// format has two at least that UW splits at, and the second is looked for in the whole file.
+// The formats mtx and tenex, which are known by a few columns, are not asked: a header
+// field can look so. What must not be opened is left to the reader of the messages.
+//
+// The listing and the reader ask both, so that each such file is in one of them.
+func (d *directory) wholeMailbox(name string) (whole bool, err error) {
+	file, m, err := d.open(name)
+	if err != nil {
+		return false, nil
 	}
-	if lines, _ := countSeparators(head, n.text.win.end); lines > 1 {
-		n.found.find(Finding{Kind: KindSuspiciousSplit, File: n.msg.File, Message: n.msg.Number,
-			Text: fmt.Sprintf("the file looks like a whole mailbox in unix format, with %d From_ lines at its beginning; UW shows it as one message", lines)})
+	defer file.Close()
+	src := d.blocks(name, file)
+	head := make([]byte, min(headSize, m.size))
+	if err := readFull(src, head, 0); err != nil {
+		return false, err
 	}
+	switch Recognise(head, m.size) {
+	case FormatMBX, FormatMMDF:
+		return true, nil
+	case FormatUnix, FormatUnixDoubtful:
+		return severalMessages(src, m.size)
+	}
+	return false, nil
+}
+
+// severalMessages reports whether a file in unix format has two From_ lines that begin
+// messages; one may be that of UW's data message.
+func severalMessages(src io.ReaderAt, size int64) (bool, error) {
+	const window = 64 << 10 // the second is mostly near
+	r := newReader(src, size, unixDelimiter{}, Options{}, window)
+	defer func() { release(&r.win, &r.out) }()
+	for r.separators < 2 {
+		_, err := r.Next()
+		var not *NotMailboxError
+		if err == io.EOF || errors.As(err, &not) {
+			break
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return r.separators > 1, nil
 }
