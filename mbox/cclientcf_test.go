@@ -128,7 +128,7 @@ func TestClientConfigApplied(t *testing.T) {
 		{"mail-subdirectory", "I accept the risk\nset mail-subdirectory mail\n", HostOptions{},
 			want{[]string{"1 m", "2 s"}, []string{".hidden/x", "a"}, []string{"a", "mail/b"}, nil, 1}},
 		{"mail-subdirectory, and another by option", "I accept the risk\nset mail-subdirectory mail\n", HostOptions{MailDir: "other"},
-			want{[]string{"1 m", "2 s"}, []string{"o"}, []string{"a", "mail/b"}, nil, 1}},
+			want{[]string{"1 m", "2 s"}, []string{"o"}, []string{"mail/b"}, []string{"home/alice/.mailboxlist: subscription", "home/alice/mail/a: outside-mail-dir"}, 1}},
 		{"first line", "set mail-subdirectory mail\n", HostOptions{}, want{[]string{"1 m", "2 s"}, []string{".hidden/x", "a"}, []string{"a", "mail/b"}, nil, 2}},
 		{"ignored", "set mail-subdirectory mail\n", HostOptions{IgnoreConfig: true}, want{[]string{"1 s"}, []string{".hidden/x", "a", "mbox"}, []string{"a", "mail/b"}, nil, 0}},
 		{"system-inbox", "I accept the risk\nset system-inbox in\n", HostOptions{}, want{[]string{"1 i"}, []string{".hidden/x", "a", "mbox"}, []string{"a", "mail/b"}, nil, 2}},

@@ -78,7 +78,7 @@ func (h *Host) Folders(u User) (*Tree, error) {
 	}
 	homePath := cleanPath(u.Home)
 	w := &walker{user: u, rights: h.rights(u), tree: &Tree{}, taken: map[string]bool{}, homePath: homePath, mailPath: join(homePath, h.mailDir),
-		boxIsMail: h.boxDir == h.mailDir, hideDots: h.config.hideDotFiles}
+		boxDir: h.boxDir, boxIsMail: h.boxDir == h.mailDir, hideDots: h.config.hideDotFiles}
 	if err := w.rights.Do(func() error { return w.walk(h) }); err != nil {
 		return nil, err
 	}
@@ -181,6 +181,7 @@ type walker struct {
 
 	homePath  string          // paths below the source root
 	mailPath  string          // of the mail directory
+	boxDir    string          // where UW's own names start, below the home
 	boxIsMail bool            // UW's own names start in the mail directory
 	hideDots  bool            // UW does not list names that begin with a dot
 	taken     map[string]bool // paths that are part of the INBOX, or were reported

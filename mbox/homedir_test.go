@@ -119,7 +119,7 @@ func TestHomePrefixes(t *testing.T) {
 		{"Library/Mail", "Library", "~/Mail/x", "x"},
 	}
 	for _, test := range tests {
-		sub, why := cleanSubscription(test.line, prefixesOf(u, test.mailDir, test.boxDir), nowhere)
+		sub, why := cleanSubscription(test.line, prefixesOf(u, test.mailDir, test.boxDir), nowhere, func(string) {})
 		if sub.Name != test.want {
 			t.Errorf("mail directory %q, UW's %q: %q is %q (%s), want %q", test.mailDir, test.boxDir, test.line, sub.Name, why, test.want)
 		}

@@ -41,6 +41,7 @@ const (
 	SkipNotFolder        SkipKind = "not-a-folder"         // a file in no mailbox format
 	SkipSubscriptionFile SkipKind = "subscription-file"    // .mailboxlist, .mlbxlsttmp
 	SkipSubscription     SkipKind = "subscription"         // one name of it that is not kept
+	SkipOutside          SkipKind = "outside-mail-dir"     // a subscribed folder in the home, not below the mail directory
 	SkipSymlink          SkipKind = "symlink"              // never followed below a home
 	SkipFIFO             SkipKind = "fifo"                 // never opened
 	SkipSocket           SkipKind = "socket"               // never opened

@@ -105,16 +105,67 @@ func (w *walker) subscriptions(home *os.File, homePath string, mailDir *os.File,
 				return placeFolder
 			}
 		}
-		if found, _ := find(home, name, w.user.UID); found {
+		if found, _ := find(home, join(w.boxDir, name), w.user.UID); found {
 			return placeOutside
 		}
 		return placeNowhere
 	}
-	names, dropped := cleanSubscriptions(data, prefixes, where)
+	prefixes = append(prefixes, outsideOf(w.user)...)
+	names, dropped := cleanSubscriptions(data, prefixes, where, func(name string) {
+		rel, fromHome := strings.CutPrefix(name, "/")
+		if !fromHome {
+			rel = join(w.boxDir, name)
+		}
+		w.outsideFolder(home, rel)
+	})
 	w.tree.Subscriptions = names
 	for _, d := range dropped {
 		w.skip(chosen.path, &d)
 	}
+}
+
+// outsideFolder reports a subscribed folder that UW showed but that is not below the mail
+// directory. rel is its path below the home.
+func (w *walker) outsideFolder(home *os.File, rel string) {
+	path := join(w.homePath, rel)
+	below := func(dir string) bool { return path == dir || strings.HasPrefix(path, withSlash(dir)) }
+	switch {
+	case w.taken[path], below(w.mailPath), w.mh != nil && below(w.mhPath):
+		return // it was reported, or is converted
+	}
+	names := splitPath(rel)
+	last := len(names) - 1
+	dir, s, err := openUserPath(home, names[:last], w.user.UID, pathOnly)
+	var f *File
+	if err == nil && s == nil {
+		defer dir.Close()
+		var st *unix.Stat_t
+		if st, err = lstatAt(dir, names[last]); err == nil {
+			if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+				f, s, err = w.lookDirectory(dir, names[last], path)
+			} else {
+				f, s, err = w.look(dir, names[last])
+			}
+		}
+	} else if s != nil && s.Kind == SkipNotFolder {
+		return // below a file is nothing
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENAMETOOLONG), f != nil && f.Format == FormatEmpty, s != nil && !s.MayHoldMail:
+		return
+	case err != nil:
+		w.unreadable(path, err)
+	case s != nil:
+		s.Text = "subscribed folder outside the mail directory, not converted: " + s.Text
+		w.skip(path, s)
+	default:
+		text := fmt.Sprintf("subscribed folder outside the mail directory, %d bytes in %s format, not converted; move it into the mail directory, or convert the whole home", f.Size, f.Format)
+		if w.boxDir == "" {
+			text += " under UW's own names (--mail-dir .)"
+		}
+		w.skip(path, &Skipped{Kind: SkipOutside, MayHoldMail: true, Text: text})
+	}
+	w.taken[path] = true
 }
 
 // candidates returns those of files that exist, with their times. What exists and is
@@ -192,7 +243,10 @@ const (
 )
 
 // prefix is what clients and UW write before a name, and what the name has here instead.
-type prefix struct{ written, here string }
+type prefix struct {
+	written, here string
+	outside       bool // the name is not below the mail directory
+}
 
 // prefixesOf returns the prefixes that mean the mail directory, most particular first
 // (env_unix.c mailboxfile). UW's own names start in boxDir; both are "" for the home.
@@ -207,14 +261,24 @@ func prefixesOf(u User, mailDir, boxDir string) []prefix {
 	return list
 }
 
+// outsideOf returns the prefixes of names in the home that are not below the mail
+// directory: those of the home itself, with "/" here, and of where UW's own names start.
+func outsideOf(u User) []prefix {
+	return []prefix{
+		{written: strings.TrimSuffix(u.Home, "/") + "/", here: "/", outside: true},
+		{written: "~" + u.Name + "/", outside: true},
+	}
+}
+
 // cleanSubscriptions turns the text of a .mailboxlist into names below the mail
 // directory. UW stores there what clients sent, one name a line and unescaped, and
 // lists every line, so duplicates, CRs, blank lines and names of other servers and
 // namespaces must be taken out here. A name without the prefix of the mail directory is
 // kept unless it leads to something else in the home, as hosts with the mail directory
 // set on the server have none. Names of folders that are gone are kept: they may come
-// back.
-func cleanSubscriptions(data string, prefixes []prefix, where func(name string) place) ([]Subscription, []Skipped) {
+// back. outside is told each name that may be a folder in the home but not below the mail
+// directory: with a slash, from the home on, else from where UW's own names start.
+func cleanSubscriptions(data string, prefixes []prefix, where func(name string) place, outside func(name string)) ([]Subscription, []Skipped) {
 	var (
 		names   []Subscription
 		dropped skipList
@@ -230,7 +294,7 @@ func cleanSubscriptions(data string, prefixes []prefix, where func(name string) 
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		sub, why := cleanSubscription(line, prefixes, where)
+		sub, why := cleanSubscription(line, prefixes, where, outside)
 		if why != "" {
 			dropped.add(Skipped{Kind: SkipSubscription, Subscription: clip(line),
 				Text: fmt.Sprintf("line %d: subscription %q is not kept: %s", lines, clip(line), why)})
@@ -245,7 +309,7 @@ func cleanSubscriptions(data string, prefixes []prefix, where func(name string) 
 }
 
 // cleanSubscription returns the name that one line means, or why it means none.
-func cleanSubscription(line string, prefixes []prefix, where func(name string) place) (sub Subscription, why string) {
+func cleanSubscription(line string, prefixes []prefix, where func(name string) place, outside func(name string)) (sub Subscription, why string) {
 	switch {
 	case len(line) > maxSubscriptionName:
 		return sub, "longer than a name can be"
@@ -260,10 +324,10 @@ func cleanSubscription(line string, prefixes []prefix, where func(name string) p
 	if strings.EqualFold(line, "#mhinbox") {
 		line = "#mh/inbox" // UW's other name for it (mh.c)
 	}
-	name, prefixed, here := line, false, ""
+	name, prefixed, found := line, false, prefix{}
 	for _, p := range prefixes {
 		if name, prefixed = strings.CutPrefix(line, p.written); prefixed {
-			here = p.here
+			found = p
 			break
 		}
 	}
@@ -283,13 +347,23 @@ func cleanSubscription(line string, prefixes []prefix, where func(name string) p
 	case directory:
 		return sub, "it names a directory"
 	}
-	clean = here + clean
+	clean = found.here + clean
+	const away = "it is in the home but not below the mail directory"
+	if found.outside {
+		outside(clean)
+		return sub, away
+	}
 	switch where(clean) {
 	case placeDirectory:
 		return sub, "it names a directory"
 	case placeOutside:
 		if !prefixed {
-			return sub, "it is in the home but not below the mail directory"
+			outside(clean)
+			return sub, away
+		}
+	case placeNowhere:
+		if !prefixed {
+			outside(clean) // a link may be on the way
 		}
 	}
 	return Subscription{Name: clean}, ""

@@ -58,7 +58,7 @@ func TestCleanSubscription(t *testing.T) {
 		{"mail/" + strings.Repeat("x", 1019), Subscription{}},
 	}
 	for _, test := range tests {
-		got, why := cleanSubscription(test.line, prefixes, where)
+		got, why := cleanSubscription(test.line, prefixes, where, func(string) {})
 		if got != test.want || (why == "") != (test.want.Name != "") {
 			t.Errorf("%q: %+v, %q; want %+v", clip(test.line), got, why, test.want)
 		}
@@ -139,6 +139,56 @@ func TestSubscriptionsUnprefixed(t *testing.T) {
 	checkEqual(t, "subscriptions", tree.Subscriptions, []Subscription{{Name: "in/x"}, {Name: "nowhere/x"}})
 }
 
+// TestSubscriptionsOutside: UW's own names start in the home, so subscribed folders there
+// are mail that users see.
+func TestSubscriptionsOutside(t *testing.T) {
+	const outside = ": outside-mail-dir"
+	tests := []struct {
+		name, config, list string
+		want               []string // those that may hold mail
+	}{
+		{"in the home", "", "Drafts\nnsmail/Work\n", []string{"home/alice/Drafts" + outside, "home/alice/nsmail/Work" + outside}},
+		{"other ways to write it", "", "~/Drafts\nDrafts\n/home/alice/Drafts\n~alice/nsmail/Work\n", []string{"home/alice/Drafts" + outside, "home/alice/nsmail/Work" + outside}},
+		{"mailbox directory", "", "mx\n", []string{"home/alice/mx" + outside}},
+		{"another's", "", "~bob/x\n/home/bob/x\n../bob/x\n/home/alice/../bob/x\n", nil},
+		{"below the mail directory", "", "mail/saved\nsaved\nmail/Drafts\n/home/alice/mail/saved\n", nil},
+		{"no mailboxes", "", "empty\nnotes\nnsmail\nnsmail/\ngone\nDrafts/x\n/home/alice/Drafts/x\nmail\n.mailboxlist\n", nil},
+		{"no file name", "", strings.Repeat("x", 300) + "\n", nil},
+		{"links", "", "link\naway/x\n", []string{"home/alice/away/x: symlink", "home/alice/link: symlink"}},
+		{"part of the INBOX", "", "mbox\n", nil},
+		{"not UW's name for it", "set mail-subdirectory mail\n", "Drafts\n~/Drafts\n~alice/Drafts\n", nil},
+		{"whole path", "set mail-subdirectory mail\n", "/home/alice/Drafts\n", []string{"home/alice/Drafts" + outside}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := newHostTree(t)
+			alice := h.user("alice", 1)
+			for _, name := range []string{"Drafts", "nsmail/Work", "mail/saved", "../bob/x"} {
+				h.file("home/alice/"+name, oneMessage)
+			}
+			h.file("home/alice/mx/.mxindex", mxIndexText)
+			h.file("home/alice/mx/2", "Subject: x\r\n\r\nbody\r\n")
+			h.file("home/alice/empty", "")
+			h.file("home/alice/notes", "no mail\n")
+			h.symlink("../bob/x", "home/alice/link")
+			h.symlink("../bob", "home/alice/away")
+			h.file("etc/c-client.cf", test.config)
+			if test.config == "" {
+				h.file("home/alice/mbox", oneMessage)
+			}
+			h.file("home/alice/.mailboxlist", test.list)
+			h.own("home/alice", 1)
+			var got []string
+			for _, s := range h.folders(alice).Skipped {
+				if s.MayHoldMail {
+					got = append(got, s.Path+": "+string(s.Kind))
+				}
+			}
+			checkEqual(t, "skipped", got, test.want)
+		})
+	}
+}
+
 func TestSubscriptionsBounded(t *testing.T) {
 	tests := []struct {
 		name, content string
@@ -166,7 +216,7 @@ func FuzzCleanSubscriptions(f *testing.F) {
 	f.Add("mail/../x\n~/mail/\n/\n~\n\r\r\n\x00\n")
 	prefixes := prefixesOf(User{Name: "alice", Home: "/home/alice"}, "mail", "")
 	f.Fuzz(func(t *testing.T, data string) {
-		names, dropped := cleanSubscriptions(data, prefixes, func(name string) place { return place(len(name) % 4) })
+		names, dropped := cleanSubscriptions(data, prefixes, func(name string) place { return place(len(name) % 4) }, func(string) {})
 		if lines := strings.Count(data, "\n") + 1; len(names)+len(dropped) > lines {
 			t.Fatalf("%d names and %d dropped from %d lines", len(names), len(dropped), lines)
 		}
