@@ -108,6 +108,9 @@ func TestMapFolders(t *testing.T) {
 				"user.joe." + long[:246] + "-" + shortHash(long[:256]) + " long"}},
 		{"long name", slashRules, []string{long[:200] + "/" + long[:200] + "/" + "deep%"},
 			[]string{"user.joe." + long[:200] + "." + long[:200] + ".deep_ refused"}},
+		{"the longest name", slashRules, []string{long[:240] + "/" + long[:239], long[:240] + "/" + long[:240]},
+			[]string{"user.joe." + long[:240] + "." + long[:239],
+				"user.joe." + long[:240] + "-" + shortHash(long[:240]+"/"+long[:240]) + " long"}},
 		{"too long a name", slashRules, []string{long[:200] + "/" + long[:200] + "/" + long[:99] + "%"},
 			[]string{"user.joe." + long[:99] + "_-" + shortHash(long[:200]+"/"+long[:200]+"/"+long[:99]+"%") + " refused long"}},
 	}
@@ -223,6 +226,8 @@ func TestFolderName(t *testing.T) {
 		{altRules, "other users/Other Users", "user.joe.other users.Other Users"},
 		{slashRules, strings.Repeat("é", 140), "!takes"},
 		{slashRules, long + "/" + long + "/" + long, "!takes"},
+		{slashRules, long + "/" + long + "/" + long[:78], "user.joe." + long + "." + long + "." + long[:78]},
+		{slashRules, long + "/" + long + "/" + long[:79], "!takes 490 bytes, 489 are possible"},
 	}
 	for _, test := range tests {
 		got, err := test.rules.FolderName("joe", test.text)

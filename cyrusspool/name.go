@@ -12,9 +12,10 @@ import (
 // domains "domain!" in front: "user.joe.Sent", "user.j^smith.v1^2 notes".
 type Name string
 
-// MaxName is the longest internal name, in bytes, that Cyrus takes (MAX_MAILBOX_NAME
-// in imap/mailbox.h; 256 up to 2.2).
-const MaxName = 490
+// MaxName is the longest internal name, in bytes, that every release of Cyrus takes:
+// MAX_MAILBOX_NAME of imap/mailbox.h is 490 from 2.1 to 3.6 (of which 3.8 and later keep
+// MAX_MAILBOX_CREATENAME), but ctl_mboxlist -u of 3.6 (do_undump) takes one less.
+const MaxName = 489
 
 // MaxComponent is the longest component of a name, in bytes: in the layout by name it
 // is a file name.

@@ -10,7 +10,7 @@ import (
 // Cyrus 3's imap/mboxname.c, mboxname_policycheck, and of the other limits we promise.
 // It shares no code with the mapping.
 func policyCheck(name string, unixSep bool) error {
-	if len(name) > 490 {
+	if len(name) > 489 {
 		return fmt.Errorf("%d bytes", len(name))
 	}
 	if domain, rest, virtual := strings.Cut(name, "!"); virtual {

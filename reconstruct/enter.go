@@ -83,6 +83,9 @@ func (e *Entry) check(form ListForm) error {
 	if err := checkName(e.Name); err != nil {
 		return err
 	}
+	if len(e.Name) > maxEntered {
+		return fmt.Errorf("%w: %d bytes, %d can be entered", errName, len(e.Name), maxEntered)
+	}
 	if !word(e.Partition) {
 		return fmt.Errorf("partition %q is not a word", e.Partition)
 	}

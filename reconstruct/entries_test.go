@@ -155,7 +155,7 @@ func TestEnterRefuses(t *testing.T) {
 		"tab in name":         func(e *Entry) { e.Name = "user.joe\t0 default x" },
 		"line end in name":    func(e *Entry) { e.Name = "user.joe\nuser.kim" },
 		"empty name":          func(e *Entry) { e.Name = "" },
-		"long name":           func(e *Entry) { e.Name = strings.Repeat("x", maxName+1) },
+		"long name":           func(e *Entry) { e.Name = strings.Repeat("x", 490) },
 		"name not utf-8":      func(e *Entry) { e.Name = "user.j\xf6e" },
 		"space in partition":  func(e *Entry) { e.Partition = "default joe" },
 		"no partition":        func(e *Entry) { e.Partition = "" },

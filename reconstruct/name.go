@@ -6,9 +6,13 @@ import (
 	"strings"
 )
 
-// maxName is the longest mailbox name that Cyrus takes, in bytes (Cyrus
-// imap/mailbox.h, MAX_MAILBOX_NAME, the same in every release).
+// maxName is the longest mailbox name that a user can make, in bytes (Cyrus
+// imap/mailbox.h, MAX_MAILBOX_NAME, from 3.8 on MAX_MAILBOX_CREATENAME).
 const maxName = 490
+
+// maxEntered is the longest name that every release's ctl_mboxlist -u takes: in 3.6
+// one less than can be made (Cyrus imap/ctl_mboxlist.c, do_undump).
+const maxEntered = maxName - 1
 
 // errName is the cause when a name is refused before Cyrus is asked.
 var errName = errors.New("not a mailbox name that can be given to a cyrus program")

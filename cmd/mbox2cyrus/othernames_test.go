@@ -39,6 +39,25 @@ func TestVerifyWithoutNames(t *testing.T) {
 	}
 }
 
+// TestLongestName: Cyrus takes every name that a folder is given.
+func TestLongestName(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	dir := filepath.Join("home/joe/mail", strings.Repeat("d", 240))
+	h.write("var/mail/joe", letter(1))
+	h.write(filepath.Join(dir, strings.Repeat("a", 239)), letter(2)) // user.joe. and this: 489 bytes
+	h.write(filepath.Join(dir, strings.Repeat("b", 240)), letter(3))
+	h.write(filepath.Join(dir, strings.Repeat("c", 241)), letter(4))
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	o := runJSON(t, append([]string{"migrate"}, flags...)...)
+	if sum := o.summary(t); o.code != 2 || sum["messages_verified"] != 4.0 || len(o.problems("name-long")) != 2 {
+		t.Errorf("exit code %d, %v\n%s", o.code, sum, strings.Join(o.severe(), "\n"))
+	}
+	if o := runJSON(t, append([]string{"verify", "--level", "content"}, flags...)...); o.code != 2 || o.summary(t)["messages_verified"] != 4.0 {
+		t.Errorf("verify: exit code %d\n%s", o.code, strings.Join(o.severe(), "\n"))
+	}
+}
+
 // TestNamesOfFoldersThatAreGone: a file of names is given in every run, also when a folder
 // that it names is gone since, is retired, or its user has left.
 func TestNamesOfFoldersThatAreGone(t *testing.T) {

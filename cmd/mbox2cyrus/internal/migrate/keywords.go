@@ -119,14 +119,18 @@ func atomByte(c byte) bool {
 	return c > ' ' && c < 0x7f && !strings.ContainsRune(`(){%*"\]`, rune(c))
 }
 
+// isAtom tells whether Cyrus takes s for a keyword. NIL is no word at all in cyrus.header
+// (imap/imapparse.c, getxstring), in capitals; other programs may not mind them.
 func isAtom(s string) bool {
 	for i := range len(s) {
 		if !atomByte(s[i]) {
 			return false
 		}
 	}
-	return s != ""
+	return s != "" && !isNIL(s)
 }
+
+func isNIL(s string) bool { return strings.EqualFold(s, "NIL") }
 
 func toAtom(s string) string {
 	b := []byte(s)
@@ -134,6 +138,9 @@ func toAtom(s string) string {
 		if !atomByte(c) {
 			b[i] = '_'
 		}
+	}
+	if isNIL(s) {
+		b = append(b, '_')
 	}
 	return string(b)
 }

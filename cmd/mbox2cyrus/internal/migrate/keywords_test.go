@@ -23,6 +23,7 @@ func TestPlaceKeywords(t *testing.T) {
 		{"UW finds only the first of two that differ in case", []string{"a", "A"}, nil, nil, []string{"a"}, []string{"a", "a"}, []int{0, 0}, 0},
 		{"a hole", []string{"one", "", "three"}, nil, nil, []string{"one", "three"}, []string{"one", "", "three"}, []int{0, -1, 1}, 0},
 		{"no atoms", []string{"caf\xe9", "a(b", `\Foo`, "a\tb"}, nil, nil, []string{"caf_", "a_b", "_Foo", "a_b-2"}, []string{"caf_", "a_b", "_Foo", "a_b-2"}, []int{0, 1, 2, 3}, 4},
+		{"NIL is none either", []string{"NIL", "NIL_", "nil", "NILS"}, nil, nil, []string{"NIL_-2", "NIL_", "nil_-3", "NILS"}, []string{"NIL_-2", "NIL_", "nil_-3", "NILS"}, []int{0, 1, 2, 3}, 2},
 		{"a changed one never meets an unchanged one", []string{"a(b", "a_b"}, nil, nil, []string{"a_b-2", "a_b"}, []string{"a_b-2", "a_b"}, []int{0, 1}, 1},
 		{"nor one that Cyrus gave the mailbox", []string{"a(b"}, []string{"A_B"}, nil, []string{"A_B", "a_b-2"}, []string{"a_b-2"}, []int{1}, 1},
 		{"in a later pass what it was", []string{"a{b", "a(b"}, []string{"a_b", "a_b-2", "Own"}, []string{"a_b", "a_b-2"}, []string{"a_b", "a_b-2", "Own"}, []string{"a_b", "a_b-2"}, []int{0, 1}, 2},
