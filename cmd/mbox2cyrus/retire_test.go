@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -333,6 +334,78 @@ func TestUndoRetired(t *testing.T) {
 	undo(0, 0)
 	if left := len(messageFiles(t, srv)); left != 0 {
 		t.Errorf("%d message files are left", left)
+	}
+}
+
+// writeMX writes a mailbox of joe's that is a directory, with one message.
+func (h *passHost) writeMX(dir string, n int) {
+	h.t.Helper()
+	h.write(dir+"/.mxindex", fmt.Sprintf("V3edb6900L%08xM00000001;00000000.0000", 1))
+	h.write(dir+"/1", fmt.Sprintf("Subject: %d\r\n\r\nbody %d\r\n", n, n))
+}
+
+// retirement is a host of joe's, a Cyrus, and a directory for what is retired.
+type retirement struct {
+	*passHost
+	archive string
+	flags   []string
+	retire  []string // the command
+}
+
+func newRetirement(t *testing.T) *retirement {
+	t.Helper()
+	h := newPassHost(t)
+	r := &retirement{passHost: h, archive: filepath.Join(filepath.Dir(h.root), "archive")}
+	if err := os.Mkdir(r.archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.flags = flagsFor(cyrustest.ForTest(t, cyrustest.Options{}), h.root, filepath.Join(t.TempDir(), "state"))
+	r.retire = append([]string{"retire", "--archive", r.archive}, r.flags...)
+	return r
+}
+
+// do runs a command, which must have an exit code.
+func (r *retirement) do(code int, args ...string) outcome {
+	r.t.Helper()
+	o := runJSON(r.t, args...)
+	if o.code != code {
+		r.t.Fatalf("%s: exit code %d, want %d\n%s", args[0], o.code, code, o.stderr)
+	}
+	return o
+}
+
+func (r *retirement) migrate() { r.t.Helper(); r.do(0, append([]string{"migrate"}, r.flags...)...) }
+
+// archived wants all of these in the archive.
+func (r *retirement) archived(paths ...string) {
+	r.t.Helper()
+	for _, path := range paths {
+		mustRead(r.t, filepath.Join(r.archive, path))
+	}
+}
+
+// TestRetireNested: a mailbox in one that is a directory goes with it, also where another comes
+// between them in the order of names, and where a run came no further than that.
+func TestRetireNested(t *testing.T) {
+	for _, busy := range []bool{false, true} {
+		r := newRetirement(t)
+		r.writeMX("home/joe/mail/work", 1)
+		r.writeMX("home/joe/mail/work/old", 2)
+		r.writeMX("home/joe/mail/work-2003", 3)
+		r.write("var/mail/joe", letter(1))
+		r.migrate()
+		if busy { // by a delivery, when the INBOX is to follow
+			r.write("var/mail/joe.lock", "1")
+			r.do(1, append(r.retire, "--lock", "yes", "--lock-wait", "1s")...)
+			r.archived("home/joe/mail/work/old/1")
+			if err := os.Remove(filepath.Join(r.root, "var/mail/joe.lock")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.do(0, r.retire...)
+		r.archived("home/joe/mail/work/1", "home/joe/mail/work/old/1", "home/joe/mail/work-2003/1", "var/mail/joe")
+		r.do(0, r.retire...)
+		r.do(0, append([]string{"verify", "--level", "content"}, r.flags...)...)
 	}
 }
 

@@ -86,22 +86,22 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 	if err := r.sameFileSystems(u, folders); err != nil {
 		return err
 	}
-	within := ""
+	var dirs []string // that were moved: "a-b" comes between "a" and "a/c"
 	for _, f := range folders {
-		if within != "" && strings.HasPrefix(f.File.Path, within+"/") {
-			r.tell(u.Name, f.File.Name, f.File.Size, "went with "+report.Quote(within))
+		if i := slices.IndexFunc(dirs, func(dir string) bool { return isBelow(f.File.Path, dir) }); i >= 0 {
+			r.tell(u.Name, f.File.Name, f.File.Size, "went with "+report.Quote(dirs[i]))
 			continue
 		}
-		dir, err := r.folder(ctx, u, f.File)
+		moved, err := r.folder(ctx, u, f.File)
 		if err != nil {
 			return fmt.Errorf("%s: %w", report.Quote(f.File.Path), err)
 		}
-		if dir {
-			within = f.File.Path
-		}
+		dirs = append(dirs, moved...)
 	}
 	return r.subscriptions(ctx, u)
 }
+
+func isBelow(path, dir string) bool { return strings.HasPrefix(path, dir+"/") }
 
 // withoutShared returns a user's folders but for those that went with another login who has
 // the same home, and tells of these.
@@ -140,7 +140,7 @@ func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 	}
 	moved := map[string]bool{}
 	for _, rec := range v.Ledger.MailboxesOf(u.Name) {
-		if r.Record.Archived(rec.Source) || rec.Source == "" {
+		if rec.Source == "" || r.Record.anyOf(rec, func(s State) bool { return s == Moved }) {
 			moved[string(rec.Folder)] = true
 		}
 	}
@@ -198,22 +198,21 @@ func (r *Retirer) archiveFor(dir *os.File) (*Archive, error) {
 	return nil, fmt.Errorf("no --archive is on the same file system, and nothing is copied between file systems: name one there too (--archive may be repeated)")
 }
 
-// folder moves one folder. It reports whether it is a directory.
-func (r *Retirer) folder(ctx context.Context, u *plan.User, f mbox.File) (isDir bool, err error) {
+// folder moves one folder, and returns the paths of those of its places that are directories.
+func (r *Retirer) folder(ctx context.Context, u *plan.User, f mbox.File) (dirs []string, err error) {
 	folder, err := r.Host.Open(u.User, f)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
 	if r.Locks != nil && !r.DryRun {
 		lock, err := r.Locks.Take(ctx, folder)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		defer func() { err = errors.Join(err, lock.Release()) }()
 	}
 	for _, p := range folder.Places() {
-		isDir = p.Folder
 		m := Move{User: ledger.RawName(u.Name), Folder: ledger.RawName(f.Name)}
 		// As it was verified: nothing came since.
 		unchanged := func() error {
@@ -228,10 +227,13 @@ func (r *Retirer) folder(ctx context.Context, u *plan.User, f mbox.File) (isDir 
 			unchanged = placeUnchanged(p)
 		}
 		if err := r.place(ctx, u, p, m, f.Inbox, unchanged); err != nil {
-			return isDir, err
+			return dirs, err
+		}
+		if p.Folder {
+			dirs = append(dirs, p.Path)
 		}
 	}
-	return isDir, nil
+	return dirs, nil
 }
 
 func placeUnchanged(p mbox.Place) func() error {
