@@ -409,6 +409,55 @@ func TestRetireNested(t *testing.T) {
 	}
 }
 
+// TestRetireLateMail: mail comes when retire has looked at the host already, and waits for a lock
+// of another user. It does not go into the archive without having been migrated, be it to one
+// of the places of an INBOX or to a mailbox in one that is a directory.
+func TestRetireLateMail(t *testing.T) {
+	for _, late := range []struct{ path, text string }{
+		{"var/mail/joe", letter(3) + letter(9)},
+		{"home/joe/mail/work/old/2", "Subject: late\r\n\r\nlate\r\n"},
+		{"home/joe/mail/work/sub/list", letter(1) + letter(9)},
+	} {
+		t.Run(late.path, func(t *testing.T) {
+			r := newRetirement(t)
+			r.write("etc/passwd", "ann:x:1002:1002::/home/ann:/bin/sh\njoe:x:1001:1001::/home/joe:/bin/sh\n")
+			r.write("home/joe/mbox", letter(1)+letter(2))
+			r.write("var/mail/joe", letter(3))
+			r.writeMX("home/joe/mail/work", 1)
+			r.writeMX("home/joe/mail/work/old", 2)
+			r.write("home/joe/mail/work/sub/list", letter(1))
+			r.writeAs(1002, "var/mail/ann", letter(1))
+			r.migrate()
+			r.writeAs(1002, "var/mail/ann.lock", "1")
+			info, err := os.Stat(filepath.Join(r.root, "var/mail/ann"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			st := info.Sys().(*syscall.Stat_t)
+			session := fmt.Sprintf("/tmp/.%x.%x", st.Dev, st.Ino) // which is taken before the dot lock
+			done := make(chan outcome)
+			go func() { done <- runJSON(t, append(r.retire, "--lock", "yes", "--lock-wait", "60s")...) }()
+			until(t, "retire waits for ann", func() bool { _, err := os.Lstat(session); return err == nil })
+			r.write(late.path, late.text)
+			if err := os.Remove(filepath.Join(r.root, "var/mail/ann.lock")); err != nil {
+				t.Fatal(err)
+			}
+			o := <-done
+			if p := o.problems("retire-failed"); o.code != 1 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), "changed since it was verified") {
+				t.Errorf("exit code %d, %v\n%s", o.code, o.severe(), o.stderr)
+			}
+			if now := mustRead(t, filepath.Join(r.root, late.path)); now != late.text {
+				t.Errorf("%q", now)
+			}
+			r.archived("var/mail/ann")
+			r.migrate()
+			r.do(0, r.retire...)
+			r.archived("var/mail/joe", "home/joe/mbox", "home/joe/mail/work/1", late.path)
+			r.do(0, append([]string{"verify", "--level", "content"}, r.flags...)...)
+		})
+	}
+}
+
 // TestUndoHalfRestored: of an INBOX of two places the first is back, and the other cannot be.
 // Its mail would be in the archive only, so it stays in Cyrus.
 func TestUndoHalfRestored(t *testing.T) {
