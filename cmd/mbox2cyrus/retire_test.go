@@ -409,6 +409,34 @@ func TestRetireNested(t *testing.T) {
 	}
 }
 
+// TestRetireLeftOut: a Maildir in a mailbox that is a directory was never migrated. The
+// directory stays, and goes when the Maildir is no longer in it.
+func TestRetireLeftOut(t *testing.T) {
+	r := newRetirement(t)
+	r.writeMX("home/joe/mail/work", 1)
+	r.writeMX("home/joe/mail/work/old", 2)
+	for _, dir := range []string{"cur", "new", "tmp"} {
+		r.write("home/joe/mail/work/md/"+dir+"/1:2,S", "Subject: never migrated\n\nx\n")
+	}
+	r.write("var/mail/joe", letter(1))
+	r.do(2, append([]string{"migrate"}, r.flags...)...)
+	for _, args := range [][]string{append(r.retire, "--dry-run"), r.retire, r.retire} {
+		if o := r.do(2, args...); len(o.problems("not-retired")) != 1 {
+			t.Errorf("%v", o.severe())
+		}
+	}
+	r.archived("var/mail/joe")
+	for _, path := range []string{"work/1", "work/old/1", "work/md/cur/1:2,S"} {
+		mustRead(t, filepath.Join(r.root, "home/joe/mail", path))
+	}
+	if err := os.Rename(filepath.Join(r.root, "home/joe/mail/work/md"), filepath.Join(r.root, "home/joe/md")); err != nil {
+		t.Fatal(err)
+	}
+	r.migrate()
+	r.do(0, r.retire...)
+	r.archived("home/joe/mail/work/1", "home/joe/mail/work/old/1")
+}
+
 // TestRetireLateMail: mail comes when retire has looked at the host already, and waits for a lock
 // of another user. It does not go into the archive without having been migrated, be it to one
 // of the places of an INBOX or to a mailbox in one that is a directory.

@@ -86,13 +86,23 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 	if err := r.sameFileSystems(u, folders); err != nil {
 		return err
 	}
-	var dirs []string // that were moved: "a-b" comes between "a" and "a/c"
+	var dirs, stay []string // that were moved, or not: "a-b" comes between "a" and "a/c"
 	for i, f := range folders {
-		if i := slices.IndexFunc(dirs, func(dir string) bool { return isBelow(f.File.Path, dir) }); i >= 0 {
+		above := func(dir string) bool { return isBelow(f.File.Path, dir) }
+		if slices.ContainsFunc(stay, above) {
+			continue
+		}
+		if i := slices.IndexFunc(dirs, above); i >= 0 {
 			r.tell(u.Name, f.File.Name, f.File.Size, "went with "+report.Quote(dirs[i]))
 			continue
 		}
 		moved, err := r.folder(ctx, u, f.File, folders[i+1:])
+		var other *leftOutError
+		if errors.As(err, &other) {
+			stay = append(stay, other.dir)
+			r.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "not-retired", Text: err.Error()})
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", report.Quote(f.File.Path), err)
 		}
@@ -102,6 +112,14 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 }
 
 func isBelow(path, dir string) bool { return strings.HasPrefix(path, dir+"/") }
+
+// leftOutError says that in a directory is what the plan leaves out though it may be mail.
+type leftOutError struct{ dir, path string }
+
+func (e *leftOutError) Error() string {
+	return fmt.Sprintf("%s stays where it is, with all that is in it: %s, which may be mail, was not migrated; look at it, move it away, and run retire again",
+		report.Quote(e.dir), report.Quote(e.path))
+}
 
 // withoutShared returns a user's folders but for those that went with another login who has
 // the same home, and tells of these.
@@ -209,6 +227,13 @@ func (r *Retirer) folder(ctx context.Context, u *plan.User, f mbox.File, left []
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
+	for _, p := range folder.Places() {
+		for _, pr := range u.Problems {
+			if p.Folder && pr.Severity > report.Note && isBelow(pr.Folder, p.Path) {
+				return nil, &leftOutError{p.Path, pr.Folder}
+			}
+		}
+	}
 	if r.Locks != nil && !r.DryRun {
 		lock, err := r.Locks.Take(ctx, folder)
 		if err != nil {
