@@ -17,6 +17,16 @@ type Place struct {
 	Name   string   // in Dir
 	File   *os.File
 	Folder bool // a directory, of a format whose mailboxes are directories
+
+	dir *directory // then
+}
+
+// Identity looks at the file, or the directory and the files in it, anew.
+func (p Place) Identity() (Identity, error) {
+	if p.dir != nil {
+		return p.dir.identity()
+	}
+	return fileIdentity(p.File)
 }
 
 // Places returns where an open folder of a host is. They belong to the folder. A folder
@@ -25,7 +35,7 @@ func (f *Folder) Places() []Place {
 	var places []Place
 	for _, p := range f.parts {
 		if p.parent != nil {
-			places = append(places, Place{Path: p.path, Dir: p.parent, Name: p.name, File: p.file, Folder: p.dir != nil})
+			places = append(places, Place{Path: p.path, Dir: p.parent, Name: p.name, File: p.file, Folder: p.dir != nil, dir: p.dir})
 		}
 	}
 	return places

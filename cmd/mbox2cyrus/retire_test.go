@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -333,6 +334,155 @@ func TestUndoRetired(t *testing.T) {
 	undo(0, 0)
 	if left := len(messageFiles(t, srv)); left != 0 {
 		t.Errorf("%d message files are left", left)
+	}
+}
+
+// writeMX writes a mailbox of joe's that is a directory, with one message.
+func (h *passHost) writeMX(dir string, n int) {
+	h.t.Helper()
+	h.write(dir+"/.mxindex", fmt.Sprintf("V3edb6900L%08xM00000001;00000000.0000", 1))
+	h.write(dir+"/1", fmt.Sprintf("Subject: %d\r\n\r\nbody %d\r\n", n, n))
+}
+
+// retirement is a host of joe's, a Cyrus, and a directory for what is retired.
+type retirement struct {
+	*passHost
+	archive string
+	flags   []string
+	retire  []string // the command
+}
+
+func newRetirement(t *testing.T) *retirement {
+	t.Helper()
+	h := newPassHost(t)
+	r := &retirement{passHost: h, archive: filepath.Join(filepath.Dir(h.root), "archive")}
+	if err := os.Mkdir(r.archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.flags = flagsFor(cyrustest.ForTest(t, cyrustest.Options{}), h.root, filepath.Join(t.TempDir(), "state"))
+	r.retire = append([]string{"retire", "--archive", r.archive}, r.flags...)
+	return r
+}
+
+// do runs a command, which must have an exit code.
+func (r *retirement) do(code int, args ...string) outcome {
+	r.t.Helper()
+	o := runJSON(r.t, args...)
+	if o.code != code {
+		r.t.Fatalf("%s: exit code %d, want %d\n%s", args[0], o.code, code, o.stderr)
+	}
+	return o
+}
+
+func (r *retirement) migrate() { r.t.Helper(); r.do(0, append([]string{"migrate"}, r.flags...)...) }
+
+// archived wants all of these in the archive.
+func (r *retirement) archived(paths ...string) {
+	r.t.Helper()
+	for _, path := range paths {
+		mustRead(r.t, filepath.Join(r.archive, path))
+	}
+}
+
+// TestRetireNested: a mailbox in one that is a directory goes with it, also where another comes
+// between them in the order of names, and where a run came no further than that.
+func TestRetireNested(t *testing.T) {
+	for _, busy := range []bool{false, true} {
+		r := newRetirement(t)
+		r.writeMX("home/joe/mail/work", 1)
+		r.writeMX("home/joe/mail/work/old", 2)
+		r.writeMX("home/joe/mail/work-2003", 3)
+		r.write("var/mail/joe", letter(1))
+		r.migrate()
+		if busy { // by a delivery, when the INBOX is to follow
+			r.write("var/mail/joe.lock", "1")
+			r.do(1, append(r.retire, "--lock", "yes", "--lock-wait", "1s")...)
+			r.archived("home/joe/mail/work/old/1")
+			if err := os.Remove(filepath.Join(r.root, "var/mail/joe.lock")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.do(0, r.retire...)
+		r.archived("home/joe/mail/work/1", "home/joe/mail/work/old/1", "home/joe/mail/work-2003/1", "var/mail/joe")
+		r.do(0, r.retire...)
+		r.do(0, append([]string{"verify", "--level", "content"}, r.flags...)...)
+	}
+}
+
+// TestRetireLeftOut: a Maildir in a mailbox that is a directory was never migrated. The
+// directory stays, and goes when the Maildir is no longer in it.
+func TestRetireLeftOut(t *testing.T) {
+	r := newRetirement(t)
+	r.writeMX("home/joe/mail/work", 1)
+	r.writeMX("home/joe/mail/work/old", 2)
+	for _, dir := range []string{"cur", "new", "tmp"} {
+		r.write("home/joe/mail/work/md/"+dir+"/1:2,S", "Subject: never migrated\n\nx\n")
+	}
+	r.write("var/mail/joe", letter(1))
+	r.do(2, append([]string{"migrate"}, r.flags...)...)
+	for _, args := range [][]string{append(r.retire, "--dry-run"), r.retire, r.retire} {
+		if o := r.do(2, args...); len(o.problems("not-retired")) != 1 {
+			t.Errorf("%v", o.severe())
+		}
+	}
+	r.archived("var/mail/joe")
+	for _, path := range []string{"work/1", "work/old/1", "work/md/cur/1:2,S"} {
+		mustRead(t, filepath.Join(r.root, "home/joe/mail", path))
+	}
+	if err := os.Rename(filepath.Join(r.root, "home/joe/mail/work/md"), filepath.Join(r.root, "home/joe/md")); err != nil {
+		t.Fatal(err)
+	}
+	r.migrate()
+	r.do(0, r.retire...)
+	r.archived("home/joe/mail/work/1", "home/joe/mail/work/old/1")
+}
+
+// TestRetireLateMail: mail comes when retire has looked at the host already, and waits for a lock
+// of another user. It does not go into the archive without having been migrated, be it to one
+// of the places of an INBOX or to a mailbox in one that is a directory.
+func TestRetireLateMail(t *testing.T) {
+	for _, late := range []struct{ path, text string }{
+		{"var/mail/joe", letter(3) + letter(9)},
+		{"home/joe/mail/work/old/2", "Subject: late\r\n\r\nlate\r\n"},
+		{"home/joe/mail/work/sub/list", letter(1) + letter(9)},
+	} {
+		t.Run(late.path, func(t *testing.T) {
+			r := newRetirement(t)
+			r.write("etc/passwd", "ann:x:1002:1002::/home/ann:/bin/sh\njoe:x:1001:1001::/home/joe:/bin/sh\n")
+			r.write("home/joe/mbox", letter(1)+letter(2))
+			r.write("var/mail/joe", letter(3))
+			r.writeMX("home/joe/mail/work", 1)
+			r.writeMX("home/joe/mail/work/old", 2)
+			r.write("home/joe/mail/work/sub/list", letter(1))
+			r.writeAs(1002, "var/mail/ann", letter(1))
+			r.migrate()
+			r.writeAs(1002, "var/mail/ann.lock", "1")
+			info, err := os.Stat(filepath.Join(r.root, "var/mail/ann"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			st := info.Sys().(*syscall.Stat_t)
+			session := fmt.Sprintf("/tmp/.%x.%x", st.Dev, st.Ino) // which is taken before the dot lock
+			done := make(chan outcome)
+			go func() { done <- runJSON(t, append(r.retire, "--lock", "yes", "--lock-wait", "60s")...) }()
+			until(t, "retire waits for ann", func() bool { _, err := os.Lstat(session); return err == nil })
+			r.write(late.path, late.text)
+			if err := os.Remove(filepath.Join(r.root, "var/mail/ann.lock")); err != nil {
+				t.Fatal(err)
+			}
+			o := <-done
+			if p := o.problems("retire-failed"); o.code != 1 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), "changed since it was verified") {
+				t.Errorf("exit code %d, %v\n%s", o.code, o.severe(), o.stderr)
+			}
+			if now := mustRead(t, filepath.Join(r.root, late.path)); now != late.text {
+				t.Errorf("%q", now)
+			}
+			r.archived("var/mail/ann")
+			r.migrate()
+			r.do(0, r.retire...)
+			r.archived("var/mail/joe", "home/joe/mbox", "home/joe/mail/work/1", late.path)
+			r.do(0, append([]string{"verify", "--level", "content"}, r.flags...)...)
+		})
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -73,7 +72,7 @@ func (r *Record) Check(ctx context.Context, rec ledger.Mailbox, read bool) (reti
 // has the same home.
 func (m Move) has(rec ledger.Mailbox) bool {
 	return m.User == rec.User && (rec.Source == "" || m.Folder == rec.Folder) ||
-		rec.Source != "" && (m.Path == rec.Source || m.IsDir && strings.HasPrefix(string(rec.Source), string(m.Path)+"/"))
+		rec.Source != "" && (m.Path == rec.Source || m.IsDir && isBelow(string(rec.Source), string(m.Path)))
 }
 
 // ofAnother returns what was moved as that of another login, and is now with the folder at a

@@ -188,14 +188,20 @@ func (r *Record) blocked(path ledger.RawName) bool {
 // Keeps reports whether a mailbox's folder, a part of it, or a directory that it was in, is in
 // an archive, or may be, as a run was cut off.
 func (r *Record) Keeps(rec ledger.Mailbox) bool {
+	return r.anyOf(rec, func(s State) bool { return s != Restored })
+}
+
+// anyOf reports whether what a mailbox has its mail from was moved, in whole or in part, and is
+// in one of the states wanted.
+func (r *Record) anyOf(rec ledger.Mailbox, wanted func(State) bool) bool {
 	for path := string(rec.Source); path != "" && path != "." && path != "/"; path = filepath.Dir(path) {
-		if m, known := r.moves[ledger.RawName(path)]; known && m.State != Restored {
+		if m, known := r.moves[ledger.RawName(path)]; known && wanted(m.State) {
 			return true
 		}
 	}
 	// An INBOX has its mail from several places, of which the record of it names the first.
 	for _, path := range r.ofUser[rec.User] {
-		if m := r.moves[path]; m.Folder != "" && m.Folder == rec.Folder && m.State != Restored {
+		if m := r.moves[path]; m.Folder != "" && m.Folder == rec.Folder && wanted(m.State) {
 			return true
 		}
 	}

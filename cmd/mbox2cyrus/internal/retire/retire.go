@@ -86,21 +86,39 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 	if err := r.sameFileSystems(u, folders); err != nil {
 		return err
 	}
-	within := ""
-	for _, f := range folders {
-		if within != "" && strings.HasPrefix(f.File.Path, within+"/") {
-			r.tell(u.Name, f.File.Name, f.File.Size, "went with "+report.Quote(within))
+	var dirs, stay []string // that were moved, or not: "a-b" comes between "a" and "a/c"
+	for i, f := range folders {
+		above := func(dir string) bool { return isBelow(f.File.Path, dir) }
+		if slices.ContainsFunc(stay, above) {
 			continue
 		}
-		dir, err := r.folder(ctx, u, f.File)
+		if i := slices.IndexFunc(dirs, above); i >= 0 {
+			r.tell(u.Name, f.File.Name, f.File.Size, "went with "+report.Quote(dirs[i]))
+			continue
+		}
+		moved, err := r.folder(ctx, u, f.File, folders[i+1:])
+		var other *leftOutError
+		if errors.As(err, &other) {
+			stay = append(stay, other.dir)
+			r.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "not-retired", Text: err.Error()})
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", report.Quote(f.File.Path), err)
 		}
-		if dir {
-			within = f.File.Path
-		}
+		dirs = append(dirs, moved...)
 	}
 	return r.subscriptions(ctx, u)
+}
+
+func isBelow(path, dir string) bool { return strings.HasPrefix(path, dir+"/") }
+
+// leftOutError says that in a directory is what the plan leaves out though it may be mail.
+type leftOutError struct{ dir, path string }
+
+func (e *leftOutError) Error() string {
+	return fmt.Sprintf("%s stays where it is, with all that is in it: %s, which may be mail, was not migrated; look at it, move it away, and run retire again",
+		report.Quote(e.dir), report.Quote(e.path))
 }
 
 // withoutShared returns a user's folders but for those that went with another login who has
@@ -140,7 +158,7 @@ func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 	}
 	moved := map[string]bool{}
 	for _, rec := range v.Ledger.MailboxesOf(u.Name) {
-		if r.Record.Archived(rec.Source) || rec.Source == "" {
+		if rec.Source == "" || r.Record.anyOf(rec, func(s State) bool { return s == Moved }) {
 			moved[string(rec.Folder)] = true
 		}
 	}
@@ -198,45 +216,104 @@ func (r *Retirer) archiveFor(dir *os.File) (*Archive, error) {
 	return nil, fmt.Errorf("no --archive is on the same file system, and nothing is copied between file systems: name one there too (--archive may be repeated)")
 }
 
-// folder moves one folder. It reports whether it is a directory.
-func (r *Retirer) folder(ctx context.Context, u *plan.User, f mbox.File) (isDir bool, err error) {
+// errChanged keeps what came after the verification out of the archive.
+var errChanged = errors.New("the folder changed since it was verified; run migrate and retire again")
+
+// folder moves one folder, and returns the paths of those of its places that are directories.
+// Others of the user's, which may be in these, are in left.
+func (r *Retirer) folder(ctx context.Context, u *plan.User, f mbox.File, left []plan.Folder) (dirs []string, err error) {
 	folder, err := r.Host.Open(u.User, f)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, folder.Close()) }()
+	for _, p := range folder.Places() {
+		for _, pr := range u.Problems {
+			if p.Folder && pr.Severity > report.Note && isBelow(pr.Folder, p.Path) {
+				return nil, &leftOutError{p.Path, pr.Folder}
+			}
+		}
+	}
 	if r.Locks != nil && !r.DryRun {
 		lock, err := r.Locks.Take(ctx, folder)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		defer func() { err = errors.Join(err, lock.Release()) }()
 	}
-	for _, p := range folder.Places() {
-		isDir = p.Folder
+	// As a whole before its first place moves: the move changes the identity of all.
+	now, err := folder.Identity()
+	if err == nil && !now.Equal(f.Identity) {
+		err = errChanged
+	}
+	if err != nil {
+		return nil, err
+	}
+	parts := f.Parts
+	if len(parts) == 0 {
+		parts = []mbox.File{f}
+	}
+	for i, p := range folder.Places() {
 		m := Move{User: ledger.RawName(u.Name), Folder: ledger.RawName(f.Name)}
-		// As it was verified: nothing came since.
-		unchanged := func() error {
-			now, err := folder.Identity()
-			if err == nil && !now.Equal(f.Identity) {
-				err = errors.New("the folder changed since it was verified; run migrate and retire again")
-			}
-			return err
+		var below []plan.Folder
+		if p.Folder {
+			below = slices.DeleteFunc(slices.Clone(left), func(f plan.Folder) bool { return !isBelow(f.File.Path, p.Path) })
 		}
-		if len(folder.Places()) > 1 {
-			// The move of one place changes the identity of all.
-			unchanged = placeUnchanged(p)
+		if err := r.withBelow(ctx, u, p, m, parts[i], below); err != nil {
+			return dirs, err
 		}
-		if err := r.place(ctx, u, p, m, f.Inbox, unchanged); err != nil {
-			return isDir, err
+		if p.Folder {
+			dirs = append(dirs, p.Path)
 		}
 	}
-	return isDir, nil
+	return dirs, nil
 }
 
-func placeUnchanged(p mbox.Place) func() error {
+// withBelow moves one place of a folder, with the folders below it.
+func (r *Retirer) withBelow(ctx context.Context, u *plan.User, p mbox.Place, m Move, f mbox.File, below []plan.Folder) (err error) {
+	inside := make([]*mbox.Folder, 0, len(below))
+	defer func() {
+		for _, folder := range inside {
+			err = errors.Join(err, folder.Close())
+		}
+	}()
+	for _, b := range below {
+		folder, err := r.Host.Open(u.User, b.File)
+		if err != nil {
+			return fmt.Errorf("%s: %w", report.Quote(b.File.Path), err)
+		}
+		inside = append(inside, folder)
+		// The lock of a file would be one more file in the directory, which would not be as it
+		// was verified any more.
+		if r.Locks == nil || r.DryRun || !folder.Places()[0].Folder {
+			continue
+		}
+		lock, err := r.Locks.Take(ctx, folder)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, lock.Release()) }()
+	}
+	return r.place(ctx, u, p, m, f.Inbox, func(renamed bool) error {
+		now, err := p.Identity()
+		if renamed && p.Folder { // which gives a directory itself another change time
+			now.ChangeTime, now.ModTime = f.ChangeTime, f.ModTime
+		}
+		same := err == nil && now.Equal(f.Identity)
+		for i := 0; same && i < len(inside); i++ {
+			now, err = inside[i].Identity()
+			same = err == nil && now.Equal(below[i].File.Identity)
+		}
+		if err == nil && !same {
+			err = errChanged
+		}
+		return err
+	})
+}
+
+func placeUnchanged(p mbox.Place) func(bool) error {
 	before, berr := ledger.Stat(p.File)
-	return func() error {
+	return func(bool) error {
 		now, err := ledger.Stat(p.File)
 		if err := errors.Join(berr, err); err != nil {
 			return err
@@ -266,8 +343,9 @@ func (r *Retirer) subscriptions(ctx context.Context, u *plan.User) error {
 	return nil
 }
 
-// place moves one file or directory into the archive.
-func (r *Retirer) place(ctx context.Context, u *plan.User, p mbox.Place, m Move, inbox bool, unchanged func() error) (err error) {
+// place moves one file or directory into the archive. unchanged is an error if it is not as it
+// was verified; it is asked before the rename and, of a directory, behind it.
+func (r *Retirer) place(ctx context.Context, u *plan.User, p mbox.Place, m Move, inbox bool, unchanged func(renamed bool) error) (err error) {
 	if r.Record.Archived(ledger.RawName(p.Path)) {
 		r.leave(u.Name, m, p)
 		return nil
@@ -283,7 +361,7 @@ func (r *Retirer) place(ctx context.Context, u *plan.User, p mbox.Place, m Move,
 	to := filepath.Join(a.Path, p.Path)
 	if r.DryRun {
 		r.tell(u.Name, string(m.Folder), fileSize(p), "would go to "+report.Quote(to))
-		return unchanged()
+		return unchanged(false)
 	}
 	var sum content
 	if p.Folder {
@@ -292,7 +370,7 @@ func (r *Retirer) place(ctx context.Context, u *plan.User, p mbox.Place, m Move,
 		sum, err = sumFile(ctx, p.File)
 	}
 	if err == nil {
-		err = unchanged()
+		err = unchanged(false)
 	}
 	if err != nil {
 		return err
@@ -311,7 +389,7 @@ func (r *Retirer) place(ctx context.Context, u *plan.User, p mbox.Place, m Move,
 	if err := r.Record.Set(m); err != nil {
 		return err
 	}
-	if err := r.move(p, a, m); err != nil {
+	if err := r.move(p, a, m, unchanged); err != nil {
 		return err
 	}
 	m.State = Moved
@@ -332,7 +410,7 @@ func (r *Retirer) leave(user string, m Move, p mbox.Place) {
 }
 
 // move renames, and looks whether it was the right one.
-func (r *Retirer) move(p mbox.Place, a *Archive, m Move) (err error) {
+func (r *Retirer) move(p mbox.Place, a *Archive, m Move, unchanged func(renamed bool) error) (err error) {
 	dest, err := a.open(filepath.Dir(p.Path), true)
 	if err != nil {
 		return err
@@ -355,6 +433,10 @@ func (r *Retirer) move(p mbox.Place, a *Archive, m Move) (err error) {
 		err = errors.New("another file was put in its place while it was being moved; it was put back")
 	case !m.IsDir && (st.Size != m.Size || !time.Unix(st.Mtim.Unix()).Equal(m.ModTime)):
 		err = errors.New("somebody wrote into it while it was being moved; it was put back: run migrate and retire again")
+	case m.IsDir:
+		if err = unchanged(true); err != nil {
+			err = fmt.Errorf("%w (it was put back)", err)
+		}
 	}
 	if err != nil {
 		if back := rename(dest, name, p.Dir, p.Name, m.Blocked); back != nil {

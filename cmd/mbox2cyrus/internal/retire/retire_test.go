@@ -129,7 +129,7 @@ func TestRacingUser(t *testing.T) {
 			os.Rename(other, folder)
 		})
 		close(start)
-		err = r.move(mbox.Place{Path: "home/folder", Dir: dir, Name: "folder", File: file}, a, m)
+		err = r.move(mbox.Place{Path: "home/folder", Dir: dir, Name: "folder", File: file}, a, m, nil)
 		attacker.Wait()
 		inArchive, ok, eerr := entry(a.dir, "home")
 		if eerr != nil {
@@ -334,6 +334,6 @@ func TestRecordDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(again.Moves()) != written+1 || !again.Archived("home/kim/mail/x") {
-		t.Errorf("%d moves are left of %d: %v", len(again.Moves()), written+1, again.Moves())
+		t.Errorf("%d moves are left of %d", len(again.Moves()), written+1)
 	}
 }
