@@ -183,7 +183,7 @@ func (c *checker) index(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, 
 // undo goes on once the mailbox is gone, or its index is the one from before.
 func (c *checker) wayOn(rec ledger.Mailbox, place cyrusspool.Place) string {
 	if !stays(rec) {
-		return "bring elsewhere what came (export), remove the mailbox in Cyrus (deletemailbox) and run undo again"
+		return "bring elsewhere what came (export), remove the mailbox in Cyrus for good (deletemailbox, then cyr_expire -D 0 if delete_mode is delayed) and run undo again"
 	}
 	for _, k := range rec.Original.Files {
 		if k.Root == place.Roots.Index && k.Name == "cyrus.index" {
