@@ -23,6 +23,9 @@ func (c *Cyrus) Search() bool {
 	return engine != "" && engine != "none"
 }
 
+// Xapian reports whether that index is Xapian's: in partitions of its own, beside those of mail.
+func (c *Cyrus) Xapian() bool { return c.settings["search_engine"] == "xapian" }
+
 // on reads a switch of Cyrus's settings; one that this release does not have is off.
 func (c *Cyrus) on(key string) bool {
 	switch c.settings[key] {

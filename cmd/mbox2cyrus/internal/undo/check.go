@@ -183,7 +183,7 @@ func (c *checker) index(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, 
 // undo goes on once the mailbox is gone, or its index is the one from before.
 func (c *checker) wayOn(rec ledger.Mailbox, place cyrusspool.Place) string {
 	if !stays(rec) {
-		return "bring elsewhere what came (export), remove the mailbox in Cyrus (deletemailbox) and run undo again"
+		return "bring elsewhere what came (export), remove the mailbox in Cyrus for good (deletemailbox, then cyr_expire -D 0 if delete_mode is delayed) and run undo again"
 	}
 	for _, k := range rec.Original.Files {
 		if k.Root == place.Roots.Index && k.Name == "cyrus.index" {
@@ -321,7 +321,7 @@ func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) 
 				return err
 			}
 			return c.otherContent(rec, u, e.Name())
-		case had, kind == derived, kind == unfinished:
+		case had, kind == derived, kind == searchIndex, kind == unfinished:
 		case kind == subscriptions:
 			sum, err := sumAt(d, e.Name(), sha1.New())
 			if err != nil {
@@ -359,6 +359,7 @@ const (
 	subscriptions          // a user's choice
 	seenState              // up to Cyrus 2.3: what he has seen of his mailboxes and others'
 	derived                // Cyrus makes it from the mailboxes (counters, conversations)
+	searchIndex            // says where Cyrus's index for searching is; of no use to anybody without that
 	unfinished             // left by a run that was cut off
 )
 
@@ -385,6 +386,8 @@ func fileKind(u ledger.UserFiles, name string) userFile {
 		return unfinished
 	case "counters", "conversations":
 		return derived
+	case "xapianactive": // imap/search_xapian.c, activefile_fname
+		return searchIndex
 	}
 	return other
 }

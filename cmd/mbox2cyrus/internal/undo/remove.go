@@ -240,7 +240,7 @@ func (u *Undoer) removeUserFiles(rec ledger.Mailbox, files ledger.UserFiles, kno
 		switch fileKind(files, name) {
 		case other:
 			return false
-		case derived:
+		case derived, searchIndex:
 			return !known
 		case seenState:
 			_, written := files.Left[name]

@@ -119,6 +119,13 @@ func (u *Undoer) tell(one *user) {
 		u.Report.Folder(report.Folder{User: one.login, Folder: string(rec.Folder), Mailbox: rec.Name, Found: rec.Messages,
 			Bytes: rec.Size, UIDValidity: rec.UIDValid, UIDNext: rec.UIDNext, Outcome: outcome(rec, u.DryRun)})
 	}
+	if u.Cyrus.Xapian() && !u.DryRun {
+		text := "his search index is left below the search partitions (…searchpartition-… in imapd.conf), and knows messages that are gone: remove it there"
+		if slices.ContainsFunc(one.boxes, stays) {
+			text += ", and his xapianactive; squatter -i -u " + one.id() + " makes both anew"
+		}
+		u.Report.Problem(report.Problem{Severity: report.Note, User: one.login, Offset: -1, Kind: "search-index", Text: text})
+	}
 	u.Report.User(one.login)
 }
 
