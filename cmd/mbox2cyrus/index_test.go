@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -144,4 +145,32 @@ func TestLostOfEarlierPass(t *testing.T) {
 			t.Errorf("%v", line)
 		}
 	}
+}
+
+// TestVerifyStopped: a verify that is stopped before it is done with a user leaves said of him
+// what the one before found.
+func TestVerifyStopped(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h, state := newPassHost(t), filepath.Join(t.TempDir(), "state")
+	flags := flagsFor(srv, h.root, state)
+	h.write("var/mail/joe", letter(1)+letter(2))
+	h.write("home/joe/mail/zz", letter(3))
+	do := func(code int, args ...string) {
+		t.Helper()
+		if o := runJSON(t, append(args, flags...)...); o.code != code {
+			t.Errorf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
+		}
+	}
+	do(0, "migrate")
+	if err := os.Remove(filepath.Join(srv.Spool, dirOf(t, srv, "user/joe/zz"), "1.")); err != nil {
+		t.Fatal(err)
+	}
+	verify := []string{"verify", "--level", "content"}
+	do(3, verify...)
+	do(2, append(verify, "--bwlimit", "1", "--max-duration", "3s")...)
+	var out, errs bytes.Buffer
+	if code := run([]string{"mbox2cyrus", "report", "--state", state}, &out, &errs); code != 3 {
+		t.Errorf("report: exit code %d, want 3\n%s%s", code, out.String(), errs.String())
+	}
+	do(3, append(verify, "--only-failed")...)
 }

@@ -99,7 +99,11 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 	for _, pr := range u.Problems {
 		v.Report.Problem(pr)
 	}
-	defer v.Report.User(u.Name)
+	defer func() {
+		if ctx.Err() == nil { // else what earlier runs found stays said of him
+			v.Report.User(u.Name)
+		}
+	}()
 	v.unfinished(u)
 	seen := map[string]bool{}
 	one := func(name cyrusspool.Name, f *plan.Folder) {
