@@ -76,7 +76,7 @@ func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
 	for _, u := range p.Users {
 		for _, f := range u.Folders {
 			rec, ok := v.Ledger.Mailbox(string(f.Mailbox))
-			if ok && rec.State != ledger.Begun && rec.Rules != rules {
+			if ok && rec.State != ledger.Begun && rec.SourceID != nil && rec.Rules != rules {
 				return fmt.Errorf("%w: %s was migrated with %s; give verify the same flags, it was given %s",
 					source.ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules))
 			}
