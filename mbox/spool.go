@@ -233,7 +233,7 @@ func (s *spoolSurvey) stray(dir *os.File, name string) (*Skipped, error) {
 		return &Skipped{Kind: SkipDotFile, MayHoldMail: full,
 			Text: fmt.Sprintf("%s, hidden file that is no user's inbox; it may hold mail", size)}, nil
 	}
-	return &Skipped{Kind: SkipNoUser, MayHoldMail: full,
+	return &Skipped{User: name, Kind: SkipNoUser, MayHoldMail: full,
 		Text: fmt.Sprintf("%s, no user %q in passwd; add a line for it if the mail is wanted", size, clip(name))}, nil
 }
 

@@ -122,6 +122,9 @@ func TestParentBecomesFolder(t *testing.T) {
 	c.write("var/mail/kim", "") // no user of this host
 	c.pass(0, c.migrate("--user", "joe")...)
 	c.write("var/mail/joe", letter(2)+letter(3))
+	if o := c.pass(2, append([]string{"verify", "--user", "joe"}, flagsFor(c.srv, c.root, c.state)...)...); len(o.problems("source-changed")) != 1 {
+		t.Errorf("verify: %q", o.severe())
+	}
 	c.pass(0, c.migrate()...)
 	if got := len(serve(t, c.srv)["INBOX"].Messages); got != 2 {
 		t.Fatalf("the INBOX has %d messages, want 2", got)

@@ -153,3 +153,25 @@ func TestFilledAndUserGone(t *testing.T) {
 		t.Error("work is no longer subscribed")
 	}
 }
+
+// TestMailOfNobody: an INBOX without a line in passwd is told by verify as by migrate, unless
+// its user is left out.
+func TestMailOfNobody(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h.write("var/mail/joe", letter(1))
+	h.write("var/mail/ghost", letter(2))
+	for _, args := range [][]string{{"migrate"}, {"verify"}, {"verify", "--level", "content"}} {
+		o := runJSON(t, append(args, flags...)...)
+		if p := o.problems("no-user"); o.code != 2 || len(p) != 1 || p[0]["user"] != "ghost" {
+			t.Errorf("%v: exit code %d\n%s", args, o.code, strings.Join(o.severe(), "\n"))
+		}
+		if o := runJSON(t, append(append(args, "--exclude-user", "ghost"), flags...)...); o.code != 0 {
+			t.Errorf("%v without ghost: exit code %d\n%s", args, o.code, strings.Join(o.severe(), "\n"))
+		}
+	}
+	if o := runJSON(t, append([]string{"verify", "--only-failed"}, flags...)...); o.code == 64 {
+		t.Errorf("verify --only-failed: exit code %d\n%s", o.code, o.stderr)
+	}
+}

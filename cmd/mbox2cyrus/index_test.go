@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -95,4 +96,81 @@ func TestWhatIndexLevelSees(t *testing.T) {
 	if o := runJSON(t, append([]string{"verify"}, flags...)...); o.code != 0 {
 		t.Errorf("put right again: exit code %d\n%s", o.code, o.stderr)
 	}
+}
+
+// TestLostOfEarlierPass: in a mailbox that was appended to, a message of an earlier pass that
+// its user removed is no difference, and one whose message file was lost is.
+func TestLostOfEarlierPass(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	do := func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, append(args, flags...)...)
+		if o.code != code {
+			t.Errorf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
+		}
+		return o
+	}
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+	do(0, "migrate")
+	useCyrus(t, srv, appendAndFlag)
+	useCyrus(t, srv, expunge("INBOX", 3))
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(3)+letter(4))
+	do(2, "migrate", "--on-conflict", "append")
+	levels := [][]string{{"--level", "index"}, {"--level", "content"}}
+	if piped, _ := imapdOnPipe(); piped {
+		levels = append(levels, []string{"--level", "count", "--imap"})
+	}
+	for _, level := range levels {
+		if o := runJSON(t, append(append([]string{"verify"}, level...), flags...)...); o.code != 0 && o.code != 2 {
+			t.Errorf("%q, before: exit code %d\n%s", level, o.code, o.stderr)
+		}
+	}
+	if err := os.Remove(filepath.Join(srv.Spool, dirOf(t, srv, "user/joe"), "2.")); err != nil {
+		t.Fatal(err)
+	}
+	for _, level := range levels {
+		o := do(3, append([]string{"verify"}, level...)...)
+		kind := "file-missing"
+		if level[1] == "count" {
+			kind = "imap-missing"
+		}
+		if p := o.problems(kind); len(p) != 1 || o.summary(t)["differences"] != 1.0 {
+			t.Errorf("%q: %q", level, o.severe())
+		}
+	}
+	for _, line := range do(3, "verify", "--messages").lines {
+		if line["message_type"] == "message" && (line["mark"] == "!") != (line["uid"] == 2.0) {
+			t.Errorf("%v", line)
+		}
+	}
+}
+
+// TestVerifyStopped: a verify that is stopped before it is done with a user leaves said of him
+// what the one before found.
+func TestVerifyStopped(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h, state := newPassHost(t), filepath.Join(t.TempDir(), "state")
+	flags := flagsFor(srv, h.root, state)
+	h.write("var/mail/joe", letter(1)+letter(2))
+	h.write("home/joe/mail/zz", letter(3))
+	do := func(code int, args ...string) {
+		t.Helper()
+		if o := runJSON(t, append(args, flags...)...); o.code != code {
+			t.Errorf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
+		}
+	}
+	do(0, "migrate")
+	if err := os.Remove(filepath.Join(srv.Spool, dirOf(t, srv, "user/joe/zz"), "1.")); err != nil {
+		t.Fatal(err)
+	}
+	verify := []string{"verify", "--level", "content"}
+	do(3, verify...)
+	do(2, append(verify, "--bwlimit", "1", "--max-duration", "3s")...)
+	var out, errs bytes.Buffer
+	if code := run([]string{"mbox2cyrus", "report", "--state", state}, &out, &errs); code != 3 {
+		t.Errorf("report: exit code %d, want 3\n%s%s", code, out.String(), errs.String())
+	}
+	do(3, append(verify, "--only-failed")...)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // openFiles opens what belongs to an index: cyrus.cache, and, unless the message files have
-// been read, their directory. A cache of another index is told. An empty mailbox need not
+// been read and all must be there, their directory. A cache of another index is told. An empty mailbox need not
 // have one (Cyrus 3.12 removes it).
 func (c *comparison) openFiles(place cyrusspool.Place, b *box) (err error) {
 	c.cache, err = place.OpenCache()
@@ -30,7 +30,7 @@ func (c *comparison) openFiles(place cyrusspool.Place, b *box) (err error) {
 			c.differ(report.Difference, "cache", -1, "its cyrus.cache is of generation %d, its index of %d", generation, want)
 		}
 	}
-	if c.each.read {
+	if c.each.read && c.rec.FirstUID == 0 {
 		return nil
 	}
 	c.dir, err = os.OpenFile(place.Messages(), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
@@ -64,9 +64,10 @@ func (c *comparison) cached(have cyrusspool.Record) string {
 }
 
 // file says what is wrong with the message file of a record, as far as can be told without
-// reading it, "" if nothing is. One that Cyrus moved to an archive is elsewhere.
+// reading it, "" if nothing is. One that Cyrus moved to an archive is elsewhere. Of files that
+// have been read it is only open whether those of earlier passes that are missing may be.
 func (c *comparison) file(have cyrusspool.Record) (kind, why string) {
-	if c.dir == nil || have.SystemFlags&cyrusspool.FlagArchived != 0 {
+	if c.dir == nil || have.SystemFlags&cyrusspool.FlagArchived != 0 || c.each.read && have.UID >= c.rec.FirstUID {
 		return "", ""
 	}
 	var st unix.Stat_t
@@ -74,6 +75,8 @@ func (c *comparison) file(have cyrusspool.Record) (kind, why string) {
 	switch err := unix.Fstatat(int(c.dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); {
 	case err == unix.ENOENT:
 		return "file-missing", "its message file is missing"
+	case c.each.read:
+		return "", ""
 	case err != nil:
 		return "file-unreadable", fmt.Sprintf("its message file cannot be looked at: %v", err)
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:

@@ -269,6 +269,11 @@ func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywor
 		have.GUID = want.GUID
 	}
 	if want.UID < c.rec.FirstUID && have.GUID == want.GUID {
+		if kind, why := c.file(have); why != "" {
+			c.differ(report.Difference, kind, want.Offset, "UID %d: %s", want.UID, why)
+			c.tell(report.Unreadable, want.UID, &want, why)
+			return
+		}
 		c.res.Verified++ // flags and date are its user's by now
 		c.tell(report.Same, want.UID, &want, "")
 		return

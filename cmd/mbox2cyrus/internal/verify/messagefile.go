@@ -72,7 +72,7 @@ func (r *fileReader) read(m *messageFile) {
 	m.wrong = m.wrong[:0]
 	f, err := os.OpenFile(filepath.Join(r.dir, strconv.FormatUint(uint64(m.want.UID), 10)+"."), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) && m.want.UID < r.firstUID {
-		return // removed in Cyrus since an earlier pass
+		return // removed in Cyrus since an earlier pass, or lost: the index has the word
 	}
 	if errors.Is(err, os.ErrNotExist) {
 		m.complain(faultFileMissing, "its message file is missing")

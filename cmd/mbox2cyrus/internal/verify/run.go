@@ -76,7 +76,7 @@ func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
 	for _, u := range p.Users {
 		for _, f := range u.Folders {
 			rec, ok := v.Ledger.Mailbox(string(f.Mailbox))
-			if ok && rec.State != ledger.Begun && rec.Rules != rules {
+			if ok && rec.State != ledger.Begun && rec.SourceID != nil && rec.Rules != rules {
 				return fmt.Errorf("%w: %s was migrated with %s; give verify the same flags, it was given %s",
 					source.ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules))
 			}
@@ -99,7 +99,11 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 	for _, pr := range u.Problems {
 		v.Report.Problem(pr)
 	}
-	defer v.Report.User(u.Name)
+	defer func() {
+		if ctx.Err() == nil { // else what earlier runs found stays said of him
+			v.Report.User(u.Name)
+		}
+	}()
 	v.unfinished(u)
 	seen := map[string]bool{}
 	one := func(name cyrusspool.Name, f *plan.Folder) {

@@ -29,7 +29,7 @@ func (v *Verifier) served(ctx context.Context, u *plan.User, names []string) (er
 		if !ok || rec.State == ledger.Begun || !v.Cyrus.Has(cyrusspool.Name(name)) {
 			continue
 		}
-		c, err := servedMailbox(v.Ledger, rec, session)
+		c, err := v.servedMailbox(rec, session)
 		if err != nil {
 			return err
 		}
@@ -45,14 +45,20 @@ func (v *Verifier) served(ctx context.Context, u *plan.User, names []string) (er
 }
 
 // servedMailbox compares one mailbox.
-func servedMailbox(l *ledger.Ledger, rec ledger.Mailbox, session *served.Session) (c *comparison, err error) {
+func (v *Verifier) servedMailbox(rec ledger.Mailbox, session *served.Session) (c *comparison, err error) {
 	c = &comparison{rec: rec}
-	manifest, err := l.OpenManifest(rec.Manifest)
+	manifest, err := v.Ledger.OpenManifest(rec.Manifest)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", rec.Name, err)
 	}
 	defer func() { err = errors.Join(err, manifest.Close()) }()
 	s := &servedCheck{comparison: c, manifest: manifest}
+	if rec.FirstUID > 0 {
+		if s.box, err = openBox(v.Cyrus.Place(rec.Partition, rec.Dir)); err != nil {
+			return nil, fmt.Errorf("%s: %w", rec.Name, err)
+		}
+		defer func() { err = errors.Join(err, s.box.close()) }()
+	}
 	s.advance()
 	err = session.Read(cyrusspool.Name(rec.Name), s.mailbox, s.message)
 	if errors.Is(err, served.ErrNo) {
@@ -74,6 +80,10 @@ type servedCheck struct {
 	manifest *ledger.ManifestReader
 	next     ledger.Message
 	err      error // of next
+
+	// The index of a mailbox that was appended to: what it does not list, its user removed.
+	box    *box
+	listed uint32 // the last UID that was read there
 }
 
 func (s *servedCheck) advance() { s.next, s.err = s.manifest.Next() }
@@ -90,7 +100,11 @@ func (s *servedCheck) mailbox(m served.Mailbox) {
 // missing reports the messages of the manifest up to the one of uid that are not served.
 func (s *servedCheck) missing(uid uint32) error {
 	for s.err == nil && s.next.UID < uid {
-		if s.next.UID >= s.rec.FirstUID {
+		must, err := s.mustBeServed(s.next.UID)
+		if err != nil {
+			return err
+		}
+		if must {
 			s.differ(report.Difference, "imap-missing", s.next.Offset, "UID %d: clients do not see it", s.next.UID)
 		}
 		s.advance()
@@ -99,6 +113,26 @@ func (s *servedCheck) missing(uid uint32) error {
 		return nil
 	}
 	return s.err
+}
+
+// mustBeServed reports whether clients must see a message of the manifest. It is asked in the
+// order of UIDs.
+func (s *servedCheck) mustBeServed(uid uint32) (bool, error) {
+	if uid >= s.rec.FirstUID {
+		return true, nil
+	}
+	for s.listed < uid {
+		r, err := s.box.next()
+		if err == io.EOF {
+			s.listed = 1<<32 - 1
+			break
+		}
+		if err != nil {
+			return false, err
+		}
+		s.listed = r.UID
+	}
+	return s.listed == uid, nil
 }
 
 func (s *servedCheck) rest() error {
