@@ -27,7 +27,8 @@ const (
 	maxFolders = 100_000
 	// headSize is how much of a file is read to recognise its format.
 	headSize = 4 << 10
-	// longHeadSize is how much of a file is read to say why it is no mailbox.
+	// longHeadSize is how much of a file's beginning, and of its end, is read to say why it
+	// is no mailbox.
 	longHeadSize = 64 << 10
 )
 
@@ -500,7 +501,11 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 				return nil, nil, err
 			}
 		}
-		why, mail := notMailbox(head, f.Size)
+		tail, err := readTail(file, len(head), f.Size)
+		if err != nil {
+			return nil, nil, err
+		}
+		why, mail := notMailbox(head, tail, f.Size)
 		kind := SkipNotFolder
 		if lock && !mail {
 			kind, why = SkipLockFile, "lock file; "+why
@@ -543,4 +548,15 @@ func readHead(file *os.File, n int) ([]byte, error) {
 		return nil, err
 	}
 	return head[:got], nil
+}
+
+// readTail returns the last bytes of a file of that size whose first head bytes were read,
+// nil if there are no more.
+func readTail(file *os.File, head int, size int64) ([]byte, error) {
+	tail := make([]byte, max(0, min(longHeadSize, size-int64(head))))
+	got, err := file.ReadAt(tail, size-int64(len(tail)))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return tail[:got], nil
 }
