@@ -314,6 +314,13 @@ func (s *strangers) describe(x stranger) (text string, mail bool, err error) {
 	if errors.Is(err, unix.EIO) {
 		return what + "its beginning cannot be read: " + cause(err), true, file.Close()
 	}
+	var tail []byte
+	if err == nil {
+		tail, err = readTail(file, len(head), m.size)
+		if errors.Is(err, unix.EIO) {
+			return what + "its end cannot be read: " + cause(err), true, file.Close()
+		}
+	}
 	if err := errors.Join(err, file.Close()); err != nil {
 		return "", false, fmt.Errorf("file %q in the mailbox's directory: %w", clip(x.name), err)
 	}
@@ -321,7 +328,7 @@ func (s *strangers) describe(x stranger) (text string, mail bool, err error) {
 	case format == FormatEmpty:
 		return what + "empty", false, nil
 	case format == FormatNone:
-		why, mail := notMailbox(head, m.size)
+		why, mail := notMailbox(head, tail, m.size)
 		return what + why, mail, nil
 	case s.folders:
 		return what + fmt.Sprintf("a mailbox in %s format, which is a folder of its own", format), false, nil

@@ -27,7 +27,8 @@ const (
 	maxFolders = 100_000
 	// headSize is how much of a file is read to recognise its format.
 	headSize = 4 << 10
-	// longHeadSize is how much of a file is read to say why it is no mailbox.
+	// longHeadSize is how much of a file's beginning, and of its end, is read to say why it
+	// is no mailbox.
 	longHeadSize = 64 << 10
 )
 
@@ -415,7 +416,7 @@ func (w *walker) entry(dir *os.File, entry, path, name string, depth int) {
 		w.unreadable(path, err)
 		return
 	case s != nil:
-		if s.Kind == SkipSymlink && w.brief && w.staysHome(dir, entry, path, st) {
+		if s.Kind == SkipSymlink && w.brief && w.isWalked(dir, entry, path, st) {
 			s.MayHoldMail = false // the walk comes to its target too
 		}
 		w.skip(path, s)
@@ -432,18 +433,20 @@ func (w *walker) entry(dir *os.File, entry, path, name string, depth int) {
 	w.folder(*f)
 }
 
-// staysHome reports whether the link that st describes leads to somewhere in the home, by
-// its text.
-func (w *walker) staysHome(dir *os.File, entry, linkPath string, st *unix.Stat_t) bool {
+// isWalked reports whether the link that st describes leads, by its text, to somewhere in
+// the directories whose files are taken up. Beside the MH folders that is not all of the home.
+func (w *walker) isWalked(dir *os.File, entry, linkPath string, st *unix.Stat_t) bool {
 	target, err := readLinkAt(dir, entry, st)
 	if err != nil {
 		return false
 	}
-	home := path.Clean("/" + w.homePath)
 	if !strings.HasPrefix(target, "/") {
 		target = path.Join("/", path.Dir(linkPath), target)
 	}
-	return path.Clean(target) == home || strings.HasPrefix(path.Clean(target), strings.TrimSuffix(home, "/")+"/")
+	below := func(dir string) bool {
+		return strings.HasPrefix(strings.TrimSuffix(path.Clean(target), "/")+"/", strings.TrimSuffix(path.Clean("/"+dir), "/")+"/")
+	}
+	return w.tree.HasMailDir && below(w.mailPath) || w.away && below(w.mhPath)
 }
 
 func (w *walker) subdirectory(parent *os.File, entry, path, name string, depth int) {
@@ -499,12 +502,16 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 				return nil, nil, err
 			}
 		}
-		why, mail := notMailbox(head, f.Size)
+		tail, err := readTail(file, len(head), f.Size)
+		if err != nil {
+			return nil, nil, err
+		}
+		why, mail := notMailbox(head, tail, f.Size)
 		kind := SkipNotFolder
 		if lock && !mail {
 			kind, why = SkipLockFile, "lock file; "+why
 		}
-		if w.brief && isCompressed(head) {
+		if w.brief && !w.away && isCompressed(head) {
 			mail = false // homes are full of packed files
 		}
 		return nil, &Skipped{Kind: kind, MayHoldMail: mail, Text: fmt.Sprintf("%d bytes, %s", f.Size, why)}, nil
@@ -542,4 +549,15 @@ func readHead(file *os.File, n int) ([]byte, error) {
 		return nil, err
 	}
 	return head[:got], nil
+}
+
+// readTail returns the last bytes of a file of that size whose first head bytes were read,
+// nil if there are no more.
+func readTail(file *os.File, head int, size int64) ([]byte, error) {
+	tail := make([]byte, max(0, min(longHeadSize, size-int64(head))))
+	got, err := file.ReadAt(tail, size-int64(len(tail)))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return tail[:got], nil
 }

@@ -3,6 +3,7 @@ package mbox
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -178,6 +179,40 @@ func TestMHFolders(t *testing.T) {
 					t.Errorf("%s in %s format holds %v", f.Name, f.Format, messages)
 				}
 			}
+		})
+	}
+}
+
+// TestMHLinks: a link among the MH folders to a place of the home that nobody walks may be
+// mail that is nowhere else.
+func TestMHLinks(t *testing.T) {
+	for _, test := range []struct {
+		mailDir string
+		want    []string // that may hold mail
+	}{
+		{"mail", []string{"home/alice/Mail/elsewhere: symlink", "home/alice/Mail/outside: symlink", "home/alice/Mail/packed.gz: not-a-folder", "home/alice/Mail/work: symlink"}},
+		{".", []string{"home/alice/Mail/outside: symlink", "home/alice/old/work/1: not-a-folder"}},
+		{"gone", []string{"home/alice/Mail/elsewhere: symlink", "home/alice/Mail/outside: symlink", "home/alice/Mail/packed.gz: not-a-folder", "home/alice/Mail/sent: symlink", "home/alice/Mail/work: symlink"}},
+	} {
+		t.Run(test.mailDir, func(t *testing.T) {
+			h := newHostTree(t)
+			alice := h.user("alice", 1)
+			h.file("home/alice/.mh_profile", "Path: Mail\n")
+			h.file("home/alice/Mail/inbox/1", "Subject: x\n\nbody\n")
+			h.file("home/alice/Mail/packed.gz", "\x1f\x8b\x08packed")
+			h.file("home/alice/mail/sent", oneMessage)
+			h.file("home/alice/mailing", oneMessage)
+			h.file("home/alice/old/work/1", "Subject: y\n\nbody\n")
+			h.symlink("../old/work", "home/alice/Mail/work")
+			h.symlink("../mailing", "home/alice/Mail/elsewhere")
+			h.symlink("../mail/sent", "home/alice/Mail/sent")
+			h.symlink("/home/alice/Mail/inbox", "home/alice/Mail/in")
+			h.symlink("../../bob/box", "home/alice/Mail/outside")
+			h.own("home/alice", 1)
+			tree, err := h.open(HostOptions{MailDir: test.mailDir}).Folders(alice)
+			h.must(err)
+			tree.Skipped = slices.DeleteFunc(tree.Skipped, func(s Skipped) bool { return !s.MayHoldMail })
+			checkEqual(t, "skipped", skippedKinds(tree.Skipped), test.want)
 		})
 	}
 }

@@ -379,9 +379,7 @@ func (w *walker) inboxElsewhere(h *Host, home *os.File, homePath string) {
 		case err != nil:
 			w.unreadable(path, err)
 		case s != nil:
-			if s.Kind != SkipNotFolder {
-				s.MayHoldMail = true
-			}
+			s.MayHoldMail = true // the name says so: its beginning may be damaged
 			s.Kind, s.Text = SkipInboxElsewhere, "a place for INBOX mail, not converted: "+s.Text
 			w.skip(path, s)
 		default:
