@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -466,7 +467,11 @@ func TestRetireLateMail(t *testing.T) {
 			done := make(chan outcome)
 			go func() { done <- runJSON(t, append(r.retire, "--lock", "yes", "--lock-wait", "60s")...) }()
 			until(t, "retire waits for ann", func() bool { _, err := os.Lstat(session); return err == nil })
-			r.write(late.path, late.text)
+			// Only that: the directories above it stay as they are.
+			path := filepath.Join(r.root, late.path)
+			if err := errors.Join(os.WriteFile(path, []byte(late.text), 0o600), os.Chown(path, 1001, 1001)); err != nil {
+				t.Fatal(err)
+			}
 			if err := os.Remove(filepath.Join(r.root, "var/mail/ann.lock")); err != nil {
 				t.Fatal(err)
 			}
@@ -474,7 +479,7 @@ func TestRetireLateMail(t *testing.T) {
 			if p := o.problems("retire-failed"); o.code != 1 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), "changed since it was verified") {
 				t.Errorf("exit code %d, %v\n%s", o.code, o.severe(), o.stderr)
 			}
-			if now := mustRead(t, filepath.Join(r.root, late.path)); now != late.text {
+			if now := mustRead(t, path); now != late.text {
 				t.Errorf("%q", now)
 			}
 			r.archived("var/mail/ann")
