@@ -615,3 +615,37 @@ func TestAccountFoundAfterCutOff(t *testing.T) {
 		t.Errorf("%d messages, want %d", got, want)
 	}
 }
+
+// TestMergeCutOffAndUsed kills a pass that appends to joe's mail before all is filled. Then
+// mail comes in to Cyrus, with UIDs that the pass had given, or behind them: it stays, and no
+// message comes twice.
+func TestMergeCutOffAndUsed(t *testing.T) {
+	for _, tt := range []struct {
+		name, file string // that is being written
+		want       []string
+	}{
+		{"with an index in place", "play/1.", []string{`1 \Flagged 22`, "2  22", "3  22", `4 \Seen 22`, "5  33"}},
+		{"without", "3.", []string{`1 \Flagged 22`, "2  22", "3  33", "4  22", `5 \Seen 22`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCutHost(t)
+			old := newPassHost(t)
+			old.write("var/mail/joe", letter(1)+letter(2))
+			c.pass(0, append([]string{"migrate"}, flagsFor(c.srv, old.root, filepath.Join(t.TempDir(), "old"))...)...)
+			c.write("var/mail/joe", letter(5)+letter(7, "Status: RO"))
+			c.write("home/joe/mail/play", letter(1))
+			c.killAt("write", c.box(tt.file), c.migrate("--quiet", "--merge")...)
+			if s := c.record("user.joe").State; s != ledger.Begun {
+				t.Fatalf("it was killed when the mailbox was %q", s)
+			}
+			useCyrus(t, c.srv, appendAndFlag)
+			for range 2 {
+				c.pass(0, c.migrate("--merge")...)
+			}
+			c.proved()
+			if got := describe(serve(t, c.srv)["INBOX"]); !slices.Equal(got, tt.want) {
+				t.Errorf("INBOX: %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

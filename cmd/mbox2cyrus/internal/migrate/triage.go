@@ -261,6 +261,10 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox) error {
 			}
 			m.asLeft = m.asLeft || m.rec.Merged
 		}
+		if !m.asLeft && h.LastUID >= m.rec.FirstUID && h.Version.HasGUID() {
+			// From there on mail of Cyrus's may be among ours: which is which its SHA-1 tells.
+			m.rec.Mixed, m.rec.Merged, m.rec.FirstUID = true, false, 0
+		}
 		return e.mayAppend(m)
 	}
 	if tells != "" {
