@@ -615,3 +615,104 @@ func TestAccountFoundAfterCutOff(t *testing.T) {
 		t.Errorf("%d messages, want %d", got, want)
 	}
 }
+
+// TestFilledAndUsed kills passes when the INBOX is filled, and joe uses that before the next.
+// What he did can no longer be proved: it stays, and what is new is appended.
+func TestFilledAndUsed(t *testing.T) {
+	seen := func(c *imapclient.Client) error {
+		if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+			return err
+		}
+		return c.Store(imap.UIDSetNum(3), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagSeen}}, nil).Close()
+	}
+	conflict := []string{"--on-conflict", "append"}
+	tests := []struct {
+		name  string
+		merge bool
+		flags []string // of the pass that is killed
+		use   func(*imapclient.Client) error
+		left  bool // without --on-conflict append
+		code  int
+		want  []string
+	}{
+		{"a later pass, and he reads", false, nil, seen, true, 0, []string{"1  22", "2  22", `3 \Seen 22`}},
+		{"a later pass, and he removes", false, nil, expunge("INBOX", 1), true, 2, []string{"2  22", "3  22"}},
+		{"a pass that appends, and he reads", false, conflict, seen, false, 0, []string{`1 \Flagged 22`, "2  22", `3 \Seen 33`, "4  22"}},
+		{"merge, and he reads", true, []string{"--merge"}, seen, false, 0, []string{"1  22", "2  22", `3 \Seen 22`, "4  22"}},
+		{"merge, and mail comes", true, []string{"--merge"}, appendAndFlag, false, 0, []string{`1 \Flagged 22`, "2  22", "3  22", "4  22", "5  33"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCutHost(t)
+			mail := letter(1) + letter(2)
+			if tt.merge {
+				old := newPassHost(t)
+				old.write("var/mail/joe", mail)
+				c.pass(0, append([]string{"migrate"}, flagsFor(c.srv, old.root, filepath.Join(t.TempDir(), "old"))...)...)
+				c.write("var/mail/joe", letter(5)+letter(7))
+			} else {
+				c.write("var/mail/joe", mail)
+				c.pass(0, c.migrate()...)
+				c.write("var/mail/joe", mail+letter(3))
+			}
+			if slices.Equal(tt.flags, conflict) {
+				useCyrus(t, c.srv, appendAndFlag)
+			}
+			c.write("home/joe/mail/play", letter(1))
+			c.killAt("renameat", c.srv.ConfigDir, c.migrate(append(tt.flags, "--quiet")...)...)
+			if s := c.record("user.joe").State; s != ledger.Filled {
+				t.Fatalf("it was killed when the mailbox was %q", s)
+			}
+			useCyrus(t, c.srv, tt.use)
+			if tt.left {
+				if o := c.pass(2, c.migrate()...); len(o.problems("cyrus-changed")) != 1 {
+					t.Errorf("%q", o.severe())
+				}
+				tt.flags = conflict
+			}
+			c.pass(tt.code, c.migrate(tt.flags...)...)
+			if r := c.record("user.joe"); r.State != ledger.Verified || r.Mixed {
+				t.Errorf("the ledger says %q, mixed %v", r.State, r.Mixed)
+			}
+			c.pass(tt.code, append([]string{"verify", "--level", "content"}, flagsFor(c.srv, c.root, c.state)...)...)
+			c.pass(0, c.migrate(tt.flags...)...)
+			if got := describe(serve(t, c.srv)["INBOX"]); !slices.Equal(got, tt.want) {
+				t.Errorf("INBOX: %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestMergeCutOffAndUsed kills a pass that appends to joe's mail before all is filled. Then
+// mail comes in to Cyrus, with UIDs that the pass had given, or behind them: it stays, and no
+// message comes twice.
+func TestMergeCutOffAndUsed(t *testing.T) {
+	for _, tt := range []struct {
+		name, file string // that is being written
+		want       []string
+	}{
+		{"with an index in place", "play/1.", []string{`1 \Flagged 22`, "2  22", "3  22", `4 \Seen 22`, "5  33"}},
+		{"without", "3.", []string{`1 \Flagged 22`, "2  22", "3  33", "4  22", `5 \Seen 22`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCutHost(t)
+			old := newPassHost(t)
+			old.write("var/mail/joe", letter(1)+letter(2))
+			c.pass(0, append([]string{"migrate"}, flagsFor(c.srv, old.root, filepath.Join(t.TempDir(), "old"))...)...)
+			c.write("var/mail/joe", letter(5)+letter(7, "Status: RO"))
+			c.write("home/joe/mail/play", letter(1))
+			c.killAt("write", c.box(tt.file), c.migrate("--quiet", "--merge")...)
+			if s := c.record("user.joe").State; s != ledger.Begun {
+				t.Fatalf("it was killed when the mailbox was %q", s)
+			}
+			useCyrus(t, c.srv, appendAndFlag)
+			for range 2 {
+				c.pass(0, c.migrate("--merge")...)
+			}
+			c.proved()
+			if got := describe(serve(t, c.srv)["INBOX"]); !slices.Equal(got, tt.want) {
+				t.Errorf("INBOX: %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

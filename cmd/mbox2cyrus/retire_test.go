@@ -783,6 +783,19 @@ func TestVerifyAfterRetire(t *testing.T) {
 			t.Errorf("%s: %v", command, o.severe())
 		}
 	}
+	for _, level := range []string{"index", "content"} {
+		o := do(2, "verify", "--level", level)
+		if s := o.summary(t); len(o.severe()) != 1 || s["messages_verified"] != migrated["messages_verified"] {
+			t.Errorf("verify --level %s: %v messages are left of %v\n%v", level, s["messages_verified"], migrated["messages_verified"], o.severe())
+		}
+	}
+	if err := os.Rename(copied, copied+".away"); err != nil {
+		t.Fatal(err)
+	}
+	do(3, "verify")
+	if err := os.Rename(copied+".away", copied); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Remove(place); err != nil {
 		t.Fatal(err)
 	}

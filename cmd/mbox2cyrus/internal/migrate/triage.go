@@ -185,6 +185,17 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		return m, e.triageCutOff(u, m)
 	case rec.State == ledger.Filled:
 		m.todo = enter
+		if !inCyrus {
+			return m, nil
+		}
+		// Cyrus may have served it since. Of mail that came in it is told when it is proved; what
+		// else its user did could never be proved. (Without SHA-1s, up to Cyrus 2.2, ours could not
+		// be told from it.)
+		holds, h, err := e.indexHolds(m, rec.Manifest, true)
+		if err == nil && !holds && h.Version.HasGUID() {
+			err = e.triageCutOff(u, m)
+		}
+		return m, err
 	case !inCyrus:
 		e.leave(u, m, "cyrus-changed", "the mailbox was migrated by an earlier run and has since been removed from Cyrus; it is left so (to migrate it again, use another --state directory)")
 	default:
@@ -259,7 +270,12 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox) error {
 			if m.rec.Merged, err = undo.Untouched(e.Cyrus, e.Ledger, m.rec); err != nil {
 				return err
 			}
-			m.asLeft = m.asLeft || m.rec.Merged
+			// Once it was filled, its index told: what ours are now is their user's affair.
+			m.asLeft = m.asLeft || m.rec.Merged && m.rec.State != ledger.Filled
+		}
+		if !m.asLeft && h.LastUID >= m.rec.FirstUID && h.Version.HasGUID() {
+			// From there on mail of Cyrus's may be among ours: which is which its SHA-1 tells.
+			m.rec.Mixed, m.rec.Merged, m.rec.FirstUID = true, false, 0
 		}
 		return e.mayAppend(m)
 	}
@@ -286,7 +302,7 @@ func (e *Engine) manifestOfIndex(m *mailbox) (name string, h cyrusspool.IndexHea
 		names = m.rec.Manifests() // a run after the one that wrote the index may have been cut off too
 	}
 	for _, name := range names {
-		holds, h, err := e.indexHolds(m, name)
+		holds, h, err := e.indexHolds(m, name, false)
 		if err != nil || holds {
 			return name, h, err
 		}
@@ -299,9 +315,10 @@ func (e *Engine) manifestOfIndex(m *mailbox) (name string, h cyrusspool.IndexHea
 
 // indexHolds reports whether the index has the messages of a manifest, with their flags,
 // and no others, and returns its header; of a mailbox to which messages were appended, these
-// only. A manifest that is not there, or not complete, is no such one. A mailbox without an
-// index holds what any manifest says: Cyrus cannot use it.
-func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.IndexHeader, err error) {
+// only. If it may be served, mail that came in since is no other, and what Cyrus marks for
+// itself no flag. A manifest that is not there, or not complete, is no such one. A mailbox
+// without an index holds what any manifest says: Cyrus cannot use it.
+func (e *Engine) indexHolds(m *mailbox, name string, served bool) (holds bool, h cyrusspool.IndexHeader, err error) {
 	if name == "" {
 		return false, h, nil
 	}
@@ -322,6 +339,10 @@ func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.I
 	if err != nil {
 		return false, h, err
 	}
+	counts := index.Header().Version.SystemFlags()
+	if served {
+		counts &^= cyrusspool.FlagSnoozed | cyrusspool.FlagSplitConversation | cyrusspool.FlagNeedsCleanup | cyrusspool.FlagArchived
+	}
 	for {
 		r, rerr := index.Next()
 		for rerr == nil && r.UID < m.rec.FirstUID {
@@ -331,15 +352,15 @@ func (e *Engine) indexHolds(m *mailbox, name string) (holds bool, h cyrusspool.I
 		for werr == nil && w.UID < m.rec.FirstUID {
 			w, werr = manifest.Next()
 		}
-		if rerr == io.EOF && werr == io.EOF {
+		if werr == io.EOF && (rerr == io.EOF || rerr == nil && served && r.UID >= m.rec.UIDNext) {
 			return true, index.Header(), nil
 		}
 		if rerr != nil && rerr != io.EOF {
 			return false, h, fmt.Errorf("%s: %w", m.rec.Name, rerr)
 		}
-		if rerr != nil || werr != nil || r.UID != w.UID || index.Header().Version.HasGUID() && r.GUID != w.GUID || r.SystemFlags != verify.SystemFlags(w.Flags)&index.Header().Version.SystemFlags() ||
+		if rerr != nil || werr != nil || r.UID != w.UID || index.Header().Version.HasGUID() && r.GUID != w.GUID || r.SystemFlags&counts != verify.SystemFlags(w.Flags)&counts ||
 			!userFlags(r, w) {
-			return false, h, nil
+			return false, index.Header(), nil
 		}
 	}
 }
