@@ -72,14 +72,14 @@ func TestUsers(t *testing.T) {
 		"var/mail/both.lock lock-file both false",
 		"var/mail/daemon system-user daemon true",
 		"var/mail/fifo fifo  false",
-		"var/mail/gone no-user  false",
+		"var/mail/gone no-user gone false",
 		"var/mail/h directory  true",
 		"var/mail/inboxless.lock lock-file inboxless false",
 		"var/mail/link symlink  true",
 		"var/mail/root system-user root true",
-		"var/mail/stranger no-user  true",
+		"var/mail/stranger no-user stranger true",
 		"var/mail/stranger.lock lock-file  false",
-		"var/mail/stranger.pop no-user  true",
+		"var/mail/stranger.pop no-user stranger.pop true",
 	})
 	for _, s := range skipped {
 		if s.Text == "" {
