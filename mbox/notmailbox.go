@@ -79,20 +79,7 @@ func signsOfMail(b []byte, offset, size int64) (found mailSigns) {
 	n, first := countSeparators(b, size-offset)
 	take(n, first, "From_ line", mend)
 
-	n, first = 0, 0
-	for at := 0; at < len(b); {
-		if bytes.HasPrefix(b[at:], mmdfMark) {
-			if n == 0 {
-				first = at
-			}
-			n++
-		}
-		next := bytes.IndexByte(b[at:], '\n')
-		if next < 0 {
-			break
-		}
-		at += next + 1
-	}
+	n, first = countLines(b, func(at int) bool { return bytes.HasPrefix(b[at:], mmdfMark) })
 	take(n, first, "MMDF separator line", mend)
 
 	for _, f := range []struct {
@@ -152,14 +139,20 @@ func startsMailbox(b []byte, size int64) bool {
 
 // countSeparators counts the From_ lines in head and returns the offset of the first.
 func countSeparators(head []byte, size int64) (n, first int) {
-	for at := 0; at < len(head); {
-		if startsMailbox(head[at:], size-int64(at)) {
+	return countLines(head, func(at int) bool { return startsMailbox(head[at:], size-int64(at)) })
+}
+
+// countLines counts the lines of b that is accepts by their offsets, and returns that of the
+// first.
+func countLines(b []byte, is func(at int) bool) (n, first int) {
+	for at := 0; at < len(b); {
+		if is(at) {
 			if n == 0 {
 				first = at
 			}
 			n++
 		}
-		next := bytes.IndexByte(head[at:], '\n')
+		next := bytes.IndexByte(b[at:], '\n')
 		if next < 0 {
 			break
 		}

@@ -502,6 +502,12 @@ func TestFailedAndUsed(t *testing.T) {
 // create makes a mailbox as an administrator does, or Cyrus itself for a user who comes in.
 func (c *cutHost) create(name string) {
 	c.t.Helper()
+	c.asAdmin(func(admin *imapclient.Client) error { return admin.Create(name, nil).Wait() })
+}
+
+// asAdmin does something in Cyrus as its administrator.
+func (c *cutHost) asAdmin(do func(admin *imapclient.Client) error) {
+	c.t.Helper()
 	if err := c.srv.AddUser("cyrus", "secret"); err != nil {
 		c.t.Fatal(err)
 	}
@@ -511,7 +517,7 @@ func (c *cutHost) create(name string) {
 			c.t.Fatal(err)
 		}
 		defer admin.Close()
-		if err := admin.Create(name, nil).Wait(); err != nil {
+		if err := do(admin); err != nil {
 			c.t.Fatal(err)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 )
@@ -82,21 +83,10 @@ func TestUndoCutOffTwice(t *testing.T) {
 // deleteMailbox removes one as an administrator does.
 func (c *cutHost) deleteMailbox(name string) {
 	c.t.Helper()
-	if err := c.srv.AddUser("cyrus", "secret"); err != nil {
-		c.t.Fatal(err)
-	}
-	whileServed(c.t, c.srv, func() {
-		admin, err := cyrustest.Login(c.srv.IMAPAddr(), "cyrus", "secret")
-		if err != nil {
-			c.t.Fatal(err)
+	c.asAdmin(func(admin *imapclient.Client) error {
+		if err := admin.SetACL(name, "cyrus", imap.RightModificationReplace, imap.RightSet("lrswipkxtecda")).Wait(); err != nil {
+			return err
 		}
-		defer admin.Close()
-		err = admin.SetACL(name, "cyrus", imap.RightModificationReplace, imap.RightSet("lrswipkxtecda")).Wait()
-		if err == nil {
-			err = admin.Delete(name).Wait()
-		}
-		if err != nil {
-			c.t.Fatal(err)
-		}
+		return admin.Delete(name).Wait()
 	})
 }

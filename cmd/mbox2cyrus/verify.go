@@ -42,7 +42,6 @@ func (p *program) verifyCommand() *cli.Command {
 				return err
 			}
 			s.plan.HoldTo(l)
-			s.plan.AddGone(l, s.opts.selection)
 			s.plan.AddRetired(l, s.opts.selection)
 			if want == verify.LevelContent || c.Bool("second-opinion") {
 				if err := p.takeLocks(c, s); err != nil {

@@ -17,9 +17,9 @@ func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) []*User {
 	return p.addGone(l, sel, sel.migrated(l))
 }
 
-// AddRetired adds, besides, those whose folders are all in an archive: what they have in Cyrus
-// can still be compared.
-func (p *Plan) AddRetired(l *ledger.Ledger, sel Selection) { p.addGone(l, sel, logins(l)) }
+// AddRetired is AddGone with those whose folders are all in an archive too: what they have in
+// Cyrus can still be compared.
+func (p *Plan) AddRetired(l *ledger.Ledger, sel Selection) { p.addGone(l, sel, logins(l, nil)) }
 
 func (p *Plan) addGone(l *ledger.Ledger, sel Selection, logins []string) (gone []*User) {
 	planned, ids := map[string]bool{}, map[string]bool{}
@@ -43,11 +43,12 @@ func (p *Plan) addGone(l *ledger.Ledger, sel Selection, logins []string) (gone [
 	return gone
 }
 
-// logins returns those who have a mailbox of a folder in the ledger.
-func logins(l *ledger.Ledger) (all []string) {
+// logins returns those who have a mailbox of a folder in the ledger, but for those of whom
+// all are leftOut, which may be nil.
+func logins(l *ledger.Ledger, leftOut func(ledger.Mailbox) bool) (all []string) {
 	listed := map[string]bool{}
 	for _, rec := range l.Mailboxes() {
-		if login := string(rec.User); rec.Folder != "" && !listed[login] {
+		if login := string(rec.User); rec.Folder != "" && !listed[login] && (leftOut == nil || !leftOut(rec)) {
 			listed[login] = true
 			all = append(all, login)
 		}
@@ -57,22 +58,17 @@ func logins(l *ledger.Ledger) (all []string) {
 
 // migrated returns the logins who have a mailbox in the ledger whose folder is not in an
 // archive.
-func (s Selection) migrated(l *ledger.Ledger) (logins []string) {
-	listed, moved := map[string]bool{}, map[string]bool{}
+func (s Selection) migrated(l *ledger.Ledger) []string {
+	moved := map[string]bool{}
 	for _, all := range s.Retired {
 		for _, r := range all {
 			moved[r.Path] = true // also of other logins, who had the same home
 		}
 	}
-	for _, rec := range l.Mailboxes() {
-		login := string(rec.User)
-		u := User{Retired: s.Retired[login]}
-		if rec.Folder != "" && !listed[login] && !moved[string(rec.Source)] && !u.WasRetired(string(rec.Folder), string(rec.Source)) {
-			listed[login] = true
-			logins = append(logins, login)
-		}
-	}
-	return logins
+	return logins(l, func(rec ledger.Mailbox) bool {
+		u := User{Retired: s.Retired[string(rec.User)]}
+		return moved[string(rec.Source)] || u.WasRetired(string(rec.Folder), string(rec.Source))
+	})
 }
 
 // KnowMigrated has users be selected whom the ledger in a state directory knows and the host
@@ -83,7 +79,7 @@ func (s *Selection) KnowMigrated(state string) {
 		if err != nil {
 			return nil, err
 		}
-		return logins(l), nil
+		return logins(l, nil), nil
 	}
 }
 
