@@ -12,9 +12,11 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 )
 
+const migrateName = "migrate"
+
 func (p *program) migrateCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "migrate",
+		Name:  migrateName,
 		Usage: "the whole safe job: convert, reconstruct, verify",
 		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), accountFlags(), []cli.Flag{
 			boolFlag(flagDryRun, "write nothing: show what would be done, and each command that Cyrus would be given"),
@@ -51,17 +53,19 @@ func (p *program) migrateCommand() *cli.Command {
 
 func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	start := now()
-	known := ledger.Exists(s.state)
+	known := s.ledger != nil
 	if !known { // and is not made where there is no room
 		if err := s.checkRoom(&ledger.Ledger{}, c.Bool("merge")); err != nil {
 			return err
 		}
+		if s.ledger, err = ledger.Open(s.state); err != nil {
+			return err
+		}
 	}
-	l, err := openLedger(c, s.state, s.cyrus, s.report)
-	if err != nil {
+	l := s.ledger
+	if err := holdPrograms(c, l, s.cyrus, s.report); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, l.Close()) }()
 	if known {
 		if err := s.checkRoom(l, c.Bool("merge")); err != nil {
 			return err

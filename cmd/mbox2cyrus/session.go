@@ -34,6 +34,8 @@ type session struct {
 	state  string
 	dates  *calibrate.Sample // of the folders that are read; nil: not wanted
 
+	ledger *ledger.Ledger // opened for a run that will write; nil: not yet
+
 	locks *mbox.Locks // nil: none are taken
 
 	record *history.Recorder // nil: none is kept
@@ -123,18 +125,23 @@ func (s *session) readNames(path string) (*plan.Names, error) {
 	return names, nil
 }
 
-// look reads the host while Cyrus's programs, which take some time to start, are asked.
+// look reads the host, and the ledger for a run that will write, while Cyrus's programs,
+// which take some time to start, are asked.
 func (s *session) look(c *cli.Context) (homes *plan.Homes, err error) {
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
-	var lookErr error
+	var lookErr, ledgerErr error
 	var done sync.WaitGroup
 	done.Go(func() { homes, lookErr = plan.Look(ctx, s.host, s.opts.selection) })
+	// A ledger that is not there is not made yet: much may still stand against the run.
+	if c.Command.Name == migrateName && !c.Bool(flagDryRun) && ledger.Exists(s.state) {
+		done.Go(func() { s.ledger, ledgerErr = ledger.Open(s.state) })
+	}
 	if s.cyrus, err = openCyrus(c, s.opts.acl); err != nil {
 		cancel()
 	}
 	done.Wait()
-	return homes, cmp.Or(err, lookErr)
+	return homes, cmp.Or(err, lookErr, ledgerErr)
 }
 
 // openCyrus opens the Cyrus that the flags name. acl is what new mailboxes get besides
@@ -151,8 +158,11 @@ func openCyrus(c *cli.Context, acl []reconstruct.ACL) (*target.Cyrus, error) {
 func (s *session) close() error {
 	s.endLimit()
 	var err error
+	if s.ledger != nil {
+		err = s.ledger.Close()
+	}
 	if s.host != nil {
-		err = s.host.Close()
+		err = errors.Join(err, s.host.Close())
 	}
 	// A run that came to its end has closed these.
 	return errors.Join(err, s.record.Close(true), s.gauges.end(report.ExitFailed), s.closeLog())

@@ -18,6 +18,15 @@ func openLedger(c *cli.Context, state string, cyrus *target.Cyrus, rep *report.R
 	if err != nil {
 		return nil, err
 	}
+	if err := holdPrograms(c, l, cyrus, rep); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// holdPrograms waits for Cyrus's programs that a killed run had started, and has those of
+// this run keep the next one waiting in turn.
+func holdPrograms(c *cli.Context, l *ledger.Ledger, cyrus *target.Cyrus, rep *report.Reporter) error {
 	hold, waited, err := l.HoldPrograms(c.Context, func(what string) {
 		rep.Say("mbox2cyrus: " + what) // quiet or not: it would look as if it hung
 		rep.Log(report.Info, "waiting-for-programs", what)
@@ -26,10 +35,10 @@ func openLedger(c *cli.Context, state string, cyrus *target.Cyrus, rep *report.R
 		err = cyrus.Refresh(c.Context) // they may have entered mailboxes since it was asked
 	}
 	if err != nil {
-		return nil, errors.Join(err, l.Close())
+		return err
 	}
 	cyrus.Programs.Hold = append(cyrus.Programs.Hold, hold)
-	return l, nil
+	return nil
 }
 
 // sweep removes the scratch directories that killed runs have left. What it cannot remove

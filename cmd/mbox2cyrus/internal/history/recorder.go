@@ -104,8 +104,8 @@ func takeLock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Line takes an object that the reporter says.
-func (r *Recorder) Line(m map[string]any) {
+// Line takes an object that the reporter says, and its line.
+func (r *Recorder) Line(m map[string]any, line []byte) {
 	if r == nil {
 		return
 	}
@@ -128,16 +128,9 @@ func (r *Recorder) Line(m map[string]any) {
 			*n += v
 		}
 	}
-	r.write(r.numbered(m))
-}
-
-// numbered is a copy of m with the number of the run.
-func (r *Recorder) numbered(m map[string]any) map[string]any {
-	line := map[string]any{"run": r.run}
-	for k, v := range m {
-		line[k] = v
-	}
-	return line
+	// The object with the number of the run in it, without marshalling it again.
+	_, err := fmt.Fprintf(r.bw, `{"run":%d,%s`, r.run, line[1:])
+	r.fail(err)
 }
 
 // problem counts a problem and reports whether it is to be written.
@@ -183,11 +176,11 @@ func (r *Recorder) User(name string) {
 	defer r.mu.Unlock()
 	t := r.user(name)
 	r.unlisted(name, t)
-	m := map[string]any{"message_type": "user", "time": time.Now().UTC(), "folders": t.folders, "messages_found": t.found, "messages_written": t.written,
+	m := map[string]any{"run": r.run, "message_type": "user", "time": time.Now().UTC(), "folders": t.folders, "messages_found": t.found, "messages_written": t.written,
 		"messages_verified": t.verified, "messages_held": t.held, "bytes": t.bytes,
 		"notes": t.severities["note"], "attentions": t.severities["attention"], "failures": t.severities["failure"], "differences": t.severities["difference"]}
 	report.AddName(m, "user", name)
-	r.write(r.numbered(m))
+	r.write(m)
 	delete(r.users, name)
 	r.flush()
 }
@@ -196,10 +189,10 @@ func (r *Recorder) User(name string) {
 func (r *Recorder) unlisted(name string, t *tally) {
 	for kind, severities := range t.more {
 		for severity, n := range severities {
-			m := map[string]any{"message_type": "problem", "kind": kind, "severity": severity, "count": n, "unlisted": true,
+			m := map[string]any{"run": r.run, "message_type": "problem", "kind": kind, "severity": severity, "count": n, "unlisted": true,
 				"text": fmt.Sprintf("more of the same, beyond the first %d", maxAlike)}
 			report.AddName(m, "user", name)
-			r.write(r.numbered(m))
+			r.write(m)
 		}
 	}
 }

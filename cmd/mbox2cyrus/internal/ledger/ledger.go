@@ -400,14 +400,17 @@ func (l *Ledger) read(path string) (good int64, err error) {
 		return 0, fmt.Errorf("ledger: %w", err)
 	}
 	defer f.Close()
+	var block []parsed
 	for n, br := 1, bufio.NewReaderSize(f, 1<<16); ; {
-		block, rerr := readBlock(br)
+		var rerr error
+		block, rerr = readBlock(br, block)
 		last := rerr == io.EOF || rerr == io.ErrUnexpectedEOF
 		if rerr != nil && !last {
 			return 0, fmt.Errorf("ledger %s: line %d: %w", path, n+len(block), rerr)
 		}
 		parse(block)
-		for i, p := range block {
+		for i := range block {
+			p := &block[i]
 			if p.err != nil && rerr == io.EOF && i == len(block)-1 {
 				return good, nil // torn
 			}
@@ -471,23 +474,36 @@ type parsed struct {
 // blockLines is how many lines are parsed together, by as many processors as there are.
 const blockLines = 1024
 
-// readBlock reads the next lines. They are the last where the error is io.EOF, or
-// io.ErrUnexpectedEOF if another follows without its end, which is torn.
-func readBlock(br *bufio.Reader) (block []parsed, err error) {
-	for len(block) < blockLines {
-		b, err := br.ReadBytes('\n')
-		if err == io.EOF && len(b) > 0 {
+// readBlock reads the next lines, into the block that was parsed before. They are the last
+// where the error is io.EOF, or io.ErrUnexpectedEOF if another follows without its end,
+// which is torn.
+func readBlock(br *bufio.Reader, block []parsed) ([]parsed, error) {
+	block = slices.Grow(block[:0], blockLines)
+	for n := range blockLines {
+		text, err := readLine(br, block[:blockLines][n].text[:0])
+		if err == io.EOF && len(text) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
 			return block, err
 		}
-		block = append(block, parsed{text: b})
+		block = append(block, parsed{text: text})
 	}
 	if _, err := br.Peek(1); err == io.EOF {
 		return block, io.EOF
 	}
 	return block, nil
+}
+
+// readLine appends the next line to text.
+func readLine(br *bufio.Reader, text []byte) ([]byte, error) {
+	for {
+		piece, err := br.ReadSlice('\n')
+		text = append(text, piece...)
+		if err != bufio.ErrBufferFull {
+			return text, err
+		}
+	}
 }
 
 // parse parses the lines of a block.
@@ -541,8 +557,10 @@ func (l *Ledger) MadeDirs() []MadeDir {
 func (l *Ledger) Mailbox(name string) (Mailbox, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m, ok := l.boxes.byName[name]
-	return m.Mailbox, ok
+	if m, ok := l.boxes.byName[name]; ok {
+		return m.Mailbox, true
+	}
+	return Mailbox{}, false
 }
 
 // MailboxWithID returns what is known of a mailbox by its unique id, which Cyrus leaves it

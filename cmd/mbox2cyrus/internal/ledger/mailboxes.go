@@ -2,12 +2,13 @@ package ledger
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
 // mailboxes are what is known, by Cyrus's internal name and by user.
 type mailboxes struct {
-	byName map[string]numbered
+	byName map[string]*numbered
 	byUser map[RawName][]string // names; some may be of others, or of nobody, by now
 	byID   map[string]string    // name by unique id; it may have another one, or be nobody's, by now
 	next   int
@@ -22,34 +23,36 @@ type numbered struct {
 // put takes the new state of a mailbox.
 func (b *mailboxes) put(m Mailbox) {
 	if b.byName == nil {
-		b.byName, b.byUser, b.byID = map[string]numbered{}, map[RawName][]string{}, map[string]string{}
+		b.byName, b.byUser, b.byID = map[string]*numbered{}, map[RawName][]string{}, map[string]string{}
 	}
-	old, known := b.byName[m.Name]
-	place := old.place
+	box, known := b.byName[m.Name]
 	if !known {
-		place = b.next
+		box = &numbered{place: b.next}
 		b.next++
+		b.byName[m.Name] = box
 	}
-	if !known || old.User != m.User {
+	if !known || box.User != m.User {
 		if names := b.byUser[m.User]; !slices.Contains(names, m.Name) {
 			b.byUser[m.User] = append(names, m.Name)
 		}
 	}
-	b.byName[m.Name] = numbered{m, place}
+	box.Mailbox = m
 	b.byID[m.UniqueID] = m.Name
 }
 
 // withID returns the one with a unique id.
 func (b *mailboxes) withID(id string) (Mailbox, bool) {
-	m, ok := b.byName[b.byID[id]]
-	return m.Mailbox, ok && m.UniqueID == id
+	if m, ok := b.byName[b.byID[id]]; ok && m.UniqueID == id {
+		return m.Mailbox, true
+	}
+	return Mailbox{}, false
 }
 
 func (b *mailboxes) remove(name string) { delete(b.byName, name) }
 
 // of returns those of a user, in order.
 func (b *mailboxes) of(user RawName) []Mailbox {
-	var list []numbered
+	var list []*numbered
 	for _, name := range b.byUser[user] {
 		if m, ok := b.byName[name]; ok && m.User == user {
 			list = append(list, m)
@@ -60,15 +63,11 @@ func (b *mailboxes) of(user RawName) []Mailbox {
 
 // all returns all of them, in order.
 func (b *mailboxes) all() []Mailbox {
-	list := make([]numbered, 0, len(b.byName))
-	for _, m := range b.byName {
-		list = append(list, m)
-	}
-	return inOrder(list)
+	return inOrder(slices.Collect(maps.Values(b.byName)))
 }
 
-func inOrder(list []numbered) []Mailbox {
-	slices.SortFunc(list, func(a, b numbered) int { return cmp.Compare(a.place, b.place) })
+func inOrder(list []*numbered) []Mailbox {
+	slices.SortFunc(list, func(a, b *numbered) int { return cmp.Compare(a.place, b.place) })
 	boxes := make([]Mailbox, len(list))
 	for i, m := range list {
 		boxes[i] = m.Mailbox

@@ -66,10 +66,10 @@ type Reporter struct {
 	record  Record // may be nil
 }
 
-// Record keeps what is reported: every object that --json writes, and when a user is
-// finished. It must not change the objects.
+// Record keeps what is reported: every object that --json writes, with the line that says
+// it, and when a user is finished. It must change neither.
 type Record interface {
-	Line(m map[string]any)
+	Line(m map[string]any, line []byte)
 	User(name string)
 }
 
@@ -157,11 +157,15 @@ func (r *Reporter) text(w io.Writer, s string) {
 }
 
 func (r *Reporter) emit(level Level, m map[string]any) {
-	if r.record != nil {
-		r.record.Line(m)
+	logged := r.opts.Log != nil && level >= r.opts.LogLevel
+	if r.record == nil && !logged && !r.opts.JSON {
+		return
 	}
 	line, err := appendLine(m)
-	if err == nil && r.opts.Log != nil && level >= r.opts.LogLevel {
+	if err == nil && r.record != nil {
+		r.record.Line(m, line)
+	}
+	if err == nil && logged {
 		_, err = r.opts.Log.Write(line)
 	}
 	if r.opts.JSON { // even if the log cannot be written, and the other way round
