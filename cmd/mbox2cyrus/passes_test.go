@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/mbox"
 )
 
 // passHost is a host of one user whose folders a test changes between passes.
@@ -456,6 +458,91 @@ func TestLaterPassLarge(t *testing.T) {
 		if o := runJSON(t, append([]string{"verify", "--level", "content"}, args...)...); o.code != 0 {
 			t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
 		}
+	}
+}
+
+// TestLaterPassGrows: a large message has grown, and the first piece of it that is read is all
+// that it was.
+func TestLaterPassGrows(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h.write("var/mail/kim", "") // no user of this host
+	const internal = "From joe@example.com Mon Jun  2 10:11:12 2003\nX-IMAPbase: 1054563072 0000000003\nX-UID: 3\n"
+	var before, now string
+	for pad := 1; !strings.HasSuffix(before, "\n"); pad++ {
+		now = "Subject: " + strings.Repeat("a", pad) + "\n\n" + strings.Repeat(strings.Repeat("x", 62)+"\n", 20_000) + "\n"
+		r := mbox.NewReader(strings.NewReader(internal+now), int64(len(internal+now)), mbox.Options{})
+		m, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first firstWrite
+		if _, err := m.WriteTo(&first); err != nil {
+			t.Fatal(err)
+		}
+		before = strings.ReplaceAll(string(first), "\r\n", "\n")
+	}
+	for _, text := range []string{before + "\n", now} {
+		h.write("home/joe/mail/work", internal+text)
+		if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 0 {
+			t.Errorf("exit code %d\n%s", o.code, o.stderr)
+		}
+	}
+	if v := serve(t, srv)["work"]; len(v.Messages) != 1 || v.Messages[0].UID != 3 || v.Messages[0].Size != int64(len(now)-1+strings.Count(now, "\n")-1) {
+		t.Errorf("work: %q", describe(v))
+	}
+}
+
+// firstWrite is what came with the first Write.
+type firstWrite []byte
+
+func (f *firstWrite) Write(p []byte) (int, error) {
+	if *f == nil {
+		*f = bytes.Clone(p)
+	}
+	return len(p), nil
+}
+
+// TestLaterPassBaseLost: the message goes that has the UIDVALIDITY of its folder, as other
+// programs than UW remove it. What stays keeps its UIDs, and new mail gets none that clients
+// take for past.
+func TestLaterPassBaseLost(t *testing.T) {
+	for _, assigned := range []bool{false, true} {
+		t.Run(fmt.Sprintf("UIDs of an earlier pass %v", assigned), func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := newPassHost(t)
+			state := filepath.Join(t.TempDir(), "state")
+			migrate := func() {
+				t.Helper()
+				if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, state)...)...); o.code != 0 {
+					t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+				}
+			}
+			h.write("var/mail/kim", "") // no user of this host
+			h.write("home/joe/mail/work", letter(1, "X-IMAPbase: 1054563072 0000000007", "X-UID: 3")+letter(2, "X-UID: 5")+letter(3, "X-UID: 7"))
+			migrate()
+			if assigned { // as where a part of the folder could not be read at first
+				l, err := ledger.Open(state)
+				if err != nil {
+					t.Fatal(err)
+				}
+				rec, _ := l.Mailbox("user.joe.work")
+				rec.Assigned = true
+				if err := errors.Join(l.Set(rec), l.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			h.write("home/joe/mail/work", letter(2, "X-UID: 5")+letter(4)+letter(3, "X-UID: 7")+letter(5))
+			migrate()
+			if o := runJSON(t, append([]string{"verify", "--level", "content"}, flagsFor(srv, h.root, state)...)...); o.code != 0 {
+				t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
+			}
+			v := serve(t, srv)["work"]
+			if got, want := describe(v), []string{"5  22", "7  22", "8  22", "9  22"}; !slices.Equal(got, want) || v.UIDValidity != 1054563072 || v.UIDNext != 10 {
+				t.Errorf("work: %q, want %q, UIDVALIDITY %d, UIDNEXT %d", got, want, v.UIDValidity, v.UIDNext)
+			}
+		})
 	}
 }
 

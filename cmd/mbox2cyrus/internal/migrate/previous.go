@@ -147,11 +147,13 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 	// Where a part of the folder could not be read, the source may have given its UIDs to
 	// the messages that followed.
 	holes := p.rec.Bytes[string(mbox.ReasonUnreadable)] > 0
-	if !p.rec.NewUIDVald && !holes && !p.rec.Assigned {
+	ofSource := !p.rec.NewUIDVald // that pass took UIDs that the source has
+	if ofSource && !holes && !p.rec.Assigned {
 		res, err := src.Read(ctx, u.User, f, nil)
 		if err != nil || res.UIDValidity != 0 {
 			return err
 		}
+		ofSource = false
 	}
 	if p.rec.NewUIDVald && !holes {
 		if ok, err := p.followSource(ctx, e, &src, u, f); ok || err != nil {
@@ -162,30 +164,46 @@ func (p *previous) giveUIDs(ctx context.Context, e *Engine, u *plan.User, f mbox
 	if err != nil {
 		return err
 	}
+	for {
+		lost, err := p.giveKnown(ctx, &src, u, f, all, ofSource)
+		if err != nil || !lost {
+			return err
+		}
+		ofSource = false
+	}
+}
+
+// giveKnown gives messages that are among those of the earlier pass their UIDs. With ofSource,
+// one that was not may have the UID that the source gives it, below those that are new: the
+// earlier pass could not read it. lost reports that the source has no UIDVALIDITY any more:
+// its UIDs are not those that it had.
+func (p *previous) giveKnown(ctx context.Context, src *source.Source, u *plan.User, f mbox.File, all []known, ofSource bool) (lost bool, err error) {
 	given := map[uint32]bool{}
 	for _, k := range all {
 		p.from = max(p.from, k.uid+1)
-		if !p.rec.NewUIDVald {
+		if ofSource {
 			given[k.uid] = true
 		}
 	}
+	p.had = nil
 	had := inTurn(all)
 	other := p.rec.Assigned // a message has another UID than the source gives it
-	res, err := p.assign(ctx, &src, u, f, func(guid [20]byte, uid uint32) (uint32, bool) {
+	res, err := p.assign(ctx, src, u, f, func(guid [20]byte, uid uint32) (uint32, bool) {
 		before, ok := had(guid)
 		p.had = append(p.had, ok)
 		if ok {
 			other = other || before != uid
 			return before, true
 		}
-		free := uid < p.from && !p.rec.NewUIDVald && !given[uid] // that of one that could not be read
+		free := uid < p.from && ofSource && !given[uid]
 		other = other || uid < p.from && !free
 		return uid, free
 	})
 	if err != nil || res.UIDValidity != 0 && (!other || res.UIDValidity != p.rec.UIDValid) {
 		p.uids, p.had = nil, nil // the source has UIDs of its own
+		return false, err
 	}
-	return err
+	return ofSource && res.UIDValidity == 0, nil
 }
 
 // followSource finds out whether all messages of the earlier pass that are still in the
