@@ -441,6 +441,9 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 	// message whose end is lost, the next one seems to be a part.
 	var kept bool
 	msg.Size, msg.GUID, kept, err = f.w.UpdateMessage(msg.UID, m.Date, m, had.Size, had.GUID)
+	if errors.Is(err, cyrusspool.ErrLonger) { // it has grown, and its beginning was taken for all of it
+		return source.ErrChanged
+	}
 	if !kept {
 		f.written++
 	}
