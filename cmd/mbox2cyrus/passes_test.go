@@ -755,6 +755,71 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// TestAppendBack: after a pass that appends, a message leaves the folder and comes back. Cyrus
+// has it all the time, and gets it once; unless its user removed it there meanwhile.
+func TestAppendBack(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		begin   func(t *testing.T, srv *cyrustest.Server, args []string) []string
+		removed bool
+		want    []string
+	}{
+		{name: "made", want: []string{`1 \Flagged 22`, "2  22", "3  33", "4  22"}},
+		{name: "removed in Cyrus", removed: true, want: []string{"2  22", "3  33", "4  22", "5  22"}},
+		{name: "empty before", want: []string{`1 \Flagged 22`, "2  22", "3  33", "4  22"},
+			begin: func(t *testing.T, srv *cyrustest.Server, args []string) []string {
+				create(t, srv, "user/joe")
+				return args
+			}},
+		// Its own message 1 is another one.
+		{name: "merged", want: []string{`1 \Flagged 22`, "2  22", "3  22", "4  33", "5  22"},
+			begin: func(t *testing.T, srv *cyrustest.Server, args []string) []string {
+				old := newPassHost(t)
+				old.write("var/mail/joe", letter(1))
+				if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, old.root, filepath.Join(t.TempDir(), "old"))...)...); o.code != 0 {
+					t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+				}
+				return append(args, "--merge")
+			}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := newPassHost(t)
+			flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+			args := []string{"migrate", "--on-conflict", "append"}
+			if tt.begin != nil {
+				args = tt.begin(t, srv, args)
+			}
+			for i, mail := range []string{letter(1) + letter(2), letter(2) + letter(3), letter(2) + letter(3) + letter(1)} {
+				h.write("var/mail/joe", mail)
+				if o := runJSON(t, append(args, flags...)...); o.code != 0 {
+					t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+				}
+				switch {
+				case i == 0:
+					useCyrus(t, srv, appendAndFlag)
+				case i == 1 && tt.removed:
+					useCyrus(t, srv, func(c *imapclient.Client) error {
+						if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+							return err
+						}
+						if err := c.Store(imap.UIDSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close(); err != nil {
+							return err
+						}
+						return c.UIDExpunge(imap.UIDSetNum(1)).Close()
+					})
+				}
+			}
+			if o := runJSON(t, append([]string{"verify", "--level", "content"}, flags...)...); o.code != 0 {
+				t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
+			}
+			if got := describe(serve(t, srv)["INBOX"]); !slices.Equal(got, tt.want) {
+				t.Errorf("INBOX: %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 // TestMergeProved: what was appended is proved too where joe has no INBOX on the host, above
 // which his folders are, and where a folder has a UIDVALIDITY of its own.
 func TestMergeProved(t *testing.T) {

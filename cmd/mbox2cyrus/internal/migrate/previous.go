@@ -13,6 +13,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/undo"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
@@ -332,10 +333,28 @@ func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *
 	if err != nil {
 		return nil, err
 	}
+	back, err := e.cameOnce(m)
+	if err != nil {
+		return nil, err
+	}
 	src := *e.Source
 	src.Progress = nil
-	used := map[[20]byte]int{} // where to look for the next of several equal messages
+	brought, again := eachOnce(all), eachOnce(withoutUIDs(back, all))
 	_, err = p.assign(ctx, &src, u, m.folder.File, func(guid [20]byte, _ uint32) (uint32, bool) {
+		uid, ok := brought(guid)
+		if !ok {
+			uid, ok = again(guid)
+		}
+		return uid, ok
+	})
+	return p, err
+}
+
+// eachOnce returns a function that gives the UIDs of messages with the same bytes, one after
+// another.
+func eachOnce(all []known) func(guid [20]byte) (uint32, bool) {
+	used := map[[20]byte]int{} // where to look for the next
+	return func(guid [20]byte) (uint32, bool) {
 		i, again := used[guid]
 		if !again {
 			i, _ = slices.BinarySearchFunc(all, known{guid: guid}, compareKnown)
@@ -345,8 +364,29 @@ func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *
 		}
 		used[guid] = i + 1
 		return all[i].uid, true
-	})
-	return p, err
+	}
+}
+
+// withoutUIDs are those that have no UID of others.
+func withoutUIDs(all, others []known) []known {
+	uids := map[uint32]bool{}
+	for _, k := range others {
+		uids[k.uid] = true
+	}
+	return slices.DeleteFunc(all, func(k known) bool { return uids[k.uid] })
+}
+
+// cameOnce are messages that a mailbox has and had not before the first pass, sorted. An
+// earlier pass may have brought one that then left the folder, and came back: it need not come
+// again.
+func (e *Engine) cameOnce(m *mailbox) (all []known, err error) {
+	first, err := undo.FirstSince(e.Cyrus, e.Ledger, m.rec)
+	if err != nil || first == 0 {
+		return nil, err
+	}
+	all, err = e.messagesFrom(m, first, cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked)
+	slices.SortFunc(all, compareKnown)
+	return all, err
 }
 
 // broughtBefore are the messages that need not come again of a mailbox which is appended to,
@@ -365,7 +405,7 @@ func (e *Engine) broughtBefore(m *mailbox, manifest string, last uint32) (all []
 		first = 1
 	}
 	if first <= last {
-		ours, err := e.messagesFrom(m, first)
+		ours, err := e.messagesFrom(m, first, 0)
 		if err != nil {
 			return nil, err
 		}
@@ -387,13 +427,17 @@ func onlyRemoved(all, index []known) []known {
 	return slices.DeleteFunc(all, func(k known) bool { return uids[k.uid] || guids[k.guid] })
 }
 
-// messagesFrom are those that the index has from a UID on.
-func (e *Engine) messagesFrom(m *mailbox, first uint32) (all []known, err error) {
+// messagesFrom are those that the index has from a UID on, without those that have one of the
+// flags; none if it has no SHA-1s.
+func (e *Engine) messagesFrom(m *mailbox, first, without uint32) (all []known, err error) {
 	f, index, err := e.place(m).OpenIndex()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	if !index.Header().Version.HasGUID() {
+		return nil, nil
+	}
 	for {
 		r, err := index.Next()
 		if err == io.EOF {
@@ -402,7 +446,7 @@ func (e *Engine) messagesFrom(m *mailbox, first uint32) (all []known, err error)
 		if err != nil {
 			return nil, err
 		}
-		if r.UID >= first {
+		if r.UID >= first && r.SystemFlags&without == 0 {
 			all = append(all, known{r.GUID, r.UID})
 		}
 	}

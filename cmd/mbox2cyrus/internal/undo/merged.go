@@ -232,6 +232,22 @@ func Untouched(c *target.Cyrus, l *ledger.Ledger, rec ledger.Mailbox) (untouched
 	}
 }
 
+// FirstSince returns the UID from which on all mail of a mailbox came since the first pass
+// began, by that or otherwise; 0 if it is not known.
+func FirstSince(c *target.Cyrus, l *ledger.Ledger, rec ledger.Mailbox) (uid uint32, err error) {
+	if !stays(rec) {
+		return 1, nil
+	}
+	if rec.Original == nil {
+		return 0, nil
+	}
+	before, err := keptIndex(l, rec, c.Place(rec.Partition, rec.Dir))
+	if err != nil || before == nil {
+		return 0, err
+	}
+	return before.index.Header().LastUID + 1, before.file.Close()
+}
+
 // kept is an index of which a copy is kept.
 type kept struct {
 	sum   string // SHA-256
@@ -246,6 +262,9 @@ func keptIndex(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place) (*k
 			continue
 		}
 		f, err := l.OpenKept(rec.UniqueID, k.Copy)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
 		if err != nil {
 			return nil, err
 		}
