@@ -755,6 +755,71 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// TestMergeOursAsLeft: messages that were appended follow the folder as long as nobody changes
+// the mailbox, whoever writes its index.
+func TestMergeOursAsLeft(t *testing.T) {
+	flag := func(uid imap.UID) func(*cyrustest.Server) {
+		return func(srv *cyrustest.Server) {
+			useCyrus(t, srv, func(c *imapclient.Client) error {
+				if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+					return err
+				}
+				return c.Store(imap.UIDSetNum(uid), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagAnswered}}, nil).Close()
+			})
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		do   func(srv *cyrustest.Server)
+		want []string
+	}{
+		{"reconstruct", func(srv *cyrustest.Server) {
+			if _, err := srv.Run(t.Context(), "reconstruct", "-G", "-r", "user/joe"); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"1  22", `4 \Seen 22`, "5  22"}},
+		{"a client looks", func(srv *cyrustest.Server) {
+			useCyrus(t, srv, func(c *imapclient.Client) error {
+				_, err := c.Select("INBOX", nil).Wait()
+				return err
+			})
+		}, []string{"1  22", `4 \Seen 22`, "5  22"}},
+		{"mail before them is changed", flag(1), []string{`1 \Answered 22`, "2  22", "3  22", "4  22", "5  22"}},
+		{"one of them is changed", flag(2), []string{"1  22", `2 \Answered 22`, "3  22", "4  22", "5  22"}},
+		{"mail has come", func(srv *cyrustest.Server) { useCyrus(t, srv, appendAndFlag) },
+			[]string{`1 \Flagged 22`, "2  22", "3  22", "4  22", "5  33", "6  22"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			old := newPassHost(t)
+			old.write("var/mail/joe", letter(1))
+			if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, old.root, filepath.Join(t.TempDir(), "old"))...)...); o.code != 0 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			h := newPassHost(t)
+			args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+			pass := func() {
+				t.Helper()
+				if o := runJSON(t, append([]string{"migrate", "--merge"}, args...)...); o.code != 0 {
+					t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+				}
+			}
+			h.write("var/mail/joe", letter(2)+letter(3)+letter(4))
+			pass()
+			tt.do(srv)
+			h.write("var/mail/joe", letter(4, "Status: RO")+letter(5))
+			pass()
+			pass()
+			if o := runJSON(t, append([]string{"verify", "--level", "content"}, args...)...); o.code != 0 {
+				t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
+			}
+			if got := describe(serve(t, srv)["INBOX"]); !slices.Equal(got, tt.want) {
+				t.Errorf("INBOX: %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 // TestAppendBack: after a pass that appends, a message leaves the folder and comes back. Cyrus
 // has it all the time, and gets it once; unless its user removed it there meanwhile.
 func TestAppendBack(t *testing.T) {

@@ -404,8 +404,14 @@ func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error
 		prev := m.rec
 		m.todo, m.prev = fill, &prev
 		if m.asLeft = untouched; !untouched {
+			m.rec.Merged = false
+			if m.asLeft, err = e.oursAsLeft(u, m); err != nil {
+				return err
+			}
+		}
+		if !m.asLeft {
 			// What earlier passes brought is Cyrus's affair from now on.
-			m.rec.Merged, m.rec.FirstUID = false, 0
+			m.rec.FirstUID = 0
 		}
 		return e.mayAppend(m)
 	case !untouched:
@@ -537,4 +543,20 @@ func (e *Engine) indexUntouched(u *plan.User, m *mailbox) (bool, error) {
 	}
 	m.rec.IndexID = &res.IndexID
 	return true, e.Ledger.Set(m.rec)
+}
+
+// oursAsLeft reports whether a mailbox of which the index is another one has the messages that
+// it had before others were appended, and these are as they were verified: Cyrus's programs,
+// or a session, wrote the index anew.
+func (e *Engine) oursAsLeft(u *plan.User, m *mailbox) (bool, error) {
+	same, err := undo.Untouched(e.Cyrus, e.Ledger, m.rec)
+	if err != nil || !same {
+		return false, err
+	}
+	seen, err := e.Cyrus.Seen(u.ID)
+	if err != nil {
+		return false, err
+	}
+	res, err := verify.Index(e.Ledger, m.rec, e.place(m), seen)
+	return err == nil && !res.Newer && len(res.Problems) == 0, err
 }
