@@ -10,15 +10,27 @@ import (
 // one (ctl_conversationsdb -b), which Cyrus needs where "conversations" is on. What the
 // messages say, their UIDs, dates and flags stay.
 func (p *Programs) BuildConversations(ctx context.Context, userid string) error {
+	return p.conversations(ctx, "-b", userid)
+}
+
+// RecountConversations counts anew what a user's conversations have
+// (ctl_conversationsdb -R), for mailboxes that were changed while Cyrus did not run: -b
+// takes in what is new, but knows nothing of messages that are gone or of other flags. (Nor
+// does the audit, -A, of 3.6.)
+func (p *Programs) RecountConversations(ctx context.Context, userid string) error {
+	return p.conversations(ctx, "-R", userid)
+}
+
+func (p *Programs) conversations(ctx context.Context, option, userid string) error {
 	if err := checkName(userid); err != nil {
 		return fmt.Errorf("conversations: user: %w", err)
 	}
-	said, err := p.run(ctx, call{program: "ctl_conversationsdb", args: []string{"-b"}, names: []string{userid}})
+	said, err := p.run(ctx, call{program: "ctl_conversationsdb", args: []string{option}, names: []string{userid}})
 	if err != nil {
 		return err
 	}
 	if said = withoutUpkeep(said); said != "" {
-		return fmt.Errorf("ctl_conversationsdb -b: %q", said)
+		return fmt.Errorf("ctl_conversationsdb %s: %q", option, said)
 	}
 	return nil
 }

@@ -108,7 +108,10 @@ func TestIndexForSearch(t *testing.T) {
 	if err := p.BuildConversations(context.Background(), "joe"); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff("-i -u -- joe ann\n-b -- joe\n", calls(t, p)); diff != "" {
+	if err := p.RecountConversations(context.Background(), "joe"); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff("-i -u -- joe ann\n-b -- joe\n-R -- joe\n", calls(t, p)); diff != "" {
 		t.Error(diff)
 	}
 	p = fake(t, map[string]string{"squatter": "echo 'usage: squatter [-r] mailbox' >&2; exit 64"})

@@ -248,3 +248,46 @@ func TestQuotasThatCyrusHas(t *testing.T) {
 		t.Errorf("undo: exit code %d, %v\n%s\nquotas were\n%s\nare\n%s", undo.code, err, undo.stderr, before, after)
 	}
 }
+
+// TestConversationsFollow: Cyrus's conversations count what its mailboxes have, also after a
+// pass that took messages away and changed flags, and after an undo of one that was served.
+func TestConversationsFollow(t *testing.T) {
+	u := newInUse(t, cyrustest.Options{Extra: []string{"conversations: yes", "conversations_db: skiplist"}})
+	counted := func(when string) {
+		t.Helper()
+		dump := func() string {
+			said, err := u.srv.Run(t.Context(), "ctl_conversationsdb", "-d", "joe")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return said
+		}
+		have := dump()
+		if said, err := u.srv.Run(t.Context(), "ctl_conversationsdb", "-R", "joe"); err != nil || said != "" {
+			t.Fatalf("ctl_conversationsdb -R: %v, %q", err, said)
+		}
+		if want := dump(); have != want {
+			t.Errorf("%s the conversations are\n%s\nand must be\n%s", when, have, want)
+		}
+	}
+	u.merge(t)
+	u.write("var/mail/joe", letter(7)+letter(8))
+	u.write("home/joe/mail/play", letter(3))
+	u.merge(t)
+	if o := runJSON(t, append([]string{"verify", "--level", "content"}, flagsFor(u.srv, u.root, u.state)...)...); o.code != 0 {
+		t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
+	}
+	if o := runJSON(t, append([]string{"migrate", "--merge"}, flagsFor(u.srv, u.root, u.state)...)...); o.code != 0 || o.summary(t)["messages_written"] != 0.0 {
+		t.Errorf("a pass with nothing to do: exit code %d\n%s", o.code, o.stderr)
+	}
+	whileServed(t, u.srv, func() {})
+	if o := u.undo(t); o.code != 0 {
+		t.Fatalf("undo: exit code %d\n%s", o.code, o.stderr)
+	}
+	counted("after undo")
+	u.merge(t)
+	u.write("var/mail/joe", letter(7)+letter(9))
+	u.write("home/joe/mail/play", letter(4))
+	u.merge(t)
+	counted("after a later pass")
+}

@@ -28,10 +28,12 @@ import (
 func (e *Engine) surround(ctx, stop context.Context, batch []*job) {
 	var users []string // whose mailboxes were changed
 	names := map[string]*plan.User{}
+	had := map[string]bool{} // Cyrus had some of them before
 	for _, j := range batch {
 		if len(j.work()) > 0 {
 			users = append(users, j.user.ID)
 			names[j.user.ID] = j.user
+			had[j.user.ID] = slices.ContainsFunc(j.work(), func(m *mailbox) bool { return m.entered })
 		}
 	}
 	e.specialUses(ctx, batch)
@@ -40,6 +42,12 @@ func (e *Engine) surround(ctx, stop context.Context, batch []*job) {
 		for _, id := range users {
 			if err := e.Cyrus.Programs.BuildConversations(ctx, id); err != nil {
 				e.undone(names[id], "conversations", err, "ctl_conversationsdb -b "+id)
+			}
+			if !had[id] {
+				continue
+			}
+			if err := e.Cyrus.Programs.RecountConversations(ctx, id); err != nil {
+				e.undone(names[id], "conversations", err, "ctl_conversationsdb -R "+id)
 			}
 		}
 	}

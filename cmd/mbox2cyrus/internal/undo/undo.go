@@ -151,7 +151,9 @@ func (u *Undoer) undo(ctx context.Context, users []*user) {
 	for _, one := range users {
 		err := u.removeBeside(one)
 		if err == nil && one.known() && u.Cyrus.Conversations() {
-			err = u.Cyrus.Programs.BuildConversations(ctx, one.id())
+			if err = u.Cyrus.Programs.BuildConversations(ctx, one.id()); err == nil {
+				err = u.Cyrus.Programs.RecountConversations(ctx, one.id())
+			}
 		}
 		if err != nil {
 			u.fail(one, err)
