@@ -174,3 +174,40 @@ func TestVerifyStopped(t *testing.T) {
 	}
 	do(3, append(verify, "--only-failed")...)
 }
+
+// TestCacheOfEarlierPass: in a mailbox that was appended to, the cache record of a message of
+// an earlier pass is damaged.
+func TestCacheOfEarlierPass(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	do := func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, append(args, flags...)...)
+		if o.code != code {
+			t.Errorf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
+		}
+		return o
+	}
+	h.write("var/mail/joe", letter(1)+letter(2))
+	do(0, "migrate")
+	useCyrus(t, srv, appendAndFlag)
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+	do(0, "migrate", "--on-conflict", "append")
+	do(0, "verify")
+	path := filepath.Join(srv.Spool, dirOf(t, srv, "user/joe"), "cyrus.cache")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[10] ^= 1 // in the record of the first message
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, level := range []string{"index", "content"} {
+		o := do(3, "verify", "--level", level, "--messages")
+		if p := o.problems("cache"); len(p) != 1 || !strings.Contains(p[0]["text"].(string), "UID 1:") {
+			t.Errorf("%s: %v", level, o.severe())
+		}
+	}
+}

@@ -269,9 +269,13 @@ func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywor
 		have.GUID = want.GUID
 	}
 	if want.UID < c.rec.FirstUID && have.GUID == want.GUID {
-		if kind, why := c.file(have); why != "" {
+		kind, why, mark := "", "", report.Unreadable
+		if kind, why = c.file(have); why == "" && have.CacheOffset > 0 && have.SystemFlags&cyrusspool.FlagArchived == 0 {
+			kind, why, mark = "cache", c.cached(have), report.Differs
+		}
+		if why != "" {
 			c.differ(report.Difference, kind, want.Offset, "UID %d: %s", want.UID, why)
-			c.tell(report.Unreadable, want.UID, &want, why)
+			c.tell(mark, want.UID, &want, why)
 			return
 		}
 		c.res.Verified++ // flags and date are its user's by now
