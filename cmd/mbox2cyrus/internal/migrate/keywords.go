@@ -59,14 +59,16 @@ func placeKeywords(names, existing, ours []string) *keywords {
 			}
 		}
 		bit := find(as)
-		if bit < 0 && len(k.header) >= cyrusspool.MaxUserFlags {
-			k.left = append(k.left, name)
-			k.place("", -1)
-			continue
-		}
-		if bit < 0 {
+		if bit < 0 && len(k.header) < cyrusspool.MaxUserFlags {
 			bit = len(k.header)
 			k.header = append(k.header, as)
+		} else if bit < 0 {
+			if bit = slices.Index(k.header, ""); bit < 0 { // else of one that Cyrus removed (cyr_expire -t)
+				k.left = append(k.left, name)
+				k.place("", -1)
+				continue
+			}
+			k.header[bit] = as
 		}
 		if as != name {
 			k.changes = append(k.changes, keywordChange{name, as, "IMAP allows only atoms as keywords"})

@@ -75,6 +75,26 @@ func TestPlaceKeywordsFull(t *testing.T) {
 	}
 }
 
+// TestPlaceKeywordsHoles: a mailbox that is full takes others in place of those that Cyrus
+// removed.
+func TestPlaceKeywordsHoles(t *testing.T) {
+	existing := make([]string, cyrusspool.MaxUserFlags)
+	for i := range existing {
+		existing[i] = fmt.Sprintf("old%d", i)
+	}
+	existing[3], existing[100] = "", ""
+	k := placeKeywords([]string{"old5", "one", "two", "more"}, existing, nil)
+	if diff := cmp.Diff([]int{5, 3, 100, -1}, k.bits); diff != "" {
+		t.Errorf("bits: %s", diff)
+	}
+	if len(k.header) != cyrusspool.MaxUserFlags || k.header[3] != "one" || k.header[100] != "two" {
+		t.Errorf("the header has %d flags: %q", len(k.header), k.header)
+	}
+	if diff := cmp.Diff([]string{"more"}, k.left); diff != "" {
+		t.Errorf("left out: %s", diff)
+	}
+}
+
 func TestUserFlags(t *testing.T) {
 	existing := make([]string, 31)
 	for i := range existing {
