@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -268,6 +269,34 @@ func TestIndexReader(t *testing.T) {
 	broken := errors.New("broken disk")
 	if _, err := NewIndexReader(io.MultiReader(strings.NewReader("x"), failingReader{broken})); !errors.Is(err, broken) {
 		t.Errorf("failing reader: %v", err)
+	}
+}
+
+// TestIndexReaderMemory: what a reader needs is by the size of the index. A host has tens of
+// thousands of mailboxes, most of them small.
+func TestIndexReaderMemory(t *testing.T) {
+	many := make([]uint32, 5000)
+	for i := range many {
+		many[i] = uint32(i + 1)
+	}
+	for _, tt := range []struct {
+		uids  []uint32
+		bytes int64
+	}{{nil, 8 << 10}, {many[:10], 8 << 10}, {many, 80 << 10}} {
+		index := smallIndex(t, 17, tt.uids...)
+		const runs = 50
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range runs {
+			if uids, err := readAll(index); len(uids) != len(tt.uids) || err != nil {
+				t.Fatal(len(uids), err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		// readAll has the UIDs: 4 bytes each, and as much again for each time that the list grew.
+		if n := int64(after.TotalAlloc-before.TotalAlloc)/runs - int64(len(tt.uids))*20; n > tt.bytes {
+			t.Errorf("%d records: %d bytes are allocated, more than %d", len(tt.uids), n, tt.bytes)
+		}
 	}
 }
 

@@ -22,7 +22,9 @@ type IndexReader struct {
 // NewIndexReader reads the header of the index in r. Errors are those of
 // [ParseIndexHeader], or of reading.
 func NewIndexReader(r io.Reader) (*IndexReader, error) {
-	br := bufio.NewReaderSize(r, 1<<16)
+	// Most mailboxes are small, and hosts have very many: a large buffer is for large ones.
+	const small, large = 1 << 12, 1 << 16
+	br := bufio.NewReaderSize(r, small)
 	largest := newest.HeaderSize()
 	head, err := br.Peek(largest)
 	if err != nil && err != io.EOF {
@@ -34,6 +36,9 @@ func NewIndexReader(r io.Reader) (*IndexReader, error) {
 	}
 	if _, err := br.Discard(h.Version.HeaderSize()); err != nil {
 		return nil, fmt.Errorf("cyrus.index: %w", err)
+	}
+	if int64(h.NumRecords)*int64(h.Version.RecordSize()) > small {
+		br = bufio.NewReaderSize(br, large)
 	}
 	return &IndexReader{r: br, header: h, buf: make([]byte, h.Version.RecordSize())}, nil
 }

@@ -24,7 +24,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -543,14 +542,20 @@ func (l *Ledger) put(m Mailbox) {
 	l.boxes.put(m)
 }
 
-// MadeDirs returns the directories above mailboxes, and of users, that were not there
-// before this program, mailboxes that were undone included, the deepest first.
-func (l *Ledger) MadeDirs() []MadeDir {
+// MadeDirs returns those of some directories that were not there before this program, the
+// deepest first: above mailboxes, and of users, mailboxes that were undone included.
+func (l *Ledger) MadeDirs(some map[MadeDir]bool) (made []MadeDir) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(l.made), func(a, b MadeDir) int {
+	for dir := range some {
+		if l.made[dir] {
+			made = append(made, dir)
+		}
+	}
+	slices.SortFunc(made, func(a, b MadeDir) int {
 		return cmp.Or(strings.Count(b.Dir, "/")-strings.Count(a.Dir, "/"), strings.Compare(a.Dir, b.Dir), strings.Compare(a.Root, b.Root))
 	})
+	return made
 }
 
 // Mailbox returns what is known of a mailbox by Cyrus's internal name.

@@ -9,7 +9,7 @@ import (
 // mailboxes are what is known, by Cyrus's internal name and by user.
 type mailboxes struct {
 	byName map[string]*numbered
-	byUser map[RawName][]string // names; some may be of others, or of nobody, by now
+	byUser map[RawName][]string // names; some may be of others, or of nobody, by now, and some twice
 	byID   map[string]string    // name by unique id; it may have another one, or be nobody's, by now
 	next   int
 }
@@ -32,9 +32,8 @@ func (b *mailboxes) put(m Mailbox) {
 		b.byName[m.Name] = box
 	}
 	if !known || box.User != m.User {
-		if names := b.byUser[m.User]; !slices.Contains(names, m.Name) {
-			b.byUser[m.User] = append(names, m.Name)
-		}
+		// Also where it was the user's before: to look for it would take the square of his folders.
+		b.byUser[m.User] = append(b.byUser[m.User], m.Name)
 	}
 	box.Mailbox = m
 	b.byID[m.UniqueID] = m.Name
@@ -66,8 +65,10 @@ func (b *mailboxes) all() []Mailbox {
 	return inOrder(slices.Collect(maps.Values(b.byName)))
 }
 
+// inOrder sorts what may be in list more than once.
 func inOrder(list []*numbered) []Mailbox {
 	slices.SortFunc(list, func(a, b *numbered) int { return cmp.Compare(a.place, b.place) })
+	list = slices.Compact(list)
 	boxes := make([]Mailbox, len(list))
 	for i, m := range list {
 		boxes[i] = m.Mailbox

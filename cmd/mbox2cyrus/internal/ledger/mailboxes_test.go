@@ -37,6 +37,8 @@ func TestMailboxesOf(t *testing.T) {
 	set(Mailbox{Name: "user.joe", User: "joe", State: Undone})
 	set(Mailbox{Name: "user.joe", User: "joe"})
 	set(Mailbox{Name: "user.joe.b", User: "bob"}) // another user's by now
+	set(Mailbox{Name: "user.joe.a", User: "bob"}) // for a time
+	set(Mailbox{Name: "user.joe.a", User: "joe"})
 	check := func(l *Ledger) {
 		t.Helper()
 		for user, want := range map[string][]string{"joe": {"user.joe.a", "user.joe"}, "amy": {"user.amy"}, "bob": {"user.joe.b"}, "eve": nil} {
@@ -58,6 +60,25 @@ func TestMailboxesOf(t *testing.T) {
 	check(l)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// BenchmarkPut puts the mailboxes of one user. What each takes does not grow with their number.
+func BenchmarkPut(b *testing.B) {
+	for _, n := range []int{1000, 32000} {
+		boxes := make([]Mailbox, n)
+		for i := range boxes {
+			boxes[i] = Mailbox{Name: fmt.Sprintf("user.joe.f%06d", i), User: "joe", UniqueID: fmt.Sprint(i)}
+		}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				var all mailboxes
+				for _, m := range boxes {
+					all.put(m)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/mailbox")
+		})
 	}
 }
 

@@ -34,11 +34,11 @@ func sharedHomes(all []mbox.User) map[string][]string {
 // retiredOf returns what was retired of a user, and what was retired from his home as that of
 // others who have it too: it was as much his.
 func retiredOf(u mbox.User, logins []string, by map[string][]Retired) []Retired {
-	all := by[u.Name]
+	all := slices.Clip(by[u.Name]) // which stays as it is
 	for _, login := range logins {
 		for _, r := range by[login] {
 			if login != u.Name && strings.HasPrefix(r.Path, strings.Trim(u.Home, "/")+"/") {
-				all = append(slices.Clip(all), r)
+				all = append(all, r)
 			}
 		}
 	}

@@ -59,7 +59,8 @@ type Cyrus struct {
 	acl      []reconstruct.ACL
 	owner    cyrusspool.Owner // of the configdirectory
 	entries  map[cyrusspool.Name]reconstruct.Entry
-	noCopies *atomic.Bool // see aside
+	names    []cyrusspool.Name // of entries, sorted
+	noCopies *atomic.Bool      // see aside
 }
 
 // Open learns everything about the Cyrus of opts. It changes nothing there.
@@ -198,13 +199,21 @@ func (c *Cyrus) Refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.know(list)
+	return nil
+}
+
+// know takes a list of mailboxes for all that Cyrus has.
+func (c *Cyrus) know(list []reconstruct.Entry) {
 	c.entries = make(map[cyrusspool.Name]reconstruct.Entry, len(list))
+	c.names = make([]cyrusspool.Name, 0, len(list))
 	for _, e := range list {
 		if !e.Deleted() {
 			c.entries[cyrusspool.Name(e.Name)] = e
+			c.names = append(c.names, cyrusspool.Name(e.Name))
 		}
 	}
-	return nil
+	slices.Sort(c.names)
 }
 
 // Has reports whether Cyrus had the mailbox at the last Refresh.
@@ -244,14 +253,20 @@ func (c *Cyrus) Entries() []reconstruct.Entry { return slices.Collect(maps.Value
 // UserEntries returns the entries of all mailboxes of a user as of the last
 // Refresh, sorted by name.
 func (c *Cyrus) UserEntries(userid string) []reconstruct.Entry {
-	inbox := string(cyrusspool.InboxName(userid))
+	inbox := cyrusspool.InboxName(userid)
 	var all []reconstruct.Entry
-	for name, e := range c.entries {
-		if string(name) == inbox || strings.HasPrefix(string(name), inbox+".") {
-			all = append(all, e)
-		}
+	if e, ok := c.entries[inbox]; ok {
+		all = append(all, e)
 	}
-	slices.SortFunc(all, func(a, b reconstruct.Entry) int { return strings.Compare(a.Name, b.Name) })
+	// It is asked for each user: others' are not looked at. Behind the INBOX others' may come,
+	// user.joe-b before user.joe.a.
+	i, _ := slices.BinarySearch(c.names, inbox+".")
+	for _, name := range c.names[i:] {
+		if !strings.HasPrefix(string(name), string(inbox)+".") {
+			break
+		}
+		all = append(all, c.entries[name])
+	}
 	return all
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -31,8 +32,24 @@ const maxFindings = 20
 type checker struct {
 	u        *Undoer
 	one      *user
+	boxes    map[string]ledger.Mailbox // the user's, by name
+	above    map[string]bool           // names that some of these are below
 	findings []finding
 }
+
+func (u *Undoer) checker(one *user) *checker {
+	c := &checker{u: u, one: one, boxes: make(map[string]ledger.Mailbox, len(one.boxes)), above: map[string]bool{}}
+	for _, rec := range one.boxes {
+		c.boxes[rec.Name] = rec
+		for name := parent(rec.Name); name != "" && !c.above[name]; name = parent(name) {
+			c.above[name] = true
+		}
+	}
+	return c
+}
+
+// parent is the name of what a mailbox is in, "" if it is in none.
+func parent(name string) string { return name[:max(strings.LastIndexByte(name, '.'), 0)] }
 
 func (c *checker) found(rec ledger.Mailbox, format string, args ...any) {
 	if len(c.findings) < maxFindings {
@@ -42,7 +59,7 @@ func (c *checker) found(rec ledger.Mailbox, format string, args ...any) {
 
 // check compares all of a user with the ledger. It changes nothing.
 func (u *Undoer) check(one *user) ([]finding, error) {
-	c := &checker{u: u, one: one}
+	c := u.checker(one)
 	c.strangers()
 	for _, rec := range one.boxes {
 		if err := c.mailbox(rec); err != nil {
@@ -59,19 +76,25 @@ func (u *Undoer) check(one *user) ([]finding, error) {
 
 // strangers finds mailboxes of others inside those that are to go.
 func (c *checker) strangers() {
-	known := map[string]bool{}
+	ids := map[string]bool{}
 	for _, rec := range c.one.boxes {
-		known[rec.Name] = true
+		ids[cyrusspool.Name(rec.Name).User()] = true
 	}
-	for _, rec := range c.one.boxes {
-		if stays(rec) {
-			continue
-		}
-		for _, e := range c.u.Cyrus.UserEntries(cyrusspool.Name(rec.Name).User()) {
-			if strings.HasPrefix(e.Name, rec.Name+".") && !known[e.Name] {
-				c.found(rec, "has a mailbox %s below it that this program did not make", report.Quote(e.Name))
-				known[e.Name] = true // once
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		for _, e := range c.u.Cyrus.UserEntries(id) {
+			if _, known := c.boxes[e.Name]; !known {
+				c.stranger(e.Name)
 			}
+		}
+	}
+}
+
+// stranger finds the nearest of those that a mailbox of another's is in.
+func (c *checker) stranger(name string) {
+	for above := parent(name); above != ""; above = parent(above) {
+		if rec, known := c.boxes[above]; known && !stays(rec) {
+			c.found(rec, "has a mailbox %s below it that this program did not make", report.Quote(name))
+			return
 		}
 	}
 }
@@ -280,9 +303,7 @@ func (c *checker) files(rec ledger.Mailbox, d *os.File, messages bool) error {
 // it, is that of another mailbox: of this program's, or one that Cyrus knows.
 func (c *checker) isMailbox(rec ledger.Mailbox, name string) bool {
 	below := rec.Name + "." + name
-	if slices.ContainsFunc(c.one.boxes, func(m ledger.Mailbox) bool {
-		return m.Name == below || strings.HasPrefix(m.Name, below+".")
-	}) {
+	if _, known := c.boxes[below]; known || c.above[below] {
 		return strings.HasSuffix(rec.Dir, lastComponent(rec.Name))
 	}
 	return c.u.Cyrus.Has(cyrusspool.Name(below))

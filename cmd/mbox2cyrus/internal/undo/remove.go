@@ -99,7 +99,7 @@ func (u *Undoer) empty(rec ledger.Mailbox, root string, d *os.File) error {
 	if err != nil {
 		return err
 	}
-	slices.Sort(own)
+	slices.Sort(own) // some may be there twice, as the directory was listed repeatedly
 	for _, name := range own {
 		if err := unlink(d, name); err != nil {
 			return err
@@ -108,23 +108,39 @@ func (u *Undoer) empty(rec ledger.Mailbox, root string, d *os.File) error {
 	return d.Sync()
 }
 
+// unlinkAtOnce is how many names unlinkEach keeps: some MB of memory, and few enough lists of
+// the largest directory.
+const unlinkAtOnce = 1 << 16
+
 // unlinkEach unlinks the regular files of a directory that are meant. Names are
 // collected a piece at a time, since a directory that changes while it is listed
 // may show an entry twice or not at all.
 func unlinkEach(d *os.File, meant func(name string) bool) error {
 	var names []string
-	err := eachEntry(d, func(e fs.DirEntry) error {
-		if e.Type().IsRegular() && meant(e.Name()) {
-			names = append(names, e.Name())
+	for {
+		err := eachEntry(d, func(e fs.DirEntry) error {
+			if e.Type().IsRegular() && meant(e.Name()) {
+				names = append(names, e.Name())
+			}
+			if len(names) == unlinkAtOnce {
+				return io.EOF
+			}
+			return nil
+		})
+		more := err == io.EOF
+		if err != nil && !more {
+			return err
 		}
-		return nil
-	})
-	for _, name := range names {
-		if err == nil {
-			err = unlink(d, name)
+		for _, name := range names {
+			if err := unlink(d, name); err != nil {
+				return err
+			}
 		}
+		if !more {
+			return nil
+		}
+		names = names[:0]
 	}
-	return err
 }
 
 func unlink(d *os.File, name string) error {

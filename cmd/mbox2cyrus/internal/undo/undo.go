@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -233,11 +234,22 @@ func (u *Undoer) keepIndexID(rec *ledger.Mailbox) (err error) {
 // lets the ledger forget the mailboxes.
 func (u *Undoer) settle(users []*user) error {
 	roots := map[string]bool{u.Cyrus.ConfigDir: true}
+	// Those above mailboxes of others are left to the batch that has these.
+	dirs := map[ledger.MadeDir]bool{}
+	above := func(root, dir string) {
+		for ; dir != "." && !dirs[ledger.MadeDir{Root: root, Dir: dir}]; dir = filepath.Dir(dir) {
+			dirs[ledger.MadeDir{Root: root, Dir: dir}] = true
+		}
+	}
 	var undone []ledger.Mailbox
 	for _, one := range users {
 		for _, rec := range one.boxes {
 			for _, root := range u.Cyrus.Place(rec.Partition, rec.Dir).Roots.All() {
 				roots[root] = true
+				above(root, rec.Dir)
+			}
+			for _, files := range rec.UserFiles {
+				above(u.Cyrus.ConfigDir, files.Dir)
 			}
 			rec.State = ledger.Undone
 			undone = append(undone, rec)
@@ -246,16 +258,12 @@ func (u *Undoer) settle(users []*user) error {
 	if len(undone) == 0 {
 		return nil
 	}
-	for _, made := range u.Ledger.MadeDirs() {
-		if !roots[made.Root] {
-			continue // of mailboxes that are not concerned
-		}
+	for _, made := range u.Ledger.MadeDirs(dirs) {
 		if _, err := cyrusspool.RemoveDir(made.Root, made.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	dirs := slices.Sorted(maps.Keys(roots))
-	if err := cyrusspool.SyncFS(dirs...); err != nil {
+	if err := cyrusspool.SyncFS(slices.Sorted(maps.Keys(roots))...); err != nil {
 		return err
 	}
 	for _, one := range users {

@@ -1,0 +1,57 @@
+package target
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// TestUserEntries: others' mailboxes sort between those of a user.
+func TestUserEntries(t *testing.T) {
+	c := &Cyrus{}
+	var list []reconstruct.Entry
+	for _, name := range []string{"user.joe.b", "user.joe-x.a", "user.joey", "user.joe", "user.ann", "user.joe.a.c", "user.joe.a",
+		"user.joe-x", "user.zoe.joe", "example.org!user.joe.d", "example.org!user.joe", "shared.joe"} {
+		list = append(list, reconstruct.Entry{Name: name})
+	}
+	c.know(list)
+	for id, want := range map[string][]string{
+		"joe":             {"user.joe", "user.joe.a", "user.joe.a.c", "user.joe.b"},
+		"joe@example.org": {"example.org!user.joe", "example.org!user.joe.d"},
+		"joe-x":           {"user.joe-x", "user.joe-x.a"},
+		"zoe":             {"user.zoe.joe"}, // whose INBOX is gone
+		"jo":              nil,
+	} {
+		var have []string
+		for _, e := range c.UserEntries(id) {
+			have = append(have, e.Name)
+		}
+		if !slices.Equal(have, want) {
+			t.Errorf("%s: %q, want %q", id, have, want)
+		}
+	}
+}
+
+// BenchmarkUserEntries asks for one of many users. What it takes does not grow with their number.
+func BenchmarkUserEntries(b *testing.B) {
+	for _, users := range []int{100, 10000} {
+		var list []reconstruct.Entry
+		for i := range users {
+			for j := range 9 {
+				list = append(list, reconstruct.Entry{Name: fmt.Sprintf("%s.f%d", cyrusspool.InboxName(fmt.Sprint("u", i)), j)})
+			}
+		}
+		c := &Cyrus{}
+		c.know(list)
+		b.Run(fmt.Sprint(users), func(b *testing.B) {
+			for b.Loop() {
+				if n := len(c.UserEntries("u50")); n != 9 {
+					b.Fatal(n)
+				}
+			}
+		})
+	}
+}
