@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -621,6 +622,38 @@ func TestConflict(t *testing.T) {
 	if got := describe(serve(t, srv)["INBOX"]); !slices.Equal(got, append(want, "6  22")) {
 		t.Errorf("INBOX: %q", got)
 	}
+}
+
+// TestNothingToDo: what was left, or failed, is not among the folders of which migrate says
+// that there is nothing to do.
+func TestNothingToDo(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nkim:x:1002:1002::/home/kim:/bin/sh\n")
+	h.write("var/mail/joe", letter(1))
+	h.write("home/joe/mail/work", letter(2))
+	h.writeAs(1002, "var/mail/kim", letter(3))
+	args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	says := func(code int, want bool, more ...string) {
+		t.Helper()
+		var out, errs bytes.Buffer
+		got := run(slices.Concat([]string{"mbox2cyrus", "migrate"}, args, more), &out, &errs)
+		if said := strings.Contains(out.String(), "nothing to do: every folder was migrated"); got != code || said != want {
+			t.Errorf("exit code %d, want %d; said %v, want %v\n%s%s", got, code, said, want, &out, &errs)
+		}
+	}
+	says(0, false)
+	says(0, true)
+	names := filepath.Join(t.TempDir(), "names.csv")
+	if err := os.WriteFile(names, []byte("user,old_name,new_name\njoe,work,other\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says(1, false, "--names", names)
+	if err := srv.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.write("var/mail/joe", letter(1)+letter(4))
+	says(2, false)
 }
 
 // TestMerge: the user has mail in Cyrus already, in use there.

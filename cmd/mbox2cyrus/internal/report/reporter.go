@@ -375,6 +375,13 @@ func (r *Reporter) StoppedEarly(kind, why string) {
 	r.sum.StoppedEarly = true
 }
 
+// Left counts a folder that is left to another run, or to a person; a problem says why.
+func (r *Reporter) Left() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sum.LeftFolders++
+}
+
 // Totals returns the counters so far.
 func (r *Reporter) Totals() Summary {
 	r.mu.Lock()
@@ -390,7 +397,7 @@ func (s Summary) text() string {
 	case s.Command == "migrate" && !s.DryRun:
 		fmt.Fprintf(&b, "%s, %s: %s found, %d written, %d verified in Cyrus's index, %d held; %d bytes",
 			plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), plural.Count(s.Found, "message"), s.Written, s.Verified, s.Held, s.Bytes)
-		if s.Folders > 0 && s.UnchangedFolders == s.Folders {
+		if s.nothingToDo() {
 			b.WriteString("\nnothing to do: every folder was migrated by an earlier run and has not changed since")
 		}
 	case s.Command == "verify":
@@ -422,6 +429,13 @@ func (s Summary) text() string {
 	}
 	fmt.Fprintf(&b, "\n%s in %.1f s (exit code %d)", s.verdict(), s.Elapsed.Seconds(), s.ExitCode)
 	return b.String()
+}
+
+// nothingToDo reports whether a migrate came to its end and found every folder as an earlier
+// one had left it. Who failed, and what was left, is not among the folders that it counts.
+func (s Summary) nothingToDo() bool {
+	return s.Folders > 0 && s.UnchangedFolders == s.Folders && s.LeftFolders == 0 && !s.StoppedEarly &&
+		(s.ExitCode == ExitOK || s.ExitCode == ExitAttention)
 }
 
 // wayBack are the commands that bring no mail to Cyrus, and what they say.
