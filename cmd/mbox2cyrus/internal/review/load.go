@@ -405,7 +405,7 @@ func (h *Host) judge(said map[string]int) {
 // folder takes what was said of a finished folder.
 func (r *Review) folder(h *Host, u *User, ln history.Line) {
 	if ln.ShownAs != "" {
-		r.Names = append(r.Names, Rename{h.Name, ledger.RawName(ln.User), ledger.RawName(ln.Folder), ln.ShownAs, ln.RenamedWhy})
+		r.Names = append(r.Names, Rename{h.Name, ledger.RawName(ln.User), ledger.RawName(ln.Folder), ln.ShownAs, ln.RenamedWhy, ln.Mailbox})
 		u.Renamed++
 	}
 }
