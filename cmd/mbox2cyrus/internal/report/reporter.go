@@ -300,6 +300,10 @@ func (r *Reporter) Folder(f Folder) {
 		state += fmt.Sprintf(", %d held (%d bytes)", f.Held, f.HeldBytes)
 	}
 	name := Quote(f.Folder)
+	if r.opts.Command == "retire" { // files, whose messages were counted when they came to Cyrus
+		r.text(r.results, fmt.Sprintf("%s: %s: %d bytes, %s", Quote(f.User), name, f.Bytes, Printable(f.Outcome)))
+		return
+	}
 	if f.Folder == "" {
 		name = "(parent)"
 	}
@@ -405,6 +409,10 @@ func (s Summary) text() string {
 			plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), plural.Count(s.Found, "message"), s.Verified, s.Bytes)
 	case s.Command == "approve":
 		fmt.Fprintf(&b, "held: %d, of which nobody approved: %d; %d bytes", s.Held, s.Attentions, s.HeldBytes)
+	case s.Command == "retire" && !s.DryRun:
+		fmt.Fprintf(&b, "%s, %s: %d bytes %s", plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), s.Bytes, wayBack[s.Command].done)
+	case s.Command == "retire":
+		fmt.Fprintf(&b, "%s, %s: %d bytes; nothing was moved", plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), s.Bytes)
 	case wayBack[s.Command].done != "" && !s.DryRun:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes %s",
 			plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), plural.Count(s.Found, "message"), s.Bytes, wayBack[s.Command].done)
