@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -125,6 +126,20 @@ func TestFullDisk(t *testing.T) {
 	}
 	if diff := diffSnapshots(before, snapshot(t, root)); diff != "" {
 		t.Errorf("the source was changed: %s", diff)
+	}
+	// What is there already needs no room once more: not for a plan either, by which the
+	// window is chosen.
+	var st unix.Statfs_t
+	if err := unix.Statfs(srv.Spool, &st); err != nil {
+		t.Fatal(err)
+	}
+	used := (st.Blocks - st.Bfree) * uint64(st.Bsize)
+	if err := unix.Mount("tmpfs", srv.Spool, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", used+128<<10)); err != nil {
+		t.Fatal(err)
+	}
+	later := runJSON(t, append([]string{"plan"}, flagsFor(srv, root, state)...)...)
+	if later.code != 0 || len(later.problems("no-space")) != 0 {
+		t.Errorf("plan after the pass: exit code %d\n%s", later.code, later.stderr)
 	}
 }
 
