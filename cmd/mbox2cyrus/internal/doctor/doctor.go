@@ -359,10 +359,14 @@ func (x *examination) stateDir() {
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		x.wrong("state", 0, "give --state a directory", "%s is none", x.State)
 		return
-	case st.Uid != uint32(os.Geteuid()) || st.Mode&0o022 != 0:
+	case st.Uid != 0 && st.Uid != uint32(os.Geteuid()) || st.Mode&0o022 != 0:
 		x.warn("state", fmt.Sprintf("chown root %s; chmod 700 %s", x.State, x.State), "%s can be written by others than the one who runs this", x.State)
 	}
 	l, err := ledger.Read(x.State)
+	if errors.Is(err, fs.ErrPermission) {
+		x.wrong("state", report.ExitPermission, "run it by sudo", "%v", err)
+		return
+	}
 	if err != nil {
 		x.wrong("state", 0, "keep it as it is, and ask; migrate can make its records anew in an empty state directory (docs/passes.md)", "%v", err)
 		return

@@ -65,8 +65,11 @@ func open(dir string) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{Dir: dir, Name: filepath.Base(dir), Runs: []Run{}, Timeline: []Point{}, boxes: map[string][]string{}}
-	if !ledger.Exists(dir) {
-		return nil, fmt.Errorf("%w: %s: %w", ErrNoLedger, filepath.Join(dir, ledger.JournalName), fs.ErrNotExist)
+	switch _, err := os.Lstat(filepath.Join(dir, ledger.JournalName)); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: %w", ErrNoLedger, err)
+	case err != nil: // it may be there
+		return nil, err
 	}
 	// With everything, 10,000 users need 200 MB more.
 	h.ledger, err = ledger.ReadBriefly(dir, func(m *ledger.Mailbox) {
