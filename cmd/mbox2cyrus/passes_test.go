@@ -656,6 +656,33 @@ func TestNothingToDo(t *testing.T) {
 	says(2, false)
 }
 
+// TestVerifyBesideAnotherRun says that there is one: what it is at is no more cut off than it
+// is lost.
+func TestVerifyBesideAnotherRun(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1))
+	state := filepath.Join(t.TempDir(), "state")
+	args := flagsFor(srv, h.root, state)
+	if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	other, err := ledger.Open(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := runJSON(t, append([]string{"verify"}, args...)...)
+	if said := o.problems("run-goes-on"); o.code != 2 || len(said) != 1 || !strings.Contains(said[0]["text"].(string), fmt.Sprintf("(pid %d since ", os.Getpid())) {
+		t.Errorf("exit code %d, %v\n%s", o.code, said, o.stderr)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if o := runJSON(t, append([]string{"verify"}, args...)...); o.code != 0 {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+}
+
 // TestMerge: the user has mail in Cyrus already, in use there.
 func TestMerge(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
