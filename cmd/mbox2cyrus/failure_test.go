@@ -141,6 +141,11 @@ func TestFullDisk(t *testing.T) {
 	if later.code != 0 || len(later.problems("no-space")) != 0 {
 		t.Errorf("plan after the pass: exit code %d\n%s", later.code, later.stderr)
 	}
+	var said bytes.Buffer
+	run(append([]string{"mbox2cyrus", "doctor", "--state", filepath.Join(srv.Spool, "state")}, flagsFor(srv, root, state)[:4]...), &said, &said)
+	if n := strings.Count(said.String(), "-> make room, or choose other partitions"); n != 1 || !strings.Contains(said.String(), "-> make room, or choose another directory by --state") {
+		t.Errorf("doctor: other partitions are advised %d times\n%s", n, &said)
+	}
 }
 
 // TestTooSmallPartition refuses a run that cannot fit before it writes anything.
