@@ -69,7 +69,7 @@ func boolFlag(name, usage string) cli.Flag {
 func sourceFlags() []cli.Flag {
 	return []cli.Flag{
 		stringFlag("source-root", "/", "the UW host's `DIR`: /, or a mounted or copied host"),
-		stringFlag("passwd", "", "passwd `FILE` of the UW host, or getent to ask this machine (default: etc/passwd below the source root)"),
+		stringFlag("passwd", "", "passwd `FILE` of the UW host, below the source root unless absolute, or getent to ask this machine (default: etc/passwd)"),
 		stringFlag("inbox-dir", "", "`DIR` of the INBOXes below the source root (default: var/mail)"),
 		stringFlag("inbox-template", "", "`PATH` of each INBOX: /var/mail/%1u/%2u/%u (name, its first byte, second), ~/Mailbox"),
 		&cli.StringSliceFlag{Name: "inbox-extra", Usage: "mail of `PATH` below each home is in the INBOX too: INBOX, say, which UW hides if it is mbox", EnvVars: env("inbox-extra")},
