@@ -200,7 +200,11 @@ func (h *Host) readPasswd(opts HostOptions) (err error) {
 	}
 	passwd, err := h.openPasswd(opts.Passwd)
 	if err != nil {
-		return fmt.Errorf("mbox: passwd file: %w; name the passwd file of the source host", err)
+		below := ""
+		if !filepath.IsAbs(opts.Passwd) {
+			below = " below " + opts.Root
+		}
+		return fmt.Errorf("mbox: passwd file%s: %w; name the passwd file of the source host, by an absolute path if it is elsewhere", below, err)
 	}
 	defer passwd.Close()
 	h.entries, h.skipped, err = ParsePasswd(passwd, cleanPath(opts.Passwd))

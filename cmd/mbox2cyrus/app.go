@@ -176,7 +176,13 @@ func exitCode(err error) int {
 }
 
 func (p *program) sayError(err error, code int) {
-	fmt.Fprintf(p.stderr, "mbox2cyrus: %s\n", report.Printable(err.Error()))
+	// Some say several things, or list what may be given. What is below the first line is
+	// indented: a line end in the name of a file must not begin a line like one of ours.
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = report.Printable(line)
+	}
+	fmt.Fprintf(p.stderr, "mbox2cyrus: %s\n", strings.Join(lines, "\n    "))
 	if p.json {
 		line, merr := json.Marshal(map[string]any{"message_type": "exit_error", "exit_code": code, "text": err.Error()})
 		if merr == nil {

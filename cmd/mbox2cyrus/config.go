@@ -168,6 +168,8 @@ func (p *program) showSetting(c *cli.Context, f cli.Flag) error {
 		value = strconv.FormatBool(c.Bool(name))
 	case *cli.IntFlag:
 		value = strconv.Itoa(c.Int(name))
+	case *cli.Int64Flag:
+		value = strconv.FormatInt(c.Int64(name), 10)
 	case *cli.StringSliceFlag:
 		quoted := []string{}
 		for _, s := range c.StringSlice(name) {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"os"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -41,11 +40,8 @@ func (p *program) exportCommand() *cli.Command {
 					return usagef("--owner: %v", err)
 				}
 			}
-			x.Location = time.Local
-			if zone := c.String("source-timezone"); zone != "" {
-				if x.Location, err = time.LoadLocation(zone); err != nil {
-					return usagef("--source-timezone %s: %v", zone, err)
-				}
+			if x.Location, err = sourceZone(c); err != nil {
+				return err
 			}
 			host, err := os.Hostname()
 			if err != nil {

@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -61,7 +64,8 @@ func TestStoppedBySignal(t *testing.T) {
 	if _, err := samplehost.Write(root, samplehost.Options{Seed: 12, Users: 40, Messages: 4000, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"migrate", "--json", "--jobs", "1"}, flagsFor(srv, root, state)...)
+	status := filepath.Join(t.TempDir(), "status.json")
+	args := append([]string{"migrate", "--json", "--jobs", "1", "--status-file", status}, flagsFor(srv, root, state)...)
 	cmd := exec.Command("mbox2cyrus", args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -83,6 +87,19 @@ func TestStoppedBySignal(t *testing.T) {
 	}
 	if !strings.Contains(stdout.String(), `"exit_code":143`) || !strings.Contains(stdout.String(), `"message_type":"summary"`) {
 		t.Errorf("no summary with the exit code:\n%s", stdout.String())
+	}
+	// Who watches the file must not take it for done.
+	var shown, sum map[string]any
+	b, err := os.ReadFile(status)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
+	if err := errors.Join(json.Unmarshal(b, &shown), json.Unmarshal([]byte(lines[len(lines)-1]), &sum)); err != nil {
+		t.Fatal(err)
+	}
+	if shown["state"] != "stopped" || shown["users_done"] != sum["users"] {
+		t.Errorf("the status is %s\nthe summary %v", b, sum)
 	}
 	again := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...)
 	if s := again.summary(t); again.code != 0 || s["messages_verified"] != s["messages_found"] || s["users"] != 40.0 {
@@ -125,6 +142,25 @@ func TestFullDisk(t *testing.T) {
 	}
 	if diff := diffSnapshots(before, snapshot(t, root)); diff != "" {
 		t.Errorf("the source was changed: %s", diff)
+	}
+	// What is there already needs no room once more: not for a plan either, by which the
+	// window is chosen.
+	var st unix.Statfs_t
+	if err := unix.Statfs(srv.Spool, &st); err != nil {
+		t.Fatal(err)
+	}
+	used := (st.Blocks - st.Bfree) * uint64(st.Bsize)
+	if err := unix.Mount("tmpfs", srv.Spool, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("size=%d", used+128<<10)); err != nil {
+		t.Fatal(err)
+	}
+	later := runJSON(t, append([]string{"plan"}, flagsFor(srv, root, state)...)...)
+	if later.code != 0 || len(later.problems("no-space")) != 0 {
+		t.Errorf("plan after the pass: exit code %d\n%s", later.code, later.stderr)
+	}
+	var said bytes.Buffer
+	run(append([]string{"mbox2cyrus", "doctor", "--state", filepath.Join(srv.Spool, "state")}, flagsFor(srv, root, state)[:4]...), &said, &said)
+	if n := strings.Count(said.String(), "-> make room, or choose other partitions"); n != 1 || !strings.Contains(said.String(), "-> make room, or choose another directory by --state") {
+		t.Errorf("doctor: other partitions are advised %d times\n%s", n, &said)
 	}
 }
 

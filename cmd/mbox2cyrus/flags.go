@@ -69,7 +69,7 @@ func boolFlag(name, usage string) cli.Flag {
 func sourceFlags() []cli.Flag {
 	return []cli.Flag{
 		stringFlag("source-root", "/", "the UW host's `DIR`: /, or a mounted or copied host"),
-		stringFlag("passwd", "", "passwd `FILE` of the UW host, or getent to ask this machine (default: etc/passwd below the source root)"),
+		stringFlag("passwd", "", "passwd `FILE` of the UW host, below the source root unless absolute, or getent to ask this machine (default: etc/passwd)"),
 		stringFlag("inbox-dir", "", "`DIR` of the INBOXes below the source root (default: var/mail)"),
 		stringFlag("inbox-template", "", "`PATH` of each INBOX: /var/mail/%1u/%2u/%u (name, its first byte, second), ~/Mailbox"),
 		&cli.StringSliceFlag{Name: "inbox-extra", Usage: "mail of `PATH` below each home is in the INBOX too: INBOX, say, which UW hides if it is mbox", EnvVars: env("inbox-extra")},
@@ -242,11 +242,8 @@ func parseSource(c *cli.Context) (o sourceOptions, err error) {
 
 // parseZone returns the zone of the host and the one that its From_ dates are in.
 func parseZone(c *cli.Context) (zone, location *time.Location, err error) {
-	zone = time.Local
-	if name := c.String("source-timezone"); name != "" {
-		if zone, err = time.LoadLocation(name); err != nil {
-			return nil, nil, usagef("--source-timezone %s: %v", name, err)
-		}
+	if zone, err = sourceZone(c); err != nil {
+		return nil, nil, err
 	}
 	switch what := c.String(flagFromDates); what {
 	case "local":
@@ -256,6 +253,27 @@ func parseZone(c *cli.Context) (zone, location *time.Location, err error) {
 	default:
 		return nil, nil, usagef("--%s %s: local or utc", flagFromDates, what)
 	}
+}
+
+// sourceZone returns the zone of the host: that of --source-timezone, else this machine's.
+func sourceZone(c *cli.Context) (*time.Location, error) {
+	if name := c.String("source-timezone"); name != "" {
+		zone, err := time.LoadLocation(name)
+		if err != nil {
+			return nil, usagef("--source-timezone %s: %v", name, err)
+		}
+		return zone, nil
+	}
+	// Package time takes a TZ that it cannot read, such as POSIX's CET-1CEST, for UTC, and
+	// tells nobody. Other programs know it, so dates would be wrong by hours.
+	switch tz := os.Getenv("TZ"); strings.TrimPrefix(tz, ":") {
+	case "", "UTC", "UTC0":
+	default:
+		if time.Local.String() == "UTC" {
+			return nil, usagef("this machine's zone is TZ=%s, which is not known by that name here: give --source-timezone, as in Europe/Vienna", tz)
+		}
+	}
+	return time.Local, nil
 }
 
 func readNames(path string) (names []string, err error) {

@@ -710,6 +710,65 @@ func TestConflict(t *testing.T) {
 	}
 }
 
+// TestNothingToDo: what was left, or failed, is not among the folders of which migrate says
+// that there is nothing to do.
+func TestNothingToDo(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nkim:x:1002:1002::/home/kim:/bin/sh\n")
+	h.write("var/mail/joe", letter(1))
+	h.write("home/joe/mail/work", letter(2))
+	h.writeAs(1002, "var/mail/kim", letter(3))
+	args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	says := func(code int, want bool, more ...string) {
+		t.Helper()
+		var out, errs bytes.Buffer
+		got := run(slices.Concat([]string{"mbox2cyrus", "migrate"}, args, more), &out, &errs)
+		if said := strings.Contains(out.String(), "nothing to do: every folder was migrated"); got != code || said != want {
+			t.Errorf("exit code %d, want %d; said %v, want %v\n%s%s", got, code, said, want, &out, &errs)
+		}
+	}
+	says(0, false)
+	says(0, true)
+	names := filepath.Join(t.TempDir(), "names.csv")
+	if err := os.WriteFile(names, []byte("user,old_name,new_name\njoe,work,other\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says(1, false, "--names", names)
+	if err := srv.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.write("var/mail/joe", letter(1)+letter(4))
+	says(2, false)
+}
+
+// TestVerifyBesideAnotherRun says that there is one: what it is at is no more cut off than it
+// is lost.
+func TestVerifyBesideAnotherRun(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1))
+	state := filepath.Join(t.TempDir(), "state")
+	args := flagsFor(srv, h.root, state)
+	if o := runJSON(t, append([]string{"migrate"}, args...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	other, err := ledger.Open(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := runJSON(t, append([]string{"verify"}, args...)...)
+	if said := o.problems("run-goes-on"); o.code != 2 || len(said) != 1 || !strings.Contains(said[0]["text"].(string), fmt.Sprintf("(pid %d since ", os.Getpid())) {
+		t.Errorf("exit code %d, %v\n%s", o.code, said, o.stderr)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if o := runJSON(t, append([]string{"verify"}, args...)...); o.code != 0 {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+}
+
 // TestMerge: the user has mail in Cyrus already, in use there.
 func TestMerge(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})

@@ -68,7 +68,7 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 		s.report.Problem(pr)
 	}
 	sc := &plan.Scanner{Source: s.source(p.display), Report: s.report, Progress: p.display, Jobs: s.opts.jobs,
-		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat())}
+		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat()), Ledger: l}
 	list := c.String(flagHelpDesk)
 	if list != "" {
 		sc.HelpDesk = plan.NewHelpDesk(s.plan, s.cyrus.Rules)
@@ -77,7 +77,7 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	p.display.Stop()
 	s.sayDates(true)
 	if err == nil {
-		err = sayNeed(s, need, sc.Held(), s.report.Totals().Found)
+		err = sayNeed(s, need, sc.More(), sc.Held())
 	}
 	if err == nil {
 		err = sayQuotas(c.Context, s, sc.Sizes())
@@ -104,9 +104,9 @@ func (s *session) sayGone(l *ledger.Ledger) {
 	}
 }
 
-// sayNeed compares what the plan needs, for so many messages and what is held besides, with
-// what there is.
-func sayNeed(s *session, needs map[string]plan.Need, held plan.HeldNeed, messages int64) error {
+// sayNeed compares what the plan needs, for the mailboxes that grow and what is held besides,
+// with what there is.
+func sayNeed(s *session, needs map[string]plan.Need, more map[cyrusspool.Name]plan.Size, held plan.HeldNeed) error {
 	for _, partition := range slices.Sorted(maps.Keys(needs)) {
 		need := needs[partition]
 		room, err := resources.RoomIn(s.cyrus.MessagesRoot(partition), s.cyrus.Fresh.Owner.UID)
@@ -122,11 +122,14 @@ func sayNeed(s *session, needs map[string]plan.Need, held plan.HeldNeed, message
 		}
 		s.report.Printf("needs about %d bytes for held mail in the state directory, which has %s", held.Bytes, room)
 	}
-	a := amount{messages: messages, held: held}
+	a := amount{held: held}
 	for _, u := range s.plan.Users {
 		a.users++
 		for _, f := range u.Folders {
-			a.add(f.File.Size)
+			if size, grows := more[f.Mailbox]; grows {
+				a.add(f.File.Size)
+				a.messages += size.Messages
+			}
 		}
 	}
 	short, err := s.short(needs, a)

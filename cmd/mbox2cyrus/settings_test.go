@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -337,5 +339,54 @@ func checkModes(t *testing.T, dir string, file, folder os.FileMode) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStateOfRoot: who may not look into the state directory is told that, not that there is
+// no ledger, or a damaged one.
+func TestStateOfRoot(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	state := filepath.Join(t.TempDir(), "state")
+	for _, dir := range []string{filepath.Dir(filepath.Dir(state)), filepath.Dir(state)} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	found, err := exec.LookPath("mbox2cyrus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.ReadFile(found) // is where root alone may look
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(filepath.Dir(state), "mbox2cyrus")
+	if err := os.WriteFile(program, binary, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for command, says := range map[string]string{
+		"report": "mbox2cyrus: lstat " + state + "/ledger.jsonl: permission denied",
+		"doctor": "ledger.jsonl: permission denied\n           -> run it by sudo",
+	} {
+		args := []string{command, "--state", state}
+		if command == "doctor" {
+			args = append(args, "--imapd-conf", srv.Conf)
+		}
+		cmd := exec.Command(program, args...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(srv.UID), Gid: uint32(srv.GID)}}
+		var exit *exec.ExitError
+		out, err := cmd.CombinedOutput()
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		if code := cmd.ProcessState.ExitCode(); code != 77 || !strings.Contains(string(out), says) || strings.Contains(string(out), "chmod 700") {
+			t.Errorf("%s: exit code %d, want 77 and %q\n%s", command, code, says, out)
+		}
 	}
 }

@@ -63,6 +63,10 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 	if running && !c.Bool(flagDryRun) {
 		return fmt.Errorf("a running Cyrus (process %d) may have open what is to be removed: stop it and run undo again; nothing was changed", pid)
 	}
+	if running {
+		rep.Problem(report.Problem{Severity: report.Attention, Offset: -1, Kind: "cyrus-running",
+			Text: fmt.Sprintf("Cyrus runs (process %d) and may have open what is to be removed: undo refuses until it is stopped", pid)})
+	}
 	if err := cyrus.CanRemove(); err != nil {
 		return fmt.Errorf("%w; nothing was changed", err)
 	}

@@ -378,7 +378,7 @@ func appendTo(t *testing.T, path, text string) {
 	}
 }
 
-// TestUndoWhileCyrusRuns is refused.
+// TestUndoWhileCyrusRuns is refused, which --dry-run tells.
 func TestUndoWhileCyrusRuns(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
@@ -395,6 +395,10 @@ func TestUndoWhileCyrusRuns(t *testing.T) {
 	r := runJSON(t, append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)...)
 	if r.code != 1 || !strings.Contains(r.stderr, "a running Cyrus") {
 		t.Errorf("exit code %d\n%s", r.code, r.stderr)
+	}
+	r = runJSON(t, append([]string{"undo", "--all", "--dry-run"}, cyrusFlagsFor(srv, state)...)...)
+	if r.code != 2 || len(r.problems("cyrus-running")) != 1 {
+		t.Errorf("--dry-run: exit code %d\n%s", r.code, r.stderr)
 	}
 	if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
 		t.Errorf("something was changed:\n%s", diff)

@@ -2,12 +2,14 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/retire"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/served"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
@@ -37,6 +39,14 @@ func (p *program) verifyCommand() *cli.Command {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.close()) }()
+			holder, err := ledger.InUse(s.state)
+			if err != nil {
+				return err
+			}
+			if holder != "" {
+				s.report.Problem(report.Problem{Severity: report.Attention, Offset: -1, Kind: "run-goes-on", Text: fmt.Sprintf(
+					"another run of mbox2cyrus is using the state directory (%s): what it has not finished is told as cut off or missing; verify again when it has ended", holder)})
+			}
 			l, err := ledger.Read(s.state)
 			if err != nil {
 				return err

@@ -122,7 +122,7 @@ func (x *examination) cyrus(ctx context.Context) {
 	if st.Uid == 0 {
 		x.warn("configdirectory", "chown -R cyrus:mail "+dir, "%s belongs to root, and so would the mail", dir)
 	}
-	x.space("configdirectory", dir, st.Uid)
+	x.space("configdirectory", dir, st.Uid, "")
 	x.partitions(conf, st.Uid)
 	programs, err := reconstruct.Find(x.Cyrus.BinDir, x.Cyrus.IMAPDConf)
 	if err != nil {
@@ -168,7 +168,7 @@ func (x *examination) partitions(conf *cyrusspool.Conf, owner uint32) {
 			x.wrong(what, report.ExitConfig, fmt.Sprintf("chown %s %s", userName(owner), dir), "%s belongs to %s, not to Cyrus's user %s, who could not write there", dir, userName(st.Uid), userName(owner))
 			continue
 		}
-		x.space(what, dir, owner)
+		x.space(what, dir, owner, ", or choose other partitions by --partition or --partition-map")
 	}
 }
 
@@ -178,8 +178,9 @@ const (
 	shortBytes = 1 << 30
 )
 
-// space tells how much room the file system of a directory has for a user.
-func (x *examination) space(what, dir string, uid uint32) {
+// space tells how much room the file system of a directory has for a user, and what other
+// there is to choose than to make some.
+func (x *examination) space(what, dir string, uid uint32, other string) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		x.wrong(what, 0, "", "%s: %v", dir, err)
@@ -199,7 +200,7 @@ func (x *examination) space(what, dir string, uid uint32) {
 		text += " (" + room.By + ")"
 	}
 	if room.Bytes < shortBytes || st.Bavail < st.Blocks/shortShare || st.Files > 0 && st.Ffree < st.Files/shortShare {
-		x.warn(what, "make room, or choose other partitions by --partition or --partition-map", "%s", text)
+		x.warn(what, "make room"+other, "%s", text)
 		return
 	}
 	x.ok(what, "%s", text)
@@ -349,7 +350,7 @@ func (x *examination) stateDir() {
 			x.wrong("state", 0, "", "%s: %v", above, err)
 			return
 		}
-		x.space("state, still to be made in "+above, above, uint32(os.Geteuid()))
+		x.space("state, still to be made in "+above, above, uint32(os.Geteuid()), ", or choose another directory by --state")
 		return
 	}
 	switch {
@@ -359,16 +360,20 @@ func (x *examination) stateDir() {
 	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
 		x.wrong("state", 0, "give --state a directory", "%s is none", x.State)
 		return
-	case st.Uid != uint32(os.Geteuid()) || st.Mode&0o022 != 0:
+	case st.Uid != 0 && st.Uid != uint32(os.Geteuid()) || st.Mode&0o022 != 0:
 		x.warn("state", fmt.Sprintf("chown root %s; chmod 700 %s", x.State, x.State), "%s can be written by others than the one who runs this", x.State)
 	}
 	l, err := ledger.Read(x.State)
+	if errors.Is(err, fs.ErrPermission) {
+		x.wrong("state", report.ExitPermission, "run it by sudo", "%v", err)
+		return
+	}
 	if err != nil {
 		x.wrong("state", 0, "keep it as it is, and ask; migrate can make its records anew in an empty state directory (docs/passes.md)", "%v", err)
 		return
 	}
 	x.ok("state", "%s: the ledger can be read, %d mailboxes", x.State, len(l.Mailboxes()))
-	x.space("state", x.State, uint32(os.Geteuid()))
+	x.space("state", x.State, uint32(os.Geteuid()), "")
 }
 
 // limits looks at what this process may have: those of a service or of another shell may

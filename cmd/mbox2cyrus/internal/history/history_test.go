@@ -157,6 +157,35 @@ func TestObsoleteLinesAreRemoved(t *testing.T) {
 	}
 }
 
+// TestFindingsOutliveARunThatSaidNothingOfTheirFolder: where the last run before a history is
+// written anew failed a user, or left a folder that was locked, what was found in the folder is
+// still true when the next one finds it unchanged.
+func TestFindingsOutliveARunThatSaidNothingOfTheirFolder(t *testing.T) {
+	state := t.TempDir()
+	unchanged := func(r *report.Reporter) {
+		r.Folder(report.Folder{User: "ann", Folder: "f", Found: 3, Unchanged: true})
+		r.User("ann")
+	}
+	run(t, state, Migrate, false, func(r *report.Reporter) {
+		r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "f", Kind: "keywords-lost", Offset: 7})
+		r.Folder(report.Folder{User: "ann", Folder: "f", Found: 3, Written: 3, Read: true})
+		r.User("ann")
+	})
+	for range compactEvery {
+		run(t, state, Migrate, false, func(r *report.Reporter) {
+			r.Problem(report.Problem{Severity: report.Failure, User: "ann", Kind: "user-failed", Offset: -1})
+			r.User("ann")
+		})
+	}
+	want := []string{"folder ann/f  x0", "problem ann/f keywords-lost x0"}
+	for range compactEvery {
+		run(t, state, Migrate, false, unchanged)
+		if diff := cmp.Diff(want, holding(t, state, Migrate)); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+}
+
 // TestUnfinishedIsRemoved: what a run left that was killed while it wrote the history anew
 // goes with the next one, and nothing else.
 func TestUnfinishedIsRemoved(t *testing.T) {

@@ -297,10 +297,16 @@ func (l *Log) needed(ln Line) bool {
 	case "user":
 		return ln.Run == l.Users[ln.User].Run || l.readIn(ln)
 	case "folder":
-		s := l.folder[ln.User][ln.Folder]
-		return l.holds(ln) || ln.Read && ln.Run == s.read && s.said == l.Users[ln.User].Run
+		return l.holds(ln) || ln.Read && ln.Run == l.folder[ln.User][ln.Folder].read
 	}
-	return l.holds(ln)
+	return l.holds(ln) || l.mayHold(ln)
+}
+
+// mayHold reports whether a finding will hold again as soon as a run says that its folder has
+// not changed: the last one said nothing of it, as the folder was in use or its user failed.
+func (l *Log) mayHold(ln Line) bool {
+	s, known := l.folder[ln.User][ln.Folder]
+	return known && ln.lasting() && s.read <= ln.Run
 }
 
 // readIn reports whether a user line finishes the run that last read one of his folders,

@@ -365,6 +365,24 @@ func (l *Ledger) open() error {
 	return nil
 }
 
+// InUse tells which run holds the state directory, "" for none. Nothing is made or held.
+func InUse(dir string) (holder string, err error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("state directory: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	lock := byteLock(lockOfRun, unix.F_WRLCK)
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, lock); err != nil || lock.Type == unix.F_UNLCK {
+		return "", nil // a file system that knows no locks tells nothing, and no run writes there
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 200))
+	return cmp.Or(string(bytes.TrimSpace(text)), "no pid is told"), err
+}
+
 // Exists reports whether the state directory has a ledger.
 func Exists(dir string) bool {
 	_, err := os.Lstat(filepath.Join(dir, JournalName))

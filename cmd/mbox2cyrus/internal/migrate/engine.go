@@ -236,12 +236,10 @@ func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Conte
 		for _, j := range batch {
 			e.report(j)
 			e.Report.User(j.user.Name)
+			e.Progress.UserDone(j.user.Name)
 		}
 	} else { // the next run goes on from the ledger
 		e.cutOff.Store(true)
-	}
-	for _, j := range batch {
-		e.Progress.UserDone(j.user.Name)
 	}
 }
 
@@ -317,9 +315,11 @@ func (e *Engine) nothingToFinish(j *job, err error) {
 		e.quotaNotGiven(j)
 		e.report(j)
 	}
-	if !errors.Is(err, context.Canceled) { // else he is not finished
-		e.Report.User(u.Name)
+	if errors.Is(err, context.Canceled) { // he is not finished
+		e.Progress.UserWaits(u.Name)
+		return
 	}
+	e.Report.User(u.Name)
 	e.Progress.UserDone(u.Name)
 }
 

@@ -314,6 +314,9 @@ func (e *Engine) place(m *mailbox) cyrusspool.Place { return e.Cyrus.Place(m.rec
 func (e *Engine) report(j *job) {
 	for _, m := range j.boxes {
 		if m.todo == leave {
+			if m.folder != nil {
+				e.Report.Left()
+			}
 			continue
 		}
 		e.reportHeld(m)

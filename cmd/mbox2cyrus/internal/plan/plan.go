@@ -169,7 +169,33 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 		p.Problems = append(p.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "no-mail-dir",
 			Text: "no user has a folder directory of the name given by --mail-dir: if they have folders, it has another name"})
 	}
+	if kind, text := h.missing(); kind != "" {
+		p.Problems = append(p.Problems, report.Problem{Severity: report.Attention, Offset: -1, Kind: kind, Text: text})
+	}
 	return p, nil
+}
+
+// fewUsers may well be without any INBOX.
+const fewUsers = 3
+
+// missing tells what a host lacks that every host has: users, and INBOXes. It is the wrong
+// place then, or not mounted, or has its users from elsewhere, and a run that finds nothing
+// there must not end as if all had arrived.
+func (h *Homes) missing() (kind, text string) {
+	if len(h.selection.Retired) > 0 {
+		return "", "" // all of it may be in an archive
+	}
+	if len(h.all) == 0 {
+		return "no-users", "there are no users: the passwd file has nobody from --min-uid on who has a home or an INBOX; " +
+			"is this the root of the UW host, and all of it mounted? Else give --passwd the file that has them (or getent), or a smaller --min-uid"
+	}
+	has := slices.ContainsFunc(h.all, func(u mbox.User) bool { return u.HasInbox }) ||
+		slices.ContainsFunc(h.found, func(f found) bool { return f.tree != nil && f.tree.Inbox != nil })
+	if has || len(h.all) < fewUsers {
+		return "", ""
+	}
+	return "no-inboxes", fmt.Sprintf("not one of %d users has an INBOX: is the directory of INBOXes mounted, or are they elsewhere? "+
+		"(--inbox-dir, --inbox-template)", len(h.all))
 }
 
 func (s Selection) check(all []mbox.User, skipped []mbox.Skipped) error {

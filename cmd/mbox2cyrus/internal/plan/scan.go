@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/held"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/pop3"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
@@ -38,10 +39,12 @@ type Scanner struct {
 	Jobs     int
 	// UIDLFormat is in which form Cyrus's POP3 server will name messages.
 	UIDLFormat pop3.Format
-	HelpDesk   *HelpDesk // gets what changes for users; may be nil
+	HelpDesk   *HelpDesk      // gets what changes for users; may be nil
+	Ledger     *ledger.Ledger // what earlier passes brought needs no room any more; may be nil
 
 	mu     sync.Mutex
 	need   map[string]Need
+	more   map[cyrusspool.Name]Size
 	moving []Moved
 	sizes  map[cyrusspool.Name]Size
 	held   HeldNeed
@@ -68,10 +71,10 @@ func heldNeeds(a source.Amount) HeldNeed {
 const MailboxFiles = 4
 
 // Run reads the folders and reports each, with what is doubtful in it, and returns what
-// each partition must hold. What concerns one user is reported; the error is the
+// each partition must hold beyond what earlier passes brought. What concerns one user is reported; the error is the
 // context's.
 func (s *Scanner) Run(ctx context.Context, p *Plan) (map[string]Need, error) {
-	s.need, s.sizes, s.held = map[string]Need{}, map[cyrusspool.Name]Size{}, HeldNeed{}
+	s.need, s.sizes, s.more, s.held = map[string]Need{}, map[cyrusspool.Name]Size{}, map[cyrusspool.Name]Size{}, HeldNeed{}
 	err := p.Each(ctx, s.Jobs, func(u *User) { s.user(ctx, u) })
 	if err == nil {
 		err = s.again(p)
@@ -83,7 +86,11 @@ func (s *Scanner) Run(ctx context.Context, p *Plan) (map[string]Need, error) {
 // be read are not there.
 func (s *Scanner) Sizes() map[cyrusspool.Name]Size { return s.sizes }
 
-// Held returns what the mail takes that will be held, when Run has returned.
+// More returns by how much mailboxes grow that are new, or whose folders changed since an
+// earlier pass, when Run has returned.
+func (s *Scanner) More() map[cyrusspool.Name]Size { return s.more }
+
+// Held returns what the mail takes that will be held of these, when Run has returned.
 func (s *Scanner) Held() HeldNeed { return s.held }
 
 func (s *Scanner) needs(u *User, bytes, inodes int64) {
@@ -91,6 +98,36 @@ func (s *Scanner) needs(u *User, bytes, inodes int64) {
 	defer s.mu.Unlock()
 	n := s.need[u.Partition]
 	s.need[u.Partition] = Need{n.Bytes + bytes, n.Inodes + inodes}
+}
+
+// brought returns the record of a mailbox that an earlier pass filled.
+func (s *Scanner) brought(name cyrusspool.Name) (rec ledger.Mailbox, known bool) {
+	if s.Ledger == nil {
+		return rec, false
+	}
+	rec, known = s.Ledger.Mailbox(string(name))
+	return rec, known && rec.State != ledger.Begun
+}
+
+// needsOf adds what a folder needs, whose mail has that size, takes so many bytes of blocks,
+// and of which that is to be held. A folder that has not changed since an earlier pass needs
+// nothing; of another, message files that are there stay, and what is held is written anew.
+func (s *Scanner) needsOf(u *User, f Folder, size Size, disk int64, held HeldNeed) {
+	inodes := size.Messages + MailboxFiles
+	if rec, known := s.brought(f.Mailbox); known && rec.SourceID != nil {
+		if rec.SourceID.Equal(FileID(f.File)) {
+			return
+		}
+		disk -= rec.Size + rec.Messages*(blockSize/2+cachePerMsg)
+		inodes -= rec.Messages + MailboxFiles
+		size = size.Minus(Size{rec.Size, rec.Messages, 0})
+	}
+	size.Bytes, size.Messages = max(0, size.Bytes), max(0, size.Messages)
+	s.needs(u, max(0, disk), max(0, inodes))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.more[f.Mailbox] = size
+	s.held.Bytes, s.held.Inodes, s.held.Largest = s.held.Bytes+held.Bytes, s.held.Inodes+held.Inodes, max(s.held.Largest, held.Largest)
 }
 
 func (s *Scanner) user(ctx context.Context, u *User) {
@@ -102,7 +139,9 @@ func (s *Scanner) user(ctx context.Context, u *User) {
 	help := s.HelpDesk.user(u)
 	defer help.done()
 	for _, parent := range u.Parents {
-		s.needs(u, 0, MailboxFiles)
+		if _, known := s.brought(parent); !known {
+			s.needs(u, 0, MailboxFiles)
+		}
 		s.Report.Folder(report.Folder{User: u.Name, Mailbox: string(parent)})
 	}
 	for _, f := range u.Folders {
@@ -160,11 +199,10 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 		s.Report.Problem(p)
 		help.problem(p)
 	}
-	s.needs(u, disk, count+MailboxFiles)
-	held := heldNeeds(source.Amount{Items: res.Aside.Items + tooLarge.Items, Bytes: res.Aside.Bytes + tooLarge.Bytes})
+	size := Size{Bytes: bytes, Messages: count, Folders: 1}
+	s.needsOf(u, f, size, disk, heldNeeds(source.Amount{Items: res.Aside.Items + tooLarge.Items, Bytes: res.Aside.Bytes + tooLarge.Bytes}))
 	s.mu.Lock()
-	s.held.Bytes, s.held.Inodes, s.held.Largest = s.held.Bytes+held.Bytes, s.held.Inodes+held.Inodes, max(s.held.Largest, held.Largest)
-	s.sizes[f.Mailbox] = Size{Bytes: bytes, Messages: count, Folders: 1}
+	s.sizes[f.Mailbox] = size
 	s.mu.Unlock()
 	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), SpecialUse: f.SpecialUse, Found: res.Messages, Bytes: bytes,
 		Doubts: res.Doubts, UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})

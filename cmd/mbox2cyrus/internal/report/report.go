@@ -104,7 +104,8 @@ type Summary struct {
 	ByKind                 map[string]int64
 	Elapsed                time.Duration
 	DryRun                 bool
-	StoppedEarly           bool // before the work was done, at a safe point, not by a signal
+	StoppedEarly           bool  // before the work was done, at a safe point, not by a signal
+	LeftFolders            int64 // not brought, though there is something to bring
 	ExitCode               int
 	Command, SourceRoot    string
 	FailedUsers            []string

@@ -300,6 +300,10 @@ func (r *Reporter) Folder(f Folder) {
 		state += fmt.Sprintf(", %d held (%d bytes)", f.Held, f.HeldBytes)
 	}
 	name := Quote(f.Folder)
+	if r.opts.Command == "retire" { // files, whose messages were counted when they came to Cyrus
+		r.text(r.results, fmt.Sprintf("%s: %s: %d bytes, %s", Quote(f.User), name, f.Bytes, Printable(f.Outcome)))
+		return
+	}
 	if f.Folder == "" {
 		name = "(parent)"
 	}
@@ -375,6 +379,13 @@ func (r *Reporter) StoppedEarly(kind, why string) {
 	r.sum.StoppedEarly = true
 }
 
+// Left counts a folder that is left to another run, or to a person; a problem says why.
+func (r *Reporter) Left() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sum.LeftFolders++
+}
+
 // Totals returns the counters so far.
 func (r *Reporter) Totals() Summary {
 	r.mu.Lock()
@@ -390,7 +401,7 @@ func (s Summary) text() string {
 	case s.Command == "migrate" && !s.DryRun:
 		fmt.Fprintf(&b, "%s, %s: %s found, %d written, %d verified in Cyrus's index, %d held; %d bytes",
 			plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), plural.Count(s.Found, "message"), s.Written, s.Verified, s.Held, s.Bytes)
-		if s.Folders > 0 && s.UnchangedFolders == s.Folders {
+		if s.nothingToDo() {
 			b.WriteString("\nnothing to do: every folder was migrated by an earlier run and has not changed since")
 		}
 	case s.Command == "verify":
@@ -398,6 +409,10 @@ func (s Summary) text() string {
 			plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), plural.Count(s.Found, "message"), s.Verified, s.Bytes)
 	case s.Command == "approve":
 		fmt.Fprintf(&b, "held: %d, of which nobody approved: %d; %d bytes", s.Held, s.Attentions, s.HeldBytes)
+	case s.Command == "retire" && !s.DryRun:
+		fmt.Fprintf(&b, "%s, %s: %d bytes %s", plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), s.Bytes, wayBack[s.Command].done)
+	case s.Command == "retire":
+		fmt.Fprintf(&b, "%s, %s: %d bytes; nothing was moved", plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), s.Bytes)
 	case wayBack[s.Command].done != "" && !s.DryRun:
 		fmt.Fprintf(&b, "%s, %s: %s, %d bytes %s",
 			plural.Count(s.Users, "user"), plural.Count(s.Folders, "folder"), plural.Count(s.Found, "message"), s.Bytes, wayBack[s.Command].done)
@@ -422,6 +437,13 @@ func (s Summary) text() string {
 	}
 	fmt.Fprintf(&b, "\n%s in %.1f s (exit code %d)", s.verdict(), s.Elapsed.Seconds(), s.ExitCode)
 	return b.String()
+}
+
+// nothingToDo reports whether a migrate came to its end and found every folder as an earlier
+// one had left it. Who failed, and what was left, is not among the folders that it counts.
+func (s Summary) nothingToDo() bool {
+	return s.Folders > 0 && s.UnchangedFolders == s.Folders && s.LeftFolders == 0 && !s.StoppedEarly &&
+		(s.ExitCode == ExitOK || s.ExitCode == ExitAttention)
 }
 
 // wayBack are the commands that bring no mail to Cyrus, and what they say.

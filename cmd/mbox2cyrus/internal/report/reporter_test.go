@@ -31,6 +31,23 @@ func TestExitCodeIsTheWorstThatWasSaid(t *testing.T) {
 	}
 }
 
+// TestRetireCountsBytes: it moves files, and of their messages it knows nothing. A folder that
+// goes with "0 messages" would alarm whoever reads that.
+func TestRetireCountsBytes(t *testing.T) {
+	for _, dry := range []bool{false, true} {
+		var out bytes.Buffer
+		r := New(Options{Stdout: &out, Stderr: &out, Command: "retire", DryRun: dry})
+		r.Folder(Folder{User: "joe", Folder: "INBOX", Bytes: 99, Outcome: "archived as /a/joe"})
+		r.User("joe")
+		if code, err := r.Finish(0); code != 0 || err != nil {
+			t.Errorf("exit code %d, %v", code, err)
+		}
+		if said := out.String(); !strings.HasPrefix(said, "joe: INBOX: 99 bytes, archived as /a/joe\n1 user, 1 folder: 99 bytes") || strings.Contains(said, "message") {
+			t.Errorf("%s", said)
+		}
+	}
+}
+
 func TestJSONLinesAndNothingElseOnStdout(t *testing.T) {
 	var out, errs bytes.Buffer
 	r := New(Options{Stdout: &out, Stderr: &errs, JSON: true, Command: "migrate"})

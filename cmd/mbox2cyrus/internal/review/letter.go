@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
-	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/internal/plural"
 )
@@ -81,14 +80,14 @@ func (r *Review) Letters() (letters []*Letter, others int, err error) {
 
 // fill adds what the review knows of the users of a host.
 func (r *Review) fill(h *Host, byName map[string]*Letter) {
-	shown := map[string]map[ledger.RawName]string{}
+	shown := map[string]map[string]string{} // by user and mailbox
 	for _, n := range r.Names {
 		if l := byName[string(n.User)]; l != nil && n.Host == h.Name {
 			l.Renamed = append(l.Renamed, n)
 			if shown[l.User] == nil {
-				shown[l.User] = map[ledger.RawName]string{}
+				shown[l.User] = map[string]string{}
 			}
-			shown[l.User][n.Old] = n.New
+			shown[l.User][n.mailbox] = n.New
 		}
 	}
 	for _, p := range r.POP3 {
@@ -103,7 +102,7 @@ func (r *Review) fill(h *Host, byName map[string]*Letter) {
 	}
 	for name, l := range byName {
 		for m := range h.mailboxes(name) {
-			now, renamed := shown[name][m.Folder]
+			now, renamed := shown[name][m.Name]
 			if m.Folder == "" || m.Messages == 0 || !renamed && !m.NewUIDVald {
 				continue
 			}

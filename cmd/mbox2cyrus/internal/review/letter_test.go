@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -48,6 +49,41 @@ func TestLetters(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestAFolderOfTheNameINBOX is not the inbox, which keeps its name.
+func TestAFolderOfTheNameINBOX(t *testing.T) {
+	state := t.TempDir()
+	for name, text := range map[string]string{
+		"ledger.jsonl": `{"ledger":2}
+{"run":{"start":"2026-11-27T02:00:00Z","program":"1.0 abc","source_root":"/srv/north","imapd_conf":"/etc/imapd.conf","cyrus":"3.6.1"}}
+{"set":{"state":"verified","user":"ann","folder":"INBOX","mailbox":"user.ann","uniqueid":"1","messages":3}}
+{"set":{"state":"verified","user":"ann","folder":"INBOX","mailbox":"user.ann.INBOX^saved","uniqueid":"2","messages":2}}
+`,
+		"history/migrate.jsonl": `{"run":1,"message_type":"run","command":"migrate","start":"2026-11-27T02:00:00Z","host":"north"}
+{"run":1,"message_type":"folder","user":"ann","folder":"INBOX","mailbox":"user.ann","read":true}
+{"run":1,"message_type":"folder","user":"ann","folder":"INBOX","mailbox":"user.ann.INBOX^saved","shown_as":"INBOX.saved","renamed_why":"only the inbox can be called INBOX","read":true}
+{"run":1,"message_type":"user","user":"ann","time":"2026-11-27T02:00:03Z","folders":2}
+`} {
+		path := filepath.Join(state, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := Load([]string{state}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	letters, _, err := r.Letters()
+	if err != nil || len(letters) != 1 {
+		t.Fatalf("%d letters, %v", len(letters), err)
+	}
+	if diff := cmp.Diff([]string{"INBOX.saved"}, letters[0].Afresh); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestWriteLetters(t *testing.T) {

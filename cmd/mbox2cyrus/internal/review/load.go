@@ -65,8 +65,11 @@ func open(dir string) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{Dir: dir, Name: filepath.Base(dir), Runs: []Run{}, Timeline: []Point{}, boxes: map[string][]string{}}
-	if !ledger.Exists(dir) {
-		return nil, fmt.Errorf("%w: %s: %w", ErrNoLedger, filepath.Join(dir, ledger.JournalName), fs.ErrNotExist)
+	switch _, err := os.Lstat(filepath.Join(dir, ledger.JournalName)); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: %w", ErrNoLedger, err)
+	case err != nil: // it may be there
+		return nil, err
 	}
 	// With everything, 10,000 users need 200 MB more.
 	h.ledger, err = ledger.ReadBriefly(dir, func(m *ledger.Mailbox) {
@@ -405,7 +408,7 @@ func (h *Host) judge(said map[string]int) {
 // folder takes what was said of a finished folder.
 func (r *Review) folder(h *Host, u *User, ln history.Line) {
 	if ln.ShownAs != "" {
-		r.Names = append(r.Names, Rename{h.Name, ledger.RawName(ln.User), ledger.RawName(ln.Folder), ln.ShownAs, ln.RenamedWhy})
+		r.Names = append(r.Names, Rename{h.Name, ledger.RawName(ln.User), ledger.RawName(ln.Folder), ln.ShownAs, ln.RenamedWhy, ln.Mailbox})
 		u.Renamed++
 	}
 }

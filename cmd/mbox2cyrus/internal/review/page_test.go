@@ -117,8 +117,8 @@ func TestPageInBrowser(t *testing.T) {
 	}
 	r.Users[7].Name = ledger.RawName(strings.Repeat("averylongname", 20))
 	long := strings.Repeat("averylongfolder", 20)
-	r.Names = []Rename{{"north", "oddnames", ledger.RawName(long), long, strings.Repeat("characters that Cyrus refuses ", 10)},
-		{"north", ledger.RawName(strings.Repeat("longlogin", 3)), "a", "b", "why"}}
+	r.Names = []Rename{{Host: "north", User: "oddnames", Old: ledger.RawName(long), New: long, Why: strings.Repeat("characters that Cyrus refuses ", 10)},
+		{Host: "north", User: ledger.RawName(strings.Repeat("longlogin", 3)), Old: "a", New: "b", Why: "why"}}
 	dir := t.TempDir()
 	write := func(name, content string) {
 		t.Helper()

@@ -164,6 +164,8 @@ type Rename struct {
 	Old  ledger.RawName `json:"old_name"`
 	New  string         `json:"new_name"`
 	Why  string         `json:"why"`
+
+	mailbox string // Cyrus's internal name: a folder of the name INBOX is not the inbox
 }
 
 // POP3 is what POP3 clients of a user who leave mail on the server fetch again at most.
