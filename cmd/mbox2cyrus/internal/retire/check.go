@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,7 +42,7 @@ func (m Move) archived() string { return filepath.Join(string(m.Archive), string
 // folder of its user is. What is in the archive must be what was moved: by inode, size and
 // time, and where these are others, or read is set, by SHA-256. What is not is returned.
 func (r *Record) Check(ctx context.Context, rec ledger.Mailbox, read bool) (retired bool, problems []report.Problem, err error) {
-	for _, m := range r.movesFor(rec) {
+	for _, m := range r.Moves() {
 		if m.Folder == "" || m.State == Restored || !m.has(rec) {
 			continue
 		}
@@ -68,20 +67,6 @@ func (r *Record) Check(ctx context.Context, rec ledger.Mailbox, read bool) (reti
 	return retired, problems, nil
 }
 
-// movesFor returns those that may have moved the mailbox's folder (see has), in order.
-func (r *Record) movesFor(rec ledger.Mailbox) []Move {
-	if rec.Source == "" {
-		return r.movesOf(string(rec.User))
-	}
-	some := slices.Clone(r.ofFolder[folderOf{rec.User, rec.Folder}])
-	for path := string(rec.Source); path != "" && path != "." && path != "/"; path = filepath.Dir(path) {
-		if p, known := r.moves[ledger.RawName(path)]; known {
-			some = append(some, p)
-		}
-	}
-	return inOrder(some)
-}
-
 // has reports whether the mailbox's folder was moved with m; of one that never had a folder,
 // whether m is of its user. What is of a path may have been moved as that of another login who
 // has the same home.
@@ -94,7 +79,7 @@ func (m Move) has(rec ledger.Mailbox) bool {
 // path in an archive.
 func (r *Record) ofAnother(user, path string) (m Move, found bool) {
 	for at := path; at != "." && at != "/" && at != ""; at = filepath.Dir(at) {
-		if m := r.at(ledger.RawName(at)); m.State == Moved && string(m.User) != user && (at == path || m.IsDir) {
+		if m := r.moves[ledger.RawName(at)]; m.State == Moved && string(m.User) != user && (at == path || m.IsDir) {
 			return m, true
 		}
 	}

@@ -3,13 +3,11 @@ package retire
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,27 +61,17 @@ type recordLine struct {
 // Record is the record of what was moved where: a journal, only ever appended to. The
 // last line about a path counts. The ledger's lock must be held to write it.
 type Record struct {
-	f     *os.File                   // nil: read only
-	moves map[ledger.RawName]*placed // by path
-	// Which were ever of a login, or of a folder of his: some may be others' by now. Hosts have
-	// thousands of both, so that neither may cost a look at all of them.
-	ofUser   map[ledger.RawName][]*placed
-	ofFolder map[folderOf][]*placed
+	f     *os.File // nil: read only
+	moves map[ledger.RawName]Move
+	order []ledger.RawName
+	// ofUser are the paths of each login's.
+	ofUser map[ledger.RawName][]ledger.RawName
 }
-
-// placed is a move with its place in the order in which paths were first moved.
-type placed struct {
-	Move
-	place int
-}
-
-// folderOf is a folder of a login's.
-type folderOf struct{ user, folder ledger.RawName }
 
 // OpenRecord opens the record in a state directory. Read only, one that is not there
 // is empty.
 func OpenRecord(state string, write bool) (*Record, error) {
-	r := &Record{moves: map[ledger.RawName]*placed{}, ofUser: map[ledger.RawName][]*placed{}, ofFolder: map[folderOf][]*placed{}}
+	r := &Record{moves: map[ledger.RawName]Move{}, ofUser: map[ledger.RawName][]ledger.RawName{}}
 	path := filepath.Join(state, recordName)
 	good, err := r.read(path)
 	if err != nil || !write {
@@ -141,19 +129,14 @@ func (r *Record) read(path string) (good int64, err error) {
 }
 
 func (r *Record) put(m Move) {
-	p, known := r.moves[m.Path]
+	was, known := r.moves[m.Path]
 	if !known {
-		p = &placed{place: len(r.moves)}
-		r.moves[m.Path] = p
+		r.order = append(r.order, m.Path)
 	}
-	if !known || p.User != m.User {
-		r.ofUser[m.User] = append(r.ofUser[m.User], p)
+	if !known || was.User != m.User {
+		r.ofUser[m.User] = append(r.ofUser[m.User], m.Path)
 	}
-	if !known || p.User != m.User || p.Folder != m.Folder {
-		of := folderOf{m.User, m.Folder}
-		r.ofFolder[of] = append(r.ofFolder[of], p)
-	}
-	p.Move = m
+	r.moves[m.Path] = m
 }
 
 // Set records a move's new state. It is on the disk when Set returns.
@@ -181,45 +164,25 @@ func (r *Record) append(line recordLine) error {
 
 // Moves returns the last state of every path, in the order in which they were first
 // moved.
-func (r *Record) Moves() []Move { return inOrder(slices.Collect(maps.Values(r.moves))) }
-
-// movesOf returns the last state of every path that is a login's, in that order.
-func (r *Record) movesOf(login string) []Move {
-	return slices.DeleteFunc(inOrder(slices.Clone(r.ofUser[ledger.RawName(login)])), func(m Move) bool { return string(m.User) != login })
-}
-
-// inOrder sorts what may be in list more than once.
-func inOrder(list []*placed) []Move {
-	slices.SortFunc(list, func(a, b *placed) int { return cmp.Compare(a.place, b.place) })
-	list = slices.Compact(list)
-	all := make([]Move, len(list))
-	for i, p := range list {
-		all[i] = p.Move
+func (r *Record) Moves() (all []Move) {
+	for _, path := range r.order {
+		all = append(all, r.moves[path])
 	}
 	return all
 }
 
-// at returns the last state of a path, the zero Move if nothing of it was ever moved.
-func (r *Record) at(path ledger.RawName) Move {
-	if p, known := r.moves[path]; known {
-		return p.Move
-	}
-	return Move{}
-}
-
 // Knows reports whether anything of a login's was ever moved.
 func (r *Record) Knows(login string) bool {
-	return slices.ContainsFunc(r.ofUser[ledger.RawName(login)], func(p *placed) bool { return string(p.User) == login })
+	return slices.ContainsFunc(r.Moves(), func(m Move) bool { return string(m.User) == login })
 }
 
 // Archived reports whether what was at a path is in the archive.
-func (r *Record) Archived(path ledger.RawName) bool { return r.at(path).State == Moved }
+func (r *Record) Archived(path ledger.RawName) bool { return r.moves[path].State == Moved }
 
 // blocked reports whether what was at a path is in the archive, and an empty directory
 // keeps its place.
 func (r *Record) blocked(path ledger.RawName) bool {
-	m := r.at(path)
-	return m.State == Moved && m.Blocked
+	return r.moves[path].State == Moved && r.moves[path].Blocked
 }
 
 // Keeps reports whether a mailbox's folder, a part of it, or a directory that it was in, is in
@@ -237,14 +200,22 @@ func (r *Record) anyOf(rec ledger.Mailbox, wanted func(State) bool) bool {
 		}
 	}
 	// An INBOX has its mail from several places, of which the record of it names the first.
-	return rec.Folder != "" && slices.ContainsFunc(r.ofFolder[folderOf{rec.User, rec.Folder}], func(p *placed) bool {
-		return p.Folder == rec.Folder && wanted(p.State)
-	})
+	for _, path := range r.ofUser[rec.User] {
+		if m := r.moves[path]; m.Folder != "" && m.Folder == rec.Folder && wanted(m.State) {
+			return true
+		}
+	}
+	return false
 }
 
 // began reports whether something of a user is in the archive.
 func (r *Record) began(user string) bool {
-	return slices.ContainsFunc(r.ofUser[ledger.RawName(user)], func(p *placed) bool { return string(p.User) == user && p.State == Moved })
+	for _, m := range r.moves {
+		if string(m.User) == user && m.State == Moved {
+			return true
+		}
+	}
+	return false
 }
 
 // Close closes the record.

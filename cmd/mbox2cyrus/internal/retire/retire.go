@@ -403,7 +403,7 @@ func (r *Retirer) place(ctx context.Context, u *plan.User, p mbox.Place, m Move,
 // leave tells of a file that somebody wrote where one was that is in an archive. It stays: the
 // record knows one file of a path, and must not forget that one.
 func (r *Retirer) leave(user string, m Move, p mbox.Place) {
-	was := r.Record.at(ledger.RawName(p.Path))
+	was := r.Record.moves[ledger.RawName(p.Path)]
 	r.Report.Problem(report.Problem{Severity: report.Attention, User: user, Folder: string(m.Folder), Offset: -1, Kind: "not-retired",
 		Text: fmt.Sprintf("%s was written after the one that was there was retired to %s; it is left where it is: remove it if nothing in it is wanted, or move it away",
 			report.Quote(p.Path), report.Quote(was.archived()))})
@@ -487,8 +487,8 @@ func (r *Retirer) recover(user string) error {
 	if r.DryRun {
 		return nil
 	}
-	for _, m := range r.Record.movesOf(user) {
-		if m.State != Moving && m.State != Restoring {
+	for _, m := range r.Record.Moves() {
+		if string(m.User) != user || m.State != Moving && m.State != Restoring {
 			continue
 		}
 		if err := r.settle(m); err != nil {
