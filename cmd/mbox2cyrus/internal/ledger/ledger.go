@@ -118,6 +118,11 @@ func NewFileID(id mbox.Identity) FileID {
 	return FileID{Dev: id.Dev, Ino: id.Ino, Size: id.Size, MTime: id.ModTime.UTC(), CTime: id.ChangeTime.UTC(), Digest: id.Digest}
 }
 
+// Identity is that of which a is the ledger's form.
+func (a FileID) Identity() mbox.Identity {
+	return mbox.Identity{Dev: a.Dev, Ino: a.Ino, Size: a.Size, ModTime: a.MTime, ChangeTime: a.CTime, Digest: a.Digest}
+}
+
 // Stat returns the identity of an open file.
 func Stat(f *os.File) (FileID, error) {
 	var st unix.Stat_t

@@ -18,7 +18,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 )
 
-// Version of the record's format, in its first line. docs/retire.md describes it.
+// Version of the record's format, in its first line. docs/way-back.md describes it.
 const Version = 1
 
 const recordName = "retired.jsonl"
@@ -47,8 +47,9 @@ type Move struct {
 	Ino     uint64         `json:"ino"`
 	Size    int64          `json:"size"` // bytes; of a directory, of all files in it
 	ModTime time.Time      `json:"mtime"`
-	SHA256  string         `json:"sha256"`           // of a directory: of its listing, see docs/retire.md
+	SHA256  string         `json:"sha256"`           // of a directory: of its listing, see docs/way-back.md
 	IsDir   bool           `json:"is_dir"`           //
+	Was     *ledger.FileID `json:"was,omitempty"`    // of a folder's place: its identity, as the ledger has it
 	Blocked bool           `json:"blocked"`          // an empty directory stays in its place
 	Within  ledger.RawName `json:"within,omitempty"` // path of the moved directory that it is in
 }

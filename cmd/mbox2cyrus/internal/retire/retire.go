@@ -153,6 +153,15 @@ func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 	v.Report, v.Level, v.InUse = found, verify.LevelIndex, true
 	one := *u
 	one.Problems = nil // reported, and what they tell of is not moved
+	one.Folders = slices.Clone(u.Folders)
+	for i, f := range one.Folders {
+		// An earlier run moved the first places of an INBOX, and came no further.
+		if rec, known := v.Ledger.Mailbox(string(f.Mailbox)); known {
+			if whole, same := u.Rejoined(f.File, rec); same {
+				one.Folders[i].File.Identity = whole
+			}
+		}
+	}
 	if err := v.Run(ctx, &plan.Plan{Users: []*plan.User{&one}}); err != nil {
 		return false, err
 	}
@@ -254,7 +263,8 @@ func (r *Retirer) folder(ctx context.Context, u *plan.User, f mbox.File, left []
 		parts = []mbox.File{f}
 	}
 	for i, p := range folder.Places() {
-		m := Move{User: ledger.RawName(u.Name), Folder: ledger.RawName(f.Name)}
+		was := ledger.NewFileID(parts[i].Identity)
+		m := Move{User: ledger.RawName(u.Name), Folder: ledger.RawName(f.Name), Was: &was}
 		var below []plan.Folder
 		if p.Folder {
 			below = slices.DeleteFunc(slices.Clone(left), func(f plan.Folder) bool { return !isBelow(f.File.Path, p.Path) })

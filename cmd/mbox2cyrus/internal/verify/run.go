@@ -135,8 +135,15 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 			return
 		}
 		f := &u.Folders[i]
-		if _, known := v.Ledger.Mailbox(string(f.Mailbox)); known && v.Retired != nil && u.RetiredFrom(f.File.Path) != nil {
-			continue // a new file: what was migrated is in the archive, of which gone tells
+		if rec, known := v.Ledger.Mailbox(string(f.Mailbox)); known && v.Retired != nil {
+			if u.RetiredFrom(f.File.Path) != nil {
+				continue // a new file: what was migrated is in the archive, of which gone tells
+			}
+			if u.WasRetired(string(rec.Folder), string(rec.Source)) {
+				kind, text := u.PartRetired(f.File, rec)
+				v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: kind, Text: rec.Name + ": " + text})
+				continue
+			}
 		}
 		one(f.Mailbox, f)
 	}
