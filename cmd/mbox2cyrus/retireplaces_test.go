@@ -57,3 +57,19 @@ func TestRetireBetweenPlaces(t *testing.T) {
 		r.do(0, append([]string{"verify", "--level", "content"}, r.flags...)...)
 	}
 }
+
+// TestRetireBelowInbox: a mailbox in a place of the INBOX that is a directory goes with it, also
+// if the INBOX has another place that comes behind it in the order of names.
+func TestRetireBelowInbox(t *testing.T) {
+	r := newRetirement(t)
+	r.flags = append(r.flags, "--mail-dir", ".")
+	r.retire = append(r.retire, "--mail-dir", ".")
+	r.write("home/joe/mbox", letter(1))
+	r.writeMX("home/joe/INBOX", 2)
+	r.writeMX("home/joe/INBOX/old", 3)
+	r.write("var/mail/joe", letter(4))
+	r.migrate()
+	r.do(0, r.retire...)
+	r.archived("home/joe/mbox", "home/joe/INBOX/1", "home/joe/INBOX/old/1", "var/mail/joe")
+	r.do(0, append([]string{"verify", "--level", "content"}, r.flags...)...)
+}

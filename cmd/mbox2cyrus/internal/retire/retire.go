@@ -82,7 +82,7 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 	}
 	// Paths in order: a mailbox that is a directory comes before those in it.
 	folders := r.withoutShared(u)
-	slices.SortFunc(folders, func(a, b plan.Folder) int { return strings.Compare(a.File.Path, b.File.Path) })
+	slices.SortFunc(folders, func(a, b plan.Folder) int { return strings.Compare(firstPath(a.File), firstPath(b.File)) })
 	if err := r.sameFileSystems(u, folders); err != nil {
 		return err
 	}
@@ -109,6 +109,15 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 		dirs = append(dirs, moved...)
 	}
 	return r.subscriptions(ctx, u)
+}
+
+// firstPath is what puts a folder before those in it: the first by name of its places.
+func firstPath(f mbox.File) string {
+	first := f.Path
+	for _, part := range f.Parts {
+		first = min(first, part.Path)
+	}
+	return first
 }
 
 func isBelow(path, dir string) bool { return strings.HasPrefix(path, dir+"/") }
