@@ -112,14 +112,17 @@ func (u *User) stands(s mbox.Skipped) bool {
 	return s.Kind == mbox.SkipDirectory && r != nil && r.Blocked
 }
 
-// stands reports the same of a thing that is no user's, since he has no account any more.
-func (s Selection) stands(sk mbox.Skipped) bool {
-	for _, all := range s.Retired {
-		if u := (User{Retired: all}); u.stands(sk) {
-			return true
+// blocks returns the places, of all users, in which retire left an empty directory.
+func (s Selection) blocks() map[string]bool {
+	all := map[string]bool{}
+	for _, ofUser := range s.Retired {
+		for _, r := range ofUser {
+			if r.Blocked {
+				all[r.Path] = true
+			}
 		}
 	}
-	return false
+	return all
 }
 
 // sayRetired adds a note for each thing that was retired, and a problem for each file that
