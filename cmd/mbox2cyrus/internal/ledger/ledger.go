@@ -198,6 +198,9 @@ type Held struct {
 	Items    int64 `json:"items"`
 	Bytes    int64 `json:"bytes"`
 	Messages int64 `json:"messages,omitempty"` // items that are messages, but larger than Cyrus's index can say
+	// Of the file with the bytes; "" and 0: not known.
+	MboxSize int64  `json:"mbox_size,omitempty"`
+	MboxSHA1 string `json:"mbox_sha1,omitempty"`
 }
 
 // Counters are what of a mailbox may never go back once a client has seen it.
