@@ -490,6 +490,11 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 		return nil, &Skipped{Kind: SkipFormat, MayHoldMail: true,
 			Text: fmt.Sprintf("%d bytes of mail in %v format, not converted; copy it into a unix folder on the source host (mailutil copy)", f.Size, f.Format)}, nil
 	}
+	if f.Format != FormatNone {
+		if s, err := tooSparse(file, st); err != nil || s != nil {
+			return nil, s, err
+		}
+	}
 	lock := strings.HasSuffix(entry, ".lock")
 	switch f.Format {
 	case FormatNone:

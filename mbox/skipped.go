@@ -47,6 +47,7 @@ const (
 	SkipSocket           SkipKind = "socket"               // never opened
 	SkipDevice           SkipKind = "device"               // never opened
 	SkipWrongOwner       SkipKind = "wrong-owner"          // not the user's, or root's and private
+	SkipSparse           SkipKind = "sparse"               // mail with gigabytes of holes, which would take hours to read
 	SkipTooDeep          SkipKind = "too-deep"             // directories nested beyond maxDepth
 	SkipUnreadable       SkipKind = "unreadable"           // the system refused to read it
 	SkipChanged          SkipKind = "changed"              // replaced while it was looked at
