@@ -120,6 +120,9 @@ func (w *walker) home(h *Host, home *os.File) error {
 	w.brief = false
 	w.briefSum()
 	w.subscriptions(home, w.homePath, mailDir, w.mailPath, prefixes)
+	if h.mailDir != "" {
+		w.besideMailDir(home)
+	}
 	if slices.ContainsFunc(w.tree.Folders, func(f File) bool { return f.Format.namesNoKeywords() }) {
 		h.keywords(home, w.user, func(name string, s *Skipped, err error) {
 			if err != nil {

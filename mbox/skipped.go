@@ -42,6 +42,7 @@ const (
 	SkipSubscriptionFile SkipKind = "subscription-file"    // .mailboxlist, .mlbxlsttmp
 	SkipSubscription     SkipKind = "subscription"         // one name of it that is not kept
 	SkipOutside          SkipKind = "outside-mail-dir"     // a subscribed folder in the home, not below the mail directory
+	SkipHomeMail         SkipKind = "mail-in-home"         // mailboxes in the home, not subscribed to, not below the mail directory
 	SkipSymlink          SkipKind = "symlink"              // never followed below a home
 	SkipFIFO             SkipKind = "fifo"                 // never opened
 	SkipSocket           SkipKind = "socket"               // never opened
