@@ -159,6 +159,11 @@ func (d *directory) open(name string) (*os.File, member, error) {
 		f, st, skipped, err = openUserFile(d.file, name, d.rights.UID)
 		return err
 	})
+	if err == nil && skipped == nil {
+		if skipped, err = tooSparse(f, st); err != nil || skipped != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}
 	if err != nil {
 		return nil, member{}, fmt.Errorf("%q: %w", name, err)
 	}

@@ -96,7 +96,7 @@ func (f *Folder) Identity() (Identity, error) {
 			return Identity{}, fmt.Errorf("mbox %q: %w", p.path, err)
 		}
 	}
-	return joinIdentities(ids), nil
+	return JoinIdentities(ids), nil
 }
 
 func (p *part) identity() (Identity, error) {

@@ -120,6 +120,9 @@ func (w *walker) home(h *Host, home *os.File) error {
 	w.brief = false
 	w.briefSum()
 	w.subscriptions(home, w.homePath, mailDir, w.mailPath, prefixes)
+	if h.mailDir != "" {
+		w.besideMailDir(home)
+	}
 	if slices.ContainsFunc(w.tree.Folders, func(f File) bool { return f.Format.namesNoKeywords() }) {
 		h.keywords(home, w.user, func(name string, s *Skipped, err error) {
 			if err != nil {
@@ -489,6 +492,11 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 	if f.Format != FormatNone && !f.Format.isRead() {
 		return nil, &Skipped{Kind: SkipFormat, MayHoldMail: true,
 			Text: fmt.Sprintf("%d bytes of mail in %v format, not converted; copy it into a unix folder on the source host (mailutil copy)", f.Size, f.Format)}, nil
+	}
+	if f.Format != FormatNone {
+		if s, err := tooSparse(file, st); err != nil || s != nil {
+			return nil, s, err
+		}
 	}
 	lock := strings.HasSuffix(entry, ".lock")
 	switch f.Format {

@@ -254,3 +254,52 @@ func TestNoHome(t *testing.T) {
 		}
 	}
 }
+
+// TestHomeMail: mailboxes at the top of the home that nobody subscribed to are told, in one entry,
+// for information; what is told elsewhere, or is no mailbox for certain, is not among them.
+func TestHomeMail(t *testing.T) {
+	h := newHostTree(t)
+	alice := h.user("alice", 1)
+	for name, content := range map[string]string{
+		"saved": oneMessage, "x.mbx": mbxFile(h0, h0Words), "b": oneMessage, "c": oneMessage, "d": oneMessage, "e": oneMessage,
+		"prose": "From here on it is prose\n", "notes": "notes\n\n" + oneMessage, "empty": "", ".hidden": oneMessage,
+		"mbox": oneMessage, "listed": oneMessage, "dir/x": oneMessage, "mail/a": oneMessage, ".mailboxlist": "listed\nmail/a\n",
+	} {
+		h.file("home/alice/"+name, content)
+	}
+	h.symlink("saved", "home/alice/link")
+	h.own("home/alice", 1)
+	h.file("home/alice/root's", oneMessage)
+	before := h.freeze()
+	tree, err := h.open(HostOptions{}).Folders(alice)
+	h.must(err)
+	h.unchanged(before)
+	var got []string
+	for _, s := range tree.Skipped {
+		if s.Kind == SkipHomeMail {
+			got = append(got, s.Path, s.Text)
+			if s.MayHoldMail {
+				t.Error("it needs a person")
+			}
+		}
+	}
+	size := 5*len(oneMessage) + len(mbxFile(h0, h0Words))
+	who := "6 mailbox files"
+	named := `"b", "c", "d", "e", "saved", …`
+	if os.Getuid() != 0 { // all files are of one user
+		size, who, named = size+len(oneMessage), "7 mailbox files", `"b", "c", "d", "e", "root's", …`
+	}
+	checkEqual(t, "mail in the home", got, []string{"home/alice", fmt.Sprintf(
+		"%s at the top of the home, of %d bytes, outside the mail directory and not subscribed to, not converted: %s; move what is wanted into the mail directory", who, size, named)})
+	for _, dir := range []string{".", "mail"} {
+		h2 := newHostTree(t)
+		bob := h2.user("bob", 2)
+		h2.file("home/bob/mail/a", oneMessage)
+		h2.own("home/bob", 2)
+		tree, err := h2.open(HostOptions{MailDir: dir}).Folders(bob)
+		h2.must(err)
+		if len(tree.Skipped) != 0 {
+			t.Errorf("%s: %v", dir, skippedKinds(tree.Skipped))
+		}
+	}
+}

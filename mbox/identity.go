@@ -44,8 +44,9 @@ func fileIdentity(f *os.File) (Identity, error) {
 	return Identity{Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim)}, nil
 }
 
-// joinIdentities is the identity of an INBOX that is in several places.
-func joinIdentities(ids []Identity) Identity {
+// JoinIdentities is the identity of an INBOX that is in several places, from theirs in the order
+// of [File.Parts].
+func JoinIdentities(ids []Identity) Identity {
 	id := ids[0]
 	if len(ids) == 1 {
 		return id

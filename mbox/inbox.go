@@ -73,7 +73,7 @@ func joinInbox(places []File) *File {
 		inbox.Warning = "the INBOX is in several places, read in this order: " + strings.Join(full, ", ")
 	}
 	inbox.Parts = parts
-	inbox.Identity = joinIdentities(ids)
+	inbox.Identity = JoinIdentities(ids)
 	return &inbox
 }
 

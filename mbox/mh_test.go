@@ -310,6 +310,13 @@ func TestWholeMailbox(t *testing.T) {
 		{"NULs at the end", oneMessage + oneMessage + "\x00\x00", true},
 		{"mbx", mbxFile(h0, h0Words), true},
 		{"mmdf", mark + "Subject: a\n\nb\n" + mark, true},
+		{"prose at which UW splits", oneMessage + "From what I see the car was at 10:30:00 2003\nand then it was not.\n", false},
+		{"the same, and a blank line", oneMessage + "From what I see the car was at 10:30:00 2003\n\nand then it was not.\n", false},
+		{"prose, then a second", oneMessage + "From what I see the car was at 10:30:00 2003\nand then it was not.\n\n" + oneMessage, true},
+		{"tenex", tenexOf("\n", "a", "b"), true},
+		{"mtx", tenexOf("\r\n", "a"), true},
+		{"tenex, cut off", strings.TrimSuffix(tenexOf("\n", "a", "b"), "\n"), false},
+		{"tenex, and more", tenexOf("\n", "a") + "more", false},
 		{"looks like tenex", "X-Foo-Bar: something else, x; y\n\nbody\n", false},
 	}
 	for _, test := range tests {
@@ -338,6 +345,8 @@ func TestNumberedMailboxesAsUW(t *testing.T) {
 			makeDirectory(t, c, "mail")
 			makeDirectory(t, c, "mail/a")
 			c.write(t, "mail/a/2003", box)
+			c.write(t, "mail/a/2004", []byte(tenexOf("\n", "a", "b")))
+			c.write(t, "mail/a/2005", []byte(tenexOf("\r\n", "a", "b", "c")))
 			c.write(t, "mail/a/.mh_sequences", []byte("cur: 1\n"))
 			if test.profile {
 				c.write(t, mhProfileName, []byte("Path: mail\n"))
@@ -345,7 +354,10 @@ func TestNumberedMailboxesAsUW(t *testing.T) {
 			if test.index != "" {
 				c.write(t, "mail/a/.mxindex", []byte(test.index))
 			}
-			got, said := c.read(t, "mail/a/2003", "mail/a")
+			got, said := c.read(t, "mail/a/2003", "mail/a", "mail/a/2004", "mail/a/2005")
+			if got[2].driver != "tenex" || len(got[2].messages) != 2 || got[3].driver != "mtx" || len(got[3].messages) != 3 {
+				t.Errorf("driver %q with %d messages, %q with %d: %s", got[2].driver, len(got[2].messages), got[3].driver, len(got[3].messages), said)
+			}
 			if got[0].driver != "unix" || len(got[0].messages) != 50 || got[1].driver != test.driver || got[1].refused != (test.driver == "") {
 				t.Errorf("driver %q with %d messages, and %q: %s", got[0].driver, len(got[0].messages), got[1].driver, said)
 			}

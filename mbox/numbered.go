@@ -284,8 +284,9 @@ func (n *numbered) setDate(modTime time.Time) {
 //
 // Messages may begin with a From_ line, as some programs kept it, so a mailbox in unix
 // format has two at least that UW splits at, and the second is looked for in the whole file.
-// The formats mtx and tenex, which are known by a few columns, are not asked: a header
-// field can look so. What must not be opened is left to the reader of the messages.
+// The formats mtx and tenex are known by a few columns, and a header field can look so: a
+// mailbox in these consists of whole records. What must not be opened is left to the reader
+// of the messages.
 //
 // The listing and the reader ask both, so that each such file is in one of them.
 func (d *directory) wholeMailbox(name string) (whole bool, err error) {
@@ -304,25 +305,53 @@ func (d *directory) wholeMailbox(name string) (whole bool, err error) {
 		return true, nil
 	case FormatUnix, FormatUnixDoubtful:
 		return severalMessages(src, m.size)
+	case FormatTenex:
+		return wholeRecords(&tenexRecords, src, m.size)
+	case FormatMTX:
+		return wholeRecords(&mtxRecords, src, m.size)
 	}
 	return false, nil
 }
 
+// wholeMailboxWindow is how much is read of a file at once: mostly the second message is near.
+const wholeMailboxWindow = 64 << 10
+
 // severalMessages reports whether a file in unix format has two From_ lines that begin
-// messages; one may be that of UW's data message.
+// messages; one may be that of UW's data message. Behind the first, one that no header
+// follows may be a line of a message.
 func severalMessages(src io.ReaderAt, size int64) (bool, error) {
-	const window = 64 << 10 // the second is mostly near
-	r := newReader(src, size, unixDelimiter{}, Options{}, window)
+	r := newReader(src, size, unixDelimiter{}, Options{}, wholeMailboxWindow)
 	defer func() { release(&r.win, &r.out) }()
-	for r.separators < 2 {
+	for prose := int64(0); ; {
 		_, err := r.Next()
 		var not *NotMailboxError
 		if err == io.EOF || errors.As(err, &not) {
-			break
+			return r.separators-prose > 1, nil
 		}
 		if err != nil {
 			return false, err
 		}
+		if r.separators > 1 && !startsWithField(r.head) {
+			prose++
+		}
+		if r.separators-prose > 1 {
+			return true, nil
+		}
 	}
-	return r.separators > 1, nil
+}
+
+// wholeRecords reports whether a file consists of records, each of them whole.
+func wholeRecords(format *recordFormat, src io.ReaderAt, size int64) (bool, error) {
+	whole := true
+	r := newRecordReader(format, src, size, Options{Findings: func(f Finding) {
+		whole = whole && f.Kind != KindDamage && f.Kind != KindTruncated && f.Kind != KindUnreadable
+	}}, wholeMailboxWindow)
+	defer func() { release(&r.win, &r.out) }()
+	for {
+		if _, err := r.Next(); err == io.EOF || err == nil && !whole {
+			return whole, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
 }

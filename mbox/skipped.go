@@ -42,11 +42,13 @@ const (
 	SkipSubscriptionFile SkipKind = "subscription-file"    // .mailboxlist, .mlbxlsttmp
 	SkipSubscription     SkipKind = "subscription"         // one name of it that is not kept
 	SkipOutside          SkipKind = "outside-mail-dir"     // a subscribed folder in the home, not below the mail directory
+	SkipHomeMail         SkipKind = "mail-in-home"         // mailboxes in the home, not subscribed to, not below the mail directory
 	SkipSymlink          SkipKind = "symlink"              // never followed below a home
 	SkipFIFO             SkipKind = "fifo"                 // never opened
 	SkipSocket           SkipKind = "socket"               // never opened
 	SkipDevice           SkipKind = "device"               // never opened
 	SkipWrongOwner       SkipKind = "wrong-owner"          // not the user's, or root's and private
+	SkipSparse           SkipKind = "sparse"               // mail with gigabytes of holes, which would take hours to read
 	SkipTooDeep          SkipKind = "too-deep"             // directories nested beyond maxDepth
 	SkipUnreadable       SkipKind = "unreadable"           // the system refused to read it
 	SkipChanged          SkipKind = "changed"              // replaced while it was looked at

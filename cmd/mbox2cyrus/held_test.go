@@ -172,3 +172,77 @@ func TestRoomForHeldMail(t *testing.T) {
 		t.Errorf("%d files take %d bytes, plan said %d", len(entries), took, need)
 	}
 }
+
+// TestHeldLost: what is held is mail too. If its bytes, or the list of them, are gone, fewer, or
+// others, verify says so, and migrate makes them again from a folder that was touched.
+func TestHeldLost(t *testing.T) {
+	h := heldHost(t)
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	state := filepath.Join(t.TempDir(), "state")
+	do := func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, append(append(args, "--hold-above", "500"), flagsFor(srv, h.root, state)...)...)
+		if o.code != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
+		}
+		return o
+	}
+	do(2, "migrate")
+	want, _ := heldFiles(t, state)
+	find := func(extension, text string) string {
+		paths, err := filepath.Glob(filepath.Join(state, "held", "*"+extension))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			if strings.Contains(mustRead(t, path), text) {
+				return path
+			}
+		}
+		t.Fatalf("%q is not held", text)
+		return ""
+	}
+	list, mail := find(".jsonl", "broken"), find(".mbox", "X-Long: line")
+	cut := func(path string, n int64) func() error { return func() error { return os.Truncate(path, n) } }
+	for _, test := range []struct {
+		name        string
+		do          func() error
+		onlyContent bool
+		source      string
+	}{
+		{"bytes gone", func() error { return os.Remove(mail) }, false, "var/mail/joe"},
+		{"bytes fewer", cut(mail, int64(len(mustRead(t, mail)))-3), false, "var/mail/joe"},
+		{"bytes others", func() error {
+			return os.WriteFile(mail, []byte(strings.Replace(mustRead(t, mail), "line", "lime", 1)), 0o600)
+		}, true, "var/mail/joe"},
+		{"list gone", func() error { return os.Remove(list) }, false, "home/joe/mail/broken"},
+		{"list fewer", cut(list, int64(strings.LastIndex(strings.TrimSpace(mustRead(t, list)), "\n"))+1), false, "home/joe/mail/broken"},
+		{"list torn", cut(list, int64(len(mustRead(t, list)))-3), false, "home/joe/mail/broken"},
+	} {
+		do(2, "verify", "--level", "content")
+		if err := test.do(); err != nil {
+			t.Fatal(err)
+		}
+		if !test.onlyContent {
+			for _, args := range [][]string{{"verify", "--level", "count"}, {"verify"}} {
+				if o := do(3, args...); len(o.problems("held-lost")) != 1 {
+					t.Errorf("%s: %v: %v", test.name, args, o.severe())
+				}
+			}
+			if o := do(1, "migrate"); len(o.problems("held-lost")) != 1 {
+				t.Errorf("%s: migrate: %v", test.name, o.severe())
+			}
+		}
+		if o := do(3, "verify", "--level", "content"); len(o.problems("held-lost")) != 1 {
+			t.Errorf("%s: %v", test.name, o.severe())
+		}
+		now := time.Now()
+		if err := os.Chtimes(filepath.Join(h.root, test.source), now, now); err != nil {
+			t.Fatal(err)
+		}
+		do(2, "migrate")
+		if have, _ := heldFiles(t, state); !slices.Equal(have, want) {
+			t.Errorf("%s: other things are held", test.name)
+		}
+	}
+}

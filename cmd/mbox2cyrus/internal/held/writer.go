@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"mime"
@@ -42,6 +43,8 @@ type Writer struct {
 	mbox   *gombox.Writer
 	items  int64
 	bytes  int64
+	size   int64
+	sha1   string
 }
 
 // NewWriter returns a Writer of files in dir.
@@ -49,6 +52,9 @@ func NewWriter(dir string, f Folder) *Writer { return &Writer{dir: dir, folder: 
 
 // Count returns how many items there are so far, and how many bytes they are.
 func (w *Writer) Count() (items, bytes int64) { return w.items, w.bytes }
+
+// Mbox returns the size of the mbox file that Commit made, and its SHA-1 in hexadecimal.
+func (w *Writer) Mbox() (size int64, sha1 string) { return w.size, w.sha1 }
 
 // Hold takes one item. Its ID, SHA1 and those fields that say whose it is are filled in.
 // source has its bytes; it is nil for a file that must not be opened. It is read twice.
@@ -275,6 +281,7 @@ func (w *Writer) commit() error {
 			return err
 		}
 	}
+	w.size, w.sha1 = w.mail.size, hex.EncodeToString(w.mail.sum.Sum(nil))
 	w.list, w.mail = nil, nil
 	return syncDir(w.dir)
 }
@@ -299,6 +306,8 @@ type output struct {
 	*bufio.Writer
 	file *os.File
 	path string // of the file that it replaces
+	size int64  // written to file, as sum is of
+	sum  hash.Hash
 }
 
 const newSuffix = ".new"
@@ -308,7 +317,21 @@ func create(path string) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &output{Writer: bufio.NewWriterSize(f, 64<<10), file: f, path: path}, nil
+	o := &output{file: f, path: path, sum: sha1.New()}
+	o.Writer = bufio.NewWriterSize(writerFunc(o.write), 64<<10)
+	return o, nil
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// write takes what the buffer gives.
+func (o *output) write(p []byte) (int, error) {
+	n, err := o.file.Write(p)
+	o.size += int64(n)
+	o.sum.Write(p[:n]) // a hash never fails
+	return n, err
 }
 
 func (o *output) commit() error {

@@ -117,6 +117,11 @@ func NewFileID(id mbox.Identity) FileID {
 	return FileID{Dev: id.Dev, Ino: id.Ino, Size: id.Size, MTime: id.ModTime.UTC(), CTime: id.ChangeTime.UTC(), Digest: id.Digest}
 }
 
+// Identity is that of which a is the ledger's form.
+func (a FileID) Identity() mbox.Identity {
+	return mbox.Identity{Dev: a.Dev, Ino: a.Ino, Size: a.Size, ModTime: a.MTime, ChangeTime: a.CTime, Digest: a.Digest}
+}
+
 // Stat returns the identity of an open file.
 func Stat(f *os.File) (FileID, error) {
 	var st unix.Stat_t
@@ -192,6 +197,9 @@ type Held struct {
 	Items    int64 `json:"items"`
 	Bytes    int64 `json:"bytes"`
 	Messages int64 `json:"messages,omitempty"` // items that are messages, but larger than Cyrus's index can say
+	// Of the file with the bytes; "" and 0: not known.
+	MboxSize int64  `json:"mbox_size,omitempty"`
+	MboxSHA1 string `json:"mbox_sha1,omitempty"`
 }
 
 // Counters are what of a mailbox may never go back once a client has seen it.

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"cmp"
+	"context"
 	"errors"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/held"
@@ -51,7 +52,8 @@ func (h *holder) commit() (*ledger.Held, error) {
 	if items == 0 {
 		return nil, nil
 	}
-	return &ledger.Held{Items: items, Bytes: bytes, Messages: h.messages}, nil
+	size, sha1 := h.Mbox()
+	return &ledger.Held{Items: items, Bytes: bytes, Messages: h.messages, MboxSize: size, MboxSHA1: sha1}, nil
 }
 
 // heldOf is how much of the mailbox's folder is held.
@@ -64,7 +66,7 @@ func (m *mailbox) heldOf() ledger.Held {
 
 // reportHeld tells what of the mailbox's folder is held, be it by an earlier run.
 func (e *Engine) reportHeld(m *mailbox) {
-	err := verify.Held(e.Ledger, m.rec, e.Report.Problem)
+	err := verify.Held(context.Background(), e.Ledger, m.rec, false, e.Report.Problem) // which waits for nothing
 	if err != nil {
 		e.Report.Problem(report.Problem{Severity: report.Failure, User: string(m.rec.User), Folder: m.folderName(), Offset: -1, Kind: "held-lost", Text: err.Error()})
 	}

@@ -26,7 +26,8 @@ func (e *Engine) leavePlaces(ctx context.Context, u *plan.User, m *mailbox) (lef
 	rec := m.rec
 	if p, retired := retiredPlace(u, rec, m.folder.File); retired {
 		if p != m.folder.File.Path { // else the plan told
-			e.leave(u, m, "retired-place", fmt.Sprintf("its folder, or a part of it, was retired, and there is mail in %s; it is not brought: restore what was retired, or deliver it in Cyrus", report.Quote(m.folder.File.Path)))
+			kind, text := u.PartRetired(m.folder.File, rec)
+			e.leave(u, m, kind, text)
 		}
 		m.todo = leave
 		return true, nil

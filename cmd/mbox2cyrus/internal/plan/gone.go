@@ -2,11 +2,13 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/internal/plural"
+	"mbox2cyrus/mbox"
 )
 
 // AddGone adds the selected users whom earlier runs migrated and of whom nothing was found
@@ -22,11 +24,19 @@ func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) []*User {
 func (p *Plan) AddRetired(l *ledger.Ledger, sel Selection) { p.addGone(l, sel, logins(l, nil)) }
 
 func (p *Plan) addGone(l *ledger.Ledger, sel Selection, logins []string) (gone []*User) {
-	planned, ids := map[string]bool{}, map[string]bool{}
+	planned, ids, noMail := map[string]bool{}, map[string]bool{}, map[string]*User{}
 	for _, u := range p.Users {
 		planned[u.Name], ids[u.ID] = true, true
+		if u.onlyHomeMail() {
+			noMail[u.Name] = u
+		}
 	}
 	for _, login := range logins {
+		if u := noMail[login]; u != nil {
+			u.Gone = true
+			gone = append(gone, u)
+			continue
+		}
 		if planned[login] || !sel.Has(login) {
 			continue
 		}
@@ -39,8 +49,18 @@ func (p *Plan) addGone(l *ledger.Ledger, sel Selection, logins []string) (gone [
 		u.sayRetired()
 		gone = append(gone, u)
 	}
-	p.Users = append(p.Users, gone...)
+	for _, u := range gone {
+		if noMail[u.Name] == nil {
+			p.Users = append(p.Users, u)
+		}
+	}
 	return gone
+}
+
+// onlyHomeMail reports whether nothing was found of a user but mailboxes in his home that are not
+// converted.
+func (u *User) onlyHomeMail() bool {
+	return len(u.Folders) == 0 && !slices.ContainsFunc(u.Problems, func(p report.Problem) bool { return p.Kind != string(mbox.SkipHomeMail) })
 }
 
 // logins returns those who have a mailbox of a folder in the ledger, but for those of whom

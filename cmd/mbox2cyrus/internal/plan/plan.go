@@ -140,8 +140,9 @@ func Look(ctx context.Context, host *mbox.Host, sel Selection) (*Homes, error) {
 // administrator chose, nil if none; an error in them wraps [ErrNames].
 func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 	p := &Plan{}
+	blocks := h.selection.blocks()
 	for _, s := range h.skipped {
-		if !h.selection.stands(s) {
+		if s.Kind != mbox.SkipDirectory || !blocks[s.Path] { // else it is that of a user who has no account any more
 			p.Problems = append(p.Problems, h.selection.hostProblem(s))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/mbox"
 )
@@ -18,7 +19,8 @@ type Retired struct {
 	Folder, Path string // raw; Path is below the source root; Folder is "" for a list
 	To           string // absolute
 	Time         time.Time
-	Blocked      bool // an empty directory is in its place
+	Blocked      bool           // an empty directory is in its place
+	Was          *ledger.FileID // identity before it was moved; nil: a list, or not known
 }
 
 // sharedHomes returns the logins of each home that several have.
@@ -62,6 +64,38 @@ func (u *User) WasRetired(folder, path string) bool {
 	})
 }
 
+// Rejoined returns the identity that a folder of several places has with those of them that were
+// retired, as they were: that which the mailbox's record has, if a retire came no further and
+// nothing of the rest changed since.
+func (u *User) Rejoined(f mbox.File, rec ledger.Mailbox) (whole mbox.Identity, same bool) {
+	var ids []mbox.Identity
+	for _, r := range u.Retired {
+		if r.User == u.Name && r.Folder == f.Name && r.Was != nil {
+			ids = append(ids, r.Was.Identity())
+		}
+	}
+	if len(ids) == 0 {
+		return f.Identity, false
+	}
+	if len(f.Parts) == 0 {
+		ids = append(ids, f.Identity)
+	}
+	for _, part := range f.Parts {
+		ids = append(ids, part.Identity)
+	}
+	whole = mbox.JoinIdentities(ids)
+	return whole, rec.SourceID != nil && rec.SourceID.Equal(ledger.NewFileID(whole))
+}
+
+// PartRetired says what is the matter with a mailbox of which a part was retired, and that now
+// has a folder that is not all of what it had.
+func (u *User) PartRetired(f mbox.File, rec ledger.Mailbox) (kind, text string) {
+	if _, same := u.Rejoined(f, rec); same {
+		return "retire-cut-off", fmt.Sprintf("a part of its folder was retired, and %s, which was migrated too, not yet: run retire again, or retire --restore", report.Quote(f.Path))
+	}
+	return "retired-place", fmt.Sprintf("its folder, or a part of it, was retired, and there is mail in %s; it is not brought: restore what was retired, or deliver it in Cyrus", report.Quote(f.Path))
+}
+
 // RetiredList returns what was retired of the user's lists of subscriptions, nil for nothing.
 func (u *User) RetiredList() *Retired {
 	i := slices.IndexFunc(u.Retired, func(r Retired) bool { return r.Folder == "" })
@@ -78,14 +112,17 @@ func (u *User) stands(s mbox.Skipped) bool {
 	return s.Kind == mbox.SkipDirectory && r != nil && r.Blocked
 }
 
-// stands reports the same of a thing that is no user's, since he has no account any more.
-func (s Selection) stands(sk mbox.Skipped) bool {
-	for _, all := range s.Retired {
-		if u := (User{Retired: all}); u.stands(sk) {
-			return true
+// blocks returns the places, of all users, in which retire left an empty directory.
+func (s Selection) blocks() map[string]bool {
+	all := map[string]bool{}
+	for _, ofUser := range s.Retired {
+		for _, r := range ofUser {
+			if r.Blocked {
+				all[r.Path] = true
+			}
 		}
 	}
-	return false
+	return all
 }
 
 // sayRetired adds a note for each thing that was retired, and a problem for each file that

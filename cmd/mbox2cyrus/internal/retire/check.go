@@ -29,7 +29,7 @@ func (r *Record) Retired() (moved, cutOff map[string][]plan.Retired) {
 			continue
 		}
 		users[string(m.User)] = append(users[string(m.User)], plan.Retired{User: string(m.User), Folder: string(m.Folder), Path: string(m.Path),
-			To: m.archived(), Time: m.Time, Blocked: m.Blocked})
+			To: m.archived(), Time: m.Time, Blocked: m.Blocked, Was: m.Was})
 	}
 	return moved, cutOff
 }
@@ -42,8 +42,12 @@ func (m Move) archived() string { return filepath.Join(string(m.Archive), string
 // folder of its user is. What is in the archive must be what was moved: by inode, size and
 // time, and where these are others, or read is set, by SHA-256. What is not is returned.
 func (r *Record) Check(ctx context.Context, rec ledger.Mailbox, read bool) (retired bool, problems []report.Problem, err error) {
-	for _, m := range r.Moves() {
-		if m.Folder == "" || m.State == Restored || !m.has(rec) {
+	moves := r.with(rec)
+	if rec.Source == "" {
+		moves = r.movesOf(rec.User)
+	}
+	for _, m := range moves {
+		if m.Folder == "" || m.State == Restored {
 			continue
 		}
 		if m.State != Moved {
@@ -65,14 +69,6 @@ func (r *Record) Check(ctx context.Context, rec ledger.Mailbox, read bool) (reti
 		}
 	}
 	return retired, problems, nil
-}
-
-// has reports whether the mailbox's folder was moved with m; of one that never had a folder,
-// whether m is of its user. What is of a path may have been moved as that of another login who
-// has the same home.
-func (m Move) has(rec ledger.Mailbox) bool {
-	return m.User == rec.User && (rec.Source == "" || m.Folder == rec.Folder) ||
-		rec.Source != "" && (m.Path == rec.Source || m.IsDir && isBelow(string(rec.Source), string(m.Path)))
 }
 
 // ofAnother returns what was moved as that of another login, and is now with the folder at a

@@ -18,7 +18,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 )
 
-// Version of the record's format, in its first line. docs/retire.md describes it.
+// Version of the record's format, in its first line. docs/way-back.md describes it.
 const Version = 1
 
 const recordName = "retired.jsonl"
@@ -47,8 +47,9 @@ type Move struct {
 	Ino     uint64         `json:"ino"`
 	Size    int64          `json:"size"` // bytes; of a directory, of all files in it
 	ModTime time.Time      `json:"mtime"`
-	SHA256  string         `json:"sha256"`           // of a directory: of its listing, see docs/retire.md
+	SHA256  string         `json:"sha256"`           // of a directory: of its listing, see docs/way-back.md
 	IsDir   bool           `json:"is_dir"`           //
+	Was     *ledger.FileID `json:"was,omitempty"`    // of a folder's place: its identity, as the ledger has it
 	Blocked bool           `json:"blocked"`          // an empty directory stays in its place
 	Within  ledger.RawName `json:"within,omitempty"` // path of the moved directory that it is in
 }
@@ -64,14 +65,23 @@ type Record struct {
 	f     *os.File // nil: read only
 	moves map[ledger.RawName]Move
 	order []ledger.RawName
-	// ofUser are the paths of each login's.
-	ofUser map[ledger.RawName][]ledger.RawName
+	// ofUser are the paths of each login's, ofFolder of each of his folders. What became another's
+	// since may be among them.
+	ofUser   map[ledger.RawName][]ledger.RawName
+	ofFolder map[folderOf][]ledger.RawName
+}
+
+// folderOf is a folder of a login's.
+type folderOf struct{ user, folder ledger.RawName }
+
+func newRecord() *Record {
+	return &Record{moves: map[ledger.RawName]Move{}, ofUser: map[ledger.RawName][]ledger.RawName{}, ofFolder: map[folderOf][]ledger.RawName{}}
 }
 
 // OpenRecord opens the record in a state directory. Read only, one that is not there
 // is empty.
 func OpenRecord(state string, write bool) (*Record, error) {
-	r := &Record{moves: map[ledger.RawName]Move{}, ofUser: map[ledger.RawName][]ledger.RawName{}}
+	r := newRecord()
 	path := filepath.Join(state, recordName)
 	good, err := r.read(path)
 	if err != nil || !write {
@@ -133,8 +143,17 @@ func (r *Record) put(m Move) {
 	if !known {
 		r.order = append(r.order, m.Path)
 	}
+	add := func(paths []ledger.RawName) []ledger.RawName {
+		if known && slices.Contains(paths, m.Path) { // it was another's in between
+			return paths
+		}
+		return append(paths, m.Path)
+	}
 	if !known || was.User != m.User {
-		r.ofUser[m.User] = append(r.ofUser[m.User], m.Path)
+		r.ofUser[m.User] = add(r.ofUser[m.User])
+	}
+	if folder := (folderOf{m.User, m.Folder}); !known || was.User != m.User || was.Folder != m.Folder {
+		r.ofFolder[folder] = add(r.ofFolder[folder])
 	}
 	r.moves[m.Path] = m
 }
@@ -171,10 +190,37 @@ func (r *Record) Moves() (all []Move) {
 	return all
 }
 
-// Knows reports whether anything of a login's was ever moved.
-func (r *Record) Knows(login string) bool {
-	return slices.ContainsFunc(r.Moves(), func(m Move) bool { return string(m.User) == login })
+// movesOf returns the last state of every path of a login's, in the order in which they were
+// first moved.
+func (r *Record) movesOf(login ledger.RawName) (all []Move) {
+	for _, path := range r.ofUser[login] {
+		if m := r.moves[path]; m.User == login {
+			all = append(all, m)
+		}
+	}
+	return all
 }
+
+// with returns what a mailbox has its mail from, as far as it was moved: the places of its
+// folder, and the directories that it is in. What is of a path may have been moved as that of
+// another login who has the same home.
+func (r *Record) with(rec ledger.Mailbox) (all []Move) {
+	own := func(m Move) bool { return m.User == rec.User && m.Folder == rec.Folder }
+	for _, path := range r.ofFolder[folderOf{rec.User, rec.Folder}] {
+		if m := r.moves[path]; own(m) {
+			all = append(all, m)
+		}
+	}
+	for path := string(rec.Source); path != "" && path != "." && path != "/"; path = filepath.Dir(path) {
+		if m, known := r.moves[ledger.RawName(path)]; known && !own(m) && (m.IsDir || path == string(rec.Source)) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// Knows reports whether anything of a login's was ever moved.
+func (r *Record) Knows(login string) bool { return len(r.movesOf(ledger.RawName(login))) > 0 }
 
 // Archived reports whether what was at a path is in the archive.
 func (r *Record) Archived(path ledger.RawName) bool { return r.moves[path].State == Moved }
@@ -194,28 +240,12 @@ func (r *Record) Keeps(rec ledger.Mailbox) bool {
 // anyOf reports whether what a mailbox has its mail from was moved, in whole or in part, and is
 // in one of the states wanted.
 func (r *Record) anyOf(rec ledger.Mailbox, wanted func(State) bool) bool {
-	for path := string(rec.Source); path != "" && path != "." && path != "/"; path = filepath.Dir(path) {
-		if m, known := r.moves[ledger.RawName(path)]; known && wanted(m.State) {
-			return true
-		}
-	}
-	// An INBOX has its mail from several places, of which the record of it names the first.
-	for _, path := range r.ofUser[rec.User] {
-		if m := r.moves[path]; m.Folder != "" && m.Folder == rec.Folder && wanted(m.State) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.with(rec), func(m Move) bool { return m.Folder != "" && wanted(m.State) })
 }
 
 // began reports whether something of a user is in the archive.
 func (r *Record) began(user string) bool {
-	for _, m := range r.moves {
-		if string(m.User) == user && m.State == Moved {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.movesOf(ledger.RawName(user)), func(m Move) bool { return m.State == Moved })
 }
 
 // Close closes the record.

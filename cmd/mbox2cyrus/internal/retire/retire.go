@@ -82,7 +82,7 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 	}
 	// Paths in order: a mailbox that is a directory comes before those in it.
 	folders := r.withoutShared(u)
-	slices.SortFunc(folders, func(a, b plan.Folder) int { return strings.Compare(a.File.Path, b.File.Path) })
+	slices.SortFunc(folders, func(a, b plan.Folder) int { return strings.Compare(firstPath(a.File), firstPath(b.File)) })
 	if err := r.sameFileSystems(u, folders); err != nil {
 		return err
 	}
@@ -109,6 +109,15 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 		dirs = append(dirs, moved...)
 	}
 	return r.subscriptions(ctx, u)
+}
+
+// firstPath is what puts a folder before those in it: the first by name of its places.
+func firstPath(f mbox.File) string {
+	first := f.Path
+	for _, part := range f.Parts {
+		first = min(first, part.Path)
+	}
+	return first
 }
 
 func isBelow(path, dir string) bool { return strings.HasPrefix(path, dir+"/") }
@@ -153,6 +162,15 @@ func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 	v.Report, v.Level, v.InUse = found, verify.LevelIndex, true
 	one := *u
 	one.Problems = nil // reported, and what they tell of is not moved
+	one.Folders = slices.Clone(u.Folders)
+	for i, f := range one.Folders {
+		// An earlier run moved the first places of an INBOX, and came no further.
+		if rec, known := v.Ledger.Mailbox(string(f.Mailbox)); known {
+			if whole, same := u.Rejoined(f.File, rec); same {
+				one.Folders[i].File.Identity = whole
+			}
+		}
+	}
 	if err := v.Run(ctx, &plan.Plan{Users: []*plan.User{&one}}); err != nil {
 		return false, err
 	}
@@ -254,7 +272,8 @@ func (r *Retirer) folder(ctx context.Context, u *plan.User, f mbox.File, left []
 		parts = []mbox.File{f}
 	}
 	for i, p := range folder.Places() {
-		m := Move{User: ledger.RawName(u.Name), Folder: ledger.RawName(f.Name)}
+		was := ledger.NewFileID(parts[i].Identity)
+		m := Move{User: ledger.RawName(u.Name), Folder: ledger.RawName(f.Name), Was: &was}
 		var below []plan.Folder
 		if p.Folder {
 			below = slices.DeleteFunc(slices.Clone(left), func(f plan.Folder) bool { return !isBelow(f.File.Path, p.Path) })
@@ -487,8 +506,8 @@ func (r *Retirer) recover(user string) error {
 	if r.DryRun {
 		return nil
 	}
-	for _, m := range r.Record.Moves() {
-		if string(m.User) != user || m.State != Moving && m.State != Restoring {
+	for _, m := range r.Record.movesOf(ledger.RawName(user)) {
+		if m.State != Moving && m.State != Restoring {
 			continue
 		}
 		if err := r.settle(m); err != nil {

@@ -1,7 +1,10 @@
 package verify
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/doubt"
@@ -12,8 +15,9 @@ import (
 )
 
 // Held tells of everything that is held of a mailbox's folder: what a person has approved
-// of is a note, what not needs one. It is an error if the list is not what the ledger says.
-func Held(l *ledger.Ledger, rec ledger.Mailbox, tell func(report.Problem)) error {
+// of is a note, what not needs one. An error wraps [held.ErrLost] if the list, or the file with the
+// bytes, is not what the ledger says; read says that these are to be read.
+func Held(ctx context.Context, l *ledger.Ledger, rec ledger.Mailbox, read bool, tell func(report.Problem)) error {
 	if rec.Held == nil {
 		return nil
 	}
@@ -23,11 +27,17 @@ func Held(l *ledger.Ledger, rec ledger.Mailbox, tell func(report.Problem)) error
 		tell(heldProblem(l, it))
 		return nil
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", held.ErrLost, err)
+	}
 	if err == nil && (n != rec.Held.Items || bytes != rec.Held.Bytes) {
-		err = fmt.Errorf("its list has %d items of %d bytes, the ledger %d of %d", n, bytes, rec.Held.Items, rec.Held.Bytes)
+		err = fmt.Errorf("%w: its list has %d items of %d bytes, the ledger %d of %d", held.ErrLost, n, bytes, rec.Held.Items, rec.Held.Bytes)
+	}
+	if err == nil {
+		err = held.Check(ctx, l.HeldDir(), rec.UniqueID, rec.Held.MboxSize, rec.Held.MboxSHA1, read)
 	}
 	if err != nil {
-		return fmt.Errorf("what is held of %s cannot be told: %w", rec.Name, err)
+		return fmt.Errorf("%s: %w; put it back from a backup, or, if its folder is still on the UW host, touch %s and run migrate, which reads it anew", rec.Name, err, report.Quote(string(rec.Source)))
 	}
 	return nil
 }

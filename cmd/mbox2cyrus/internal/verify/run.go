@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/held"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -135,8 +136,15 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 			return
 		}
 		f := &u.Folders[i]
-		if _, known := v.Ledger.Mailbox(string(f.Mailbox)); known && v.Retired != nil && u.RetiredFrom(f.File.Path) != nil {
-			continue // a new file: what was migrated is in the archive, of which gone tells
+		if rec, known := v.Ledger.Mailbox(string(f.Mailbox)); known && v.Retired != nil {
+			if u.RetiredFrom(f.File.Path) != nil {
+				continue // a new file: what was migrated is in the archive, of which gone tells
+			}
+			if u.WasRetired(string(rec.Folder), string(rec.Source)) {
+				kind, text := u.PartRetired(f.File, rec)
+				v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: kind, Text: rec.Name + ": " + text})
+				continue
+			}
 		}
 		one(f.Mailbox, f)
 	}
@@ -245,7 +253,10 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	for _, p := range res.Problems {
 		v.Report.Problem(p)
 	}
-	if err := Held(v.Ledger, rec, v.Report.Problem); err != nil {
+	switch err := Held(ctx, v.Ledger, rec, v.Level == LevelContent, v.Report.Problem); {
+	case errors.Is(err, held.ErrLost):
+		v.Report.Problem(report.Problem{Severity: report.Difference, User: u.Name, Folder: folder.Folder, Offset: -1, Kind: "held-lost", Text: err.Error()})
+	case err != nil:
 		return err
 	}
 	folder.Found, folder.Verified, folder.Bytes = rec.Messages, res.Verified, rec.Size
