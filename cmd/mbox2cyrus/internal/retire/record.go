@@ -220,7 +220,17 @@ func (r *Record) with(rec ledger.Mailbox) (all []Move) {
 }
 
 // Knows reports whether anything of a login's was ever moved.
-func (r *Record) Knows(login string) bool { return len(r.movesOf(ledger.RawName(login))) > 0 }
+func (r *Record) Knows(login string) bool {
+	return r.anyMove(login, func(Move) bool { return true })
+}
+
+// anyMove reports whether the last state of a path of a login's is wanted.
+func (r *Record) anyMove(login string, wanted func(Move) bool) bool {
+	return slices.ContainsFunc(r.ofUser[ledger.RawName(login)], func(path ledger.RawName) bool {
+		m := r.moves[path]
+		return string(m.User) == login && wanted(m)
+	})
+}
 
 // Archived reports whether what was at a path is in the archive.
 func (r *Record) Archived(path ledger.RawName) bool { return r.moves[path].State == Moved }
@@ -245,7 +255,7 @@ func (r *Record) anyOf(rec ledger.Mailbox, wanted func(State) bool) bool {
 
 // began reports whether something of a user is in the archive.
 func (r *Record) began(user string) bool {
-	return slices.ContainsFunc(r.movesOf(ledger.RawName(user)), func(m Move) bool { return m.State == Moved })
+	return r.anyMove(user, func(m Move) bool { return m.State == Moved })
 }
 
 // Close closes the record.
