@@ -296,21 +296,27 @@ func (c *Cyrus) takeSettings(settings map[string]string) error {
 }
 
 // readProbe reads the files of the probe mailbox where they must be.
-func (c *Cyrus) readProbe(p *probe) error {
+func (c *Cyrus) readProbe(p *probe) (err error) {
 	place, e := p.place(c), p.entry
 	header, err := place.ReadHeader()
 	if err != nil {
 		return fmt.Errorf("its new mailbox is not where expected: %w", err)
 	}
-	raw, err := os.ReadFile(place.IndexFile())
+	// Cyrus's user may write there, and must not lead us elsewhere.
+	f, err := cyrusspool.OpenFile(place.Roots.Index, place.IndexFile())
 	if err != nil {
 		return err
 	}
-	index, err := cyrusspool.ParseIndexHeader(raw)
+	defer func() { err = errors.Join(err, f.Close()) }()
+	var file, folder unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &file); err != nil {
+		return err
+	}
+	r, err := cyrusspool.NewIndexReader(f)
 	if err != nil {
 		return fmt.Errorf("%w: this Cyrus (%s) makes an index that this version of mbox2cyrus does not know: %w; take a newer mbox2cyrus, or migrate into a release that it knows and upgrade that afterwards", ErrConfig, c.Version, err)
 	}
-	c.Fresh.IndexVersion = index.Version
+	c.Fresh.IndexVersion = r.Header().Version
 	c.Fresh.HeaderForm = header.Form
 	c.Fresh.Flags = header.Flags
 	c.Fresh.Type = e.Type
@@ -325,11 +331,12 @@ func (c *Cyrus) readProbe(p *probe) error {
 	if c.Fresh.Rights == "" {
 		return errors.New("the owner has no rights in the mailbox that it made")
 	}
-	var file, folder unix.Stat_t
-	if err := unix.Stat(place.IndexFile(), &file); err != nil {
+	d, err := cyrusspool.OpenDir(place.Roots.Data, place.Dir)
+	if err != nil {
 		return err
 	}
-	if err := unix.Stat(place.Messages(), &folder); err != nil {
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if err := unix.Fstat(int(d.Fd()), &folder); err != nil {
 		return err
 	}
 	c.Fresh.Owner = cyrusspool.Owner{
