@@ -246,18 +246,23 @@ func (c *Cyrus) writeProbe(scratch string) (confPath string, err error) {
 	if err := os.Chmod(confPath, 0o644); err != nil { // whatever the umask
 		return "", err
 	}
-	for _, dir := range dirs {
-		dir = filepath.Join(scratch, dir)
-		if err := os.Mkdir(dir, 0o755); err != nil {
+	for i, dir := range dirs {
+		dirs[i] = filepath.Join(scratch, dir)
+		if err := os.Mkdir(dirs[i], 0o755); err != nil {
 			return "", err
 		}
-		if err := os.Chmod(dir, 0o755); err != nil {
+		if err := os.Chmod(dirs[i], 0o755); err != nil {
 			return "", err
 		}
-		if os.Geteuid() == 0 {
-			if err := os.Chown(dir, c.owner.UID, c.owner.GID); err != nil {
-				return "", err
-			}
+	}
+	if os.Geteuid() != 0 {
+		return confPath, nil
+	}
+	// Only when all are there, and each before the one that it is in: from then on Cyrus's
+	// user can put a link to anything in the place of what is in it.
+	for _, dir := range slices.Backward(dirs) {
+		if err := os.Lchown(dir, c.owner.UID, c.owner.GID); err != nil {
+			return "", err
 		}
 	}
 	return confPath, nil
