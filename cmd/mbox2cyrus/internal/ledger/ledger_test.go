@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,6 +122,32 @@ func TestOneWriter(t *testing.T) {
 	}
 	l.Close()
 	open(t, dir).Close()
+}
+
+// TestOthersDirectory: a state directory in which somebody else can put records is not used.
+func TestOthersDirectory(t *testing.T) {
+	for _, mode := range []os.FileMode{0o777, 0o720, 0o702 | os.ModeSticky} {
+		dir := t.TempDir()
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		if l, err := Open(dir); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%v: %v, %v", mode, l, err)
+		}
+		if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
+			t.Errorf("%v: %v, %v", mode, names, err)
+		}
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	dir := t.TempDir()
+	if err := os.Chown(dir, 4242, 4242); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := Open(dir); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("another user's: %v, %v", l, err)
+	}
 }
 
 func TestManifestRoundTrip(t *testing.T) {
