@@ -64,14 +64,18 @@ type Record struct {
 	f     *os.File // nil: read only
 	moves map[ledger.RawName]Move
 	order []ledger.RawName
-	// ofUser are the paths of each login's.
-	ofUser map[ledger.RawName][]ledger.RawName
+	// ofUser and ofFolder are the paths that were ever each login's, and each of his folders'.
+	ofUser   map[ledger.RawName][]ledger.RawName
+	ofFolder map[folderOf][]ledger.RawName
 }
+
+// folderOf is a folder of a login's.
+type folderOf struct{ user, folder ledger.RawName }
 
 // OpenRecord opens the record in a state directory. Read only, one that is not there
 // is empty.
 func OpenRecord(state string, write bool) (*Record, error) {
-	r := &Record{moves: map[ledger.RawName]Move{}, ofUser: map[ledger.RawName][]ledger.RawName{}}
+	r := &Record{moves: map[ledger.RawName]Move{}, ofUser: map[ledger.RawName][]ledger.RawName{}, ofFolder: map[folderOf][]ledger.RawName{}}
 	path := filepath.Join(state, recordName)
 	good, err := r.read(path)
 	if err != nil || !write {
@@ -136,6 +140,9 @@ func (r *Record) put(m Move) {
 	if !known || was.User != m.User {
 		r.ofUser[m.User] = append(r.ofUser[m.User], m.Path)
 	}
+	if of := (folderOf{m.User, m.Folder}); !known || of != (folderOf{was.User, was.Folder}) {
+		r.ofFolder[of] = append(r.ofFolder[of], m.Path)
+	}
 	r.moves[m.Path] = m
 }
 
@@ -171,10 +178,20 @@ func (r *Record) Moves() (all []Move) {
 	return all
 }
 
-// Knows reports whether anything of a login's was ever moved.
-func (r *Record) Knows(login string) bool {
-	return slices.ContainsFunc(r.Moves(), func(m Move) bool { return string(m.User) == login })
+// movesOf returns those of a login's.
+func (r *Record) movesOf(login string) (all []Move) {
+	listed := map[ledger.RawName]bool{}
+	for _, path := range r.ofUser[ledger.RawName(login)] {
+		if m := r.moves[path]; string(m.User) == login && !listed[path] {
+			listed[path] = true
+			all = append(all, m)
+		}
+	}
+	return all
 }
+
+// Knows reports whether anything of a login's was ever moved.
+func (r *Record) Knows(login string) bool { return len(r.movesOf(login)) > 0 }
 
 // Archived reports whether what was at a path is in the archive.
 func (r *Record) Archived(path ledger.RawName) bool { return r.moves[path].State == Moved }
@@ -200,7 +217,7 @@ func (r *Record) anyOf(rec ledger.Mailbox, wanted func(State) bool) bool {
 		}
 	}
 	// An INBOX has its mail from several places, of which the record of it names the first.
-	for _, path := range r.ofUser[rec.User] {
+	for _, path := range r.ofFolder[folderOf{rec.User, rec.Folder}] {
 		if m := r.moves[path]; m.Folder != "" && m.Folder == rec.Folder && wanted(m.State) {
 			return true
 		}
@@ -210,12 +227,7 @@ func (r *Record) anyOf(rec ledger.Mailbox, wanted func(State) bool) bool {
 
 // began reports whether something of a user is in the archive.
 func (r *Record) began(user string) bool {
-	for _, m := range r.moves {
-		if string(m.User) == user && m.State == Moved {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.movesOf(user), func(m Move) bool { return m.State == Moved })
 }
 
 // Close closes the record.
