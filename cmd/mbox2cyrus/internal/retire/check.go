@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,8 +42,7 @@ func (m Move) archived() string { return filepath.Join(string(m.Archive), string
 // folder of its user is. What is in the archive must be what was moved: by inode, size and
 // time, and where these are others, or read is set, by SHA-256. What is not is returned.
 func (r *Record) Check(ctx context.Context, rec ledger.Mailbox, read bool) (retired bool, problems []report.Problem, err error) {
-	for _, path := range r.placesOf(rec) {
-		m := r.moves[path]
+	for _, m := range r.Moves() {
 		if m.Folder == "" || m.State == Restored || !m.has(rec) {
 			continue
 		}
@@ -67,21 +65,6 @@ func (r *Record) Check(ctx context.Context, rec ledger.Mailbox, read bool) (reti
 		}
 	}
 	return retired, problems, nil
-}
-
-// placesOf returns the paths of which [Move.has] may say that what was moved from there has the
-// mailbox's folder.
-func (r *Record) placesOf(rec ledger.Mailbox) []ledger.RawName {
-	if rec.Source == "" {
-		return r.ofUser[rec.User]
-	}
-	paths := slices.Clone(r.ofFolder[folderOf{rec.User, rec.Folder}])
-	for path := string(rec.Source); path != "" && path != "." && path != "/"; path = filepath.Dir(path) {
-		if _, known := r.moves[ledger.RawName(path)]; known && !slices.Contains(paths, ledger.RawName(path)) {
-			paths = append(paths, ledger.RawName(path))
-		}
-	}
-	return paths
 }
 
 // has reports whether the mailbox's folder was moved with m; of one that never had a folder,

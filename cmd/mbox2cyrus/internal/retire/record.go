@@ -64,18 +64,14 @@ type Record struct {
 	f     *os.File // nil: read only
 	moves map[ledger.RawName]Move
 	order []ledger.RawName
-	// ofUser and ofFolder are the paths that were ever each login's, and each of his folders'.
-	ofUser   map[ledger.RawName][]ledger.RawName
-	ofFolder map[folderOf][]ledger.RawName
+	// ofUser are the paths of each login's.
+	ofUser map[ledger.RawName][]ledger.RawName
 }
-
-// folderOf is a folder of a login's.
-type folderOf struct{ user, folder ledger.RawName }
 
 // OpenRecord opens the record in a state directory. Read only, one that is not there
 // is empty.
 func OpenRecord(state string, write bool) (*Record, error) {
-	r := &Record{moves: map[ledger.RawName]Move{}, ofUser: map[ledger.RawName][]ledger.RawName{}, ofFolder: map[folderOf][]ledger.RawName{}}
+	r := &Record{moves: map[ledger.RawName]Move{}, ofUser: map[ledger.RawName][]ledger.RawName{}}
 	path := filepath.Join(state, recordName)
 	good, err := r.read(path)
 	if err != nil || !write {
@@ -140,9 +136,6 @@ func (r *Record) put(m Move) {
 	if !known || was.User != m.User {
 		r.ofUser[m.User] = append(r.ofUser[m.User], m.Path)
 	}
-	if of := (folderOf{m.User, m.Folder}); !known || of != (folderOf{was.User, was.Folder}) {
-		r.ofFolder[of] = append(r.ofFolder[of], m.Path)
-	}
 	r.moves[m.Path] = m
 }
 
@@ -178,20 +171,10 @@ func (r *Record) Moves() (all []Move) {
 	return all
 }
 
-// movesOf returns those of a login's.
-func (r *Record) movesOf(login string) (all []Move) {
-	listed := map[ledger.RawName]bool{}
-	for _, path := range r.ofUser[ledger.RawName(login)] {
-		if m := r.moves[path]; string(m.User) == login && !listed[path] {
-			listed[path] = true
-			all = append(all, m)
-		}
-	}
-	return all
-}
-
 // Knows reports whether anything of a login's was ever moved.
-func (r *Record) Knows(login string) bool { return len(r.movesOf(login)) > 0 }
+func (r *Record) Knows(login string) bool {
+	return slices.ContainsFunc(r.Moves(), func(m Move) bool { return string(m.User) == login })
+}
 
 // Archived reports whether what was at a path is in the archive.
 func (r *Record) Archived(path ledger.RawName) bool { return r.moves[path].State == Moved }
@@ -217,7 +200,7 @@ func (r *Record) anyOf(rec ledger.Mailbox, wanted func(State) bool) bool {
 		}
 	}
 	// An INBOX has its mail from several places, of which the record of it names the first.
-	for _, path := range r.ofFolder[folderOf{rec.User, rec.Folder}] {
+	for _, path := range r.ofUser[rec.User] {
 		if m := r.moves[path]; m.Folder != "" && m.Folder == rec.Folder && wanted(m.State) {
 			return true
 		}
@@ -227,7 +210,12 @@ func (r *Record) anyOf(rec ledger.Mailbox, wanted func(State) bool) bool {
 
 // began reports whether something of a user is in the archive.
 func (r *Record) began(user string) bool {
-	return slices.ContainsFunc(r.movesOf(user), func(m Move) bool { return m.State == Moved })
+	for _, m := range r.moves {
+		if string(m.User) == user && m.State == Moved {
+			return true
+		}
+	}
+	return false
 }
 
 // Close closes the record.

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 )
 
@@ -21,12 +20,10 @@ import (
 // context's.
 func (r *Retirer) Restore(ctx context.Context, wanted func(login string) bool) error {
 	var names []string
-	known := map[ledger.RawName]bool{}
 	for _, m := range r.Record.Moves() {
-		if !known[m.User] && wanted(string(m.User)) {
+		if wanted(string(m.User)) && !slices.Contains(names, string(m.User)) {
 			names = append(names, string(m.User))
 		}
-		known[m.User] = true
 	}
 	for _, user := range names {
 		if err := ctx.Err(); err != nil {
@@ -36,8 +33,8 @@ func (r *Retirer) Restore(ctx context.Context, wanted func(login string) bool) e
 			r.fail(user, err)
 			continue
 		}
-		for _, m := range slices.Backward(r.Record.movesOf(user)) {
-			if m.State != Moved {
+		for _, m := range slices.Backward(r.Record.Moves()) {
+			if string(m.User) != user || m.State != Moved {
 				continue
 			}
 			if err := r.restore(ctx, m); err != nil {
@@ -69,9 +66,9 @@ func (r *Retirer) tidy(user string) error {
 	}
 	type place struct{ archive, dir string }
 	done := map[place]bool{}
-	for _, m := range r.Record.movesOf(user) {
+	for _, m := range r.Record.Moves() {
 		p := place{string(m.Archive), filepath.Dir(string(m.Path))}
-		if m.State != Restored || done[p] {
+		if string(m.User) != user || m.State != Restored || done[p] {
 			continue
 		}
 		done[p] = true

@@ -487,8 +487,8 @@ func (r *Retirer) recover(user string) error {
 	if r.DryRun {
 		return nil
 	}
-	for _, m := range r.Record.movesOf(user) {
-		if m.State != Moving && m.State != Restoring {
+	for _, m := range r.Record.Moves() {
+		if string(m.User) != user || m.State != Moving && m.State != Restoring {
 			continue
 		}
 		if err := r.settle(m); err != nil {
