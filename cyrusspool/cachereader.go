@@ -7,8 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // A CacheReader tells the CRCs of the records of a cyrus.cache. It reads the file once, if
@@ -23,9 +21,9 @@ type CacheReader struct {
 // cacheWindow is how much of a cyrus.cache is in memory.
 const cacheWindow = 256 << 10
 
-// OpenCache opens cyrus.cache, through no link in its place.
+// OpenCache opens cyrus.cache, as [OpenFile] does.
 func (p Place) OpenCache() (*CacheReader, error) {
-	f, err := os.OpenFile(p.CacheFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := OpenFile(p.Roots.Cache, p.CacheFile())
 	if err != nil {
 		return nil, err
 	}

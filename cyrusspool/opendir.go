@@ -51,14 +51,46 @@ func openRoot(root string) (fd int, err error) {
 	return fd, nil
 }
 
-// OpenFileAt opens a file of a directory for reading, never through a link and without
+// OpenFile opens the file at path, which is below root, for reading, through no symbolic
+// link below root; see [OpenFileAt].
+func OpenFile(root, path string) (f *os.File, err error) {
+	rel, err := filepath.Rel(root, path)
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	var d *os.File
+	if dir := filepath.Dir(rel); dir != "." {
+		d, err = OpenDir(root, dir)
+	} else {
+		d, err = os.Open(root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close() // opened for reading: nothing can be lost
+	return OpenFileAt(d, filepath.Base(rel))
+}
+
+// errNotRegular says that something else has the name of a file.
+var errNotRegular = errors.New("no regular file")
+
+// OpenFileAt opens a regular file of a directory for reading, never through a link and without
 // waiting for the other end of a FIFO.
 func OpenFileAt(d *os.File, name string) (*os.File, error) {
+	path := filepath.Join(d.Name(), name)
 	fd, err := unix.Openat(int(d.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: filepath.Join(d.Name(), name), Err: err}
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return os.NewFile(uintptr(fd), filepath.Join(d.Name(), name)), nil
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = errNotRegular
+	}
+	if err != nil {
+		unix.Close(fd) // opened for reading: nothing can be lost
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // RemoveDir removes the directory dir below root if it is empty, reaching it through no

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // Roots are the directories that hold the files of the mailboxes of one partition. A
@@ -93,9 +91,9 @@ func (p Place) IndexFile() string { return filepath.Join(p.Roots.Index, p.Dir, f
 // list.
 const maxHeaderFile = 1 << 20
 
-// ReadHeader reads cyrus.header, through no link in its place.
+// ReadHeader reads cyrus.header, as [OpenFile] does.
 func (p Place) ReadHeader() (h *Header, err error) {
-	f, err := os.OpenFile(p.HeaderFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := OpenFile(p.Roots.Header, p.HeaderFile())
 	if err != nil {
 		return nil, err
 	}
@@ -112,9 +110,9 @@ func (p Place) ReadHeader() (h *Header, err error) {
 	return h, nil
 }
 
-// OpenIndex opens cyrus.index, through no link in its place. The caller closes the file.
+// OpenIndex opens cyrus.index, as [OpenFile] does. The caller closes the file.
 func (p Place) OpenIndex() (*os.File, *IndexReader, error) {
-	f, err := os.OpenFile(p.IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := OpenFile(p.Roots.Index, p.IndexFile())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -30,14 +30,13 @@ var ErrSubscriptionsChanged = errors.New("subscriptions were changed")
 // running.
 func (s *Subscriptions) ReplaceFile(root, path string, o Owner, old [20]byte) (sum [20]byte, err error) {
 	return s.place(root, path, o, func(dir *os.File, name string, content []byte, o Owner) error {
-		fd, err := unix.Openat(int(dir.Fd()), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err == unix.ENOENT {
+		f, err := OpenFileAt(dir, name)
+		if errors.Is(err, fs.ErrNotExist) {
 			return ErrSubscriptionsChanged
 		}
 		if err != nil {
-			return &fs.PathError{Op: "open", Path: name, Err: err}
+			return err
 		}
-		f := os.NewFile(uintptr(fd), name)
 		have, err := io.ReadAll(f)
 		if err := errors.Join(err, f.Close()); err != nil {
 			return err

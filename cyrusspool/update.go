@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +16,7 @@ import (
 // added again is no message of the mailbox after [Writer.Commit], and its file is
 // removed. The index keeps its version.
 //
-// Cyrus must not have the mailbox open. The error wraps [fs.ErrNotExist] if there is no
+// Cyrus must not have the mailbox open. The error wraps [io/fs.ErrNotExist] if there is no
 // index, or is one of [NewIndexReader].
 func UpdateMailbox(partition, dir string, o Owner) (*Writer, error) {
 	return OneRoot(partition).At(dir).Update(o)
@@ -43,11 +41,9 @@ func (p Place) update(o Owner) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{dirs: dirs, path: p.Dir, owner: o, maxSize: MaxMessageSize, sum: sha1.New()}
-	fd, err := unix.Openat(int(dirs.index.Fd()), fileIndex, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, errors.Join(&fs.PathError{Op: "open", Path: fileIndex, Err: err}, w.closeDirs())
+	if w.oldFile, err = OpenFileAt(dirs.index, fileIndex); err != nil {
+		return nil, errors.Join(err, w.closeDirs())
 	}
-	w.oldFile = os.NewFile(uintptr(fd), fileIndex)
 	if w.old, err = NewIndexReader(w.oldFile); err == nil {
 		w.version = w.old.Header().Version
 		err = w.begin()

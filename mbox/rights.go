@@ -33,12 +33,14 @@ func (h *Host) rights(u User) fsrights.Identity {
 // open is his mail for all that: it belongs to him, so that he could allow himself (chmod
 // 0 left no mail behind); or it is root's, in a directory of root's that he cannot
 // write to, so that only root can have put it there, as happens to a host that is copied
-// without its owners. In a directory of his own he could have moved or linked it.
+// without its owners. In a directory of his own he could have moved or linked it, and then
+// taken his own right to write there away.
 func isHisAllTheSame(dir *os.File, st *unix.Stat_t) bool {
 	if st.Uid == fsrights.UID() {
 		return true
 	}
-	return st.Uid == 0 && unix.Faccessat(int(dir.Fd()), ".", unix.W_OK, unix.AT_EACCESS) != nil
+	parent, err := fstat(dir)
+	return err == nil && parent.Uid == 0 && st.Uid == 0 && unix.Faccessat(int(dir.Fd()), ".", unix.W_OK, unix.AT_EACCESS) != nil
 }
 
 const groupFile = "etc/group"

@@ -64,6 +64,10 @@ func TestRights(t *testing.T) {
 	h.must(os.Chmod(h.path("home/alice/mail/root-dir"), 0o700))
 
 	put("var/mail/alice", 0, 0o600)
+	// Where she linked or moved it herself, and took her own right to write away.
+	put("home/alice/mail/trap/x", 0, 0o600)
+	h.must(os.Chown(h.path("home/alice/mail/trap"), int(alice.UID), 100))
+	h.must(os.Chmod(h.path("home/alice/mail/trap"), 0o555))
 
 	if h.folders(alice).Inbox == nil {
 		t.Error("root's file in root's directory is no INBOX")
@@ -78,6 +82,7 @@ func TestRights(t *testing.T) {
 		"home/alice/mail/other: wrong-owner",
 		"home/alice/mail/root-dir: wrong-owner",
 		"home/alice/mail/root-group: wrong-owner",
+		"home/alice/mail/trap/x: wrong-owner",
 		"var/mail/alice: wrong-owner",
 	})
 	for _, s := range tree.Skipped {

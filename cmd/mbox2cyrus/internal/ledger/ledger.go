@@ -307,7 +307,14 @@ var ErrBusy = errors.New("another run of mbox2cyrus is using this state director
 // Open opens the state directory for a run, making it if need be, and takes
 // its lock.
 func Open(dir string) (*Ledger, error) {
-	if err := os.MkdirAll(filepath.Join(dir, manifestDir), 0o700); err != nil {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		err = onlyOurs(dir)
+	}
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(dir, manifestDir), 0o700)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
@@ -330,6 +337,24 @@ func Open(dir string) (*Ledger, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return l, nil
+}
+
+// onlyOurs refuses a directory that others can write to. By what is recorded there files are
+// removed and moved, with root's rights, and they could put links in the place of its files.
+func onlyOurs(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	others := uint32(0o022)
+	if st.Gid == uint32(os.Getegid()) { // ours, as umask 002 leaves it
+		others = 0o002
+	}
+	if st.Uid != uint32(os.Geteuid()) || st.Mode&others != 0 {
+		return fmt.Errorf("%w: %s belongs to uid %d with mode %04o; it must belong to uid %d and be writable by nobody else: see who made it and what is in it, or give another --state",
+			fs.ErrPermission, dir, st.Uid, st.Mode&0o7777, os.Geteuid())
+	}
+	return nil
 }
 
 func (l *Ledger) open() error {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,6 +122,39 @@ func TestOneWriter(t *testing.T) {
 	}
 	l.Close()
 	open(t, dir).Close()
+}
+
+// TestOthersDirectory: a state directory in which somebody else can put records is not used.
+func TestOthersDirectory(t *testing.T) {
+	for _, mode := range []os.FileMode{0o777, 0o702 | os.ModeSticky} {
+		dir := t.TempDir()
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+		if l, err := Open(dir); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%v: %v, %v", mode, l, err)
+		}
+		if names, err := os.ReadDir(dir); err != nil || len(names) > 0 {
+			t.Errorf("%v: %v, %v", mode, names, err)
+		}
+	}
+	own := t.TempDir()
+	if err := os.Chmod(own, 0o775); err != nil {
+		t.Fatal(err)
+	}
+	open(t, own).Close() // of our group, as umask 002 leaves it
+	if os.Geteuid() != 0 {
+		return
+	}
+	for _, ids := range [][2]int{{4242, 4242}, {0, 4242}} {
+		dir := t.TempDir()
+		if err := errors.Join(os.Chown(dir, ids[0], ids[1]), os.Chmod(dir, 0o775)); err != nil {
+			t.Fatal(err)
+		}
+		if l, err := Open(dir); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("another's, %v: %v, %v", ids, l, err)
+		}
+	}
 }
 
 func TestManifestRoundTrip(t *testing.T) {

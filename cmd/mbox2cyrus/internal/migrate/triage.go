@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
-
-	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -516,7 +513,7 @@ func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {
 // that says the same of every message: reconstruct and other programs of Cyrus's write a
 // new one, and that changes nothing.
 func (e *Engine) indexUntouched(u *plan.User, m *mailbox) (bool, error) {
-	f, err := os.OpenFile(e.place(m).IndexFile(), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := cyrusspool.OpenFile(e.place(m).Roots.Index, e.place(m).IndexFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

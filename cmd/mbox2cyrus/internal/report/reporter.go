@@ -433,7 +433,10 @@ func (s Summary) text() string {
 		}
 	}
 	if len(s.FailedUsers) > 0 {
-		b.WriteString("\nusers not migrated: " + strings.Join(s.FailedUsers, " "))
+		b.WriteString("\nusers not migrated:")
+		for _, user := range s.FailedUsers {
+			b.WriteString(" " + Quote(user))
+		}
 	}
 	fmt.Fprintf(&b, "\n%s in %.1f s (exit code %d)", s.verdict(), s.Elapsed.Seconds(), s.ExitCode)
 	return b.String()

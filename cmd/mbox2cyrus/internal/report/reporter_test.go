@@ -88,6 +88,22 @@ func TestJSONLinesAndNothingElseOnStdout(t *testing.T) {
 	}
 }
 
+// TestSummaryForTerminal: no login steers a terminal, as a byte that is a control character
+// in the older ones.
+func TestSummaryForTerminal(t *testing.T) {
+	var out, errs bytes.Buffer
+	r := New(Options{Stdout: &out, Stderr: &errs, Command: "migrate"})
+	for _, user := range []string{"joe", "kim\x9b2J"} {
+		r.Problem(Problem{Severity: Failure, User: user, Offset: -1, Kind: "k", Text: "t"})
+	}
+	if _, err := r.Finish(0); err != nil {
+		t.Fatal(err)
+	}
+	if said := out.String(); !strings.Contains(said, `users not migrated: joe "kim\x9b2J"`) || strings.Contains(said, "\x9b") {
+		t.Errorf("%q", said)
+	}
+}
+
 func TestReportThatCannotBeWrittenIsAFailure(t *testing.T) {
 	r := New(Options{Stdout: failingWriter{}, Stderr: &bytes.Buffer{}, JSON: true, Command: "migrate"})
 	r.Folder(Folder{User: "joe"})

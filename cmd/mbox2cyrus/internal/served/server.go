@@ -27,6 +27,7 @@ type Server struct {
 	scratch   *scratch.Dir
 	dir       string // in it, of Cyrus's user, whom alone it is open to
 	configDir string
+	owner     cyrusspool.Owner // of Cyrus's files
 	programs  reconstruct.Programs
 	auth      *auth
 
@@ -41,7 +42,7 @@ func Open(ctx context.Context, c *target.Cyrus) (s *Server, err error) {
 	} else if running {
 		return nil, fmt.Errorf("%w while Cyrus is running: stop it, or ask it with any IMAP client", ErrNotPossible)
 	}
-	s = &Server{configDir: c.ConfigDir, programs: *c.Programs, sep: c.Rules.Separator(), altNamespace: c.AltNamespace()}
+	s = &Server{configDir: c.ConfigDir, owner: c.Fresh.Owner, programs: *c.Programs, sep: c.Rules.Separator(), altNamespace: c.AltNamespace()}
 	if s.scratch, err = scratch.Make(scratch.IMAPD); err != nil {
 		return nil, fmt.Errorf("asking imapd: %w", err)
 	}
@@ -57,11 +58,6 @@ func (s *Server) open(ctx context.Context, c *target.Cyrus) (err error) {
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return fmt.Errorf("asking imapd: %w", err)
 	}
-	if os.Geteuid() == 0 {
-		if err := os.Chown(s.dir, owner.UID, owner.GID); err != nil {
-			return fmt.Errorf("asking imapd: %w", err)
-		}
-	}
 	if s.auth, err = listen(s.dir, owner.UID, owner.GID); err != nil {
 		return err
 	}
@@ -75,8 +71,12 @@ func (s *Server) open(ctx context.Context, c *target.Cyrus) (err error) {
 		return fmt.Errorf("asking imapd: %w", err)
 	}
 	if os.Geteuid() == 0 {
-		if err := os.Chown(s.programs.Conf, owner.UID, owner.GID); err != nil {
-			return fmt.Errorf("asking imapd: %w", err)
+		// The directory last: from then on Cyrus's user can put a link to anything in the
+		// place of what is in it.
+		for _, path := range []string{s.programs.Conf, s.dir} {
+			if err := os.Lchown(path, owner.UID, owner.GID); err != nil {
+				return fmt.Errorf("asking imapd: %w", err)
+			}
 		}
 	}
 	session, err := s.Login(ctx, probeUser)
@@ -122,11 +122,15 @@ func (s *Server) Close() error {
 		errs = append(errs, s.auth.close())
 	}
 	errs = append(errs, s.scratch.Remove())
-	locks, err := filepath.Glob(filepath.Join(s.configDir, "socket", "mbox2cyrus-*.lock"))
-	errs = append(errs, err)
-	for _, lock := range locks {
-		errs = append(errs, os.Remove(lock))
-	}
+	// With Cyrus's rights: a link there may lead anywhere.
+	errs = append(errs, s.owner.Do(func() error {
+		locks, err := filepath.Glob(filepath.Join(s.configDir, "socket", "mbox2cyrus-*.lock"))
+		errs := []error{err}
+		for _, lock := range locks {
+			errs = append(errs, os.Remove(lock))
+		}
+		return errors.Join(errs...)
+	}))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("asking imapd: %w", err)
 	}

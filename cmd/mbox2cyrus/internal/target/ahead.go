@@ -90,7 +90,7 @@ func (c *Cyrus) learnAhead(ctx context.Context, p *probe, a *Ahead) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, index.Close()) }()
-	cache, err := os.Open(place.CacheFile())
+	cache, err := cyrusspool.OpenFile(place.Roots.Cache, place.CacheFile())
 	if err != nil {
 		return err
 	}
@@ -125,6 +125,9 @@ func (c *Cyrus) learnAhead(ctx context.Context, p *probe, a *Ahead) (err error) 
 	return nil
 }
 
+// maxAnnotations bounds what is read of a cyrus.annotations without annotations.
+const maxAnnotations = 64 << 10
+
 // learnRest looks whether what else there is of the probe mailbox is as we would have made it.
 func (a *Ahead) learnRest(conf *cyrusspool.Conf, place cyrusspool.Place, keywords []string) (err error) {
 	index, records, err := place.OpenIndex()
@@ -138,14 +141,18 @@ func (a *Ahead) learnRest(conf *cyrusspool.Conf, place cyrusspool.Place, keyword
 	if conf.AnnotationsElsewhere() {
 		return nil
 	}
-	file, err := os.ReadFile(place.AnnotationsFile())
+	f, err := cyrusspool.OpenFile(place.Roots.Data, place.AnnotationsFile())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	file, err := io.ReadAll(io.LimitReader(f, maxAnnotations))
 	if err == nil && cyrusspool.IsEmptyAnnotations(file) {
 		a.Annotations = file
 	}
-	return err
+	return errors.Join(err, f.Close())
 }
 
 // fillProbe writes messages into the probe mailbox.

@@ -246,18 +246,23 @@ func (c *Cyrus) writeProbe(scratch string) (confPath string, err error) {
 	if err := os.Chmod(confPath, 0o644); err != nil { // whatever the umask
 		return "", err
 	}
-	for _, dir := range dirs {
-		dir = filepath.Join(scratch, dir)
-		if err := os.Mkdir(dir, 0o755); err != nil {
+	for i, dir := range dirs {
+		dirs[i] = filepath.Join(scratch, dir)
+		if err := os.Mkdir(dirs[i], 0o755); err != nil {
 			return "", err
 		}
-		if err := os.Chmod(dir, 0o755); err != nil {
+		if err := os.Chmod(dirs[i], 0o755); err != nil {
 			return "", err
 		}
-		if os.Geteuid() == 0 {
-			if err := os.Chown(dir, c.owner.UID, c.owner.GID); err != nil {
-				return "", err
-			}
+	}
+	if os.Geteuid() != 0 {
+		return confPath, nil
+	}
+	// Only when all are there, and each before the one that it is in: from then on Cyrus's
+	// user can put a link to anything in the place of what is in it.
+	for _, dir := range slices.Backward(dirs) {
+		if err := os.Lchown(dir, c.owner.UID, c.owner.GID); err != nil {
+			return "", err
 		}
 	}
 	return confPath, nil
@@ -296,21 +301,27 @@ func (c *Cyrus) takeSettings(settings map[string]string) error {
 }
 
 // readProbe reads the files of the probe mailbox where they must be.
-func (c *Cyrus) readProbe(p *probe) error {
+func (c *Cyrus) readProbe(p *probe) (err error) {
 	place, e := p.place(c), p.entry
 	header, err := place.ReadHeader()
 	if err != nil {
 		return fmt.Errorf("its new mailbox is not where expected: %w", err)
 	}
-	raw, err := os.ReadFile(place.IndexFile())
+	// Cyrus's user may write there, and must not lead us elsewhere.
+	f, err := cyrusspool.OpenFile(place.Roots.Index, place.IndexFile())
 	if err != nil {
 		return err
 	}
-	index, err := cyrusspool.ParseIndexHeader(raw)
+	defer func() { err = errors.Join(err, f.Close()) }()
+	var file, folder unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &file); err != nil {
+		return err
+	}
+	r, err := cyrusspool.NewIndexReader(f)
 	if err != nil {
 		return fmt.Errorf("%w: this Cyrus (%s) makes an index that this version of mbox2cyrus does not know: %w; take a newer mbox2cyrus, or migrate into a release that it knows and upgrade that afterwards", ErrConfig, c.Version, err)
 	}
-	c.Fresh.IndexVersion = index.Version
+	c.Fresh.IndexVersion = r.Header().Version
 	c.Fresh.HeaderForm = header.Form
 	c.Fresh.Flags = header.Flags
 	c.Fresh.Type = e.Type
@@ -325,11 +336,12 @@ func (c *Cyrus) readProbe(p *probe) error {
 	if c.Fresh.Rights == "" {
 		return errors.New("the owner has no rights in the mailbox that it made")
 	}
-	var file, folder unix.Stat_t
-	if err := unix.Stat(place.IndexFile(), &file); err != nil {
+	d, err := cyrusspool.OpenDir(place.Roots.Data, place.Dir)
+	if err != nil {
 		return err
 	}
-	if err := unix.Stat(place.Messages(), &folder); err != nil {
+	defer func() { err = errors.Join(err, d.Close()) }()
+	if err := unix.Fstat(int(d.Fd()), &folder); err != nil {
 		return err
 	}
 	c.Fresh.Owner = cyrusspool.Owner{

@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
@@ -44,7 +41,7 @@ var magics = map[string]string{
 
 // databaseType finds out by its beginning of which backend a database is.
 func databaseType(path string) (backend string, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := cyrusspool.OpenFile(filepath.Dir(path), path)
 	if err != nil {
 		return "", fmt.Errorf("%w: mailboxes.db: %w", ErrConfig, err)
 	}
@@ -134,19 +131,7 @@ func (c *Cyrus) SubscriptionFile(ctx context.Context, userid string) (string, er
 // SumOfSubscriptions returns the SHA-1 of a file of subscriptions in hexadecimal, "" if
 // there is none. path is as SubscriptionFile returns it.
 func (c *Cyrus) SumOfSubscriptions(path string) (sum string, err error) {
-	rel, err := filepath.Rel(c.ConfigDir, path)
-	if err != nil {
-		return "", err
-	}
-	d, err := cyrusspool.OpenDir(c.ConfigDir, filepath.Dir(rel))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	f, err := cyrusspool.OpenFileAt(d, filepath.Base(rel))
+	f, err := cyrusspool.OpenFile(c.ConfigDir, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}

@@ -55,13 +55,7 @@ func (c *Cyrus) seenFile(userid string) string {
 }
 
 func (c *Cyrus) readSeen(rel string) (raw []byte, err error) {
-	// Cyrus's user may write there, and must not lead us elsewhere.
-	root, err := os.OpenRoot(c.ConfigDir)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, root.Close()) }()
-	f, err := root.Open(rel)
+	f, err := cyrusspool.OpenFile(c.ConfigDir, filepath.Join(c.ConfigDir, rel))
 	if err != nil {
 		return nil, err
 	}

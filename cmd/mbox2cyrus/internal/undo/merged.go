@@ -189,7 +189,7 @@ func Untouched(c *target.Cyrus, l *ledger.Ledger, rec ledger.Mailbox) (untouched
 		return false, err
 	}
 	defer func() { err = errors.Join(err, before.file.Close()) }()
-	if same, err := sameContent(place.IndexFile(), before.sum); err != nil || same {
+	if same, err := sameIndex(place, before.sum); err != nil || same {
 		return same, err
 	}
 	ours := map[uint32]ledger.Message{}
@@ -277,13 +277,13 @@ func keptIndex(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place) (*k
 	return nil, nil
 }
 
-// sameContent reports whether a file has a SHA-256, in hexadecimal.
-func sameContent(path, sum string) (bool, error) {
-	d, err := os.Open(filepath.Dir(path))
+// sameIndex reports whether the index of a mailbox has a SHA-256, in hexadecimal.
+func sameIndex(place cyrusspool.Place, sum string) (bool, error) {
+	d, err := cyrusspool.OpenDir(place.Roots.Index, place.Dir)
 	if err != nil {
 		return false, err
 	}
-	have, err := sumAt(d, filepath.Base(path), sha256.New())
+	have, err := sumAt(d, filepath.Base(place.IndexFile()), sha256.New())
 	return have == sum, errors.Join(err, d.Close())
 }
 

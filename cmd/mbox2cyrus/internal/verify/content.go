@@ -13,6 +13,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/internal/beside"
 	"mbox2cyrus/mbox"
 )
@@ -21,13 +22,13 @@ import (
 // both, message by message, with the manifest. It returns what is wrong with which
 // message, too, and tells of those that are in the source only, where v.Message is not nil:
 // the index is not asked about them.
-func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User, f mbox.File, dir string) (Result, faultSet, error) {
+func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User, f mbox.File, place cyrusspool.Place) (Result, faultSet, error) {
 	l, src := v.Ledger, v.Source
 	manifest, err := l.OpenManifest(rec.Manifest)
 	if err != nil {
 		return Result{}, faultSet{}, fmt.Errorf("%s: %w", rec.Name, err)
 	}
-	s := v.newContentCheck(rec, dir)
+	s := v.newContentCheck(rec, place)
 	s.manifest, s.each.tell = manifest, v.Message
 	s.order.Emit = s.compare
 	if rec.Assigned {
@@ -54,8 +55,8 @@ func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User,
 
 // spool reads the message files of a mailbox whose folder is in an archive, and compares
 // them with the manifest.
-func (v *Verifier) spool(ctx context.Context, rec ledger.Mailbox, dir string) (Result, faultSet, error) {
-	s := v.newContentCheck(rec, dir)
+func (v *Verifier) spool(ctx context.Context, rec ledger.Mailbox, place cyrusspool.Place) (Result, faultSet, error) {
+	s := v.newContentCheck(rec, place)
 	s.checked = func(m ledger.Message) error {
 		if !s.faults.has(m.UID) {
 			s.res.Verified++
@@ -75,10 +76,10 @@ const (
 	maxHeldHeader = 16 << 10
 )
 
-func (v *Verifier) newContentCheck(rec ledger.Mailbox, dir string) *contentCheck {
-	s := &contentCheck{comparison: &comparison{rec: rec}, reader: newFileReader(dir, &rec), sum: sha1.New(), faults: faultSet{tells: v.Message != nil}}
+func (v *Verifier) newContentCheck(rec ledger.Mailbox, place cyrusspool.Place) *contentCheck {
+	s := &contentCheck{comparison: &comparison{rec: rec}, reader: newFileReader(place, &rec), sum: sha1.New(), faults: faultSet{tells: v.Message != nil}}
 	s.files = beside.New(v.idle, func(next func() *messageFile) {
-		r := newFileReader(dir, &rec)
+		r := newFileReader(place, &rec)
 		defer r.release()
 		for f := next(); f != nil; f = next() {
 			r.read(f)

@@ -6,6 +6,7 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/internal/beside"
 )
 
@@ -25,7 +26,7 @@ func TestFaultsMemory(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			v := &Verifier{Message: test.tell, idle: &beside.Pool{}}
-			s := v.newContentCheck(ledger.Mailbox{}, t.TempDir())
+			s := v.newContentCheck(ledger.Mailbox{}, cyrusspool.OneRoot(t.TempDir()).At("box"))
 			s.checked = func(ledger.Message) error { return nil }
 			var before, after runtime.MemStats
 			runtime.GC()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +32,7 @@ func (c *comparison) openFiles(place cyrusspool.Place, b *box) (err error) {
 	if c.each.read && c.rec.FirstUID == 0 {
 		return nil
 	}
-	c.dir, err = os.OpenFile(place.Messages(), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	c.dir, err = cyrusspool.OpenDir(place.Roots.Data, place.Dir)
 	return err
 }
 

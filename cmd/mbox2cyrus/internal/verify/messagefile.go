@@ -9,14 +9,13 @@ import (
 	"hash"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 
 	"github.com/emersion/go-message/textproto"
-	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
 
@@ -47,8 +46,9 @@ func (f *messageFile) complain(kind faultKind, format string, args ...any) {
 
 // fileReader reads message files of one mailbox. It is for one goroutine.
 type fileReader struct {
-	dir      string
-	firstUID uint32 // below it files may be missing: Index tells
+	place    cyrusspool.Place
+	dir      *os.File // of the messages; nil before the first is read
+	firstUID uint32   // below it files may be missing: Index tells
 	sum      hash.Hash
 	buf      *[headerLimit]byte
 }
@@ -56,21 +56,34 @@ type fileReader struct {
 // fileBuffers are those that wait for the next mailbox.
 var fileBuffers = sync.Pool{New: func() any { return new([headerLimit]byte) }}
 
-func newFileReader(dir string, rec *ledger.Mailbox) *fileReader {
-	return &fileReader{dir: dir, firstUID: rec.FirstUID, sum: sha1.New(), buf: fileBuffers.Get().(*[headerLimit]byte)}
+func newFileReader(place cyrusspool.Place, rec *ledger.Mailbox) *fileReader {
+	return &fileReader{place: place, firstUID: rec.FirstUID, sum: sha1.New(), buf: fileBuffers.Get().(*[headerLimit]byte)}
 }
 
 // release ends the use of a reader.
 func (r *fileReader) release() {
+	if r.dir != nil {
+		r.dir.Close() // opened for reading: nothing can be lost
+	}
 	fileBuffers.Put(r.buf)
 	r.buf = nil
+}
+
+// open opens the file of a message.
+func (r *fileReader) open(uid uint32) (f *os.File, err error) {
+	if r.dir == nil {
+		if r.dir, err = cyrusspool.OpenDir(r.place.Roots.Data, r.place.Dir); err != nil {
+			return nil, err
+		}
+	}
+	return cyrusspool.OpenFileAt(r.dir, strconv.FormatUint(uint64(uid), 10)+".")
 }
 
 // read reads the file and complains of what is wrong with it. A go-message parser, which
 // shares nothing with our header filter, must find that only UW's internal fields are gone.
 func (r *fileReader) read(m *messageFile) {
 	m.wrong = m.wrong[:0]
-	f, err := os.OpenFile(filepath.Join(r.dir, strconv.FormatUint(uint64(m.want.UID), 10)+"."), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := r.open(m.want.UID)
 	if errors.Is(err, os.ErrNotExist) && m.want.UID < r.firstUID {
 		return // removed in Cyrus since an earlier pass, or lost: the index has the word
 	}

@@ -283,9 +283,9 @@ func (v *Verifier) compare(ctx context.Context, u *plan.User, rec ledger.Mailbox
 	var deep Result
 	switch {
 	case each.read && f == nil:
-		deep, each.faults, err = v.spool(ctx, rec, place.Messages())
+		deep, each.faults, err = v.spool(ctx, rec, place)
 	case each.read:
-		deep, each.faults, err = v.content(ctx, rec, u.User, f.File, place.Messages())
+		deep, each.faults, err = v.content(ctx, rec, u.User, f.File, place)
 	}
 	if err != nil {
 		return res, err
