@@ -61,19 +61,22 @@ type stamp struct {
 	fromMailerDaemon bool
 }
 
-// parseStamp reads the date of a line that parseFromLine accepted.
+// parseStamp reads the date of a line that parseFromLine accepted. As in UW
+// (mail_parse_date) any number may have spaces instead of leading zeros.
 func parseStamp(line []byte, f fromLine) (s stamp) {
 	at := func(i, n int) []byte { return line[f.end+i : f.end+i+n] }
+	padded := func(i, n int) (int, bool) { return digits(bytes.TrimLeft(at(i, n), " ")) }
 	s.fromMailerDaemon = bytes.HasPrefix(line, mailerDaemon)
 	var ok [6]bool
 	s.month, ok[0] = parseMonth(at(f.time-6, 3))
-	s.day, ok[1] = digits(bytes.TrimLeft(at(f.time-2, 2), " "))
-	s.year, ok[2] = digits(at(f.year, 4))
-	s.hour, ok[3] = digits(at(f.time+1, 2))
-	s.min, ok[4] = digits(at(f.time+4, 2))
+	s.day, ok[1] = padded(f.time-2, 2)
+	s.year, ok[2] = padded(f.year, 4)
+	s.year = fullYear(s.year)
+	s.hour, ok[3] = padded(f.time+1, 2)
+	s.min, ok[4] = padded(f.time+4, 2)
 	ok[5] = true
 	if at(f.time+6, 1)[0] == ':' {
-		s.sec, ok[5] = digits(at(f.time+7, 2))
+		s.sec, ok[5] = padded(f.time+7, 2)
 	}
 	if f.zone != 0 {
 		n := 5
@@ -90,6 +93,19 @@ func parseStamp(line []byte, f fromLine) (s stamp) {
 func (s *stamp) possible() bool {
 	return s.year >= 1970 && s.year <= 2097 && s.hour < 24 && s.min < 60 && s.sec <= 60 &&
 		s.day >= 1 && s.day <= time.Date(s.year, s.month+1, 0, 0, 0, 0, 0, time.UTC).Day()
+}
+
+// fullYear is the year that UW takes one of two or three digits for (mail_parse_date): as
+// RFC 2822 4.3 has it, but 49 is 1949. Programs that were not made for the year 2000 wrote
+// 103 for 2003.
+func fullYear(year int) int {
+	switch {
+	case year < 49:
+		return year + 2000
+	case year < 999:
+		return year + 1900
+	}
+	return year
 }
 
 // parseMonth knows the English abbreviations in any case.

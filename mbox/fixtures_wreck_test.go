@@ -85,7 +85,7 @@ var wrecks = []fixture{
 			text: "Sub ject: a\x80b\r\nX \x80N: v\r\n Y: z\r\nA B\x80C: x\r\n co\x80nt: d\r\nStat us: RO\r\n\r\nx\r\n"}}},
 	{name: "lone CR before a name", file: from + "Subject: a\nX-IMAPbase: 1054563072 2 a b\nX-Keywords: a\tb\nX-Status: F\n\rStatus: R\nStatus:R\x00O\n\n\rb\n\r\n\n",
 		format: FormatUnix, validity: 1054563072, next: 4, keywords: "a b",
-		messages: []fixtureMessage{{uid: 3, flags: "RFr", text: "Subject: a\r\nStatus: R\r\n\r\nb\r\n\r\n"}}},
+		messages: []fixtureMessage{{uid: 3, flags: "RFr", text: "Subject: a\r\n\r\nb\r\n\r\n"}}},
 	{name: "a second base in the first message starts another epoch", file: from + "Subject: m1\nX-IMAPbase: 5 10 a\nX-UID: 1\nX-UID: 1\nX-IMAPbase: 7 20 b\nX-UID: 3\n\n" + from + "X-UID: 9\n\n",
 		format: FormatUnix, validity: 7, next: 21, keywords: "b", messages: []fixtureMessage{{uid: 3, flags: "r"}, {uid: 9, flags: "r"}}},
 	{name: "keywords right after the last UID", file: from + "Subject: m1\nX-IMAPbase: 5 10x a b\nX-UID: 1\nX-Keywords: b\n\n" + from + "X-IMAPbase:5 10\n\n",

@@ -167,6 +167,9 @@ func lastBytes(a, b []byte) []byte {
 // line returns a short line that parseFromLine judges, and parseStamp reads, as it would
 // the long one whose pieces were added; the last of them ends with the LF.
 func (t *fromTail) line() []byte {
+	if t.n == int64(len(t.end)) { // all of it: how long it is counts, and its host may be empty
+		return t.end
+	}
 	kept, n, host := t.end, t.n, ""
 	if bytes.HasSuffix(t.before, []byte(" remote from ")) {
 		kept, n, host = t.before, t.beforeN, "h\n"

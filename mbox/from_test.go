@@ -44,6 +44,9 @@ func TestFromTail(t *testing.T) {
 		"From " + strings.Repeat("x ", 100) + "Mon Jun  2 10:11:12 EST 2003 remote from " + strings.Repeat("h", 200) + "\n",
 		"From Mon Jun  2 10:11 2003 remote from " + strings.Repeat("h", 200) + "\n",
 		"From  Mon Jun  2 10:11 2003 remote from " + strings.Repeat("h", 200) + "\n",
+		"From  Mon Jun  2 10:11 2003 remote from \n", // 40 columns, too few for UW to look for a host
+		"From  Mon Jun  2 10:11 2003 remote from \r\n",
+		"From a Mon Jun  2 10:11 2003 remote from \n",
 	} {
 		for size := 1; size < 80; size += 3 {
 			checkTail(t, []byte(line), size)

@@ -97,11 +97,12 @@ func (h *headerWalk) piece() (p headerPiece, err error) {
 	}
 	ends = ends || h.pos+int64(len(b)) == h.stop
 	if p.starts {
-		h.hidden = h.hidden && isBlank(b[0]) || IsInternal(b)
+		begin := h.r.beginning(b, ends)
+		h.hidden = h.hidden && len(begin) > 0 && isBlank(begin[0]) || IsInternal(begin)
 		h.inName = true
 	}
 	if h.inName && (h.r.win.nul || !ends) { // else the name has no NUL, and goes no further
-		if i := nameEnd(b); i < len(b) {
+		if i := h.r.nameEnd(b); i < len(b) {
 			h.inName = false
 			if b[i] == 0 {
 				p.nul = i
@@ -182,6 +183,39 @@ func nameEnd(b []byte) int {
 		}
 	}
 	return len(b)
+}
+
+// nameEnd is nameEnd without regard to the CRs that are taken out.
+func (r *Reader) nameEnd(b []byte) int {
+	n := nameEnd(b)
+	for !r.keepsCRs() && n < len(b) && b[n] == '\r' {
+		n++
+		n += nameEnd(b[n:])
+	}
+	return n
+}
+
+// beginning is that of a header line, longer than the name of any internal field, as UW 2006
+// and later look at it when they send the header: they take CRs out first (unix.c
+// unix_header). So "Sta\rtus: RO" is not shown, though nothing obeys it, and "Status\rx: y"
+// is. It is nil if so many CRs are in the name that it does not end in what every window
+// holds; ends says that the line is all there.
+func (r *Reader) beginning(line []byte, ends bool) []byte {
+	ends = ends && len(line) <= minWindowSize
+	line = line[:min(len(line), minWindowSize)]
+	if !r.win.cr || r.keepsCRs() || bytes.IndexByte(line, '\r') < 0 {
+		return line
+	}
+	r.squeezed = r.squeezed[:0]
+	for _, c := range line {
+		if c != '\r' {
+			r.squeezed = append(r.squeezed, c)
+		}
+	}
+	if !ends && nameEnd(r.squeezed) == len(r.squeezed) {
+		return nil
+	}
+	return r.squeezed
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }

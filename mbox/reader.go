@@ -48,6 +48,7 @@ type Reader struct {
 	damaged       []span // of the message, when it has ended, what cannot be read
 	walk          headerWalk
 	line          []byte // an internal header line that does not fit the window
+	squeezed      []byte // the beginning of a header line without CRs
 	lineOffset    int64
 	internals     int    // internal header lines
 	continues     string // name of the internal header that a continuation line continues

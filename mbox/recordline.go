@@ -158,12 +158,7 @@ func parseRecordDate(b []byte) (s stamp, ok bool) {
 		return s, false
 	}
 	s.year, b = leadingNumber(b)
-	switch { // RFC 2822 4.3, but 49 is 1949 to UW
-	case s.year < 49:
-		s.year += 2000
-	case s.year < 999:
-		s.year += 1900
-	}
+	s.year = fullYear(s.year)
 	if s.year < 1970 || s.year > 2097 {
 		return s, false
 	}

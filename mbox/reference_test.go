@@ -181,7 +181,8 @@ nextLine:
 			if line == "" {
 				return
 			}
-			hidden = hidden && strings.Contains(" \t", line[:1]) || refInternal.MatchString(line)
+			sent := strings.ReplaceAll(line, "\r", "") // as UW sends it
+			hidden = hidden && strings.HasPrefix(strings.Replace(sent, "\t", " ", 1), " ") || refInternal.MatchString(sent)
 			lines = append(lines, refHeaderLine{line, hidden})
 		}
 		for i := 0; i < len(line); i++ {
@@ -207,7 +208,7 @@ nextLine:
 	return lines, pos, false, -1
 }
 
-var refName = regexp.MustCompile(`^[^: \t\r\n\x00]*\x00`)
+var refName = regexp.MustCompile(`^[^: \t\n\x00]*\x00`)
 
 func refText(lines []refHeaderLine, body string, crs int) string {
 	var b strings.Builder
