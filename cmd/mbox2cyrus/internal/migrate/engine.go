@@ -331,7 +331,7 @@ func (e *Engine) gone(u *plan.User, j *job) {
 		there[m.rec.Name] = m.folder != nil
 	}
 	for _, rec := range e.Ledger.MailboxesOf(u.Name) {
-		if rec.Folder == "" || there[rec.Name] || u.WasRetired(string(rec.Folder), string(rec.Source)) {
+		if rec.Folder == "" || there[rec.Name] || u.WasRetired(rec) {
 			continue
 		}
 		text := "%s was migrated, but %s; the mailbox stays: remove it in Cyrus if it is not wanted"

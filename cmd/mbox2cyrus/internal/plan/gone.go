@@ -85,9 +85,13 @@ func (s Selection) migrated(l *ledger.Ledger) []string {
 			moved[r.Path] = true // also of other logins, who had the same home
 		}
 	}
+	of := map[string]*retiredIndex{}
+	for login, all := range s.Retired {
+		of[login] = indexRetired(all)
+	}
 	return logins(l, func(rec ledger.Mailbox) bool {
-		u := User{Retired: s.Retired[string(rec.User)]}
-		return moved[string(rec.Source)] || u.WasRetired(string(rec.Folder), string(rec.Source))
+		i := of[string(rec.User)]
+		return moved[string(rec.Source)] || i != nil && i.has(rec)
 	})
 }
 
