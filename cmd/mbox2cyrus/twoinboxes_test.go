@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -70,4 +72,37 @@ func TestRetireTwoInboxes(t *testing.T) {
 		r.archived("var/mail/joe")
 		r.do(0, verify(r)...)
 	})
+}
+
+// TestReportTwoInboxes: what was found in one of the two stays in the report when only the other
+// is read again, and goes when it is read itself.
+func TestReportTwoInboxes(t *testing.T) {
+	r := newRetirement(t)
+	paths := []string{"home/joe/mail/INBOX", "var/mail/joe"}
+	bad := strings.Replace(letter(1), "\n\n", "\n\n\x00", 1)
+	for _, path := range paths {
+		r.write(path, bad)
+	}
+	found := func(want int, when string) {
+		t.Helper()
+		r.migrate()
+		var out, errs bytes.Buffer
+		run([]string{"mbox2cyrus", "report", "--format", "csv", "--table", "problems", "--state", r.flags[slices.Index(r.flags, "--state")+1]}, &out, &errs)
+		if n := strings.Count(out.String(), ",nul,"); n != want {
+			t.Errorf("%s: %d findings, want %d\n%s%s", when, n, want, out.String(), errs.String())
+		}
+	}
+	found(2, "both read")
+	for _, path := range paths {
+		r.write(path, bad+letter(2))
+		found(2, path+" read again")
+	}
+	r.write("var/mail/joe", letter(1)+letter(2))
+	found(1, "INBOX mended")
+	for range 5 { // what no longer counts is removed in between
+		r.write("var/mail/joe", letter(1)+letter(3))
+		found(1, "INBOX read again and again")
+	}
+	r.write("home/joe/mail/INBOX", letter(1)+letter(2))
+	found(0, "both mended")
 }

@@ -341,7 +341,7 @@ func (e *Engine) gone(u *plan.User, j *job) {
 		case ledger.Undoing:
 			text = "an undo was cut off at %s, and %s; run undo again to end it"
 		}
-		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
+		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
 			Text: fmt.Sprintf(text, rec.Name, u.WhyGone())})
 	}
 }

@@ -225,7 +225,7 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 		folder.Folder = f.File.Name
 	}
 	differ := func(severity report.Severity, kind, text string) {
-		v.Report.Problem(report.Problem{Severity: severity, User: u.Name, Folder: folder.Folder, Offset: -1, Kind: kind, Text: string(name) + ": " + text})
+		v.Report.Problem(report.Problem{Severity: severity, User: u.Name, Folder: folder.Folder, Mailbox: string(name), Offset: -1, Kind: kind, Text: string(name) + ": " + text})
 	}
 	rec, ok := v.Ledger.Mailbox(string(name))
 	if f == nil {
