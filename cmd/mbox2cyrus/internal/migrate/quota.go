@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"sync"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -108,6 +111,73 @@ type quotaRoots struct {
 	boxes map[cyrusspool.Name]*plan.User // mailboxes that mail was brought into, of users with quotas
 }
 
+// asRecorded returns the mailboxes of which all quota roots are to be counted, and whose indexes
+// are those that were recorded: counting tells them of their root, and so changes them.
+func (e *Engine) asRecorded() (left []ledger.Mailbox, err error) {
+	for name := range e.roots.boxes {
+		rec, known := e.Ledger.Mailbox(string(name))
+		if !known || rec.State != ledger.Verified || rec.IndexID == nil {
+			continue
+		}
+		id, err := e.indexID(rec)
+		if err != nil {
+			return nil, err
+		}
+		if id.Equal(*rec.IndexID) {
+			left = append(left, rec)
+		}
+	}
+	return left, nil
+}
+
+// recordCounted records the indexes that counting changed, if they say the same of every message
+// still: else undo would take them for changed by their user.
+func (e *Engine) recordCounted(left []ledger.Mailbox) error {
+	var counted []ledger.Mailbox
+	for _, rec := range left {
+		id, err := e.indexID(rec)
+		if err != nil {
+			return err
+		}
+		if id.Equal(*rec.IndexID) {
+			continue
+		}
+		seen, err := e.Cyrus.Seen(cyrusspool.Name(rec.Name).User())
+		if err != nil {
+			return err
+		}
+		res, err := verify.Index(e.Ledger, rec, e.Cyrus.Place(rec.Partition, rec.Dir), seen)
+		if err != nil {
+			return err
+		}
+		if len(res.Problems) == 0 && !res.Newer {
+			rec.IndexID = &res.IndexID
+			counted = append(counted, rec)
+		}
+	}
+	if len(counted) == 0 {
+		return nil
+	}
+	return e.Ledger.Set(counted...)
+}
+
+// indexID is what the index of a mailbox is now, that of none if there is none.
+func (e *Engine) indexID(rec ledger.Mailbox) (id ledger.FileID, err error) {
+	place := e.Cyrus.Place(rec.Partition, rec.Dir)
+	f, err := cyrusspool.OpenFile(place.Roots.Index, place.IndexFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return id, nil
+	}
+	if err == nil {
+		id, err = ledger.Stat(f)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return id, fmt.Errorf("%s: %w", rec.Name, err)
+	}
+	return id, nil
+}
+
 func (q *quotaRoots) brought(j *job, count bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -138,7 +208,14 @@ func (e *Engine) settleQuotas(ctx context.Context) {
 			Text: fmt.Sprintf("the mail is there, but this is left to do: quota -f (%v)", err)})
 	}
 	if e.roots.count {
-		if err := e.Cyrus.Programs.RecountAllQuotas(ctx); err != nil {
+		left, err := e.asRecorded()
+		if err == nil {
+			err = e.Cyrus.Programs.RecountAllQuotas(ctx)
+		}
+		if err == nil {
+			err = e.recordCounted(left)
+		}
+		if err != nil {
 			undone(err)
 			return
 		}
