@@ -23,6 +23,10 @@ import (
 // too, or where one has a name like his, all are counted when all users are done.
 func (e *Engine) quotas(ctx context.Context, batch []*job) {
 	roots, err := e.quotaRoots()
+	given, serr := map[string]bool{}, error(nil)
+	if err == nil {
+		given, serr = e.setQuotas(ctx, batch, roots)
+	}
 	for _, j := range batch {
 		if len(j.work()) == 0 {
 			continue
@@ -37,12 +41,10 @@ func (e *Engine) quotas(ctx context.Context, batch []*job) {
 		inbox := cyrusspool.InboxName(u.ID)
 		own, all := roots.Of(inbox)
 		all = all || e.roots.expected.Alike(inbox)
-		if _, have := roots[inbox]; u.Quota > 0 && !have {
-			if err := e.setQuota(ctx, j); err != nil {
-				e.undone(u, "quota", err, fmt.Sprintf("set a quota of %d bytes", u.Quota))
-			} else {
-				own = true
-			}
+		if given[u.ID] && serr != nil {
+			e.undone(u, "quota", serr, fmt.Sprintf("set a quota of %d bytes", u.Quota))
+		} else if given[u.ID] {
+			own = true
 		}
 		if own && !all {
 			if err := e.Cyrus.Programs.RecountQuota(ctx, []string{u.ID}); err != nil {
@@ -64,7 +66,7 @@ func (e *Engine) quotaNotGiven(j *job) {
 	}
 	roots, err := e.quotaRoots()
 	if err == nil {
-		if _, have := roots[cyrusspool.InboxName(u.ID)]; have {
+		if _, have := roots.Root(cyrusspool.InboxName(u.ID)); have {
 			return
 		}
 		err = errors.New("a quota is given with mail, and none comes for this user")
@@ -72,28 +74,44 @@ func (e *Engine) quotaNotGiven(j *job) {
 	e.undone(u, "quota", err, fmt.Sprintf("set a quota of %d bytes", u.Quota))
 }
 
-// setQuota gives a user his quota. That it is of our making is recorded first, so that
-// undo knows: of a mailbox that was filled, since nothing may be recorded of others.
-func (e *Engine) setQuota(ctx context.Context, j *job) error {
-	m := j.work()[0]
-	m.rec.QuotaSet = true
-	if err := e.Ledger.Set(m.rec); err != nil {
-		return err
+// setQuotas gives the users of a batch who are to have quotas and have none theirs, and returns
+// who these are. That they are of our making is recorded first, so that undo knows: of a
+// mailbox that was filled, since nothing may be recorded of others.
+func (e *Engine) setQuotas(ctx context.Context, batch []*job, roots target.Quotas) (given map[string]bool, err error) {
+	given = map[string]bool{}
+	limits := map[string]int64{}
+	var recs []ledger.Mailbox
+	for _, j := range batch {
+		u := j.user
+		if _, have := roots.Root(cyrusspool.InboxName(u.ID)); have || u.Quota == 0 || len(j.work()) == 0 {
+			continue
+		}
+		m := j.work()[0]
+		m.rec.QuotaSet = true
+		recs = append(recs, m.rec)
+		given[u.ID], limits[u.ID] = true, u.Quota
 	}
-	return e.Cyrus.SetQuota(ctx, j.user.ID, j.user.Quota)
+	if len(recs) == 0 {
+		return given, nil
+	}
+	if err := e.Ledger.Set(recs...); err != nil {
+		return given, err
+	}
+	return given, e.Cyrus.SetQuotas(ctx, limits)
 }
 
 // quotaRoots are those that Cyrus had when the run began.
 func (e *Engine) quotaRoots() (target.Quotas, error) {
 	e.roots.once.Do(func() {
 		e.roots.all, e.roots.err = e.Cyrus.Quotas(context.Background())
-		e.roots.expected = target.Quotas{}
-		maps.Copy(e.roots.expected, e.roots.all)
+		expected := map[cyrusspool.Name]reconstruct.Quota{}
+		maps.Copy(expected, e.roots.all.All())
 		for _, u := range e.roots.plan.Users {
 			if u.Quota > 0 {
-				e.roots.expected[cyrusspool.InboxName(u.ID)] = reconstruct.Quota{}
+				expected[cyrusspool.InboxName(u.ID)] = reconstruct.Quota{}
 			}
 		}
+		e.roots.expected = target.NewQuotas(expected)
 	})
 	return e.roots.all, e.roots.err
 }
@@ -233,7 +251,7 @@ func (e *Engine) settleQuotas(ctx context.Context) {
 		loads.Add(now.RootOf(name), u.Name, plan.Size{})
 	}
 	for _, root := range slices.Sorted(maps.Keys(loads)) {
-		if p, ok := loads[root].Problem(now[root]); ok {
+		if p, ok := loads[root].Problem(now.All()[root]); ok {
 			e.Report.Problem(p)
 		}
 	}
