@@ -64,6 +64,9 @@ func (n Name) Folder() []string {
 	return components
 }
 
+// IsInbox reports whether it is the INBOX of a user.
+func (n Name) IsInbox() bool { return n.User() != "" && len(n.Folder()) == 0 }
+
 // External returns the name that Cyrus's admin programs take, where sep is '/'
 // (unixhierarchysep on) or '.': "user/j.smith/v1.2 notes" or "user.joe.Sent", with
 // "@domain" at the end if there is one.

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -102,42 +104,56 @@ func (p *Programs) Quotas(ctx context.Context, db QuotaDB) ([]Quota, error) {
 	return roots, nil
 }
 
-// SetQuota makes a quota root with a limit of storage in KiB, and nothing used so far:
-// [Programs.RecountQuota] counts. A root of that name is replaced.
-func (p *Programs) SetQuota(ctx context.Context, db QuotaDB, root string, limit int64) error {
-	if err := checkName(root); err != nil {
-		return fmt.Errorf("quota root: %w", err)
+// SetQuotas makes quota roots with limits of storage in KiB, and nothing used so far:
+// [Programs.RecountQuota] counts. Roots of these names are replaced.
+func (p *Programs) SetQuotas(ctx context.Context, db QuotaDB, limits map[string]int64) error {
+	var lines []string
+	for _, root := range slices.Sorted(maps.Keys(limits)) {
+		limit := limits[root]
+		if err := checkName(root); err != nil {
+			return fmt.Errorf("quota root: %w", err)
+		}
+		if limit < 0 {
+			return fmt.Errorf("quota root %s: limit of %d KiB", root, limit)
+		}
+		value := fmt.Sprintf("%%(S (0 %d))", limit)
+		if db.Lines {
+			value = fmt.Sprintf("0 %d", limit)
+		}
+		lines = append(lines, root+"\t"+value)
 	}
-	if limit < 0 {
-		return fmt.Errorf("quota root %s: limit of %d KiB", root, limit)
-	}
-	value := fmt.Sprintf("%%(S (0 %d))", limit)
-	if db.Lines {
-		value = fmt.Sprintf("0 %d", limit)
-	}
-	return p.changeQuota(ctx, db, root, "set", root+"\t"+value)
+	return p.changeQuotas(ctx, db, "set", lines)
 }
 
-// changeQuota gives cyr_dbtool a line about a quota root. On standard input a name cannot
-// be taken for an option.
-func (p *Programs) changeQuota(ctx context.Context, db QuotaDB, root, verb, line string) error {
-	said, err := p.run(ctx, call{program: "cyr_dbtool", args: []string{db.Path, db.Type, verb}, stdin: strings.NewReader(line + "\n")})
+// changeQuotas gives cyr_dbtool a line about each of some quota roots (imap/cyr_dbtool.c, main:
+// it takes one after the other). On standard input a name cannot be taken for an option.
+func (p *Programs) changeQuotas(ctx context.Context, db QuotaDB, verb string, lines []string) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	said, err := p.run(ctx, call{program: "cyr_dbtool", args: []string{db.Path, db.Type, verb}, stdin: strings.NewReader(strings.Join(lines, "\n") + "\n")})
+	what, _, _ := strings.Cut(lines[0], "\t")
+	if n := len(lines) - 1; n > 0 {
+		what += fmt.Sprintf(" and %d more", n)
+	}
 	if err != nil {
-		return fmt.Errorf("quota root %s: %w", root, err)
+		return fmt.Errorf("quota root %s: %w", what, err)
 	}
 	if said = withoutUpkeep(said); said != "" {
-		return fmt.Errorf("quota root %s: cyr_dbtool: %q", root, said)
+		return fmt.Errorf("quota root %s: cyr_dbtool: %q", what, said)
 	}
 	return nil
 }
 
-// RemoveQuota removes a quota root. That mailboxes say they are of it is for
+// RemoveQuotas removes quota roots. That mailboxes say they are of them is for
 // [Programs.RecountQuota] to put right.
-func (p *Programs) RemoveQuota(ctx context.Context, db QuotaDB, root string) error {
-	if err := checkName(root); err != nil {
-		return fmt.Errorf("quota root: %w", err)
+func (p *Programs) RemoveQuotas(ctx context.Context, db QuotaDB, roots []string) error {
+	for _, root := range roots {
+		if err := checkName(root); err != nil {
+			return fmt.Errorf("quota root: %w", err)
+		}
 	}
-	return p.changeQuota(ctx, db, root, "delete", root)
+	return p.changeQuotas(ctx, db, "delete", roots)
 }
 
 // RecountQuota counts what the quota roots of users hold, and tells their mailboxes of

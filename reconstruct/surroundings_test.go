@@ -64,20 +64,20 @@ func TestQuotaRoots(t *testing.T) {
 	}, roots); diff != "" {
 		t.Error(diff)
 	}
-	if err := p.SetQuota(context.Background(), db, "user.joe", 7); err != nil {
+	if err := p.SetQuotas(context.Background(), db, map[string]int64{"user.joe": 7, "user.ann": 8}); err != nil {
 		t.Error(err)
 	}
 	db.Lines = true
-	if err := p.SetQuota(context.Background(), db, "-user.joe", 7); err != nil {
+	if err := p.SetQuotas(context.Background(), db, map[string]int64{"-user.joe": 7}); err != nil {
 		t.Error(err)
 	}
-	if err := p.SetQuota(context.Background(), db, "user.*", 7); err == nil {
+	if err := p.SetQuotas(context.Background(), db, map[string]int64{"user.*": 7}); err == nil {
 		t.Error("a pattern was taken for a root")
 	}
-	if err := p.RemoveQuota(context.Background(), db, "user.joe"); err != nil {
+	if err := p.RemoveQuotas(context.Background(), db, []string{"user.joe", "user.ann"}); err != nil {
 		t.Error(err)
 	}
-	want := "/conf/quotas.db quotalegacy show\n/conf/quotas.db quotalegacy set\nuser.joe\t%(S (0 7))\n/conf/quotas.db quotalegacy set\n-user.joe\t0 7\n/conf/quotas.db quotalegacy delete\nuser.joe\n"
+	want := "/conf/quotas.db quotalegacy show\n/conf/quotas.db quotalegacy set\nuser.ann\t%(S (0 8))\nuser.joe\t%(S (0 7))\n/conf/quotas.db quotalegacy set\n-user.joe\t0 7\n/conf/quotas.db quotalegacy delete\nuser.joe\nuser.ann\n"
 	if diff := cmp.Diff(want, calls(t, p)); diff != "" {
 		t.Error(diff)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 )
@@ -173,5 +175,39 @@ func TestMailOfNobody(t *testing.T) {
 	}
 	if o := runJSON(t, append([]string{"verify", "--only-failed"}, flags...)...); o.code == 64 {
 		t.Errorf("verify --only-failed: exit code %d\n%s", o.code, o.stderr)
+	}
+}
+
+// TestUserGoneButNote: all mail of joe is gone, but something that is no mail is left, of which
+// there is a note. That must not keep plan from telling what migrate and verify tell.
+func TestUserGoneButNote(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h.write("var/mail/joe", letter(1))
+	h.write("home/joe/mail/work", letter(2))
+	fifo := filepath.Join(h.root, "home/joe/mail/fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(fifo, 1001, 1001); err != nil {
+		t.Fatal(err)
+	}
+	for _, left := range []bool{true, false} {
+		code, gone := 0, map[string]int{}
+		if !left {
+			code, gone = 2, map[string]int{"plan": 1, "migrate": 2, "verify": 2} // plan tells of users
+			for _, path := range []string{"var/mail/joe", "home/joe/mail/work"} {
+				if err := os.Remove(filepath.Join(h.root, path)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for _, command := range []string{"migrate", "verify", "plan"} {
+			o := runJSON(t, append([]string{command}, flags...)...)
+			if o.code != code || len(o.problems("source-gone")) != gone[command] {
+				t.Errorf("%s, mail left %v: exit code %d\n%s", command, left, o.code, o.stderr)
+			}
+		}
 	}
 }

@@ -148,7 +148,7 @@ func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.S
 		}
 		return nil
 	}
-	if len(quotas) == 0 {
+	if len(quotas.All()) == 0 {
 		return nil
 	}
 	l, err := ledger.Read(s.state)
@@ -175,7 +175,7 @@ func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.S
 		}
 	}
 	for _, root := range slices.Sorted(maps.Keys(loads)) {
-		if p, ok := loads[root].Problem(quotas[root]); ok {
+		if p, ok := loads[root].Problem(quotas.All()[root]); ok {
 			s.report.Problem(p)
 		}
 	}

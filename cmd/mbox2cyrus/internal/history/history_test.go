@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -276,4 +277,35 @@ func TestOneVerifyIsRecordedAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, state, Verify, false, func(r *report.Reporter) { r.User("ann") })
+}
+
+// TestTwoFoldersOfOneName: a finding that does not say of which of two it is, as earlier versions
+// wrote them, stays until both are read again.
+func TestTwoFoldersOfOneName(t *testing.T) {
+	state := t.TempDir()
+	pass := func(inbox, folder bool, found ...report.Problem) []string {
+		run(t, state, Migrate, false, func(r *report.Reporter) {
+			for _, p := range found {
+				r.Problem(p)
+			}
+			r.Folder(report.Folder{User: "ann", Folder: "INBOX", Mailbox: "user.ann", Read: inbox, Unchanged: !inbox})
+			r.Folder(report.Folder{User: "ann", Folder: "INBOX", Mailbox: "user.ann.INBOX^saved", Read: folder, Unchanged: !folder})
+			r.User("ann")
+		})
+		return slices.DeleteFunc(holding(t, state, Migrate), func(line string) bool { return strings.HasPrefix(line, "folder") })
+	}
+	said := note("ann", "INBOX", "nul", 9)
+	said.Mailbox = "user.ann.INBOX^saved"
+	want := []string{"problem ann/INBOX nul x0", "problem ann/INBOX truncated x0"}
+	if diff := cmp.Diff(want, pass(true, true, note("ann", "INBOX", "truncated", 7), said)); diff != "" {
+		t.Error(diff)
+	}
+	for range compactEvery + 1 {
+		if diff := cmp.Diff(want, pass(true, false)); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if diff := cmp.Diff([]string{}, pass(true, true)); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -20,7 +20,7 @@ type Line struct {
 	FileRaw    []byte `json:"file_b64"`
 	ShownAs    string `json:"shown_as"`    // folder: the name that users see, where it is another one
 	RenamedWhy string `json:"renamed_why"` // folder: in plain words
-	Mailbox    string `json:"mailbox"`
+	Mailbox    string `json:"mailbox"`     // problem: of its folder, where it is told
 
 	// folder, user and summary
 	Found     int64 `json:"messages_found"`

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,12 +27,34 @@ type Log struct {
 	Users map[string]Line // the last "user" line of each user, by raw name
 
 	path   string
-	folder map[string]map[string]state // by user and folder
-	pop3   map[string]int              // run of each user's last pop3 line
+	folder map[string]map[string][]state // by user and name of the folder
+	pop3   map[string]int                // run of each user's last pop3 line
 }
 
-// state is the run that read a folder last, and the last one that said anything of it.
-type state struct{ read, said int }
+// state is the run that read a folder last, and the last one that said anything of it. The
+// INBOX and a folder INBOX have one name, and are told apart by their mailboxes.
+type state struct {
+	mailbox    string
+	read, said int
+}
+
+// place is what a line that pends is of.
+type place struct{ folder, mailbox string }
+
+// states are those of the folder that a line is of; of a problem that does not say which of
+// two of one name, as of earlier versions, those of both.
+func (l *Log) states(ln Line) []state {
+	states := l.folder[ln.User][ln.Folder]
+	if ln.Mailbox == "" {
+		return states
+	}
+	for i, s := range states {
+		if s.mailbox == ln.Mailbox {
+			return states[i : i+1]
+		}
+	}
+	return nil
+}
 
 // Read reads a command's history below a state directory. One that is not there is
 // empty.
@@ -44,8 +67,8 @@ func Read(stateDir, command string) (*Log, error) {
 }
 
 func read(path string) (*Log, error) {
-	l := &Log{path: path, Users: map[string]Line{}, folder: map[string]map[string]state{}, pop3: map[string]int{}}
-	pending := map[string]map[string]Line{} // folder and pop3 lines of users who are not finished, yet
+	l := &Log{path: path, Users: map[string]Line{}, folder: map[string]map[string][]state{}, pop3: map[string]int{}}
+	pending := map[string]map[place]Line{} // folder and pop3 lines of users who are not finished, yet
 	err := each(path, notProblem, func(ln Line) error {
 		switch ln.Type {
 		case "run":
@@ -69,15 +92,15 @@ func read(path string) (*Log, error) {
 				run.End = &end
 			}
 		case "folder", "pop3":
-			name := ln.Folder
+			of := place{ln.Folder, ln.Mailbox}
 			if ln.Type == "pop3" {
-				name = "\x00pop3" // no file is called so
+				of = place{folder: "\x00pop3"} // no file is called so
 			}
 			ln.raw = nil
 			if pending[ln.User] == nil {
-				pending[ln.User] = map[string]Line{}
+				pending[ln.User] = map[place]Line{}
 			}
-			pending[ln.User][name] = ln
+			pending[ln.User][of] = ln
 		case "user":
 			ln.raw = nil
 			l.Users[ln.User] = ln
@@ -90,21 +113,25 @@ func read(path string) (*Log, error) {
 }
 
 // finish takes the lines of a user that pended until he was finished.
-func (l *Log) finish(user string, lines map[string]Line) {
-	for folder, ln := range lines {
+func (l *Log) finish(user string, lines map[place]Line) {
+	for of, ln := range lines {
 		if ln.Type == "pop3" {
 			l.pop3[user] = ln.Run
 			continue
 		}
-		s := l.folder[user][folder]
-		s.said = ln.Run
-		if ln.Read {
-			s.read = ln.Run
-		}
 		if l.folder[user] == nil {
-			l.folder[user] = map[string]state{}
+			l.folder[user] = map[string][]state{}
 		}
-		l.folder[user][folder] = s
+		states := l.folder[user][of.folder]
+		i := slices.IndexFunc(states, func(s state) bool { return s.mailbox == of.mailbox })
+		if i < 0 {
+			i, states = len(states), append(states, state{mailbox: of.mailbox})
+			l.folder[user][of.folder] = states
+		}
+		states[i].said = ln.Run
+		if ln.Read {
+			states[i].read = ln.Run
+		}
 	}
 }
 
@@ -157,8 +184,8 @@ func (l *Log) holds(ln Line) bool {
 	case ln.Run == user.Run:
 		return true
 	}
-	s := l.folder[ln.User][ln.Folder]
-	return ln.lasting() && s.said == user.Run && s.read <= ln.Run && ln.Run < user.Run
+	return ln.lasting() && ln.Run < user.Run &&
+		slices.ContainsFunc(l.states(ln), func(s state) bool { return s.said == user.Run && s.read <= ln.Run })
 }
 
 // all wants every line.
@@ -297,7 +324,7 @@ func (l *Log) needed(ln Line) bool {
 	case "user":
 		return ln.Run == l.Users[ln.User].Run || l.readIn(ln)
 	case "folder":
-		return l.holds(ln) || ln.Read && ln.Run == l.folder[ln.User][ln.Folder].read
+		return l.holds(ln) || ln.Read && slices.ContainsFunc(l.states(ln), func(s state) bool { return s.read == ln.Run })
 	}
 	return l.holds(ln) || l.mayHold(ln)
 }
@@ -305,8 +332,7 @@ func (l *Log) needed(ln Line) bool {
 // mayHold reports whether a finding will hold again as soon as a run says that its folder has
 // not changed: the last one said nothing of it, as the folder was in use or its user failed.
 func (l *Log) mayHold(ln Line) bool {
-	s, known := l.folder[ln.User][ln.Folder]
-	return known && ln.lasting() && s.read <= ln.Run
+	return ln.lasting() && slices.ContainsFunc(l.states(ln), func(s state) bool { return s.read <= ln.Run })
 }
 
 // readIn reports whether a user line finishes the run that last read one of his folders,
@@ -315,8 +341,8 @@ func (l *Log) readIn(ln Line) bool {
 	if l.pop3[ln.User] == ln.Run {
 		return true
 	}
-	for _, s := range l.folder[ln.User] {
-		if s.read == ln.Run {
+	for _, states := range l.folder[ln.User] {
+		if slices.ContainsFunc(states, func(s state) bool { return s.read == ln.Run }) {
 			return true
 		}
 	}

@@ -331,7 +331,7 @@ func (e *Engine) gone(u *plan.User, j *job) {
 		there[m.rec.Name] = m.folder != nil
 	}
 	for _, rec := range e.Ledger.MailboxesOf(u.Name) {
-		if rec.Folder == "" || there[rec.Name] || u.WasRetired(string(rec.Folder), string(rec.Source)) {
+		if rec.Folder == "" || there[rec.Name] || u.WasRetired(rec) {
 			continue
 		}
 		text := "%s was migrated, but %s; the mailbox stays: remove it in Cyrus if it is not wanted"
@@ -341,7 +341,7 @@ func (e *Engine) gone(u *plan.User, j *job) {
 		case ledger.Undoing:
 			text = "an undo was cut off at %s, and %s; run undo again to end it"
 		}
-		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
+		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
 			Text: fmt.Sprintf(text, rec.Name, u.WhyGone())})
 	}
 }

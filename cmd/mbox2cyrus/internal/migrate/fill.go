@@ -135,6 +135,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	// Only now, so that a folder that had to be read anew is reported once.
 	m.doubts = res.Doubts
 	for _, p := range res.Problems {
+		p.Mailbox = m.rec.Name
 		e.Report.Problem(p)
 	}
 	for _, p := range f.keywords.problems(u, m) {

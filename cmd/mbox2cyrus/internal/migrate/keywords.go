@@ -86,7 +86,7 @@ func (k *keywords) place(name string, bit int) {
 // problems are what is to be told of the keywords of a folder.
 func (k *keywords) problems(u *plan.User, m *mailbox) (all []report.Problem) {
 	tell := func(severity report.Severity, kind, text string) {
-		all = append(all, report.Problem{Severity: severity, User: u.Name, Folder: m.folderName(), Offset: -1, Kind: kind, Text: text})
+		all = append(all, report.Problem{Severity: severity, User: u.Name, Folder: m.folderName(), Mailbox: m.rec.Name, Offset: -1, Kind: kind, Text: text})
 	}
 	for _, c := range k.changes {
 		tell(report.Note, "keyword-changed", fmt.Sprintf("keyword %s became %s: %s", report.Quote(c.from), c.to, c.why))

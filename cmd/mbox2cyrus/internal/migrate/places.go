@@ -57,7 +57,7 @@ func retiredPlace(u *plan.User, rec ledger.Mailbox, f mbox.File) (path string, r
 			return p, true
 		}
 	}
-	return "", u.WasRetired(string(rec.Folder), string(rec.Source))
+	return "", u.WasRetired(rec)
 }
 
 // placesOf are the paths of a folder, below the source root.

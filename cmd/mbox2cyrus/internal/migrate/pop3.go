@@ -17,7 +17,7 @@ func (e *Engine) reportPOP3(u *plan.User, m *mailbox) {
 	}
 	inbox, err := e.countPOP3(m)
 	if err != nil {
-		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: m.folderName(), Offset: -1, Kind: "pop3",
+		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: m.folderName(), Mailbox: m.rec.Name, Offset: -1, Kind: "pop3",
 			Text: fmt.Sprintf("cannot say what POP3 clients fetch again: %v", err)})
 		return
 	}

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"sync"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -20,6 +23,10 @@ import (
 // too, or where one has a name like his, all are counted when all users are done.
 func (e *Engine) quotas(ctx context.Context, batch []*job) {
 	roots, err := e.quotaRoots()
+	given, serr := map[string]bool{}, error(nil)
+	if err == nil {
+		given, serr = e.setQuotas(ctx, batch, roots)
+	}
 	for _, j := range batch {
 		if len(j.work()) == 0 {
 			continue
@@ -34,12 +41,10 @@ func (e *Engine) quotas(ctx context.Context, batch []*job) {
 		inbox := cyrusspool.InboxName(u.ID)
 		own, all := roots.Of(inbox)
 		all = all || e.roots.expected.Alike(inbox)
-		if _, have := roots[inbox]; u.Quota > 0 && !have {
-			if err := e.setQuota(ctx, j); err != nil {
-				e.undone(u, "quota", err, fmt.Sprintf("set a quota of %d bytes", u.Quota))
-			} else {
-				own = true
-			}
+		if given[u.ID] && serr != nil {
+			e.undone(u, "quota", serr, fmt.Sprintf("set a quota of %d bytes", u.Quota))
+		} else if given[u.ID] {
+			own = true
 		}
 		if own && !all {
 			if err := e.Cyrus.Programs.RecountQuota(ctx, []string{u.ID}); err != nil {
@@ -61,7 +66,7 @@ func (e *Engine) quotaNotGiven(j *job) {
 	}
 	roots, err := e.quotaRoots()
 	if err == nil {
-		if _, have := roots[cyrusspool.InboxName(u.ID)]; have {
+		if _, have := roots.Root(cyrusspool.InboxName(u.ID)); have {
 			return
 		}
 		err = errors.New("a quota is given with mail, and none comes for this user")
@@ -69,28 +74,44 @@ func (e *Engine) quotaNotGiven(j *job) {
 	e.undone(u, "quota", err, fmt.Sprintf("set a quota of %d bytes", u.Quota))
 }
 
-// setQuota gives a user his quota. That it is of our making is recorded first, so that
-// undo knows: of a mailbox that was filled, since nothing may be recorded of others.
-func (e *Engine) setQuota(ctx context.Context, j *job) error {
-	m := j.work()[0]
-	m.rec.QuotaSet = true
-	if err := e.Ledger.Set(m.rec); err != nil {
-		return err
+// setQuotas gives the users of a batch who are to have quotas and have none theirs, and returns
+// who these are. That they are of our making is recorded first, so that undo knows: of a
+// mailbox that was filled, since nothing may be recorded of others.
+func (e *Engine) setQuotas(ctx context.Context, batch []*job, roots target.Quotas) (given map[string]bool, err error) {
+	given = map[string]bool{}
+	limits := map[string]int64{}
+	var recs []ledger.Mailbox
+	for _, j := range batch {
+		u := j.user
+		if _, have := roots.Root(cyrusspool.InboxName(u.ID)); have || u.Quota == 0 || len(j.work()) == 0 {
+			continue
+		}
+		m := j.work()[0]
+		m.rec.QuotaSet = true
+		recs = append(recs, m.rec)
+		given[u.ID], limits[u.ID] = true, u.Quota
 	}
-	return e.Cyrus.SetQuota(ctx, j.user.ID, j.user.Quota)
+	if len(recs) == 0 {
+		return given, nil
+	}
+	if err := e.Ledger.Set(recs...); err != nil {
+		return given, err
+	}
+	return given, e.Cyrus.SetQuotas(ctx, limits)
 }
 
 // quotaRoots are those that Cyrus had when the run began.
 func (e *Engine) quotaRoots() (target.Quotas, error) {
 	e.roots.once.Do(func() {
 		e.roots.all, e.roots.err = e.Cyrus.Quotas(context.Background())
-		e.roots.expected = target.Quotas{}
-		maps.Copy(e.roots.expected, e.roots.all)
+		expected := map[cyrusspool.Name]reconstruct.Quota{}
+		maps.Copy(expected, e.roots.all.All())
 		for _, u := range e.roots.plan.Users {
 			if u.Quota > 0 {
-				e.roots.expected[cyrusspool.InboxName(u.ID)] = reconstruct.Quota{}
+				expected[cyrusspool.InboxName(u.ID)] = reconstruct.Quota{}
 			}
 		}
+		e.roots.expected = target.NewQuotas(expected)
 	})
 	return e.roots.all, e.roots.err
 }
@@ -106,6 +127,73 @@ type quotaRoots struct {
 	mu    sync.Mutex
 	count bool                           // all must be counted
 	boxes map[cyrusspool.Name]*plan.User // mailboxes that mail was brought into, of users with quotas
+}
+
+// asRecorded returns the mailboxes of which all quota roots are to be counted, and whose indexes
+// are those that were recorded: counting tells them of their root, and so changes them.
+func (e *Engine) asRecorded() (left []ledger.Mailbox, err error) {
+	for name := range e.roots.boxes {
+		rec, known := e.Ledger.Mailbox(string(name))
+		if !known || rec.State != ledger.Verified || rec.IndexID == nil {
+			continue
+		}
+		id, err := e.indexID(rec)
+		if err != nil {
+			return nil, err
+		}
+		if id.Equal(*rec.IndexID) {
+			left = append(left, rec)
+		}
+	}
+	return left, nil
+}
+
+// recordCounted records the indexes that counting changed, if they say the same of every message
+// still: else undo would take them for changed by their user.
+func (e *Engine) recordCounted(left []ledger.Mailbox) error {
+	var counted []ledger.Mailbox
+	for _, rec := range left {
+		id, err := e.indexID(rec)
+		if err != nil {
+			return err
+		}
+		if id.Equal(*rec.IndexID) {
+			continue
+		}
+		seen, err := e.Cyrus.Seen(cyrusspool.Name(rec.Name).User())
+		if err != nil {
+			return err
+		}
+		res, err := verify.Index(e.Ledger, rec, e.Cyrus.Place(rec.Partition, rec.Dir), seen)
+		if err != nil {
+			return err
+		}
+		if len(res.Problems) == 0 && !res.Newer {
+			rec.IndexID = &res.IndexID
+			counted = append(counted, rec)
+		}
+	}
+	if len(counted) == 0 {
+		return nil
+	}
+	return e.Ledger.Set(counted...)
+}
+
+// indexID is what the index of a mailbox is now, that of none if there is none.
+func (e *Engine) indexID(rec ledger.Mailbox) (id ledger.FileID, err error) {
+	place := e.Cyrus.Place(rec.Partition, rec.Dir)
+	f, err := cyrusspool.OpenFile(place.Roots.Index, place.IndexFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return id, nil
+	}
+	if err == nil {
+		id, err = ledger.Stat(f)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return id, fmt.Errorf("%s: %w", rec.Name, err)
+	}
+	return id, nil
 }
 
 func (q *quotaRoots) brought(j *job, count bool) {
@@ -138,7 +226,14 @@ func (e *Engine) settleQuotas(ctx context.Context) {
 			Text: fmt.Sprintf("the mail is there, but this is left to do: quota -f (%v)", err)})
 	}
 	if e.roots.count {
-		if err := e.Cyrus.Programs.RecountAllQuotas(ctx); err != nil {
+		left, err := e.asRecorded()
+		if err == nil {
+			err = e.Cyrus.Programs.RecountAllQuotas(ctx)
+		}
+		if err == nil {
+			err = e.recordCounted(left)
+		}
+		if err != nil {
 			undone(err)
 			return
 		}
@@ -156,7 +251,7 @@ func (e *Engine) settleQuotas(ctx context.Context) {
 		loads.Add(now.RootOf(name), u.Name, plan.Size{})
 	}
 	for _, root := range slices.Sorted(maps.Keys(loads)) {
-		if p, ok := loads[root].Problem(now[root]); ok {
+		if p, ok := loads[root].Problem(now.All()[root]); ok {
 			e.Report.Problem(p)
 		}
 	}

@@ -71,7 +71,7 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 		return false, err
 	}
 	m.todo, m.verified = nothing, res.Verified
-	e.Report.Problem(report.Problem{Severity: report.Note, User: u.Name, Folder: m.folderName(), Offset: -1, Kind: "recognised",
+	e.Report.Problem(report.Problem{Severity: report.Note, User: u.Name, Folder: m.folderName(), Mailbox: m.rec.Name, Offset: -1, Kind: "recognised",
 		Text: m.rec.Name + ": the ledger did not know it, but it holds exactly what the folder holds: taken for the work of an earlier run"})
 	for _, p := range keywords.problems(u, m) {
 		e.Report.Problem(p)

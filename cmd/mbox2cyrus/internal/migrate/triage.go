@@ -422,7 +422,7 @@ func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error
 
 func (e *Engine) leave(u *plan.User, m *mailbox, kind, text string) {
 	m.todo = leave
-	e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: m.folderName(), Offset: -1,
+	e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: m.folderName(), Mailbox: m.rec.Name, Offset: -1,
 		Kind: kind, Text: m.rec.Name + ": " + text})
 }
 

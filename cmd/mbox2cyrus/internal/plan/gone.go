@@ -11,10 +11,10 @@ import (
 	"mbox2cyrus/mbox"
 )
 
-// AddGone adds the selected users whom earlier runs migrated and of whom nothing was found
-// now, without folders. They must not be passed over: what they had may be on a file system
+// AddGone adds the selected users whom earlier runs migrated and of whom no folder was
+// found now. They must not be passed over: what they had may be on a file system
 // that is not mounted, and nobody would hear of it. Whose folders are all in an archive is
-// not added. It returns those whom it added.
+// not added. It returns those whom it added, and those of whom something else was found.
 func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) []*User {
 	return p.addGone(l, sel, sel.migrated(l))
 }
@@ -27,13 +27,13 @@ func (p *Plan) addGone(l *ledger.Ledger, sel Selection, logins []string) (gone [
 	planned, ids, noMail := map[string]bool{}, map[string]bool{}, map[string]*User{}
 	for _, u := range p.Users {
 		planned[u.Name], ids[u.ID] = true, true
-		if u.onlyHomeMail() {
+		if len(u.Folders) == 0 && !u.Failed() && len(u.CutOff) == 0 { // else he is told of
 			noMail[u.Name] = u
 		}
 	}
 	for _, login := range logins {
 		if u := noMail[login]; u != nil {
-			u.Gone = true
+			u.Gone = u.onlyHomeMail()
 			gone = append(gone, u)
 			continue
 		}
@@ -85,9 +85,13 @@ func (s Selection) migrated(l *ledger.Ledger) []string {
 			moved[r.Path] = true // also of other logins, who had the same home
 		}
 	}
+	of := map[string]*retiredIndex{}
+	for login, all := range s.Retired {
+		of[login] = indexRetired(all)
+	}
 	return logins(l, func(rec ledger.Mailbox) bool {
-		u := User{Retired: s.Retired[string(rec.User)]}
-		return moved[string(rec.Source)] || u.WasRetired(string(rec.Folder), string(rec.Source))
+		i := of[string(rec.User)]
+		return moved[string(rec.Source)] || i != nil && i.has(rec)
 	})
 }
 
@@ -111,13 +115,18 @@ func (u *User) WhyGone() string {
 	return "its folder is no longer there"
 }
 
-// SayGone adds a problem to a user who is gone, for those who do not look at each mailbox.
+// SayGone adds a problem to a user of whom no folder is left, for those who do not look at each
+// mailbox.
 func (u *User) SayGone(l *ledger.Ledger) {
 	boxes := l.MailboxesOf(u.Name)
 	what := boxes[0].Name + " was migrated"
 	if n := len(boxes) - 1; n > 0 {
 		what = fmt.Sprintf("%s and %s were migrated", boxes[0].Name, plural.Count(n, "other"))
 	}
+	why := "none of his folders is there now"
+	if u.Gone {
+		why = u.WhyGone()
+	}
 	u.Problems = append(u.Problems, report.Problem{Severity: report.Attention, User: u.Name, Offset: -1, Kind: "source-gone",
-		Text: what + ", but " + u.WhyGone()})
+		Text: what + ", but " + why})
 }

@@ -52,6 +52,7 @@ type User struct {
 	Gone bool
 
 	hasMailDir bool
+	retired    *retiredIndex // of Retired
 }
 
 // Folder is one folder and the mailbox that it becomes.

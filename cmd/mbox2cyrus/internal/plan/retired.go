@@ -9,6 +9,7 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
 
@@ -17,6 +18,7 @@ import (
 type Retired struct {
 	User         string // login as whose it was moved
 	Folder, Path string // raw; Path is below the source root; Folder is "" for a list
+	Mailbox      string // Cyrus's internal name of what the folder became; "": a list, or not known
 	To           string // absolute
 	Time         time.Time
 	Blocked      bool           // an empty directory is in its place
@@ -56,12 +58,55 @@ func (u *User) RetiredFrom(path string) *Retired {
 	return &u.Retired[i]
 }
 
-// WasRetired reports whether a folder of that name and path, or a directory that it was in,
-// was retired.
-func (u *User) WasRetired(folder, path string) bool {
-	return slices.ContainsFunc(u.Retired, func(r Retired) bool {
-		return r.Folder == folder || r.Path == path || strings.HasPrefix(path, r.Path+"/")
-	})
+// OfFolder reports whether a place that was a folder's when it was moved, or was given to a
+// mailbox then, is one of those that the folder of a mailbox has. Of a login's folders two can
+// have one name: the INBOX, and a file INBOX in his directory of folders. Records of earlier
+// versions do not tell these apart.
+func OfFolder(rec ledger.Mailbox, folder, mailbox string) bool {
+	return folder == string(rec.Folder) && (mailbox == "" || cyrusspool.Name(mailbox).IsInbox() == cyrusspool.Name(rec.Name).IsInbox())
+}
+
+// retiredIndex is what was retired of a user, so that it can be asked for each of his mailboxes.
+type retiredIndex struct {
+	paths map[string]bool
+	ofs   map[string][]string // mailboxes by folder
+}
+
+func indexRetired(all []Retired) *retiredIndex {
+	i := &retiredIndex{paths: map[string]bool{}, ofs: map[string][]string{}}
+	for _, r := range all {
+		i.paths[r.Path] = true
+		if boxes := i.ofs[r.Folder]; !slices.Contains(boxes, r.Mailbox) {
+			i.ofs[r.Folder] = append(boxes, r.Mailbox)
+		}
+	}
+	return i
+}
+
+// has reports whether the folder of a mailbox, or a directory that it was in, was retired.
+func (i *retiredIndex) has(rec ledger.Mailbox) bool {
+	if slices.ContainsFunc(i.ofs[string(rec.Folder)], func(mailbox string) bool { return OfFolder(rec, string(rec.Folder), mailbox) }) {
+		return true
+	}
+	for path := string(rec.Source); ; {
+		if i.paths[path] {
+			return true
+		}
+		slash := strings.LastIndexByte(path, '/')
+		if slash < 0 {
+			return false
+		}
+		path = path[:slash]
+	}
+}
+
+// WasRetired reports whether the folder of a mailbox, or a directory that it was in, was
+// retired.
+func (u *User) WasRetired(rec ledger.Mailbox) bool {
+	if u.retired == nil {
+		u.retired = indexRetired(u.Retired)
+	}
+	return u.retired.has(rec)
 }
 
 // Rejoined returns the identity that a folder of several places has with those of them that were
@@ -70,7 +115,7 @@ func (u *User) WasRetired(folder, path string) bool {
 func (u *User) Rejoined(f mbox.File, rec ledger.Mailbox) (whole mbox.Identity, same bool) {
 	var ids []mbox.Identity
 	for _, r := range u.Retired {
-		if r.User == u.Name && r.Folder == f.Name && r.Was != nil {
+		if r.User == u.Name && r.Was != nil && OfFolder(rec, r.Folder, r.Mailbox) {
 			ids = append(ids, r.Was.Identity())
 		}
 	}

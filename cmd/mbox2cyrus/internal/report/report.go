@@ -49,6 +49,7 @@ type Problem struct {
 	Severity Severity
 	User     string
 	Folder   string
+	Mailbox  string // Cyrus's internal name of what it becomes, where that is known
 	File     string // raw, which file of a folder that has several
 	Offset   int64  // byte offset in the folder's file; negative: of no place
 	Line     int64  // line of that offset, the first is 1; 0: not known, or the file is no text
@@ -146,6 +147,9 @@ func (p Problem) object() map[string]any {
 	m := map[string]any{"message_type": "problem", "kind": p.Kind, "text": toValidUTF8(p.Text), "severity": p.Severity.String()}
 	nameFields(m, "user", p.User)
 	nameFields(m, "folder", p.Folder)
+	if p.Mailbox != "" {
+		m["mailbox"] = p.Mailbox
+	}
 	if p.File != "" {
 		nameFields(m, "file", p.File)
 	}

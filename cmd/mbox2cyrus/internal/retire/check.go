@@ -28,7 +28,7 @@ func (r *Record) Retired() (moved, cutOff map[string][]plan.Retired) {
 		case Restored:
 			continue
 		}
-		users[string(m.User)] = append(users[string(m.User)], plan.Retired{User: string(m.User), Folder: string(m.Folder), Path: string(m.Path),
+		users[string(m.User)] = append(users[string(m.User)], plan.Retired{User: string(m.User), Folder: string(m.Folder), Path: string(m.Path), Mailbox: m.Mailbox,
 			To: m.archived(), Time: m.Time, Blocked: m.Blocked, Was: m.Was})
 	}
 	return moved, cutOff

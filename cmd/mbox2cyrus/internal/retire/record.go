@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 )
 
 // Version of the record's format, in its first line. docs/way-back.md describes it.
@@ -39,9 +40,10 @@ type Move struct {
 	State   State          `json:"state"`
 	Time    time.Time      `json:"time"`
 	User    ledger.RawName `json:"user"`
-	Folder  ledger.RawName `json:"folder"` // "" for a list of subscriptions
-	Path    ledger.RawName `json:"path"`   // below the source root, and below the archive
-	Dir     ledger.RawName `json:"dir"`    // absolute, without links: directory that it was in
+	Folder  ledger.RawName `json:"folder"`            // "" for a list of subscriptions
+	Mailbox string         `json:"mailbox,omitempty"` // of the folder; "": a list, or of an earlier version
+	Path    ledger.RawName `json:"path"`              // below the source root, and below the archive
+	Dir     ledger.RawName `json:"dir"`               // absolute, without links: directory that it was in
 	DirUID  uint32         `json:"dir_uid"`
 	Archive ledger.RawName `json:"archive"` // absolute
 	Ino     uint64         `json:"ino"`
@@ -205,7 +207,7 @@ func (r *Record) movesOf(login ledger.RawName) (all []Move) {
 // folder, and the directories that it is in. What is of a path may have been moved as that of
 // another login who has the same home.
 func (r *Record) with(rec ledger.Mailbox) (all []Move) {
-	own := func(m Move) bool { return m.User == rec.User && m.Folder == rec.Folder }
+	own := func(m Move) bool { return m.User == rec.User && plan.OfFolder(rec, string(m.Folder), m.Mailbox) }
 	for _, path := range r.ofFolder[folderOf{rec.User, rec.Folder}] {
 		if m := r.moves[path]; own(m) {
 			all = append(all, m)

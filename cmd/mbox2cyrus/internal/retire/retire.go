@@ -96,7 +96,7 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 			r.tell(u.Name, f.File.Name, f.File.Size, "went with "+report.Quote(dirs[i]))
 			continue
 		}
-		moved, err := r.folder(ctx, u, f.File, folders[i+1:])
+		moved, err := r.folder(ctx, u, f, folders[i+1:])
 		var other *leftOutError
 		if errors.As(err, &other) {
 			stay = append(stay, other.dir)
@@ -177,7 +177,7 @@ func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 	moved := map[string]bool{}
 	for _, rec := range v.Ledger.MailboxesOf(u.Name) {
 		if rec.Source == "" || r.Record.anyOf(rec, func(s State) bool { return s == Moved }) {
-			moved[string(rec.Folder)] = true
+			moved[rec.Name] = true
 		}
 	}
 	clean := true
@@ -185,7 +185,7 @@ func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 		switch {
 		case p.Kind == "newer-mail":
 			p.Severity = report.Note
-		case p.Kind == "source-gone" && moved[p.Folder]:
+		case p.Kind == "source-gone" && moved[p.Mailbox]:
 			continue
 		case p.Kind == string(mbox.KindUnreadable):
 			// Also if it is approved of: what is moved is read as a whole, for its SHA-256.
@@ -239,7 +239,8 @@ var errChanged = errors.New("the folder changed since it was verified; run migra
 
 // folder moves one folder, and returns the paths of those of its places that are directories.
 // Others of the user's, which may be in these, are in left.
-func (r *Retirer) folder(ctx context.Context, u *plan.User, f mbox.File, left []plan.Folder) (dirs []string, err error) {
+func (r *Retirer) folder(ctx context.Context, u *plan.User, one plan.Folder, left []plan.Folder) (dirs []string, err error) {
+	f := one.File
 	folder, err := r.Host.Open(u.User, f)
 	if err != nil {
 		return nil, err
@@ -273,7 +274,7 @@ func (r *Retirer) folder(ctx context.Context, u *plan.User, f mbox.File, left []
 	}
 	for i, p := range folder.Places() {
 		was := ledger.NewFileID(parts[i].Identity)
-		m := Move{User: ledger.RawName(u.Name), Folder: ledger.RawName(f.Name), Was: &was}
+		m := Move{User: ledger.RawName(u.Name), Folder: ledger.RawName(f.Name), Mailbox: string(one.Mailbox), Was: &was}
 		var below []plan.Folder
 		if p.Folder {
 			below = slices.DeleteFunc(slices.Clone(left), func(f plan.Folder) bool { return !isBelow(f.File.Path, p.Path) })

@@ -75,70 +75,112 @@ func (c *Cyrus) quotaDB() reconstruct.QuotaDB {
 	return db
 }
 
-// Quotas are quota roots by their names.
-type Quotas map[cyrusspool.Name]reconstruct.Quota
+// Quotas are quota roots by their names. They are asked of each user: none of it looks at all.
+type Quotas struct {
+	roots map[cyrusspool.Name]reconstruct.Quota
+	names []cyrusspool.Name // sorted
+}
+
+// NewQuotas returns quota roots that may be asked for.
+func NewQuotas(roots map[cyrusspool.Name]reconstruct.Quota) Quotas {
+	return Quotas{roots, slices.Sorted(maps.Keys(roots))}
+}
 
 // Quotas asks Cyrus for its quota roots.
 func (c *Cyrus) Quotas(ctx context.Context) (Quotas, error) {
 	list, err := c.Programs.Quotas(ctx, c.quotaDB())
 	if err != nil {
-		return nil, err
+		return Quotas{}, err
 	}
-	roots := make(Quotas, len(list))
+	roots := make(map[cyrusspool.Name]reconstruct.Quota, len(list))
 	for _, root := range list {
 		roots[cyrusspool.Name(root.Root)] = root
 	}
-	return roots, nil
+	return NewQuotas(roots), nil
+}
+
+// All returns them by their names.
+func (q Quotas) All() map[cyrusspool.Name]reconstruct.Quota { return q.roots }
+
+// Root returns the quota root of a name.
+func (q Quotas) Root(name cyrusspool.Name) (root reconstruct.Quota, have bool) {
+	root, have = q.roots[name]
+	return root, have
+}
+
+// Without returns them without some.
+func (q Quotas) Without(some map[cyrusspool.Name]bool) Quotas {
+	left := maps.Clone(q.roots)
+	maps.DeleteFunc(left, func(name cyrusspool.Name, _ reconstruct.Quota) bool { return some[name] })
+	return NewQuotas(left)
 }
 
 // RootOf returns the quota root that a mailbox is of, the nearest at it or above it; "" for
 // none (imap/quota_db.c, quota_findroot).
 func (q Quotas) RootOf(name cyrusspool.Name) (root cyrusspool.Name) {
-	for r := range q {
-		if len(r) > len(root) && isAtOrAbove(r, name) {
-			root = r
+	if _, have := q.roots[name]; have {
+		return name
+	}
+	return q.above(name)
+}
+
+// above returns the nearest above a mailbox, "" for none. The root of a domain is its name
+// and "!".
+func (q Quotas) above(name cyrusspool.Name) cyrusspool.Name {
+	for i := len(name) - 1; i > 0; i-- {
+		if name[i] != '.' && name[i-1] != '!' {
+			continue
+		}
+		if _, have := q.roots[name[:i]]; have {
+			return name[:i]
 		}
 	}
-	return root
+	return ""
 }
 
 // Of reports whether a user has quota roots of his own, at or below his INBOX, and whether
 // one is above it, which others may be of too.
 func (q Quotas) Of(inbox cyrusspool.Name) (own, shared bool) {
-	for r := range q {
-		own = own || isAtOrAbove(inbox, r)
-		shared = shared || r != inbox && isAtOrAbove(r, inbox)
-	}
-	return own, shared
+	_, own = q.roots[inbox]
+	return own || q.from(inbox+".", inbox+"."), q.above(inbox) != ""
 }
 
 // Alike reports whether the name of a quota root begins with that of an INBOX, and is not
 // below it, as user.joey for user.joe. Where one user is counted, 3.2.6 takes it for one of his
 // of which no mailbox is, and removes it (imap/quota.c, buildquotalist).
 func (q Quotas) Alike(inbox cyrusspool.Name) bool {
-	for r := range q {
-		if strings.HasPrefix(string(r), string(inbox)) && !isAtOrAbove(inbox, r) {
-			return true
-		}
+	i, have := slices.BinarySearch(q.names, inbox)
+	if have {
+		i++
 	}
-	return false
+	if i < len(q.names) && strings.HasPrefix(string(q.names[i]), string(inbox)) && q.names[i][len(inbox)] != '.' {
+		return true
+	}
+	return q.from(inbox+"/", inbox) // "/" comes behind "."
 }
 
-// isAtOrAbove reports whether a mailbox is another one or below it. The root of a domain
-// is its name and "!".
-func isAtOrAbove(above, name cyrusspool.Name) bool {
-	rest, ok := strings.CutPrefix(string(name), string(above))
-	return ok && (rest == "" || rest[0] == '.' || strings.HasSuffix(string(above), "!"))
+// from reports whether the first name that does not come before another begins with prefix.
+func (q Quotas) from(name, prefix cyrusspool.Name) bool {
+	i, _ := slices.BinarySearch(q.names, name)
+	return i < len(q.names) && strings.HasPrefix(string(q.names[i]), string(prefix))
 }
 
-// SetQuota limits the storage of a user, in bytes, rounded up to KiB.
-func (c *Cyrus) SetQuota(ctx context.Context, userid string, bytes int64) error {
-	return c.Programs.SetQuota(ctx, c.quotaDB(), string(cyrusspool.InboxName(userid)), (bytes+1023)/1024)
+// SetQuotas limits the storage of users, in bytes, rounded up to KiB.
+func (c *Cyrus) SetQuotas(ctx context.Context, limits map[string]int64) error {
+	roots := map[string]int64{}
+	for userid, bytes := range limits {
+		roots[string(cyrusspool.InboxName(userid))] = (bytes + 1023) / 1024
+	}
+	return c.Programs.SetQuotas(ctx, c.quotaDB(), roots)
 }
 
-// RemoveQuota takes the limit of a user away.
-func (c *Cyrus) RemoveQuota(ctx context.Context, userid string) error {
-	return c.Programs.RemoveQuota(ctx, c.quotaDB(), string(cyrusspool.InboxName(userid)))
+// RemoveQuotas takes the limits of INBOXes away.
+func (c *Cyrus) RemoveQuotas(ctx context.Context, inboxes map[cyrusspool.Name]bool) error {
+	var roots []string
+	for _, inbox := range slices.Sorted(maps.Keys(inboxes)) {
+		roots = append(roots, string(inbox))
+	}
+	return c.Programs.RemoveQuotas(ctx, c.quotaDB(), roots)
 }
 
 // SpecialUseNames returns the names that imapd.conf gives to folders of a special use

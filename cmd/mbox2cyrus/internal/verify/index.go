@@ -50,13 +50,13 @@ func (c *comparison) differ(severity report.Severity, kind string, offset int64,
 			return
 		}
 	}
-	c.res.Problems = append(c.res.Problems, report.Problem{Severity: severity, User: string(c.rec.User), Folder: string(c.rec.Folder),
+	c.res.Problems = append(c.res.Problems, report.Problem{Severity: severity, User: string(c.rec.User), Folder: string(c.rec.Folder), Mailbox: c.rec.Name,
 		Offset: offset, Kind: kind, Text: c.rec.Name + ": " + fmt.Sprintf(format, args...)})
 }
 
 func (c *comparison) result() Result {
 	if more := c.n - maxDifferences; more > 0 {
-		c.res.Problems = append(c.res.Problems, report.Problem{Severity: report.Difference, User: string(c.rec.User), Folder: string(c.rec.Folder),
+		c.res.Problems = append(c.res.Problems, report.Problem{Severity: report.Difference, User: string(c.rec.User), Folder: string(c.rec.Folder), Mailbox: c.rec.Name,
 			Offset: -1, Kind: "more-differences", Text: fmt.Sprintf("%s: and %d differences more", c.rec.Name, more)})
 	}
 	return c.res

@@ -140,7 +140,7 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 			if u.RetiredFrom(f.File.Path) != nil {
 				continue // a new file: what was migrated is in the archive, of which gone tells
 			}
-			if u.WasRetired(string(rec.Folder), string(rec.Source)) {
+			if u.WasRetired(rec) {
 				kind, text := u.PartRetired(f.File, rec)
 				v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: kind, Text: rec.Name + ": " + text})
 				continue
@@ -155,7 +155,7 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 		}
 	}
 	for _, rec := range gone {
-		v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "source-gone",
+		v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
 			Text: fmt.Sprintf("%s was migrated, but %s", rec.Name, u.WhyGone())})
 	}
 }
@@ -225,7 +225,7 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 		folder.Folder = f.File.Name
 	}
 	differ := func(severity report.Severity, kind, text string) {
-		v.Report.Problem(report.Problem{Severity: severity, User: u.Name, Folder: folder.Folder, Offset: -1, Kind: kind, Text: string(name) + ": " + text})
+		v.Report.Problem(report.Problem{Severity: severity, User: u.Name, Folder: folder.Folder, Mailbox: string(name), Offset: -1, Kind: kind, Text: string(name) + ": " + text})
 	}
 	rec, ok := v.Ledger.Mailbox(string(name))
 	if f == nil {
