@@ -100,7 +100,9 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 // sayGone adds the users to the plan of whom nothing is left on the host, with a problem.
 func (s *session) sayGone(l *ledger.Ledger) {
 	for _, u := range s.plan.AddGone(l, s.opts.selection) {
-		u.SayGone(l)
+		if len(u.CutOff) == 0 { // else it is for retire to say where that is
+			u.SayGone(l)
+		}
 	}
 }
 

@@ -603,6 +603,31 @@ func TestRetireCutOff(t *testing.T) {
 	}
 }
 
+// TestRetireCutOffOfAll: what a run was moving when it was cut off was all that its user had.
+// He is not taken for one whose mail is gone.
+func TestRetireCutOffOfAll(t *testing.T) {
+	c := newCutHost(t)
+	archive, retire := c.cutArchive()
+	c.write("var/mail/joe", letter(1))
+	c.pass(0, c.migrate()...)
+	c.pass(0, retire...)
+	record := filepath.Join(c.state, "retired.jsonl")
+	lines := strings.SplitAfter(string(mustRead(t, record)), "\n")
+	left := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.Contains(line, `"moved"`) })
+	if len(left) == len(lines) {
+		t.Fatalf("nothing was moved: %q", lines)
+	}
+	if err := os.WriteFile(record, []byte(strings.Join(left, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := c.pass(1, append([]string{"plan"}, flagsFor(c.srv, c.root, c.state)...)...)
+	if len(o.problems("retire-cut-off")) != 1 || len(o.problems("source-gone")) != 0 {
+		t.Errorf("plan: %v", o.severe())
+	}
+	c.pass(0, retire...)
+	mustRead(t, filepath.Join(archive, "var/mail/joe"))
+}
+
 // TestRetireNewList: a user's client writes a new list of subscriptions where one was
 // retired. It stays, whatever archive is given, and the one in the archive is not forgotten.
 func TestRetireNewList(t *testing.T) {

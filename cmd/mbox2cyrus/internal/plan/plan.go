@@ -184,7 +184,7 @@ const fewUsers = 3
 // place then, or not mounted, or has its users from elsewhere, and a run that finds nothing
 // there must not end as if all had arrived.
 func (h *Homes) missing() (kind, text string) {
-	if len(h.selection.Retired) > 0 {
+	if len(h.selection.Retired) > 0 || len(h.selection.CutOff) > 0 {
 		return "", "" // all of it may be in an archive
 	}
 	if len(h.all) == 0 {
