@@ -305,9 +305,9 @@ func (w *Writer) Close() error {
 type output struct {
 	*bufio.Writer
 	file *os.File
-	path string // of the file that it replaces
-	size int64  // written to file, as sum is of
-	sum  hash.Hash
+	path string    // of the file that it replaces
+	sum  hash.Hash // of what is written to file
+	size int64     // of file, when it is committed
 }
 
 const newSuffix = ".new"
@@ -317,25 +317,15 @@ func create(path string) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &output{file: f, path: path, sum: sha1.New()}
-	o.Writer = bufio.NewWriterSize(writerFunc(o.write), 64<<10)
-	return o, nil
-}
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
-
-// write takes what the buffer gives.
-func (o *output) write(p []byte) (int, error) {
-	n, err := o.file.Write(p)
-	o.size += int64(n)
-	o.sum.Write(p[:n]) // a hash never fails
-	return n, err
+	sum := sha1.New()
+	return &output{Writer: bufio.NewWriterSize(io.MultiWriter(f, sum), 64<<10), file: f, path: path, sum: sum}, nil
 }
 
 func (o *output) commit() error {
 	err := o.Flush()
+	if err == nil {
+		o.size, err = o.file.Seek(0, io.SeekCurrent)
+	}
 	if err == nil {
 		err = o.file.Sync()
 	}

@@ -13,7 +13,6 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
-	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -137,7 +136,7 @@ func (e *Engine) asRecorded() (left []ledger.Mailbox, err error) {
 		if !known || rec.State != ledger.Verified || rec.IndexID == nil {
 			continue
 		}
-		id, err := e.indexID(rec)
+		id, _, err := e.indexID(rec)
 		if err != nil {
 			return nil, err
 		}
@@ -153,18 +152,14 @@ func (e *Engine) asRecorded() (left []ledger.Mailbox, err error) {
 func (e *Engine) recordCounted(left []ledger.Mailbox) error {
 	var counted []ledger.Mailbox
 	for _, rec := range left {
-		id, err := e.indexID(rec)
+		id, _, err := e.indexID(rec)
 		if err != nil {
 			return err
 		}
 		if id.Equal(*rec.IndexID) {
 			continue
 		}
-		seen, err := e.Cyrus.Seen(cyrusspool.Name(rec.Name).User())
-		if err != nil {
-			return err
-		}
-		res, err := verify.Index(e.Ledger, rec, e.Cyrus.Place(rec.Partition, rec.Dir), seen)
+		res, err := e.compareIndex(cyrusspool.Name(rec.Name).User(), rec)
 		if err != nil {
 			return err
 		}
@@ -179,21 +174,21 @@ func (e *Engine) recordCounted(left []ledger.Mailbox) error {
 	return e.Ledger.Set(counted...)
 }
 
-// indexID is what the index of a mailbox is now, that of none if there is none.
-func (e *Engine) indexID(rec ledger.Mailbox) (id ledger.FileID, err error) {
+// indexID is what the index of a mailbox is now, if there is one.
+func (e *Engine) indexID(rec ledger.Mailbox) (id ledger.FileID, there bool, err error) {
 	place := e.Cyrus.Place(rec.Partition, rec.Dir)
 	f, err := cyrusspool.OpenFile(place.Roots.Index, place.IndexFile())
 	if errors.Is(err, fs.ErrNotExist) {
-		return id, nil
+		return id, false, nil
 	}
 	if err == nil {
 		id, err = ledger.Stat(f)
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
-		return id, fmt.Errorf("%s: %w", rec.Name, err)
+		return id, false, fmt.Errorf("%s: %w", rec.Name, err)
 	}
-	return id, nil
+	return id, true, nil
 }
 
 func (q *quotaRoots) brought(j *job, count bool) {

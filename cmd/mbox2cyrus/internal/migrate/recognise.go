@@ -47,11 +47,7 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 		}
 		m.rec.UIDValid = h.UIDValidity
 	}
-	seen, err := e.Cyrus.Seen(u.ID)
-	if err != nil {
-		return false, err
-	}
-	res, err := verify.Index(e.Ledger, m.rec, e.place(m), seen)
+	res, err := e.compareIndex(u.ID, m.rec)
 	if err != nil || len(res.Problems) > 0 || m.rec.Messages == 0 && m.rec.NewUIDVald {
 		return false, err
 	}

@@ -513,15 +513,8 @@ func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {
 // that says the same of every message: reconstruct and other programs of Cyrus's write a
 // new one, and that changes nothing.
 func (e *Engine) indexUntouched(u *plan.User, m *mailbox) (bool, error) {
-	f, err := cyrusspool.OpenFile(e.place(m).Roots.Index, e.place(m).IndexFile())
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
-	}
-	id, err := ledger.Stat(f)
-	if err := errors.Join(err, f.Close()); err != nil {
+	id, there, err := e.indexID(m.rec)
+	if err != nil || !there {
 		return false, err
 	}
 	if m.rec.IndexID != nil && id.Equal(*m.rec.IndexID) {
@@ -530,16 +523,21 @@ func (e *Engine) indexUntouched(u *plan.User, m *mailbox) (bool, error) {
 	if m.rec.FirstUID > 0 {
 		return false, nil
 	}
-	seen, err := e.Cyrus.Seen(u.ID)
-	if err != nil {
-		return false, err
-	}
-	res, err := verify.Index(e.Ledger, m.rec, e.place(m), seen)
+	res, err := e.compareIndex(u.ID, m.rec)
 	if err != nil || len(res.Problems) > 0 {
 		return false, err
 	}
 	m.rec.IndexID = &res.IndexID
 	return true, e.Ledger.Set(m.rec)
+}
+
+// compareIndex compares what the index of a user's mailbox says now with its manifest.
+func (e *Engine) compareIndex(userid string, rec ledger.Mailbox) (verify.Result, error) {
+	seen, err := e.Cyrus.Seen(userid)
+	if err != nil {
+		return verify.Result{}, err
+	}
+	return verify.Index(e.Ledger, rec, e.Cyrus.Place(rec.Partition, rec.Dir), seen)
 }
 
 // oursAsLeft reports whether a mailbox of which the index is another one has the messages that
@@ -550,10 +548,6 @@ func (e *Engine) oursAsLeft(u *plan.User, m *mailbox) (bool, error) {
 	if err != nil || !same {
 		return false, err
 	}
-	seen, err := e.Cyrus.Seen(u.ID)
-	if err != nil {
-		return false, err
-	}
-	res, err := verify.Index(e.Ledger, m.rec, e.place(m), seen)
+	res, err := e.compareIndex(u.ID, m.rec)
 	return err == nil && !res.Newer && len(res.Problems) == 0, err
 }
