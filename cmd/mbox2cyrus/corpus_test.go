@@ -33,7 +33,8 @@ type corpusFolder struct {
 }
 
 // TestCorpusThroughCyrus migrates real folders of many origins, one user each
-// ten, and compares what Cyrus serves with what UW's c-client returned.
+// ten, whose INBOX is the first, and compares what Cyrus serves with what UW's
+// c-client returned.
 func TestCorpusThroughCyrus(t *testing.T) {
 	shared := os.Getenv("MBOX2CYRUS_SHARED")
 	if shared == "" {
@@ -57,11 +58,18 @@ func TestCorpusThroughCyrus(t *testing.T) {
 	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
 	var passwd strings.Builder
 	contents := map[string][]byte{}
-	place := func(i int) (user, folder string) { return fmt.Sprintf("user%02d", i/10), fmt.Sprintf("f%03d", i) }
+	place := func(i int) (user, mailbox, path string) {
+		user = fmt.Sprintf("user%02d", i/10)
+		if i%10 == 0 {
+			return user, "INBOX", filepath.Join("var", "mail", user)
+		}
+		mailbox = fmt.Sprintf("f%03d", i)
+		return user, mailbox, filepath.Join("home", user, "mail", mailbox)
+	}
 	for i, name := range names {
-		user, folder := place(i)
-		dir := filepath.Join(root, "home", user, "mail")
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		user, _, path := place(i)
+		path = filepath.Join(root, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		b, err := os.ReadFile(filepath.Join(shared, "corpus", name))
@@ -69,20 +77,18 @@ func TestCorpusThroughCyrus(t *testing.T) {
 			t.Fatal(err)
 		}
 		contents[name] = b
-		if err := os.WriteFile(filepath.Join(dir, folder), b, 0o600); err != nil {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if i%10 == 0 {
 			fmt.Fprintf(&passwd, "%s:x:%d:1000::/home/%s:/bin/sh\n", user, 2000+i, user)
 		}
 	}
-	for path, text := range map[string]string{"etc/passwd": passwd.String(), "var/mail/.keep": ""} {
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(root, path), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "etc", "passwd"), []byte(passwd.String()), 0o644); err != nil {
+		t.Fatal(err)
 	}
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	o := runJSON(t, "migrate", "--source-root", root, "--imapd-conf", srv.Conf, "--state", state, "--source-timezone", "UTC")
@@ -96,7 +102,7 @@ func TestCorpusThroughCyrus(t *testing.T) {
 	}
 	views := map[string]map[string]cyrustest.MailboxView{}
 	for i := range names {
-		if user, _ := place(i); i%10 == 0 {
+		if user, _, _ := place(i); i%10 == 0 {
 			if err := srv.AddUser(user, "secret"); err != nil {
 				t.Fatal(err)
 			}
@@ -107,7 +113,7 @@ func TestCorpusThroughCyrus(t *testing.T) {
 	}
 	compared := 0
 	for i, name := range names {
-		user, folder := place(i)
+		user, mailbox, _ := place(i)
 		if views[user] == nil {
 			all, err := cyrustest.ReadAll(srv.IMAPAddr(), user, "secret")
 			if err != nil {
@@ -118,7 +124,7 @@ func TestCorpusThroughCyrus(t *testing.T) {
 				views[user][v.Name] = v
 			}
 		}
-		compareWithCClient(t, name, contents[name], corpus[name], views[user][folder])
+		compareWithCClient(t, name, contents[name], corpus[name], views[user][mailbox])
 		compared += len(corpus[name].Msgs)
 	}
 	t.Logf("compared %d messages of %d folders", compared, len(names))
