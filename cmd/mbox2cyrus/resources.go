@@ -42,7 +42,10 @@ func (s *session) checkRoom(l *ledger.Ledger, merge bool) error {
 		a.users++
 		for _, f := range u.Folders {
 			size := f.File.Size
-			rec, known := l.Mailbox(string(f.Mailbox))
+			rec, known, err := l.Mailbox(string(f.Mailbox))
+			if err != nil {
+				return err
+			}
 			if known && rec.State != ledger.Begun && rec.SourceID != nil {
 				if size -= rec.SourceID.Size; size <= 0 {
 					continue
