@@ -105,6 +105,7 @@ func (s *session) open(c *cli.Context) (err error) {
 	if s.plan, err = homes.Plan(s.cyrus.Rules, names); err != nil {
 		return err
 	}
+	s.spareMemory()
 	return s.choose(c)
 }
 
