@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unique"
 )
 
 // A ListForm is one of the three shapes in which ctl_mboxlist writes and reads
@@ -182,11 +183,12 @@ func parseJSON(r io.Reader) ([]Entry, error) {
 }
 
 func (je *jsonEntry) entry(name string) (Entry, error) {
+	// Of a hundred thousand mailboxes these are mostly the same few.
 	e := Entry{
 		Name:      name,
-		Partition: je.Partition,
-		Server:    je.Server,
-		Type:      je.Type,
+		Partition: unique.Make(je.Partition).Value(),
+		Server:    unique.Make(je.Server).Value(),
+		Type:      unique.Make(je.Type).Value(),
 		UniqueID:  je.UniqueID,
 		JMAPID:    je.JMAPID,
 		ACL:       je.ACL,
@@ -238,7 +240,7 @@ func (a *jsonACL) UnmarshalJSON(b []byte) error {
 		if err := dec.Decode(&rights); err != nil {
 			return fmt.Errorf("acl of %v: %w", id, err)
 		}
-		*a = append(*a, ACL{ID: id.(string), Rights: rights})
+		*a = append(*a, ACL{ID: id.(string), Rights: unique.Make(rights).Value()})
 	}
 	return nil
 }

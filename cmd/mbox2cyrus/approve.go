@@ -93,8 +93,9 @@ type heldItems struct {
 
 // known wants the ledger to know every user that is named.
 func (h *heldItems) known() error {
+	known := h.ledger.Users()
 	for _, user := range h.users {
-		if !slices.ContainsFunc(h.ledger.Mailboxes(), func(rec ledger.Mailbox) bool { return string(rec.User) == user }) {
+		if !slices.Contains(known, user) {
 			return usagef("--user %s: the ledger knows no such user", report.Quote(user))
 		}
 	}
@@ -102,17 +103,17 @@ func (h *heldItems) known() error {
 }
 
 func (h *heldItems) each(do func(held.Item) error) error {
-	for _, rec := range h.ledger.Mailboxes() {
+	return h.ledger.Each(func(rec ledger.Mailbox) error {
 		if rec.Held == nil || len(h.users) > 0 && !slices.Contains(h.users, string(rec.User)) {
-			continue
+			return nil
 		}
 		err := held.Each(h.ledger.HeldDir(), rec.UniqueID, do)
 		// A mailbox that a run has just begun anew may hold nothing any more.
 		if err != nil && !(errors.Is(err, fs.ErrNotExist) && rec.State == ledger.Begun) {
 			return err
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // approveAtOnce is how many items are in memory.

@@ -222,10 +222,20 @@ func (g *ground) records() map[string]ledger.Mailbox {
 		g.t.Fatal(err)
 	}
 	records := map[string]ledger.Mailbox{}
-	for _, rec := range l.Mailboxes() {
-		records[rec.Name] = rec
-	}
+	eachRecord(g.t, l, func(rec ledger.Mailbox) { records[rec.Name] = rec })
 	return records
+}
+
+// eachRecord calls do for what a ledger says of each mailbox.
+func eachRecord(t testing.TB, l *ledger.Ledger, do func(ledger.Mailbox)) {
+	t.Helper()
+	err := l.Each(func(rec ledger.Mailbox) error {
+		do(rec)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // written are the message files, with their inodes, of the mailboxes that the ledger says
@@ -742,7 +752,10 @@ func TestVerifyAfterCut(t *testing.T) {
 		}, func(g *ground) { g.must(g.migrate()...) }},
 		{"undo", "undo-cut-off", func(g *ground) {
 			write(g, func(l *ledger.Ledger) error {
-				rec, _ := l.Mailbox("user.joe")
+				rec, _, err := l.Mailbox("user.joe")
+				if err != nil {
+					return err
+				}
 				rec.State = ledger.Undoing
 				return l.Set(rec)
 			})

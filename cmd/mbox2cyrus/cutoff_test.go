@@ -97,9 +97,9 @@ func (c *cutHost) record(name string) ledger.Mailbox {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	rec, ok := l.Mailbox(name)
-	if !ok {
-		c.t.Fatalf("the ledger knows no %s", name)
+	rec, ok, err := l.Mailbox(name)
+	if !ok || err != nil {
+		c.t.Fatalf("the ledger knows no %s: %v", name, err)
 	}
 	return rec
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -12,15 +13,19 @@ import (
 
 // sayCommands tells of each command that a run of the plan would have Cyrus
 // execute. The unique ids of new mailboxes are drawn anew in every run.
-func sayCommands(ctx context.Context, s *session) error {
+func sayCommands(ctx context.Context, s *session) (err error) {
 	l, err := ledger.Read(s.state)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, l.Close()) }()
 	for _, u := range s.plan.Users {
 		var entries []reconstruct.Entry
 		add := func(name cyrusspool.Name, f *plan.Folder) error {
-			rec, known := l.Mailbox(string(name))
+			rec, known, err := l.Mailbox(string(name))
+			if err != nil {
+				return err
+			}
 			if known && rec.State == ledger.Verified && (f == nil || rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(f.File))) {
 				return nil
 			}

@@ -192,12 +192,12 @@ func (u *inUse) leftIsKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, rec := range l.Mailboxes() {
-		if rec.State != ledger.Verified {
-			return
-		}
+	done := true
+	eachRecord(t, l, func(rec ledger.Mailbox) { done = done && rec.State == ledger.Verified })
+	if !done {
+		return
 	}
-	for _, rec := range l.Mailboxes() {
+	eachRecord(t, l, func(rec ledger.Mailbox) {
 		for _, files := range rec.UserFiles {
 			for name, left := range files.Left {
 				if left == "" {
@@ -205,7 +205,7 @@ func (u *inUse) leftIsKnown(t *testing.T) {
 				}
 			}
 		}
-	}
+	})
 }
 
 // TestUndoCutOffAndServed: after a pass that was cut off at that place Cyrus was started, and

@@ -75,7 +75,9 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		return err
 	}
 	if c.String("plan") == "" { // which says already of whom something is gone
-		s.plan.AddGone(l, s.opts.selection)
+		if _, err := s.plan.AddGone(l, s.opts.selection); err != nil {
+			return err
+		}
 	}
 	s.plan.HoldToRetire()
 	root, err := realPath(s.opts.host.Root)

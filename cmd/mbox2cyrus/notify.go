@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -20,7 +21,7 @@ func (p *program) notifyCommand() *cli.Command {
 			boolFlag("everybody", "write to users for whom nothing changed, too"),
 			stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, if no arguments name others"),
 		},
-		Action: func(c *cli.Context) error {
+		Action: func(c *cli.Context) (err error) {
 			dir := c.String("output")
 			if dir == "" {
 				return usagef("notify wants --output DIR")
@@ -33,6 +34,7 @@ func (p *program) notifyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			defer func() { err = errors.Join(err, r.Close()) }()
 			letters, others, err := r.Letters()
 			if err != nil {
 				return err

@@ -527,7 +527,10 @@ func TestLaterPassBaseLost(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				rec, _ := l.Mailbox("user.joe.work")
+				rec, _, err := l.Mailbox("user.joe.work")
+				if err != nil {
+					t.Fatal(err)
+				}
 				rec.Assigned = true
 				if err := errors.Join(l.Set(rec), l.Close()); err != nil {
 					t.Fatal(err)

@@ -48,16 +48,19 @@ func (p *program) planCommand() *cli.Command {
 
 // dryRun reads everything and writes nothing: the plan. say, if not nil, tells more
 // of it in the end.
-func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *session) error) error {
+func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *session) error) (err error) {
 	l, err := ledger.Read(s.state)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, l.Close()) }()
 	if err := s.holdTo(c, l); err != nil {
 		return err
 	}
 	if c.String("plan") == "" {
-		s.sayGone(l)
+		if err := s.sayGone(l); err != nil {
+			return err
+		}
 	}
 	s.plan.HoldToRetire()
 	if err := p.progress(c, s, nil, false); err != nil {
@@ -98,12 +101,14 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 }
 
 // sayGone adds the users to the plan of whom nothing is left on the host, with a problem.
-func (s *session) sayGone(l *ledger.Ledger) {
-	for _, u := range s.plan.AddGone(l, s.opts.selection) {
+func (s *session) sayGone(l *ledger.Ledger) error {
+	gone, err := s.plan.AddGone(l, s.opts.selection)
+	for _, u := range gone {
 		if len(u.CutOff) == 0 { // else it is for retire to say where that is
 			u.SayGone(l)
 		}
 	}
+	return err
 }
 
 // sayNeed compares what the plan needs, for the mailboxes that grow and what is held besides,
@@ -142,7 +147,7 @@ func sayNeed(s *session, needs map[string]plan.Need, more map[cyrusspool.Name]pl
 }
 
 // sayQuotas compares what mailboxes will hold with the quotas that Cyrus has for them.
-func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.Size) error {
+func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.Size) (err error) {
 	quotas, err := s.cyrus.Quotas(ctx)
 	if err != nil {
 		if !errors.Is(err, reconstruct.ErrNoProgram) {
@@ -157,11 +162,16 @@ func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.S
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, l.Close()) }()
 	loads := plan.QuotaLoads{}
 	for _, u := range s.plan.Users {
 		for _, f := range u.Folders {
 			more := sizes[f.Mailbox]
-			if rec, ok := l.Mailbox(string(f.Mailbox)); ok && rec.State == ledger.Verified {
+			rec, ok, err := l.Mailbox(string(f.Mailbox))
+			if err != nil {
+				return err
+			}
+			if ok && rec.State == ledger.Verified {
 				more = more.Minus(plan.Size{Bytes: rec.Size, Messages: rec.Messages, Folders: 1})
 			} else if s.cyrus.Has(f.Mailbox) {
 				more.Folders = 0
@@ -185,11 +195,12 @@ func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.S
 }
 
 // sayWindow tells how long a pass would take now, from what the passes before took.
-func sayWindow(s *session) error {
+func sayWindow(s *session) (err error) {
 	l, err := ledger.Read(s.state)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, l.Close()) }()
 	pace := l.Pace()
 	if pace.BytesPerSecond == 0 {
 		return nil
@@ -198,7 +209,10 @@ func sayWindow(s *session) error {
 	for _, u := range s.plan.Users {
 		for _, f := range u.Folders {
 			folders++
-			rec, ok := l.Mailbox(string(f.Mailbox))
+			rec, ok, err := l.Mailbox(string(f.Mailbox))
+			if err != nil {
+				return err
+			}
 			if !ok || rec.State != ledger.Verified || rec.SourceID == nil || !rec.SourceID.Equal(plan.FileID(f.File)) {
 				changed++
 				bytes += f.File.Size

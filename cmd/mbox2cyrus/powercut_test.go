@@ -335,7 +335,7 @@ func (g *ground) falseClaims() (wrong []string) {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	for _, rec := range l.Mailboxes() {
+	eachRecord(g.t, l, func(rec ledger.Mailbox) {
 		claim := func(err error) {
 			if err != nil {
 				wrong = append(wrong, fmt.Sprintf("the ledger says %q of %s: %v", rec.State, rec.Name, err))
@@ -360,7 +360,7 @@ func (g *ground) falseClaims() (wrong []string) {
 				claim(fmt.Errorf("the subscriptions have SHA-1 %s, not %q or %q", sum, s.SHA1, s.Next))
 			}
 		}
-	}
+	})
 	record, err := retire.OpenRecord(g.state, false)
 	if err != nil {
 		return append(wrong, err.Error())

@@ -62,7 +62,7 @@ func (s *session) keepRecord(c *cli.Context, start time.Time) error {
 }
 
 // leaveOutProved leaves out the users of whom a report would say that they are proved.
-func (s *session) leaveOutProved() error {
+func (s *session) leaveOutProved() (err error) {
 	r, err := review.Load([]string{s.state}, now())
 	if errors.Is(err, review.ErrNoLedger) {
 		return usagef("--%s: nothing was migrated with the state directory %s yet", flagOnlyFailed, s.state)
@@ -70,6 +70,7 @@ func (s *session) leaveOutProved() error {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, r.Close()) }()
 	s.opts.selection.Done = map[string]bool{}
 	for _, u := range r.Users {
 		if u.State == review.Proved {

@@ -29,7 +29,7 @@ func (p *program) reportCommand() *cli.Command {
 }
 
 // report ends with the exit code of the worst host.
-func (p *program) report(c *cli.Context) error {
+func (p *program) report(c *cli.Context) (err error) {
 	format, table := c.String("format"), c.String("table")
 	switch {
 	case !slices.Contains([]string{"text", "json", "csv", "html"}, format):
@@ -43,6 +43,7 @@ func (p *program) report(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, r.Close()) }()
 	write := map[string]func(io.Writer) error{"text": r.WriteText, "json": r.WriteJSON, "html": r.WriteHTML,
 		"csv": func(w io.Writer) error { return r.WriteCSV(w, table) }}[format]
 	if path := c.String("out"); path != "" {

@@ -65,8 +65,12 @@ func (p *program) retire(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Record.Close(), l.Close()) }()
-	s.plan.HoldTo(l)
-	s.sayGone(l)
+	if err := s.plan.HoldTo(l); err != nil {
+		return err
+	}
+	if err := s.sayGone(l); err != nil {
+		return err
+	}
 	for _, path := range c.StringSlice("archive") {
 		a, err := retire.OpenArchive(path)
 		if err != nil {

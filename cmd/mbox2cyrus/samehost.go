@@ -24,7 +24,7 @@ func sameHostFlag() cli.Flag {
 // with other marks, is refused until somebody says that it is the same: its joe may be another
 // person, and would take the place of theirs in Cyrus.
 func (s *session) holdTo(c *cli.Context, l *ledger.Ledger) error {
-	if l.SourceRoot() != "" && len(l.Mailboxes()) > 0 {
+	if l.SourceRoot() != "" && l.Len() > 0 {
 		was, err := realPath(l.SourceRoot())
 		if err != nil {
 			return err
@@ -43,8 +43,7 @@ func (s *session) holdTo(c *cli.Context, l *ledger.Ledger) error {
 			}
 		}
 	}
-	s.plan.HoldTo(l)
-	return nil
+	return s.plan.HoldTo(l)
 }
 
 // otherHost says by what the host at is seems to be another one than that which was at was.

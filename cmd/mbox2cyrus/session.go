@@ -105,6 +105,7 @@ func (s *session) open(c *cli.Context) (err error) {
 	if s.plan, err = homes.Plan(s.cyrus.Rules, names); err != nil {
 		return err
 	}
+	s.spareMemory()
 	return s.choose(c)
 }
 
@@ -121,8 +122,7 @@ func (s *session) readNames(path string) (*plan.Names, error) {
 	if err != nil {
 		return nil, err
 	}
-	names.Brought(l, s.opts.selection.Retired)
-	return names, nil
+	return names, errors.Join(names.Brought(l, s.opts.selection.Retired), l.Close())
 }
 
 // look reads the host, and the ledger for a run that will write, while Cyrus's programs,
@@ -203,13 +203,17 @@ func (s *session) writeMap(c *cli.Context) error {
 // many messages folders had in an earlier pass; nil: nobody does. changed says that only
 // folders which changed since will be read.
 func (p *program) progress(c *cli.Context, s *session, l *ledger.Ledger, changed bool) (err error) {
+	users, err := toRead(s.plan, l, changed)
+	if err != nil {
+		return err
+	}
 	p.display, err = progress.Start(progress.Options{Stdout: p.stdout, Stderr: p.stderr, Report: s.report, JSON: c.Bool("json"), Quiet: c.Bool("quiet"),
-		StatusFile: c.String(flagStatusFile), Asked: p.asked, Users: toRead(s.plan, l, changed)})
+		StatusFile: c.String(flagStatusFile), Asked: p.asked, Users: users})
 	return err
 }
 
 // toRead is how much of each user a run has to read.
-func toRead(pl *plan.Plan, l *ledger.Ledger, changed bool) map[string]progress.Amount {
+func toRead(pl *plan.Plan, l *ledger.Ledger, changed bool) (map[string]progress.Amount, error) {
 	users := map[string]progress.Amount{}
 	for _, u := range pl.Users {
 		var a progress.Amount
@@ -217,7 +221,10 @@ func toRead(pl *plan.Plan, l *ledger.Ledger, changed bool) map[string]progress.A
 			var rec ledger.Mailbox
 			known := false
 			if l != nil {
-				rec, known = l.Mailbox(string(f.Mailbox))
+				var err error
+				if rec, known, err = l.Mailbox(string(f.Mailbox)); err != nil {
+					return nil, err
+				}
 			}
 			known = known && rec.SourceID != nil && rec.State != ledger.Begun
 			switch {
@@ -231,5 +238,5 @@ func toRead(pl *plan.Plan, l *ledger.Ledger, changed bool) map[string]progress.A
 		}
 		users[u.Name] = a
 	}
-	return users
+	return users, nil
 }

@@ -89,7 +89,7 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 	if err != nil {
 		return err
 	}
-	known := undo.Users(l)
+	known := l.Users()
 	if c.Bool("all") {
 		users = known
 	}

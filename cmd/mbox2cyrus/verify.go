@@ -51,8 +51,13 @@ func (p *program) verifyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			s.plan.HoldTo(l)
-			s.plan.AddRetired(l, s.opts.selection)
+			defer func() { err = errors.Join(err, l.Close()) }()
+			if err := s.plan.HoldTo(l); err != nil {
+				return err
+			}
+			if err := s.plan.AddRetired(l, s.opts.selection); err != nil {
+				return err
+			}
 			if want == verify.LevelContent || c.Bool("second-opinion") {
 				if err := p.takeLocks(c, s); err != nil {
 					return err

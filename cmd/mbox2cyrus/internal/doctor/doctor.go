@@ -372,7 +372,12 @@ func (x *examination) stateDir() {
 		x.wrong("state", 0, "keep it as it is, and ask; migrate can make its records anew in an empty state directory (docs/passes.md)", "%v", err)
 		return
 	}
-	x.ok("state", "%s: the ledger can be read, %d mailboxes", x.State, len(l.Mailboxes()))
+	n := l.Len()
+	if err := l.Close(); err != nil {
+		x.wrong("state", 0, "", "%v", err)
+		return
+	}
+	x.ok("state", "%s: the ledger can be read, %d mailboxes", x.State, n)
 	x.space("state", x.State, uint32(os.Geteuid()), "")
 }
 

@@ -33,7 +33,7 @@ type ApprovedItem struct {
 
 // Approve records an approval and syncs it to disk.
 func (l *Ledger) Approve(a Approval) error {
-	if err := l.append(true, line{Approval: &a}); err != nil {
+	if err := l.write(line{Approval: &a}); err != nil {
 		return err
 	}
 	l.mu.Lock()

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -280,19 +281,19 @@ type Ledger struct {
 	hold    *os.File // what Cyrus's programs inherit; nil: not asked for
 	version int      // of the journal's last part
 
-	brief func(*Mailbox) // takes from a mailbox that is read what is not wanted; may be nil
-
 	disk groupsync.Sync // of the journal
 
-	mu     sync.Mutex
-	f      *os.File // nil: read only
-	boxes  mailboxes
-	made   map[MadeDir]bool // directories that this program made, once
-	gone   []Mailbox        // undone
-	quotas map[RawName]bool // of users who were given one
-	subs   map[RawName]Subscriptions
-	pace   Pace
-	cutOff bool // of the runs of migrate the last did not come to its end
+	mu      sync.Mutex
+	f       *os.File // nil: read only
+	journal *os.File // to read from; nil: there is none
+	size    int64    // of the journal
+	boxes   mailboxes
+	made    map[MadeDir]bool // directories that this program made, once
+	gone    []Mailbox        // undone, as far as it is needed to forget them
+	quotas  map[RawName]bool // of users who were given one
+	subs    map[RawName]Subscriptions
+	pace    Pace
+	cutOff  bool // of the runs of migrate the last did not come to its end
 
 	migrate bool              // the run that was read last is one of migrate
 	root    string            // of the source of the last migrate
@@ -366,6 +367,9 @@ func (l *Ledger) open() error {
 	}
 	path := filepath.Join(l.dir, JournalName)
 	good, err := l.read(path)
+	if l.journal != nil {
+		err = errors.Join(err, l.journal.Close())
+	}
 	if err != nil {
 		return err
 	}
@@ -373,6 +377,7 @@ func (l *Ledger) open() error {
 	if err != nil {
 		return fmt.Errorf("ledger: %w", err)
 	}
+	l.journal, l.size = l.f, good
 	l.disk.Do = func() error {
 		if err := unix.Fdatasync(int(l.f.Fd())); err != nil {
 			return fmt.Errorf("sync: %w", err)
@@ -383,7 +388,7 @@ func (l *Ledger) open() error {
 		if err := l.f.Truncate(0); err != nil {
 			return fmt.Errorf("ledger: %w", err)
 		}
-		if err := l.append(true, line{Ledger: Version}); err != nil {
+		if err := l.write(line{Ledger: Version}); err != nil {
 			return err
 		}
 		return syncDir(l.dir)
@@ -393,7 +398,7 @@ func (l *Ledger) open() error {
 		return fmt.Errorf("ledger: %w", err)
 	}
 	if l.version < Version {
-		return l.append(true, line{Ledger: Version})
+		return l.write(line{Ledger: Version})
 	}
 	return nil
 }
@@ -423,19 +428,13 @@ func Exists(dir string) bool {
 }
 
 // Read opens the state directory for looking only: no lock, nothing made. A
-// directory without a ledger is an empty ledger.
+// directory without a ledger is an empty ledger. Close closes the journal.
 func Read(dir string) (*Ledger, error) {
 	l := &Ledger{dir: dir}
-	_, err := l.read(filepath.Join(dir, JournalName))
-	return l, err
-}
-
-// ReadBriefly is Read for looking at very many mailboxes: brief takes from each what is
-// not wanted, before it is kept.
-func ReadBriefly(dir string, brief func(*Mailbox)) (*Ledger, error) {
-	l := &Ledger{dir: dir, brief: brief}
-	_, err := l.read(filepath.Join(dir, JournalName))
-	return l, err
+	if _, err := l.read(filepath.Join(dir, JournalName)); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
 }
 
 // read loads the journal and returns the length of its undamaged part.
@@ -449,7 +448,7 @@ func (l *Ledger) read(path string) (good int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("ledger: %w", err)
 	}
-	defer f.Close()
+	l.journal = f
 	var block []parsed
 	for n, br := 1, bufio.NewReaderSize(f, 1<<16); ; {
 		var rerr error
@@ -467,7 +466,8 @@ func (l *Ledger) read(path string) (good int64, err error) {
 			if p.err != nil {
 				return 0, fmt.Errorf("ledger %s: line %d at offset %d is damaged: %w", path, n, good, p.err)
 			}
-			if err := l.take(&p.line, n == 1); err != nil {
+			at := span{good, len(p.text)}
+			if err := l.take(&p.line, at, n == 1); err != nil {
 				return 0, fmt.Errorf("ledger %s: line %d: %w", path, n, err)
 			}
 			good += int64(len(p.text))
@@ -479,8 +479,8 @@ func (l *Ledger) read(path string) (good int64, err error) {
 	}
 }
 
-// take takes what a line says.
-func (l *Ledger) take(ln *line, first bool) error {
+// take takes what the line at a place of the journal says.
+func (l *Ledger) take(ln *line, at span, first bool) error {
 	if first || ln.Ledger != 0 { // a later one: a newer program went on with the journal
 		if ln.Ledger < oldestVersion || ln.Ledger > Version {
 			return fmt.Errorf("version %d, this program reads %d to %d and writes %d", ln.Ledger, oldestVersion, Version, Version)
@@ -488,10 +488,7 @@ func (l *Ledger) take(ln *line, first bool) error {
 		l.version = ln.Ledger
 	}
 	if ln.Mailbox != nil {
-		if l.brief != nil {
-			l.brief(ln.Mailbox)
-		}
-		l.put(*ln.Mailbox)
+		l.put(ln.Mailbox, at)
 	}
 	if ln.Run != nil {
 		l.migrate = ln.Run.SourceRoot != "" // undo has none
@@ -569,7 +566,8 @@ func parse(block []parsed) {
 	group.Wait()
 }
 
-func (l *Ledger) put(m Mailbox) {
+// put takes the new state of a mailbox, which the journal has at that place.
+func (l *Ledger) put(m *Mailbox, at span) {
 	for _, dir := range m.MadeDirs {
 		l.made[dir] = true
 	}
@@ -580,7 +578,7 @@ func (l *Ledger) put(m Mailbox) {
 	}
 	if m.State == Undone {
 		delete(l.quotas, m.User)
-		l.gone = append(l.gone, m)
+		l.gone = append(l.gone, Mailbox{UniqueID: m.UniqueID, Manifest: m.Manifest, Previous: m.Previous})
 		l.boxes.remove(m.Name)
 		return
 	}
@@ -590,7 +588,7 @@ func (l *Ledger) put(m Mailbox) {
 	if m.State == "" && m.QuotaSet {
 		return // of an INBOX of which nothing was to do, as earlier versions said it
 	}
-	l.boxes.put(m)
+	l.boxes.put(m, at)
 }
 
 // MadeDirs returns those of some directories that were not there before this program, the
@@ -610,36 +608,129 @@ func (l *Ledger) MadeDirs(some map[MadeDir]bool) (made []MadeDir) {
 }
 
 // Mailbox returns what is known of a mailbox by Cyrus's internal name.
-func (l *Ledger) Mailbox(name string) (Mailbox, bool) {
+func (l *Ledger) Mailbox(name string) (m Mailbox, known bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if m, ok := l.boxes.byName[name]; ok {
-		return m.Mailbox, true
+	k, known := l.boxes.byName[name]
+	if known {
+		m, err = l.load(k)
 	}
-	return Mailbox{}, false
+	return m, known, err
 }
 
-// MailboxWithID returns what is known of a mailbox by its unique id, which Cyrus leaves it
-// when it renames it.
-func (l *Ledger) MailboxWithID(id string) (Mailbox, bool) {
+// Knows reports whether anything is known of a mailbox by Cyrus's internal name.
+func (l *Ledger) Knows(name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.boxes.withID(id)
+	return l.boxes.byName[name] != nil
 }
 
-// Mailboxes returns all mailboxes in the order in which they were begun.
-func (l *Ledger) Mailboxes() []Mailbox {
+// NameWithID returns the name by which the mailbox with a unique id is known, "" for none.
+// When Cyrus renames a mailbox it leaves it its id.
+func (l *Ledger) NameWithID(id string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.boxes.all()
+	if k := l.boxes.withID(id); k != nil {
+		return k.name
+	}
+	return ""
+}
+
+// Len returns how many mailboxes are known.
+func (l *Ledger) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.boxes.byName)
+}
+
+// Owners iterates over the names of all mailboxes and the users of the UW host whose they
+// are, in the order in which they were begun.
+func (l *Ledger) Owners() iter.Seq2[string, RawName] {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := l.boxes.all()
+	return func(yield func(string, RawName) bool) {
+		for _, k := range all {
+			if !yield(k.name, k.user) {
+				return
+			}
+		}
+	}
+}
+
+// Users returns the logins of those who have mailboxes, sorted.
+func (l *Ledger) Users() (logins []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for login, boxes := range l.boxes.byUser {
+		if slices.ContainsFunc(boxes, func(k *known) bool { return l.boxes.has(k) && k.user == login }) {
+			logins = append(logins, string(login))
+		}
+	}
+	slices.Sort(logins)
+	return logins
+}
+
+// NamesOf returns the names of the mailboxes of a user of the UW host in the order in which
+// they were begun.
+func (l *Ledger) NamesOf(user string) (names []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range l.boxes.of(RawName(user)) {
+		names = append(names, k.name)
+	}
+	return names
 }
 
 // MailboxesOf returns the mailboxes of a user of the UW host in the order in which they were
 // begun.
-func (l *Ledger) MailboxesOf(user string) []Mailbox {
+func (l *Ledger) MailboxesOf(user string) (boxes []Mailbox, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.boxes.of(RawName(user))
+	for _, k := range l.boxes.of(RawName(user)) {
+		m, err := l.load(k)
+		if err != nil {
+			return nil, err
+		}
+		boxes = append(boxes, m)
+	}
+	return boxes, nil
+}
+
+// Each calls do for each mailbox in the order in which they were begun. An error of do ends it.
+func (l *Ledger) Each(do func(Mailbox) error) error {
+	for name := range l.Owners() {
+		m, known, err := l.Mailbox(name)
+		if err == nil && known {
+			err = do(m)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load returns what the last line about a mailbox says, from the journal if it is not kept.
+func (l *Ledger) load(k *known) (Mailbox, error) {
+	if k.box == nil {
+		damaged := func(err error) (Mailbox, error) {
+			return Mailbox{}, fmt.Errorf("ledger %s: line of %s at offset %d: %w", l.journal.Name(), k.name, k.at.offset, err)
+		}
+		text := make([]byte, k.at.length)
+		if _, err := l.journal.ReadAt(text, k.at.offset); err != nil {
+			return damaged(err)
+		}
+		var ln line
+		if err := json.Unmarshal(text, &ln); err != nil {
+			return damaged(err)
+		}
+		if ln.Mailbox == nil || ln.Mailbox.Name != k.name {
+			return damaged(errors.New("the journal was changed while it was open"))
+		}
+		l.boxes.keep(k, ln.Mailbox)
+	}
+	return *k.box, nil
 }
 
 // GaveQuota reports whether a user of the UW host was given a quota.
@@ -656,13 +747,14 @@ func (l *Ledger) Set(boxes ...Mailbox) error {
 	for i := range boxes {
 		lines[i].Mailbox = &boxes[i]
 	}
-	if err := l.append(true, lines...); err != nil {
+	at, err := l.append(true, lines...)
+	if err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, m := range boxes {
-		l.put(m)
+	for i, m := range boxes {
+		l.put(&m, at[i])
 	}
 	return nil
 }
@@ -698,7 +790,7 @@ func (l *Ledger) SetSubscriptions(subs ...Subscriptions) error {
 		lines[i].Subscriptions = &subs[i]
 		sync = sync || subs[i].Next != ""
 	}
-	if err := l.append(sync, lines...); err != nil {
+	if _, err := l.append(sync, lines...); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -721,34 +813,51 @@ func (l *Ledger) SourceRoot() string { return l.root }
 func (l *Ledger) Marks() map[string]string { return l.marks }
 
 // Begin records the start of a run.
-func (l *Ledger) Begin(r Run) error { return l.append(true, line{Run: &r}) }
+func (l *Ledger) Begin(r Run) error { return l.write(line{Run: &r}) }
 
 // CutOff reports whether the last migrate did not come to its end before the ledger was
 // opened. An undo since changes nothing of that: it does not do what was left.
 func (l *Ledger) CutOff() bool { return l.cutOff }
 
 // End records the end of a run.
-func (l *Ledger) End(e End) error { return l.append(true, line{End: &e}) }
+func (l *Ledger) End(e End) error { return l.write(line{End: &e}) }
 
-func (l *Ledger) append(sync bool, lines ...line) error {
+// write appends a line and syncs it to disk.
+func (l *Ledger) write(ln line) error {
+	_, err := l.append(true, ln)
+	return err
+}
+
+// append appends lines and returns where they are.
+func (l *Ledger) append(sync bool, lines ...line) (at []span, err error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
-	for _, ln := range lines {
+	at = make([]span, len(lines)) // offsets in buf at first
+	for i, ln := range lines {
+		at[i].offset = int64(buf.Len())
 		if err := enc.Encode(ln); err != nil {
-			return fmt.Errorf("ledger: %w", err)
+			return nil, fmt.Errorf("ledger: %w", err)
 		}
+		at[i].length = buf.Len() - int(at[i].offset)
 	}
 	l.mu.Lock()
-	err := AppendWhole(l.f, buf.Bytes())
+	for i := range at {
+		at[i].offset += l.size
+	}
+	if err = AppendWhole(l.f, buf.Bytes()); err == nil {
+		l.size += int64(buf.Len())
+	} else if info, serr := l.f.Stat(); serr == nil {
+		l.size = info.Size()
+	}
 	l.mu.Unlock()
 	if err == nil && sync {
 		err = l.disk.Wait()
 	}
 	if err != nil {
-		return fmt.Errorf("ledger: %w", err)
+		return nil, fmt.Errorf("ledger: %w", err)
 	}
-	return nil
+	return at, nil
 }
 
 // AppendWhole appends all of b, or nothing: where a disk was full for a moment, what comes next
@@ -782,8 +891,8 @@ func (l *Ledger) ManifestDir() string { return filepath.Join(l.dir, manifestDir)
 // Close releases the state directory.
 func (l *Ledger) Close() error {
 	var err error
-	if l.f != nil {
-		err = l.f.Close()
+	if l.journal != nil {
+		err = l.journal.Close()
 	}
 	if l.hold != nil {
 		err = errors.Join(err, l.hold.Close())

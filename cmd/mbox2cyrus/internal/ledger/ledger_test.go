@@ -42,12 +42,12 @@ func TestLastStateWins(t *testing.T) {
 	}
 	l = open(t, dir)
 	defer l.Close()
-	got, ok := l.Mailbox(box.Name)
-	if diff := cmp.Diff(box, got); !ok || diff != "" {
-		t.Errorf("after reopening: %v\n%s", ok, diff)
+	got, ok, err := l.Mailbox(box.Name)
+	if diff := cmp.Diff(box, got); !ok || err != nil || diff != "" {
+		t.Errorf("after reopening: %v, %v\n%s", ok, err, diff)
 	}
-	if all := l.Mailboxes(); len(all) != 2 || all[0].Name != box.Name || all[1].Name != "user.joe" {
-		t.Errorf("Mailboxes() = %+v", all)
+	if all := allOf(t, l); len(all) != 2 || all[0].Name != box.Name || all[1].Name != "user.joe" {
+		t.Errorf("they are %+v", all)
 	}
 }
 
@@ -67,15 +67,15 @@ func TestTornLastLineIsDroppedAndAppendGoesOn(t *testing.T) {
 		f.WriteString(tail)
 		f.Close()
 		l = open(t, dir)
-		if m, ok := l.Mailbox("user.a"); !ok || m.State != Filled {
-			t.Errorf("tail %q: user.a = %+v, %v", tail, m, ok)
+		if m, ok, err := l.Mailbox("user.a"); !ok || err != nil || m.State != Filled {
+			t.Errorf("tail %q: user.a = %+v, %v, %v", tail, m, ok, err)
 		}
 		if err := l.Set(Mailbox{State: Verified, Name: "user.b"}); err != nil {
 			t.Fatal(err)
 		}
 		l.Close()
 		l = open(t, dir)
-		if _, ok := l.Mailbox("user.b"); !ok {
+		if m, ok, err := l.Mailbox("user.b"); !ok || err != nil || m.State != Verified {
 			t.Errorf("tail %q: a state set after the torn line was lost", tail)
 		}
 		l.Close()
@@ -206,26 +206,6 @@ func FuzzParseMessage(f *testing.F) {
 			t.Errorf("%q: flags %d", s, m.Flags)
 		}
 	})
-}
-
-func TestReadBriefly(t *testing.T) {
-	dir := t.TempDir()
-	l, err := Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	box := Mailbox{State: Verified, Name: "user.joe", UniqueID: "a", Messages: 3, MadeDirs: []MadeDir{{Root: "/spool", Dir: "a"}}}
-	if err := errors.Join(l.Set(box), l.Close()); err != nil {
-		t.Fatal(err)
-	}
-	l, err = ReadBriefly(dir, func(m *Mailbox) { *m = Mailbox{Name: m.Name, Messages: m.Messages} })
-	if err != nil {
-		t.Fatal(err)
-	}
-	made := l.MadeDirs(map[MadeDir]bool{box.MadeDirs[0]: true})
-	if diff := cmp.Diff([]Mailbox{{Name: "user.joe", Messages: 3}}, l.Mailboxes()); diff != "" || len(made) != 0 {
-		t.Errorf("%s, directories %v", diff, made)
-	}
 }
 
 // TestCutOff: that a run over the host was cut off is known until another has come to its

@@ -6,72 +6,104 @@ import (
 	"slices"
 )
 
-// mailboxes are what is known, by Cyrus's internal name and by user.
+// mailboxes know where in the journal the last line about each mailbox is: by Cyrus's internal
+// name, by user and by unique id. What these lines say is kept of a few mailboxes only, since
+// a host may have a hundred thousand.
 type mailboxes struct {
-	byName map[string]*numbered
-	byUser map[RawName][]string // names; some may be of others, or of nobody, by now, and some twice
-	byID   map[string]string    // name by unique id; it may have another one, or be nobody's, by now
+	byName map[string]*known
+	byUser map[RawName][]*known // some may be of others, or removed, by now, and some twice
+	byID   map[string]*known    // it may have another one, or be removed, by now
 	next   int
+
+	kept   []*known // whose box is not nil
+	oldest int      // of kept, once it is full
 }
 
-// numbered is a mailbox with its place in the order in which they were begun.
-type numbered struct {
-	Mailbox
-	place int
+// maxKept is how many mailboxes are kept as they are: all of most hosts, and those of some
+// hundred users of a larger one.
+const maxKept = 2048
+
+// known is a mailbox that the journal has.
+type known struct {
+	name, id string
+	user     RawName
+	place    int      // in the order in which they were begun
+	at       span     // of its last line
+	box      *Mailbox // what that says; nil: it is to be read again
 }
 
-// put takes the new state of a mailbox.
-func (b *mailboxes) put(m Mailbox) {
+// span is where a line is in the journal.
+type span struct {
+	offset int64
+	length int
+}
+
+// put takes the new state of a mailbox, and where the journal has it.
+func (b *mailboxes) put(m *Mailbox, at span) {
 	if b.byName == nil {
-		b.byName, b.byUser, b.byID = map[string]*numbered{}, map[RawName][]string{}, map[string]string{}
+		b.byName, b.byUser, b.byID = map[string]*known{}, map[RawName][]*known{}, map[string]*known{}
 	}
-	box, known := b.byName[m.Name]
-	if !known {
-		box = &numbered{place: b.next}
+	k, have := b.byName[m.Name]
+	if !have {
+		k = &known{name: m.Name, place: b.next}
 		b.next++
-		b.byName[m.Name] = box
+		b.byName[m.Name] = k
 	}
-	if !known || box.User != m.User {
+	if !have || k.user != m.User {
+		k.user = m.User
 		// Also where it was the user's before: to look for it would take the square of his folders.
-		b.byUser[m.User] = append(b.byUser[m.User], m.Name)
+		b.byUser[m.User] = append(b.byUser[m.User], k)
 	}
-	box.Mailbox = m
-	b.byID[m.UniqueID] = m.Name
+	if k.id != m.UniqueID || !have {
+		k.id = m.UniqueID
+		b.byID[m.UniqueID] = k
+	}
+	k.at = at
+	b.keep(k, m)
 }
 
-// withID returns the one with a unique id.
-func (b *mailboxes) withID(id string) (Mailbox, bool) {
-	if m, ok := b.byName[b.byID[id]]; ok && m.UniqueID == id {
-		return m.Mailbox, true
+// keep keeps what the last line about a mailbox says, in the place of what was kept longest.
+func (b *mailboxes) keep(k *known, m *Mailbox) {
+	switch {
+	case k.box != nil: // it has its place
+	case len(b.kept) < maxKept:
+		b.kept = append(b.kept, k)
+	default:
+		b.kept[b.oldest].box = nil
+		b.kept[b.oldest] = k
+		b.oldest = (b.oldest + 1) % maxKept
 	}
-	return Mailbox{}, false
+	k.box = m
 }
+
+// withID returns the one with a unique id, nil if there is none.
+func (b *mailboxes) withID(id string) *known {
+	if k := b.byID[id]; k != nil && b.has(k) && k.id == id {
+		return k
+	}
+	return nil
+}
+
+// has reports whether a mailbox was not removed.
+func (b *mailboxes) has(k *known) bool { return b.byName[k.name] == k }
 
 func (b *mailboxes) remove(name string) { delete(b.byName, name) }
 
 // of returns those of a user, in order.
-func (b *mailboxes) of(user RawName) []Mailbox {
-	var list []*numbered
-	for _, name := range b.byUser[user] {
-		if m, ok := b.byName[name]; ok && m.User == user {
-			list = append(list, m)
+func (b *mailboxes) of(user RawName) []*known {
+	var list []*known
+	for _, k := range b.byUser[user] {
+		if b.has(k) && k.user == user {
+			list = append(list, k)
 		}
 	}
-	return inOrder(list)
+	return slices.Compact(inOrder(list))
 }
 
 // all returns all of them, in order.
-func (b *mailboxes) all() []Mailbox {
-	return inOrder(slices.Collect(maps.Values(b.byName)))
-}
+func (b *mailboxes) all() []*known { return inOrder(slices.Collect(maps.Values(b.byName))) }
 
-// inOrder sorts what may be in list more than once.
-func inOrder(list []*numbered) []Mailbox {
-	slices.SortFunc(list, func(a, b *numbered) int { return cmp.Compare(a.place, b.place) })
-	list = slices.Compact(list)
-	boxes := make([]Mailbox, len(list))
-	for i, m := range list {
-		boxes[i] = m.Mailbox
-	}
-	return boxes
+func inOrder(list []*known) []*known {
+	slices.SortFunc(list, func(a, b *known) int { return cmp.Compare(a.place, b.place) })
+	return list
 }

@@ -117,8 +117,8 @@ func (l *Ledger) OpenKept(id, name string) (*os.File, error) {
 func (l *Ledger) ForgetUndone() error {
 	l.mu.Lock()
 	used := map[string]bool{}
-	for _, m := range l.boxes.byName {
-		used[m.UniqueID] = true // an empty mailbox of Cyrus's own that was undone may be filled again
+	for _, k := range l.boxes.byName {
+		used[k.id] = true // an empty mailbox of Cyrus's own that was undone may be filled again
 	}
 	gone := l.gone
 	l.gone = nil

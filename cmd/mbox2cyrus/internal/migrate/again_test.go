@@ -49,7 +49,9 @@ func pass(t *testing.T, srv *cyrustest.Server, root, state string, progress func
 	for _, u := range p.Users {
 		u.Partition = cyrus.Partition
 	}
-	p.HoldTo(l)
+	if err := p.HoldTo(l); err != nil {
+		t.Fatal(err)
+	}
 	var said strings.Builder
 	rep := report.New(report.Options{Stdout: &said, Stderr: &said, Command: "migrate"})
 	e := &migrate.Engine{Cyrus: cyrus, Ledger: l, Report: rep, Progress: silent{}, Jobs: 1,

@@ -37,8 +37,7 @@ func (e *Engine) skipBusy(ctx context.Context, j *job) error {
 // does not have it yet, or its record is the one that is to tell what its user had beside his
 // mailboxes before: an INBOX, mostly.
 func (e *Engine) neededAbove(j *job, m *mailbox) bool {
-	_, known := e.Ledger.Mailbox(m.rec.Name)
-	if e.Cyrus.Has(cyrusspool.Name(m.rec.Name)) && (known || len(m.rec.UserFiles) == 0) {
+	if e.Cyrus.Has(cyrusspool.Name(m.rec.Name)) && (e.Ledger.Knows(m.rec.Name) || len(m.rec.UserFiles) == 0) {
 		return false
 	}
 	for _, other := range j.work() {

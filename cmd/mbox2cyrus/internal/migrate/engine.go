@@ -262,9 +262,12 @@ func (e *Engine) triageUser(ctx context.Context, u *plan.User) *job {
 		e.Report.Problem(p)
 	}
 	j := &job{user: u}
+	var left []ledger.Mailbox // of a user without folders: no more is done than a run that was cut off left undone
 	var err error
-	// Of a user without folders no more is done than a run that was cut off left undone.
-	if len(u.Folders) > 0 || u.ID != "" && len(e.leftFilled(u, nil)) > 0 {
+	if len(u.Folders) == 0 && u.ID != "" {
+		left, err = e.leftFilled(u, nil)
+	}
+	if err == nil && len(u.Folders)+len(left) > 0 {
 		err = e.turn(func() (err error) {
 			if j.boxes, err = e.triage(ctx, u); err != nil {
 				return err
@@ -273,7 +276,7 @@ func (e *Engine) triageUser(ctx context.Context, u *plan.User) *job {
 		})
 	}
 	if err == nil && !u.Failed() {
-		e.gone(u, j)
+		err = e.gone(u, j)
 	}
 	if err == nil && len(j.work()) > 0 {
 		e.Progress.UserWaits(u.Name)
@@ -325,12 +328,16 @@ func (e *Engine) nothingToFinish(j *job, err error) {
 
 // gone tells of folders that an earlier run migrated and that are no longer there. Their
 // mailboxes stay: a file system that is not mounted must not empty a Cyrus.
-func (e *Engine) gone(u *plan.User, j *job) {
+func (e *Engine) gone(u *plan.User, j *job) error {
 	there := map[string]bool{}
 	for _, m := range j.boxes {
 		there[m.rec.Name] = m.folder != nil
 	}
-	for _, rec := range e.Ledger.MailboxesOf(u.Name) {
+	known, err := e.Ledger.MailboxesOf(u.Name)
+	if err != nil {
+		return err
+	}
+	for _, rec := range known {
 		if rec.Folder == "" || there[rec.Name] || u.WasRetired(rec) {
 			continue
 		}
@@ -344,6 +351,7 @@ func (e *Engine) gone(u *plan.User, j *job) {
 		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
 			Text: fmt.Sprintf(text, rec.Name, u.WhyGone())})
 	}
+	return nil
 }
 
 func (e *Engine) fail(u *plan.User, kind string, err error) {

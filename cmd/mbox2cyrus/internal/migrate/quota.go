@@ -132,7 +132,10 @@ type quotaRoots struct {
 // are those that were recorded: counting tells them of their root, and so changes them.
 func (e *Engine) asRecorded() (left []ledger.Mailbox, err error) {
 	for name := range e.roots.boxes {
-		rec, known := e.Ledger.Mailbox(string(name))
+		rec, known, err := e.Ledger.Mailbox(string(name))
+		if err != nil {
+			return nil, err
+		}
 		if !known || rec.State != ledger.Verified || rec.IndexID == nil {
 			continue
 		}
@@ -209,8 +212,8 @@ func (q *quotaRoots) brought(j *job, count bool) {
 func (e *Engine) settleQuotas(ctx context.Context) {
 	if e.Ledger.CutOff() {
 		roots, err := e.quotaRoots()
-		for _, rec := range e.Ledger.Mailboxes() {
-			if inbox := cyrusspool.InboxName(cyrusspool.Name(rec.Name).User()); err == nil && !e.roots.count {
+		for name := range e.Ledger.Owners() {
+			if inbox := cyrusspool.InboxName(cyrusspool.Name(name).User()); err == nil && !e.roots.count {
 				_, shared := roots.Of(inbox)
 				e.roots.count = shared || e.roots.expected.Alike(inbox)
 			}

@@ -79,12 +79,12 @@ func (e *Engine) recognise(ctx context.Context, u *plan.User, m *mailbox) (ours 
 // Manifest, held mail and originals go by the unique id: a second record of it would write over
 // those of the first.
 func (e *Engine) checkNotRenamed(entry reconstruct.Entry) error {
-	made, known := e.Ledger.MailboxWithID(entry.UniqueID)
-	if !known {
+	made := e.Ledger.NameWithID(entry.UniqueID)
+	if made == "" {
 		return nil
 	}
 	return fmt.Errorf("%s is the mailbox that was made as %s, and Cyrus renamed it since: rename it back there, and its folder on the UW host; nothing of this user was touched",
-		report.Quote(entry.Name), made.Name)
+		report.Quote(entry.Name), made)
 }
 
 // describeSource makes the manifest and the record that filling the folder into a

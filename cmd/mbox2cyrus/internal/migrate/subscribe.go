@@ -30,7 +30,11 @@ type newSubscriptions struct {
 // newSubscriptions finds out about those of a user. path is where Cyrus keeps them, known
 // when his INBOX has just been entered; else it is what an earlier run recorded.
 func (e *Engine) newSubscriptions(u *plan.User, path string) (s newSubscriptions, err error) {
-	s.Subscriptions = cyrusspool.Subscriptions{Form: e.Cyrus.Fresh.SubscriptionForm, Owner: u.ID, Names: e.subscribedTo(u)}
+	names, err := e.subscribedTo(u)
+	if err != nil {
+		return s, err
+	}
+	s.Subscriptions = cyrusspool.Subscriptions{Form: e.Cyrus.Fresh.SubscriptionForm, Owner: u.ID, Names: names}
 	s.path = path
 	if s.names, err = listIdentity(u.ID, s.Names); err != nil {
 		return s, err
@@ -57,12 +61,16 @@ func (e *Engine) newSubscriptions(u *plan.User, path string) (s newSubscriptions
 
 // subscribedTo are the mailboxes that a user is to be subscribed to. Those of folders that are
 // gone are among them as long as they are in Cyrus: they stay there too.
-func (e *Engine) subscribedTo(u *plan.User) []cyrusspool.Name {
+func (e *Engine) subscribedTo(u *plan.User) ([]cyrusspool.Name, error) {
 	names := slices.Clone(u.Subscriptions)
 	if len(u.Unmade) == 0 {
-		return names
+		return names, nil
 	}
-	for _, rec := range e.Ledger.MailboxesOf(u.Name) {
+	boxes, err := e.Ledger.MailboxesOf(u.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range boxes {
 		name := cyrusspool.Name(rec.Name)
 		if e.Cyrus.Has(name) && slices.ContainsFunc(u.Unmade, func(s plan.Unmade) bool {
 			return s.Mailbox == name || s.Folder == string(rec.Folder)
@@ -71,7 +79,7 @@ func (e *Engine) subscribedTo(u *plan.User) []cyrusspool.Name {
 		}
 	}
 	slices.Sort(names)
-	return slices.Compact(names)
+	return slices.Compact(names), nil
 }
 
 // done reports whether nothing is to be done.

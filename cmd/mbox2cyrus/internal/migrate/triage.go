@@ -41,7 +41,11 @@ func (e *Engine) triage(ctx context.Context, u *plan.User) ([]*mailbox, error) {
 			return nil, err
 		}
 	}
-	for _, rec := range e.leftFilled(u, boxes) {
+	left, err := e.leftFilled(u, boxes)
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range left {
 		if err := add(cyrusspool.Name(rec.Name), nil); err != nil {
 			return nil, err
 		}
@@ -54,21 +58,26 @@ func (e *Engine) triage(ctx context.Context, u *plan.User) ([]*mailbox, error) {
 
 // leftFilled are the mailboxes of folders that are gone, which a run that was cut off had
 // filled: their mail is nowhere else now, and Cyrus is still to know of it.
-func (e *Engine) leftFilled(u *plan.User, boxes []*mailbox) (left []ledger.Mailbox) {
-	for _, rec := range e.Ledger.MailboxesOf(u.Name) {
+func (e *Engine) leftFilled(u *plan.User, boxes []*mailbox) (left []ledger.Mailbox, err error) {
+	known, err := e.Ledger.MailboxesOf(u.Name)
+	for _, rec := range known {
 		planned := slices.ContainsFunc(boxes, func(m *mailbox) bool { return m.rec.Name == rec.Name })
 		if !planned && rec.State == ledger.Filled && rec.Folder != "" {
 			left = append(left, rec)
 		}
 	}
-	return left
+	return left, err
 }
 
 // rememberUser takes down what a user has beside his mailboxes if he has an INBOX that
 // this run leaves alone and no other run knew: in the record of a mailbox that it begins.
 func (e *Engine) rememberUser(u *plan.User, boxes []*mailbox) error {
 	inbox, there := e.Cyrus.Entered(cyrusspool.InboxName(u.ID))
-	known := slices.ContainsFunc(e.Ledger.MailboxesOf(u.Name), tellsOfUser)
+	recs, err := e.Ledger.MailboxesOf(u.Name)
+	if err != nil {
+		return err
+	}
+	known := slices.ContainsFunc(recs, tellsOfUser)
 	if !there || known || slices.ContainsFunc(boxes, func(m *mailbox) bool { return m.todo != nothing && len(m.rec.UserFiles) > 0 }) {
 		return nil
 	}
@@ -92,8 +101,9 @@ func (e *Engine) checkStrangers(u *plan.User, boxes []*mailbox) error {
 	planned := map[string]bool{}
 	for _, m := range boxes {
 		planned[m.rec.Name] = true
-		if rec, known := e.Ledger.Mailbox(m.rec.Name); known && tellsOfUser(rec) {
-			return nil
+		rec, known, err := e.Ledger.Mailbox(m.rec.Name)
+		if err != nil || known && tellsOfUser(rec) {
+			return err
 		}
 	}
 	for _, entry := range e.Cyrus.UserEntries(u.ID) {
@@ -109,7 +119,10 @@ func (e *Engine) checkStrangers(u *plan.User, boxes []*mailbox) error {
 
 func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Name, folder *plan.Folder) (*mailbox, error) {
 	m := &mailbox{folder: folder}
-	rec, known := e.Ledger.Mailbox(string(name))
+	rec, known, err := e.Ledger.Mailbox(string(name))
+	if err != nil {
+		return nil, err
+	}
 	entry, inCyrus, err := e.Cyrus.Entry(name)
 	if err != nil {
 		return nil, err

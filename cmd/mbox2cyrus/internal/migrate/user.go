@@ -266,7 +266,11 @@ func (e *Engine) aboutToChange(j *job, boxes []ledger.Mailbox) ([]ledger.Mailbox
 // comes first: if the ledger gets only the first of what it is given, none is done without it.
 func (e *Engine) withUserFiles(j *job, boxes []ledger.Mailbox, change func(*ledger.Mailbox) (bool, error)) ([]ledger.Mailbox, error) {
 	var first []ledger.Mailbox
-	for _, rec := range e.Ledger.MailboxesOf(j.user.Name) {
+	known, err := e.Ledger.MailboxesOf(j.user.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range known {
 		if len(rec.UserFiles) == 0 {
 			continue
 		}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,13 +16,18 @@ import (
 // found now. They must not be passed over: what they had may be on a file system
 // that is not mounted, and nobody would hear of it. Whose folders are all in an archive is
 // not added. It returns those whom it added, and those of whom something else was found.
-func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) []*User {
-	return p.addGone(l, sel, sel.migrated(l))
+func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) ([]*User, error) {
+	logins, err := sel.migrated(l)
+	return p.addGone(l, sel, logins), err
 }
 
 // AddRetired is AddGone with those whose folders are all in an archive too: what they have in
 // Cyrus can still be compared.
-func (p *Plan) AddRetired(l *ledger.Ledger, sel Selection) { p.addGone(l, sel, logins(l, nil)) }
+func (p *Plan) AddRetired(l *ledger.Ledger, sel Selection) error {
+	logins, err := logins(l, nil)
+	p.addGone(l, sel, logins)
+	return err
+}
 
 func (p *Plan) addGone(l *ledger.Ledger, sel Selection, logins []string) (gone []*User) {
 	planned, ids, noMail := map[string]bool{}, map[string]bool{}, map[string]*User{}
@@ -43,7 +49,7 @@ func (p *Plan) addGone(l *ledger.Ledger, sel Selection, logins []string) (gone [
 		u := &User{Retired: sel.Retired[login], CutOff: sel.CutOff[login], Gone: true}
 		u.Name = login
 		// An id that another login has now is that one's: nothing may be done for two at a time.
-		if id := cyrusspool.Name(l.MailboxesOf(login)[0].Name).User(); !ids[id] {
+		if id := cyrusspool.Name(l.NamesOf(login)[0]).User(); !ids[id] {
 			u.ID = id
 		}
 		u.sayRetired()
@@ -65,20 +71,27 @@ func (u *User) onlyHomeMail() bool {
 
 // logins returns those who have a mailbox of a folder in the ledger, but for those of whom
 // all are leftOut, which may be nil.
-func logins(l *ledger.Ledger, leftOut func(ledger.Mailbox) bool) (all []string) {
-	listed := map[string]bool{}
-	for _, rec := range l.Mailboxes() {
-		if login := string(rec.User); rec.Folder != "" && !listed[login] && (leftOut == nil || !leftOut(rec)) {
-			listed[login] = true
-			all = append(all, login)
+func logins(l *ledger.Ledger, leftOut func(ledger.Mailbox) bool) (all []string, err error) {
+	listed := map[ledger.RawName]bool{}
+	for name, user := range l.Owners() {
+		if listed[user] {
+			continue
+		}
+		rec, _, err := l.Mailbox(name)
+		if err != nil {
+			return nil, err
+		}
+		if rec.Folder != "" && (leftOut == nil || !leftOut(rec)) {
+			listed[user] = true
+			all = append(all, string(user))
 		}
 	}
-	return all
+	return all, nil
 }
 
 // migrated returns the logins who have a mailbox in the ledger whose folder is not in an
 // archive.
-func (s Selection) migrated(l *ledger.Ledger) []string {
+func (s Selection) migrated(l *ledger.Ledger) ([]string, error) {
 	moved := map[string]bool{}
 	for _, all := range s.Retired {
 		for _, r := range all {
@@ -98,12 +111,13 @@ func (s Selection) migrated(l *ledger.Ledger) []string {
 // KnowMigrated has users be selected whom the ledger in a state directory knows and the host
 // does not.
 func (s *Selection) KnowMigrated(state string) {
-	s.Migrated = func() ([]string, error) {
+	s.Migrated = func() (_ []string, err error) {
 		l, err := ledger.Read(state)
 		if err != nil {
 			return nil, err
 		}
-		return logins(l, nil), nil
+		defer func() { err = errors.Join(err, l.Close()) }()
+		return logins(l, nil)
 	}
 }
 
@@ -118,10 +132,10 @@ func (u *User) WhyGone() string {
 // SayGone adds a problem to a user of whom no folder is left, for those who do not look at each
 // mailbox.
 func (u *User) SayGone(l *ledger.Ledger) {
-	boxes := l.MailboxesOf(u.Name)
-	what := boxes[0].Name + " was migrated"
+	boxes := l.NamesOf(u.Name)
+	what := boxes[0] + " was migrated"
 	if n := len(boxes) - 1; n > 0 {
-		what = fmt.Sprintf("%s and %s were migrated", boxes[0].Name, plural.Count(n, "other"))
+		what = fmt.Sprintf("%s and %s were migrated", boxes[0], plural.Count(n, "other"))
 	}
 	why := "none of his folders is there now"
 	if u.Gone {

@@ -11,19 +11,23 @@ import (
 
 // HoldTo compares the plan with what earlier runs did, and fails users with whom it does not
 // agree: nothing of them may be touched.
-func (p *Plan) HoldTo(l *ledger.Ledger) {
-	boxes := l.Mailboxes()
-	p.holdToOwners(boxes)
-	p.holdToNames(boxes)
+func (p *Plan) HoldTo(l *ledger.Ledger) error {
+	p.holdToOwners(l)
+	for _, u := range p.Users {
+		if err := u.holdToNames(l); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // holdToOwners fails users who would become a Cyrus user of whom mailboxes are another login's
 // by the ledger, whether that one is still on the host or not: two people's mail must never be
 // mixed, and neither may take the place of the other's.
-func (p *Plan) holdToOwners(boxes []ledger.Mailbox) {
+func (p *Plan) holdToOwners(l *ledger.Ledger) {
 	logins := map[string][]string{} // by Cyrus user
-	for _, m := range boxes {
-		id, login := cyrusspool.Name(m.Name).User(), string(m.User)
+	for name, user := range l.Owners() {
+		id, login := cyrusspool.Name(name).User(), string(user)
 		if of := logins[id]; len(of) == 0 || of[len(of)-1] != login {
 			logins[id] = append(of, login)
 		}
@@ -38,29 +42,31 @@ func (p *Plan) holdToOwners(boxes []ledger.Mailbox) {
 	}
 }
 
-// holdToNames fails users of whom a folder would now become another mailbox than before: the
+// holdToNames fails a user of whom a folder would now become another mailbox than before: the
 // mail would be in Cyrus twice.
-func (p *Plan) holdToNames(boxes []ledger.Mailbox) {
-	type source struct{ user, path string }
-	before := map[source]string{}
+func (u *User) holdToNames(l *ledger.Ledger) error {
+	boxes, err := l.MailboxesOf(u.Name)
+	if err != nil {
+		return err
+	}
+	before := map[string]string{}
 	for _, m := range boxes {
 		if m.Source != "" && m.State != ledger.Begun {
-			before[source{string(m.User), string(m.Source)}] = m.Name
+			before[string(m.Source)] = m.Name
 		}
 	}
-	for _, u := range p.Users {
-		for _, f := range u.Folders {
-			was, ok := before[source{u.Name, f.File.Path}]
-			if ok && was != string(f.Mailbox) {
-				then := "give the same --names, --filename-charset and --domain as then, or choose its name by --names"
-				if slices.ContainsFunc(f.Changes, func(c cyrusspool.Change) bool { return c.Kind == cyrusspool.KindReserved }) {
-					// Neither would help where a prefix of imapd.conf is that name.
-					then += "; if imapd.conf's userprefix, sharedprefix or altprefix is its name, change that setting, or undo this user first (undo --user)"
-				}
-				u.fail("name-changed", fmt.Sprintf("%s became mailbox %s in an earlier run and would become %s now; %s",
-					report.Quote(f.File.Path), was, f.Mailbox, then))
-				break
+	for _, f := range u.Folders {
+		was, ok := before[f.File.Path]
+		if ok && was != string(f.Mailbox) {
+			then := "give the same --names, --filename-charset and --domain as then, or choose its name by --names"
+			if slices.ContainsFunc(f.Changes, func(c cyrusspool.Change) bool { return c.Kind == cyrusspool.KindReserved }) {
+				// Neither would help where a prefix of imapd.conf is that name.
+				then += "; if imapd.conf's userprefix, sharedprefix or altprefix is its name, change that setting, or undo this user first (undo --user)"
 			}
+			u.fail("name-changed", fmt.Sprintf("%s became mailbox %s in an earlier run and would become %s now; %s",
+				report.Quote(f.File.Path), was, f.Mailbox, then))
+			break
 		}
 	}
+	return nil
 }

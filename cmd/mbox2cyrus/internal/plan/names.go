@@ -29,9 +29,9 @@ const maxNameErrors = 20
 type Names struct {
 	path   string
 	byUser map[string]map[string]*choice // by login and old name
-	// brought, if not nil, reports whether an earlier run brought a folder of a login: a line
-	// for it is no error when the folder is gone since.
-	brought func(login, folder string) bool
+	// brought are the folders that earlier runs brought, by login: a line for one is no error
+	// when the folder is gone since.
+	brought map[string]map[string]bool
 	errs    []error
 	more    int // errors beyond those
 }
@@ -72,11 +72,23 @@ func parseNames(path string, data []byte) (*Names, error) {
 
 // Brought lets lines stand that name folders which earlier runs brought or retire moved into
 // an archive, and which are no longer there: the same file is given in every run.
-func (n *Names) Brought(l *ledger.Ledger, retired map[string][]Retired) {
-	n.brought = func(login, folder string) bool {
-		return slices.ContainsFunc(l.MailboxesOf(login), func(m ledger.Mailbox) bool { return string(m.Folder) == folder }) ||
-			slices.ContainsFunc(retired[login], func(r Retired) bool { return r.Folder == folder })
+func (n *Names) Brought(l *ledger.Ledger, retired map[string][]Retired) error {
+	n.brought = map[string]map[string]bool{}
+	for login := range n.byUser {
+		boxes, err := l.MailboxesOf(login)
+		if err != nil {
+			return err
+		}
+		folders := map[string]bool{}
+		for _, m := range boxes {
+			folders[string(m.Folder)] = true
+		}
+		for _, r := range retired[login] {
+			folders[r.Folder] = true
+		}
+		n.brought[login] = folders
 	}
+	return nil
 }
 
 func (n *Names) wrong(line int, format string, args ...any) {
@@ -291,7 +303,7 @@ func (n *Names) finish(users []*User, all []mbox.User, selected func(string) boo
 		for old, c := range folders {
 			// What a user has whose files could not be looked at is not known; that
 			// he failed is told elsewhere.
-			if c.used || n.brought != nil && n.brought(user, old) {
+			if c.used || n.brought[user][old] {
 				continue
 			}
 			if !known[user] || selected(user) && !failed[user] {

@@ -101,22 +101,26 @@ func (s *Scanner) needs(u *User, bytes, inodes int64) {
 }
 
 // brought returns the record of a mailbox that an earlier pass filled.
-func (s *Scanner) brought(name cyrusspool.Name) (rec ledger.Mailbox, known bool) {
+func (s *Scanner) brought(name cyrusspool.Name) (rec ledger.Mailbox, known bool, err error) {
 	if s.Ledger == nil {
-		return rec, false
+		return rec, false, nil
 	}
-	rec, known = s.Ledger.Mailbox(string(name))
-	return rec, known && rec.State != ledger.Begun
+	rec, known, err = s.Ledger.Mailbox(string(name))
+	return rec, known && rec.State != ledger.Begun, err
 }
 
 // needsOf adds what a folder needs, whose mail has that size, takes so many bytes of blocks,
 // and of which that is to be held. A folder that has not changed since an earlier pass needs
 // nothing; of another, message files that are there stay, and what is held is written anew.
-func (s *Scanner) needsOf(u *User, f Folder, size Size, disk int64, held HeldNeed) {
+func (s *Scanner) needsOf(u *User, f Folder, size Size, disk int64, held HeldNeed) error {
 	inodes := size.Messages + MailboxFiles
-	if rec, known := s.brought(f.Mailbox); known && rec.SourceID != nil {
+	rec, known, err := s.brought(f.Mailbox)
+	if err != nil {
+		return err
+	}
+	if known && rec.SourceID != nil {
 		if rec.SourceID.Equal(FileID(f.File)) {
-			return
+			return nil
 		}
 		disk -= rec.Size + rec.Messages*(blockSize/2+cachePerMsg)
 		inodes -= rec.Messages + MailboxFiles
@@ -128,6 +132,7 @@ func (s *Scanner) needsOf(u *User, f Folder, size Size, disk int64, held HeldNee
 	defer s.mu.Unlock()
 	s.more[f.Mailbox] = size
 	s.held.Bytes, s.held.Inodes, s.held.Largest = s.held.Bytes+held.Bytes, s.held.Inodes+held.Inodes, max(s.held.Largest, held.Largest)
+	return nil
 }
 
 func (s *Scanner) user(ctx context.Context, u *User) {
@@ -139,7 +144,10 @@ func (s *Scanner) user(ctx context.Context, u *User) {
 	help := s.HelpDesk.user(u)
 	defer help.done()
 	for _, parent := range u.Parents {
-		if _, known := s.brought(parent); !known {
+		_, known, err := s.brought(parent)
+		if err != nil {
+			s.fail(u, "", err)
+		} else if !known {
 			s.needs(u, 0, MailboxFiles)
 		}
 		s.Report.Folder(report.Folder{User: u.Name, Mailbox: string(parent)})
@@ -151,6 +159,10 @@ func (s *Scanner) user(ctx context.Context, u *User) {
 		s.folder(ctx, u, f, help)
 	}
 	s.Report.User(u.Name)
+}
+
+func (s *Scanner) fail(u *User, folder string, err error) {
+	s.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Folder: folder, Offset: -1, Kind: "user-failed", Text: err.Error()})
 }
 
 func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected) {
@@ -200,7 +212,9 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 		help.problem(p)
 	}
 	size := Size{Bytes: bytes, Messages: count, Folders: 1}
-	s.needsOf(u, f, size, disk, heldNeeds(source.Amount{Items: res.Aside.Items + tooLarge.Items, Bytes: res.Aside.Bytes + tooLarge.Bytes}))
+	if err := s.needsOf(u, f, size, disk, heldNeeds(source.Amount{Items: res.Aside.Items + tooLarge.Items, Bytes: res.Aside.Bytes + tooLarge.Bytes})); err != nil {
+		s.fail(u, f.File.Name, err)
+	}
 	s.mu.Lock()
 	s.sizes[f.Mailbox] = size
 	s.mu.Unlock()

@@ -165,7 +165,11 @@ func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 	one.Folders = slices.Clone(u.Folders)
 	for i, f := range one.Folders {
 		// An earlier run moved the first places of an INBOX, and came no further.
-		if rec, known := v.Ledger.Mailbox(string(f.Mailbox)); known {
+		rec, known, err := v.Ledger.Mailbox(string(f.Mailbox))
+		if err != nil {
+			return false, err
+		}
+		if known {
 			if whole, same := u.Rejoined(f.File, rec); same {
 				one.Folders[i].File.Identity = whole
 			}
@@ -175,7 +179,11 @@ func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 		return false, err
 	}
 	moved := map[string]bool{}
-	for _, rec := range v.Ledger.MailboxesOf(u.Name) {
+	recs, err := v.Ledger.MailboxesOf(u.Name)
+	if err != nil {
+		return false, err
+	}
+	for _, rec := range recs {
 		if rec.Source == "" || r.Record.anyOf(rec, func(s State) bool { return s == Moved }) {
 			moved[rec.Name] = true
 		}

@@ -57,7 +57,7 @@ func (r *Review) Letters() (letters []*Letter, others int, err error) {
 		for _, u := range r.Users {
 			switch {
 			case u.host != h:
-			case u.State != Proved && u.State != Attention || len(h.boxes[string(u.Name)]) == 0:
+			case u.State != Proved && u.State != Attention || !h.hasMailboxes(string(u.Name)):
 				others++
 			default:
 				l := &Letter{User: string(u.Name), Host: h.Name, Folders: u.Folders, Messages: u.Messages}
@@ -65,7 +65,9 @@ func (r *Review) Letters() (letters []*Letter, others int, err error) {
 				letters = append(letters, l)
 			}
 		}
-		r.fill(h, byName)
+		if err := r.fill(h, byName); err != nil {
+			return nil, 0, err
+		}
 		err := h.each(func(_ string, ln history.Line) {
 			if l := byName[ln.User]; l != nil && ln.Type == "problem" && ln.Severity == report.Attention.String() && ln.HeldID == "" {
 				l.problem(problem(h, "", ln))
@@ -79,7 +81,7 @@ func (r *Review) Letters() (letters []*Letter, others int, err error) {
 }
 
 // fill adds what the review knows of the users of a host.
-func (r *Review) fill(h *Host, byName map[string]*Letter) {
+func (r *Review) fill(h *Host, byName map[string]*Letter) error {
 	shown := map[string]map[string]string{} // by user and mailbox
 	for _, n := range r.Names {
 		if l := byName[string(n.User)]; l != nil && n.Host == h.Name {
@@ -101,7 +103,11 @@ func (r *Review) fill(h *Host, byName map[string]*Letter) {
 		}
 	}
 	for name, l := range byName {
-		for m := range h.mailboxes(name) {
+		boxes, err := h.ledger.MailboxesOf(name)
+		if err != nil {
+			return err
+		}
+		for _, m := range boxes {
 			now, renamed := shown[name][m.Name]
 			if m.Folder == "" || m.Messages == 0 || !renamed && !m.NewUIDVald {
 				continue
@@ -112,6 +118,7 @@ func (r *Review) fill(h *Host, byName map[string]*Letter) {
 			l.Afresh = append(l.Afresh, now)
 		}
 	}
+	return nil
 }
 
 func (l *Letter) problem(p Problem) {

@@ -9,7 +9,6 @@ import (
 	"hash/fnv"
 	"io"
 	"io/fs"
-	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -64,26 +63,18 @@ func open(dir string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{Dir: dir, Name: filepath.Base(dir), Runs: []Run{}, Timeline: []Point{}, boxes: map[string][]string{}}
+	h := &Host{Dir: dir, Name: filepath.Base(dir), Runs: []Run{}, Timeline: []Point{}}
 	switch _, err := os.Lstat(filepath.Join(dir, ledger.JournalName)); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w: %w", ErrNoLedger, err)
 	case err != nil: // it may be there
 		return nil, err
 	}
-	// With everything, 10,000 users need 200 MB more.
-	h.ledger, err = ledger.ReadBriefly(dir, func(m *ledger.Mailbox) {
-		*m = ledger.Mailbox{State: m.State, User: m.User, Folder: m.Folder, Name: m.Name, Messages: m.Messages, Size: m.Size,
-			Held: m.Held, NewUIDVald: m.NewUIDVald}
-	})
-	if err != nil {
+	if h.ledger, err = ledger.Read(dir); err != nil {
 		return nil, err
 	}
 	if err := h.Digests.sum(h.ledger); err != nil {
 		return nil, fmt.Errorf("digests: %w", err)
-	}
-	for _, m := range h.ledger.Mailboxes() {
-		h.boxes[string(m.User)] = append(h.boxes[string(m.User)], m.Name)
 	}
 	if h.migrate, err = history.Read(dir, history.Migrate); err != nil {
 		return nil, err
@@ -108,16 +99,8 @@ func open(dir string) (*Host, error) {
 	return h, nil
 }
 
-// mailboxes are those of a user, in the order in which they were begun.
-func (h *Host) mailboxes(user string) iter.Seq[ledger.Mailbox] {
-	return func(yield func(ledger.Mailbox) bool) {
-		for _, name := range h.boxes[user] {
-			if m, _ := h.ledger.Mailbox(name); !yield(m) {
-				return
-			}
-		}
-	}
-}
+// hasMailboxes reports whether the ledger has any of a user.
+func (h *Host) hasMailboxes(user string) bool { return len(h.ledger.NamesOf(user)) > 0 }
 
 // sum takes the digests of what the ledger of a state directory consists of.
 func (d *Digests) sum(l *ledger.Ledger) (err error) {
@@ -202,7 +185,7 @@ func (r *Review) tellApart() {
 // add adds a host's users, and what was said of them.
 func (r *Review) add(h *Host, kinds map[string]*Kind) error {
 	users := map[string]*User{}
-	for name := range h.boxes {
+	for _, name := range h.ledger.Users() {
 		users[name] = nil
 	}
 	for _, log := range []*history.Log{h.migrate, h.verify} {
@@ -211,7 +194,11 @@ func (r *Review) add(h *Host, kinds map[string]*Kind) error {
 		}
 	}
 	for name := range users {
-		users[name] = h.user(name)
+		u, err := h.user(name)
+		if err != nil {
+			return err
+		}
+		users[name] = u
 	}
 	worst := map[string]int{} // of the host as a whole, by severity
 	err := h.each(func(command string, ln history.Line) {
@@ -242,11 +229,15 @@ func (r *Review) add(h *Host, kinds map[string]*Kind) error {
 	h.judge(worst)
 	for name, u := range users {
 		u.judge()
-		if u.State == Proved && len(h.boxes[name]) == 0 {
+		if u.State == Proved && !h.hasMailboxes(name) {
 			continue // has no mail, and nobody need look for any
 		}
 		r.Users = append(r.Users, u)
-		for m := range h.mailboxes(name) {
+		boxes, err := h.ledger.MailboxesOf(name)
+		if err != nil {
+			return err
+		}
+		for _, m := range boxes {
 			if m.Held != nil {
 				r.Held = append(r.Held, Held{h.Name, m.User, m.Folder, m.Name, m.Held.Items, m.Held.Messages, m.Held.Bytes})
 			}
@@ -327,9 +318,13 @@ func (r *Review) Problems(do func(Problem) error) error {
 }
 
 // user is what the ledger says of a user.
-func (h *Host) user(name string) *User {
+func (h *Host) user(name string) (*User, error) {
 	u := &User{Host: h.Name, Name: ledger.RawName(name), State: Proved, host: h}
-	for m := range h.mailboxes(name) {
+	boxes, err := h.ledger.MailboxesOf(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range boxes {
 		if m.Folder != "" {
 			u.Folders++
 		}
@@ -348,10 +343,10 @@ func (h *Host) user(name string) *User {
 	if ok {
 		u.Finished = said.Time
 	}
-	if ok && said.Folders > 0 && len(h.boxes[name]) == 0 {
+	if ok && said.Folders > 0 && len(boxes) == 0 {
 		u.State = Unfinished // undone
 	}
-	return u
+	return u, nil
 }
 
 // count takes a problem of a user.

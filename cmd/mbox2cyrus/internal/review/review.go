@@ -1,6 +1,7 @@
 package review
 
 import (
+	"errors"
 	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
@@ -92,7 +93,15 @@ type Host struct {
 
 	migrate, verify *history.Log
 	ledger          *ledger.Ledger
-	boxes           map[string][]string // names of mailboxes, by user
+}
+
+// Close closes the ledgers that the review is of.
+func (r *Review) Close() error {
+	var errs []error
+	for _, h := range r.Hosts {
+		errs = append(errs, h.ledger.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Digests are what a change record quotes of a host, SHA-256 in hexadecimal.

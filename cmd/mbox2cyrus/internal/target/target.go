@@ -57,10 +57,9 @@ type Cyrus struct {
 	conf     *cyrusspool.Conf
 	settings map[string]string // all of them, as Cyrus understands them
 	acl      []reconstruct.ACL
-	owner    cyrusspool.Owner // of the configdirectory
-	entries  map[cyrusspool.Name]reconstruct.Entry
-	names    []cyrusspool.Name // of entries, sorted
-	noCopies *atomic.Bool      // see aside
+	owner    cyrusspool.Owner    // of the configdirectory
+	entries  []reconstruct.Entry // sorted by name
+	noCopies *atomic.Bool        // see aside
 }
 
 // Open learns everything about the Cyrus of opts. It changes nothing there.
@@ -205,20 +204,18 @@ func (c *Cyrus) Refresh(ctx context.Context) error {
 
 // know takes a list of mailboxes for all that Cyrus has.
 func (c *Cyrus) know(list []reconstruct.Entry) {
-	c.entries = make(map[cyrusspool.Name]reconstruct.Entry, len(list))
-	c.names = make([]cyrusspool.Name, 0, len(list))
-	for _, e := range list {
-		if !e.Deleted() {
-			c.entries[cyrusspool.Name(e.Name)] = e
-			c.names = append(c.names, cyrusspool.Name(e.Name))
-		}
-	}
-	slices.Sort(c.names)
+	c.entries = slices.DeleteFunc(list, func(e reconstruct.Entry) bool { return e.Deleted() })
+	slices.SortFunc(c.entries, func(a, b reconstruct.Entry) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// find returns where the entry of a mailbox is among all, or belongs.
+func (c *Cyrus) find(name cyrusspool.Name) (i int, have bool) {
+	return slices.BinarySearchFunc(c.entries, string(name), func(e reconstruct.Entry, name string) int { return strings.Compare(e.Name, name) })
 }
 
 // Has reports whether Cyrus had the mailbox at the last Refresh.
 func (c *Cyrus) Has(name cyrusspool.Name) bool {
-	_, ok := c.entries[name]
+	_, ok := c.find(name)
 	return ok
 }
 
@@ -228,7 +225,7 @@ func (c *Cyrus) Mailboxes() int { return len(c.entries) }
 // Entry returns Cyrus's entry of a mailbox as of the last Refresh. Up to 3.4
 // the list has no unique id: it is read from the mailbox's header.
 func (c *Cyrus) Entry(name cyrusspool.Name) (e reconstruct.Entry, ok bool, err error) {
-	if e, ok = c.entries[name]; !ok || c.Fresh.ListForm == reconstruct.FormJSON {
+	if e, ok = c.Entered(name); !ok || c.Fresh.ListForm == reconstruct.FormJSON {
 		return e, ok, nil
 	}
 	header, err := c.Place(e.Partition, c.Dir(e)).ReadHeader()
@@ -242,30 +239,32 @@ func (c *Cyrus) Entry(name cyrusspool.Name) (e reconstruct.Entry, ok bool, err e
 // Entered returns the entry of a mailbox as Cyrus lists it, which up to 3.4 is without a
 // unique id.
 func (c *Cyrus) Entered(name cyrusspool.Name) (e reconstruct.Entry, ok bool) {
-	e, ok = c.entries[name]
+	i, ok := c.find(name)
+	if ok {
+		e = c.entries[i]
+	}
 	return e, ok
 }
 
-// Entries returns the entries of all mailboxes as of the last Refresh, in no
-// order.
-func (c *Cyrus) Entries() []reconstruct.Entry { return slices.Collect(maps.Values(c.entries)) }
+// Entries returns the entries of all mailboxes as of the last Refresh, sorted by name.
+func (c *Cyrus) Entries() []reconstruct.Entry { return slices.Clone(c.entries) }
 
 // UserEntries returns the entries of all mailboxes of a user as of the last
 // Refresh, sorted by name.
 func (c *Cyrus) UserEntries(userid string) []reconstruct.Entry {
 	inbox := cyrusspool.InboxName(userid)
 	var all []reconstruct.Entry
-	if e, ok := c.entries[inbox]; ok {
+	if e, ok := c.Entered(inbox); ok {
 		all = append(all, e)
 	}
 	// It is asked for each user: others' are not looked at. Behind the INBOX others' may come,
 	// user.joe-b before user.joe.a.
-	i, _ := slices.BinarySearch(c.names, inbox+".")
-	for _, name := range c.names[i:] {
-		if !strings.HasPrefix(string(name), string(inbox)+".") {
+	i, _ := c.find(inbox + ".")
+	for _, e := range c.entries[i:] {
+		if !strings.HasPrefix(e.Name, string(inbox)+".") {
 			break
 		}
-		all = append(all, c.entries[name])
+		all = append(all, e)
 	}
 	return all
 }
@@ -307,7 +306,7 @@ func (c *Cyrus) NewEntry(name cyrusspool.Name, userid, uniqueID, partition strin
 		CreatedModSeq: 1, FolderModSeq: 1,
 		ACL: []reconstruct.ACL{{ID: userid, Rights: c.Fresh.Rights}},
 	}
-	if inbox, ok := c.entries[cyrusspool.InboxName(userid)]; ok && inbox.Type != "" {
+	if inbox, ok := c.Entered(cyrusspool.InboxName(userid)); ok && inbox.Type != "" {
 		e.Type = inbox.Type
 	}
 	for _, a := range c.acl {

@@ -48,29 +48,21 @@ func (one *user) known() bool {
 	return slices.ContainsFunc(one.boxes, func(rec ledger.Mailbox) bool { return rec.Keep != nil })
 }
 
-// Users returns the logins of all users who have mailboxes in the ledger, sorted.
-func Users(l *ledger.Ledger) (logins []string) {
-	for _, m := range l.Mailboxes() {
-		logins = append(logins, string(m.User))
-	}
-	slices.Sort(logins)
-	return slices.Compact(logins)
-}
-
 // Run undoes users. What was changed since it was migrated is reported and that
 // user left alone. The error is the context's: the run was stopped between users.
 func (u *Undoer) Run(ctx context.Context, logins []string) error {
-	byLogin := map[string][]ledger.Mailbox{}
-	for _, m := range u.Ledger.Mailboxes() {
-		byLogin[string(m.User)] = append(byLogin[string(m.User)], m)
-	}
 	for batch := range slices.Chunk(logins, maxBatch) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		var clean []*user
 		for _, login := range batch {
-			one := &user{login: login, boxes: byLogin[login]}
+			one := &user{login: login}
+			var err error
+			if one.boxes, err = u.Ledger.MailboxesOf(login); err != nil {
+				u.fail(one, err)
+				continue
+			}
 			// A mailbox comes before the one that it is in.
 			slices.SortFunc(one.boxes, func(a, b ledger.Mailbox) int { return strings.Compare(b.Name, a.Name) })
 			if u.mayUndo(one) {

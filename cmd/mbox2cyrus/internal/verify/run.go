@@ -71,12 +71,15 @@ type Sink interface {
 }
 
 // Run verifies the users of a plan. Whatever is found is reported; the error is
-// the context's, or wraps source.ErrRules.
+// the context's, or the ledger's, or wraps source.ErrRules.
 func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
 	rules := v.Source.Rules.String()
 	for _, u := range p.Users {
 		for _, f := range u.Folders {
-			rec, ok := v.Ledger.Mailbox(string(f.Mailbox))
+			rec, ok, err := v.Ledger.Mailbox(string(f.Mailbox))
+			if err != nil {
+				return err
+			}
 			if ok && rec.State != ledger.Begun && rec.SourceID != nil && rec.Rules != rules {
 				return fmt.Errorf("%w: %s was migrated with %s; give verify the same flags, it was given %s",
 					source.ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules))
@@ -105,7 +108,12 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 			v.Report.User(u.Name)
 		}
 	}()
-	v.unfinished(u)
+	known, err := v.Ledger.MailboxesOf(u.Name)
+	if err != nil {
+		v.failed(u, "", err)
+		return
+	}
+	v.unfinished(u, known)
 	seen := map[string]bool{}
 	one := func(name cyrusspool.Name, f *plan.Folder) {
 		seen[string(name)] = true
@@ -114,15 +122,15 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 			if f != nil {
 				folder = f.File.Name
 			}
-			p := report.Problem{Severity: report.Failure, User: u.Name, Folder: folder, Offset: -1, Kind: "verify-failed", Text: err.Error()}
-			if errors.Is(err, mbox.ErrBusy) {
-				p.Severity, p.Kind = report.Attention, "busy"
-			}
-			v.Report.Problem(p)
+			v.failed(u, folder, err)
 		}
 	}
 	for _, parent := range u.Parents {
-		rec, known := v.Ledger.Mailbox(string(parent))
+		rec, known, err := v.Ledger.Mailbox(string(parent))
+		if err != nil {
+			v.failed(u, "", err)
+			continue
+		}
 		if known && rec.Folder != "" {
 			continue // its folder is gone
 		}
@@ -136,7 +144,12 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 			return
 		}
 		f := &u.Folders[i]
-		if rec, known := v.Ledger.Mailbox(string(f.Mailbox)); known && v.Retired != nil {
+		rec, known, err := v.Ledger.Mailbox(string(f.Mailbox))
+		if err != nil {
+			v.failed(u, f.File.Name, err)
+			continue
+		}
+		if known && v.Retired != nil {
 			if u.RetiredFrom(f.File.Path) != nil {
 				continue // a new file: what was migrated is in the archive, of which gone tells
 			}
@@ -148,7 +161,7 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 		}
 		one(f.Mailbox, f)
 	}
-	gone := v.gone(ctx, u, seen, one)
+	gone := v.gone(ctx, u, known, seen, one)
 	if v.Served != nil && u.ID != "" && !u.Failed() && len(seen) > 0 {
 		if err := v.served(ctx, u, slices.Sorted(maps.Keys(seen))); err != nil && ctx.Err() == nil {
 			v.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: "imap-failed", Text: err.Error()})
@@ -160,15 +173,24 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 	}
 }
 
-// unfinished tells that a run was cut off before it was done with the user. What it has
-// written may be right already, but not all is there.
-func (v *Verifier) unfinished(u *plan.User) {
+// failed tells that a user, or one of his folders, could not be verified.
+func (v *Verifier) failed(u *plan.User, folder string, err error) {
+	p := report.Problem{Severity: report.Failure, User: u.Name, Folder: folder, Offset: -1, Kind: "verify-failed", Text: err.Error()}
+	if errors.Is(err, mbox.ErrBusy) {
+		p.Severity, p.Kind = report.Attention, "busy"
+	}
+	v.Report.Problem(p)
+}
+
+// unfinished tells that a run was cut off before it was done with the user, of whom these
+// mailboxes are known. What it has written may be right already, but not all is there.
+func (v *Verifier) unfinished(u *plan.User, known []ledger.Mailbox) {
 	by, left := map[string]int{}, map[string]string{} // how much, and one of it for an example
 	note := func(command, what string) {
 		by[command]++
 		left[command] = what
 	}
-	for _, rec := range v.Ledger.MailboxesOf(u.Name) {
+	for _, rec := range known {
 		switch rec.State {
 		case ledger.Verified:
 		case ledger.Undoing:
@@ -190,10 +212,10 @@ func (v *Verifier) unfinished(u *plan.User) {
 	}
 }
 
-// gone verifies the mailboxes that are not in seen and whose folders were retired, and
-// returns those whose folders are gone without that.
-func (v *Verifier) gone(ctx context.Context, u *plan.User, seen map[string]bool, one func(cyrusspool.Name, *plan.Folder)) (gone []ledger.Mailbox) {
-	for _, rec := range v.Ledger.MailboxesOf(u.Name) {
+// gone verifies the mailboxes, of those known of the user, that are not in seen and whose folders
+// were retired, and returns those whose folders are gone without that.
+func (v *Verifier) gone(ctx context.Context, u *plan.User, known []ledger.Mailbox, seen map[string]bool, one func(cyrusspool.Name, *plan.Folder)) (gone []ledger.Mailbox) {
+	for _, rec := range known {
 		if seen[rec.Name] || u.Failed() || ctx.Err() != nil {
 			continue
 		}
@@ -227,7 +249,10 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	differ := func(severity report.Severity, kind, text string) {
 		v.Report.Problem(report.Problem{Severity: severity, User: u.Name, Folder: folder.Folder, Mailbox: string(name), Offset: -1, Kind: kind, Text: string(name) + ": " + text})
 	}
-	rec, ok := v.Ledger.Mailbox(string(name))
+	rec, ok, err := v.Ledger.Mailbox(string(name))
+	if err != nil {
+		return err
+	}
 	if f == nil {
 		folder.Folder = string(rec.Folder) // retired, or "" for a parent
 	}

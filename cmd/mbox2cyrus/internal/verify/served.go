@@ -25,7 +25,10 @@ func (v *Verifier) served(ctx context.Context, u *plan.User, names []string) (er
 	defer func() { err = errors.Join(err, session.Close()) }()
 	done := report.Served{User: u.Name}
 	for _, name := range names {
-		rec, ok := v.Ledger.Mailbox(name)
+		rec, ok, err := v.Ledger.Mailbox(name)
+		if err != nil {
+			return err
+		}
 		if !ok || rec.State == ledger.Begun || !v.Cyrus.Has(cyrusspool.Name(name)) {
 			continue
 		}
