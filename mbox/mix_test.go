@@ -156,6 +156,45 @@ func TestMix(t *testing.T) {
 	}
 }
 
+// TestMixLost: a message is told as lost if it is, and not if it is in another place than
+// the index has.
+func TestMixLost(t *testing.T) {
+	const a = "Subject: a\r\n\r\na\r\n"
+	record, line := mixRecord(2, a), mixLine(2, len(a), 1, 0)
+	tests := []struct {
+		name  string
+		files map[string]string
+		uids  []uint32
+		want  []string
+	}{
+		{"beyond the end", mixFiles(map[string]string{".mix00000001": record}, mixLine(2, len(a), 1, 4000)), []uint32{2},
+			[]string{"the message with UID 2 is here and not where the index has it"}},
+		{"another data file", mixFiles(map[string]string{".mix00000001": record}, mixLine(2, len(a), 2, 0)), []uint32{2},
+			[]string{"the message with UID 2 is here and not where the index has it"}},
+		{"nowhere", mixFiles(map[string]string{".mix00000001": record}, line, mixLine(3, len(a), 1, 4000)), []uint32{2},
+			[]string{"the message with UID 3 is lost: the index has it beyond the end of the data file"}},
+		{"no data file", mixFiles(map[string]string{".mix00000001": record}, line, mixLine(3, len(a), 2, 0)), []uint32{2},
+			[]string{"the message with UID 3 is lost: its data file is missing"}},
+		{"a line twice", mixFiles(map[string]string{".mix00000001": record}, line, line), []uint32{2},
+			[]string{"the index has UID 2 more than once; this one is no message: the index has another message in its place"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			res := readDirectory(t, writeDirectory(t, test.files), FormatMix)
+			var uids []uint32
+			for _, m := range res.messages {
+				uids = append(uids, m.UID)
+			}
+			var got []string
+			for _, f := range res.findings {
+				got = append(got, f.Text)
+			}
+			checkEqual(t, "UIDs", uids, test.uids)
+			checkEqual(t, "findings", got, test.want)
+		})
+	}
+}
+
 // TestMixOffsets: a message, and damage, are told with their places.
 func TestMixOffsets(t *testing.T) {
 	const a = "Subject: a\r\n\r\na\r\n"
@@ -306,7 +345,7 @@ func scanMix(src io.ReaderAt, size int64, listed []mixMessage, gaps bool, window
 		return err
 	}
 	total, end := s.account.Total(), int64(0)
-	all := slices.DeleteFunc(slices.Concat(listed, salvage), func(m mixMessage) bool { return m.state == mixLost })
+	all := slices.DeleteFunc(slices.Concat(listed, salvage), func(m mixMessage) bool { return m.state >= mixLost })
 	slices.SortFunc(all, func(a, b mixMessage) int { return cmp.Compare(a.position(), b.position()) })
 	for _, m := range all {
 		if m.position() < end {
