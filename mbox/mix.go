@@ -77,6 +77,7 @@ type mixState uint8
 
 const (
 	mixListed  mixState = iota // as the index has it
+	mixGuess                   // likewise, but there is no record line: only its end is right
 	mixDoubt                   // as the index has it, which is probably wrong
 	mixSalvage                 // in a data file only, where the index is damaged
 	mixStray                   // in the index, but in another place than that which it has

@@ -138,6 +138,7 @@ func TestMix(t *testing.T) {
 		{"the text is missing from the line end on", one(ra[:44]+rb, la, lb), plain[1:2], 9, []Kind{KindDamage}},
 		{"the text and the line end are missing", one(ra[:43]+rb, la, lb), plain[1:2], 9, []Kind{KindDamage}},
 		{"the text and the end of the line are missing", one(ra[:42]+rb, la, lb), plain[1:2], 9, []Kind{KindDamage}},
+		{"as many bytes too many as the next record has", one(ra+strings.Repeat("x", len(rb))+rb, la, lb), plain[:2], 9, []Kind{KindDamage}},
 		{"index of another time", one(rc+ra+rb, la, lb, lc), plain, 9, []Kind{KindDamage}},
 		{"what an expunge left", one(all+ra, la, lb, lc), plain, 9, nil},
 		{"empty message", one(mixRecord(2, ""), mixLine(2, 0, 1, 0)), []string{"2 r: \r\n"}, 9, []Kind{KindHeaderCut}},

@@ -103,6 +103,14 @@ func (r *mix) sort() {
 			}
 			r.reportLost(m, keeps)
 			continue
+		case m.state == mixStray && m.uid == previous && keeps.state == mixGuess && m.size == keeps.size:
+			n := int64(keeps.prefix) + int64(keeps.size)
+			r.account[ReasonDamage] += n
+			r.found.find(Finding{Kind: KindDamage, File: mixDataName(keeps.file), Offset: keeps.position(), Length: n,
+				Text: fmt.Sprintf("%d bytes of the data file are no message: that with UID %d, which the index has here, is in another place", n, m.uid)})
+			keeps.state, keeps = mixLost, m
+			r.find(KindDamage, mixDataName(m.file), m.position(), "the message with UID %d is here and not where the index has it", m.uid)
+			continue
 		case m.state == mixStray && m.uid == previous:
 			m.state = mixLost // what an expunge left where the message was before
 			r.account[ReasonExpunged] += int64(m.prefix) + int64(m.size)
@@ -337,7 +345,11 @@ func (s *mixScan) record(number uint32, pos int64, here []mixMessage) (int64, er
 			return 0, err
 		}
 		if took {
-			m.state = mixListed
+			if m.state == mixDoubt && !ok && unreadable(s.reading, pos, pos+int64(m.prefix)+int64(m.size)) == nil {
+				m.state = mixGuess
+			} else {
+				m.state = mixListed
+			}
 			return s.take(m, pos)
 		}
 	}
