@@ -77,12 +77,41 @@ type mixState uint8
 
 const (
 	mixListed  mixState = iota // as the index has it
+	mixGuess                   // likewise, but there is no record line: only its end is right
 	mixDoubt                   // as the index has it, which is probably wrong
 	mixSalvage                 // in a data file only, where the index is damaged
 	mixStray                   // in the index, but in another place than that which it has
 	mixNoUID                   // it has none that is possible, or that of another message
-	mixLost                    // in the index only
+
+	// The rest are in the index only: those that were reported, and the others with why.
+	mixLost
+	mixFileMissing
+	mixFileUnread
+	mixBeyond
+	mixInside
+	mixSamePlace
+	mixOtherThere
+	mixDamaged
 )
+
+// why says of a message that is in the index only what is wrong there.
+func (s mixState) why() string {
+	switch s {
+	case mixFileMissing:
+		return "its data file is missing"
+	case mixFileUnread:
+		return "its data file was not read"
+	case mixBeyond:
+		return "the index has it beyond the end of the data file"
+	case mixInside:
+		return "the index has it inside another message"
+	case mixSamePlace:
+		return "the index has another message in its place"
+	case mixOtherThere:
+		return "the data file has another message in its place"
+	}
+	return "its record in the data file is damaged"
+}
 
 // The greatest values that a mixMessage can hold.
 const (

@@ -135,6 +135,10 @@ func TestMix(t *testing.T) {
 			[]Kind{KindDamage, KindUIDEpochLost, KindUIDIgnored}},
 		{"bytes of the data file are missing", one(ra[:50]+rb[30:]+rc+mixRecord(5, a), la, lb, lc, mixLine(5, len(a), 1, len(all))),
 			[]string{"2 r: " + (ra[:50] + rb[30:])[45:45+len(a)], plain[2], "5 r: " + a}, 9, []Kind{KindDamage}},
+		{"the text is missing from the line end on", one(ra[:44]+rb, la, lb), plain[1:2], 9, []Kind{KindDamage}},
+		{"the text and the line end are missing", one(ra[:43]+rb, la, lb), plain[1:2], 9, []Kind{KindDamage}},
+		{"the text and the end of the line are missing", one(ra[:42]+rb, la, lb), plain[1:2], 9, []Kind{KindDamage}},
+		{"as many bytes too many as the next record has", one(ra+strings.Repeat("x", len(rb))+rb, la, lb), plain[:2], 9, []Kind{KindDamage}},
 		{"index of another time", one(rc+ra+rb, la, lb, lc), plain, 9, []Kind{KindDamage}},
 		{"what an expunge left", one(all+ra, la, lb, lc), plain, 9, nil},
 		{"empty message", one(mixRecord(2, ""), mixLine(2, 0, 1, 0)), []string{"2 r: \r\n"}, 9, []Kind{KindHeaderCut}},
@@ -152,6 +156,45 @@ func TestMix(t *testing.T) {
 					t.Errorf("date %v from %v", m.Date, m.DateSource)
 				}
 			}
+		})
+	}
+}
+
+// TestMixLost: a message is told as lost if it is, and not if it is in another place than
+// the index has.
+func TestMixLost(t *testing.T) {
+	const a = "Subject: a\r\n\r\na\r\n"
+	record, line := mixRecord(2, a), mixLine(2, len(a), 1, 0)
+	tests := []struct {
+		name  string
+		files map[string]string
+		uids  []uint32
+		want  []string
+	}{
+		{"beyond the end", mixFiles(map[string]string{".mix00000001": record}, mixLine(2, len(a), 1, 4000)), []uint32{2},
+			[]string{"the message with UID 2 is here and not where the index has it"}},
+		{"another data file", mixFiles(map[string]string{".mix00000001": record}, mixLine(2, len(a), 2, 0)), []uint32{2},
+			[]string{"the message with UID 2 is here and not where the index has it"}},
+		{"nowhere", mixFiles(map[string]string{".mix00000001": record}, line, mixLine(3, len(a), 1, 4000)), []uint32{2},
+			[]string{"the message with UID 3 is lost: the index has it beyond the end of the data file"}},
+		{"no data file", mixFiles(map[string]string{".mix00000001": record}, line, mixLine(3, len(a), 2, 0)), []uint32{2},
+			[]string{"the message with UID 3 is lost: its data file is missing"}},
+		{"a line twice", mixFiles(map[string]string{".mix00000001": record}, line, line), []uint32{2},
+			[]string{"the index has UID 2 more than once; this one is no message: the index has another message in its place"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			res := readDirectory(t, writeDirectory(t, test.files), FormatMix)
+			var uids []uint32
+			for _, m := range res.messages {
+				uids = append(uids, m.UID)
+			}
+			var got []string
+			for _, f := range res.findings {
+				got = append(got, f.Text)
+			}
+			checkEqual(t, "UIDs", uids, test.uids)
+			checkEqual(t, "findings", got, test.want)
 		})
 	}
 }
@@ -306,7 +349,7 @@ func scanMix(src io.ReaderAt, size int64, listed []mixMessage, gaps bool, window
 		return err
 	}
 	total, end := s.account.Total(), int64(0)
-	all := slices.DeleteFunc(slices.Concat(listed, salvage), func(m mixMessage) bool { return m.state == mixLost })
+	all := slices.DeleteFunc(slices.Concat(listed, salvage), func(m mixMessage) bool { return m.state >= mixLost })
 	slices.SortFunc(all, func(a, b mixMessage) int { return cmp.Compare(a.position(), b.position()) })
 	for _, m := range all {
 		if m.position() < end {

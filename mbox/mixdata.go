@@ -62,13 +62,25 @@ func (r *mix) doubtful() {
 	r.gaps.close()
 }
 
-// lose gives up a message of the index, once.
-func (r *mix) lose(m *mixMessage, why string) {
-	if m.state == mixLost {
-		return
+// lose gives up the place that the index has for a message. That the message is lost is
+// told when all data files were looked through: it may be in another place.
+func (r *mix) lose(m *mixMessage, why mixState) {
+	if m.state < mixLost {
+		m.state = why
+	}
+}
+
+// reportLost tells of a message that is in the index only. elsewhere is the message
+// that has its UID, nil if there is none.
+func (r *mix) reportLost(m, elsewhere *mixMessage) {
+	switch {
+	case m.state == mixLost:
+	case elsewhere == nil:
+		r.find(KindDamage, mixDataName(m.file), m.position(), "the message with UID %d is lost: %s", m.uid, m.state.why())
+	case elsewhere.state != mixStray: // else it was told where it is
+		r.find(KindDamage, mixDataName(m.file), m.position(), "the index has UID %d more than once; this one is no message: %s", m.uid, m.state.why())
 	}
 	m.state = mixLost
-	r.find(KindDamage, mixDataName(m.file), m.position(), "the message with UID %d is lost: %s", m.uid, why)
 }
 
 // mixOrder is that of UIDs. Of several messages with one UID the one that keeps it is first.
@@ -80,11 +92,24 @@ func mixOrder(a, b mixMessage) int {
 func (r *mix) sort() {
 	slices.SortFunc(r.messages, mixOrder)
 	var previous uint32
+	var keeps *mixMessage // that which has the UID previous
 	salvaged := 0
 	for i := range r.messages {
 		m := &r.messages[i]
 		switch {
-		case m.state == mixLost:
+		case m.state >= mixLost:
+			if m.uid != previous {
+				keeps = nil
+			}
+			r.reportLost(m, keeps)
+			continue
+		case m.state == mixStray && m.uid == previous && keeps.state == mixGuess && m.size == keeps.size:
+			n := int64(keeps.prefix) + int64(keeps.size)
+			r.account[ReasonDamage] += n
+			r.found.find(Finding{Kind: KindDamage, File: mixDataName(keeps.file), Offset: keeps.position(), Length: n,
+				Text: fmt.Sprintf("%d bytes of the data file are no message: that with UID %d, which the index has here, is in another place", n, m.uid)})
+			keeps.state, keeps = mixLost, m
+			r.find(KindDamage, mixDataName(m.file), m.position(), "the message with UID %d is here and not where the index has it", m.uid)
 			continue
 		case m.state == mixStray && m.uid == previous:
 			m.state = mixLost // what an expunge left where the message was before
@@ -103,7 +128,7 @@ func (r *mix) sort() {
 			m.state = mixNoUID
 			r.find(KindUIDIgnored, mixDataName(m.file), m.position(), "another message has UID %d too; this one got a new UID", previous)
 		default:
-			previous = m.uid
+			previous, keeps = m.uid, m
 		}
 	}
 	if salvaged > 0 {
@@ -184,7 +209,7 @@ func (s *mixScan) each(do func(s *mixScan, number uint32, listed []mixMessage) e
 	for _, data := range s.data {
 		n := 0
 		for ; n < len(listed) && listed[n].file < data.number; n++ {
-			s.lose(&listed[n], "its data file is missing")
+			s.lose(&listed[n], mixFileMissing)
 		}
 		listed = listed[n:]
 		for n = 0; n < len(listed) && listed[n].file == data.number; n++ {
@@ -195,7 +220,7 @@ func (s *mixScan) each(do func(s *mixScan, number uint32, listed []mixMessage) e
 		listed = listed[n:]
 	}
 	for i := range listed {
-		s.lose(&listed[i], "its data file is missing")
+		s.lose(&listed[i], mixFileMissing)
 	}
 	return nil
 }
@@ -212,7 +237,7 @@ func (s *mixScan) file(data mixDataFile, listed []mixMessage, do func(s *mixScan
 			s.mix.refused(s.name, data.size, "the data file was not read: %s", refused)
 		}
 		for i := range listed {
-			s.lose(&listed[i], "its data file was not read")
+			s.lose(&listed[i], mixFileUnread)
 		}
 		return nil
 	}
@@ -275,7 +300,7 @@ func (s *mixScan) records(number uint32, listed []mixMessage) error {
 	s.shaken = slices.ContainsFunc(listed, func(m mixMessage) bool { return m.state == mixDoubt })
 	for pos := int64(0); pos < s.size; {
 		for len(listed) > 0 && listed[0].position() < pos {
-			s.lose(&listed[0], "the index has it inside another message")
+			s.lose(&listed[0], mixInside)
 			listed = listed[1:]
 		}
 		same := 0
@@ -291,7 +316,7 @@ func (s *mixScan) records(number uint32, listed []mixMessage) error {
 		pos = end
 	}
 	for i := range listed {
-		s.lose(&listed[i], "the index has it beyond the end of the data file")
+		s.lose(&listed[i], mixBeyond)
 	}
 	return nil
 }
@@ -312,7 +337,7 @@ func (s *mixScan) record(number uint32, pos int64, here []mixMessage) (int64, er
 		}
 		for i := range here {
 			if x := &here[i]; x != m {
-				s.lose(x, "the index has another message in its place")
+				s.lose(x, mixSamePlace)
 			}
 		}
 		took, err := s.choose(m, pos, line, ok)
@@ -320,7 +345,11 @@ func (s *mixScan) record(number uint32, pos int64, here []mixMessage) (int64, er
 			return 0, err
 		}
 		if took {
-			m.state = mixListed
+			if m.state == mixDoubt && !ok && unreadable(s.reading, pos, pos+int64(m.prefix)+int64(m.size)) == nil {
+				m.state = mixGuess
+			} else {
+				m.state = mixListed
+			}
 			return s.take(m, pos)
 		}
 	}
@@ -398,7 +427,7 @@ func (s *mixScan) choose(m *mixMessage, pos int64, line mixRecordLine, ok bool) 
 			there = !inside
 		}
 		if !there || m.size == 0 {
-			s.lose(m, "its record in the data file is damaged")
+			s.lose(m, mixDamaged)
 			return false, nil
 		}
 		m.prefix = uint8(prefix)
@@ -410,7 +439,7 @@ func (s *mixScan) choose(m *mixMessage, pos int64, line mixRecordLine, ok bool) 
 		_, listed := slices.BinarySearch(s.listed, line.uid)
 		_, verified := slices.BinarySearch(s.verified, line.uid)
 		if line.size != m.size || listed && !verified || s.gaps.has(line.uid) {
-			s.lose(m, fmt.Sprintf("the data file has another message in its place, with UID %d", line.uid))
+			s.lose(m, mixOtherThere)
 			return false, nil
 		}
 		s.find(KindDamage, s.name, pos, "the data file has UID %d, the index UID %d; the index was believed, UW shows an empty header", line.uid, m.uid)

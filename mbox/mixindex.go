@@ -183,7 +183,8 @@ const (
 	maxMixRecordLine = 255
 )
 
-// parseMixRecordLine reads a record line from the beginning of b.
+// parseMixRecordLine reads a record line from the beginning of b. What may follow the
+// fields, of a later version, is no other record line: there bytes of the file are missing.
 func parseMixRecordLine(b []byte) (r mixRecordLine, ok bool) {
 	if !bytes.HasPrefix(b, []byte(mixToken)) {
 		return r, false
@@ -205,7 +206,7 @@ func parseMixRecordLine(b []byte) (r mixRecordLine, ok bool) {
 		return r, false
 	}
 	r.size, r.length = uint32(size), uint8(len(b)-len(rest)+end+2)
-	return r, true
+	return r, !bytes.Contains(b[1:r.length], []byte(mixToken))
 }
 
 // mixMeta is what .mixmeta says of the mailbox.

@@ -104,6 +104,9 @@ func (u *union) next() (*Message, error) {
 // and keywords.
 func (u *union) alone() bool { return len(u.parts) == 1 }
 
+// replaces reports whether the messages of a part get other UIDs than they have there.
+func (u *union) replaces(at int) bool { return !u.alone() && (at != u.base || u.renumber) }
+
 // take makes the message of a part one of the union.
 func (u *union) take(m *Message) (*Message, error) {
 	u.number++
@@ -114,7 +117,7 @@ func (u *union) take(m *Message) (*Message, error) {
 	if u.alone() {
 		return &u.msg, nil
 	}
-	if u.at != u.base || u.renumber {
+	if u.replaces(u.at) {
 		if u.last >= maxUID {
 			return nil, errors.New("a place of the INBOX grew while it was read: there are no UIDs left")
 		}
@@ -175,6 +178,8 @@ func (u *union) open(at int) (err error) {
 	opts := u.opts
 	opts.Findings = func(f Finding) {
 		switch {
+		case f.Kind == KindUIDEpochLost && u.replaces(at) && f.Length == 0 && !f.Refused:
+			return // nobody knew these numbers as the INBOX's
 		case f.Message == 0:
 		case u.skip[at].has(f.Message):
 			f.Message = 0 // it has no number here

@@ -228,6 +228,33 @@ func TestUnionFindings(t *testing.T) {
 	checkEqual(t, "files", []string{messages[0].File, messages[2].File}, []string{"place1", "place2"})
 }
 
+// TestUnionEpochLost: that a place cannot keep its UIDVALIDITY is told of the one only that
+// gives the INBOX its own.
+func TestUnionEpochLost(t *testing.T) {
+	good, bad := withNumbers("a", 7), withNumbers("b", 7)+strings.Replace(mailOf("c"), "\n\n", "\nX-UID: 3\n\n", 1)
+	for _, test := range []struct {
+		name     string
+		contents []string
+		validity uint32
+		want     []string
+	}{
+		{"base", []string{bad, good}, 0, []string{"place1"}},
+		{"another", []string{good, bad}, 1054563072, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, _, findings, u := readUnion(t, partsOf(t, test.contents...), never)
+			var got []string
+			for _, f := range findings {
+				if f.Kind == KindUIDEpochLost {
+					got = append(got, f.File)
+				}
+			}
+			checkEqual(t, "findings", got, test.want)
+			checkEqual(t, "UIDVALIDITY", u.UIDValidity(), test.validity)
+		})
+	}
+}
+
 // TestUnionLarge: what is held for each message is a few bytes, and many equal ones take
 // no longer than others.
 func TestUnionLarge(t *testing.T) {
