@@ -47,15 +47,13 @@ func (p *program) approve(c *cli.Context) (err error) {
 	case !list && strings.TrimSpace(c.String("by")) == "":
 		return usagef("--by NAME: the record must say who approves")
 	}
-	state, err := absolute(c.String(flagState))
+	state, err := knownState(c, "nothing is held")
 	if err != nil {
 		return err
 	}
 	open := ledger.Open
 	if list {
 		open = ledger.Read
-	} else if !ledger.Exists(state) {
-		return usagef("--%s %s: there is no ledger, so nothing is held", flagState, state)
 	}
 	l, err := open(state)
 	if err != nil {

@@ -52,7 +52,7 @@ func (p *program) undoCommand() *cli.Command {
 }
 
 func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter, users []string) (err error) {
-	state, err := absolute(c.String(flagState))
+	state, err := knownState(c, "there is nothing to undo")
 	if err != nil {
 		return err
 	}
