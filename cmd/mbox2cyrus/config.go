@@ -55,7 +55,7 @@ func (p *program) applyConfig(c *cli.Context) error {
 func readConfig(path string, known map[string]bool) (map[string][]string, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", flagConfig, err)
+		return nil, fmt.Errorf("%w: --%s: %w", target.ErrConfig, flagConfig, err)
 	}
 	var values map[string]any
 	if err := toml.Unmarshal(raw, &values); err != nil {
