@@ -24,7 +24,7 @@ func (p *program) approveCommand() *cli.Command {
 			"Who approves of it is recorded, and it is a note from then on. Exit code 2: something is not approved.",
 		Flags: append([]cli.Flag{
 			boolFlag("list", "only show what is held, with its ids"),
-			boolFlag("all", "approve everything that is held now"),
+			&cli.BoolFlag{Name: "all", Usage: "approve everything that is held now"}, // no environment variable: it must be said
 			&cli.StringSliceFlag{Name: "user", Usage: "only what is held of this `NAME` (may be repeated)", EnvVars: env("user")},
 			stringFlag("by", "", "`NAME` of the person who approves"),
 			stringFlag("comment", "", "`TEXT` for the record"),

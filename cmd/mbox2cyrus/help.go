@@ -30,8 +30,21 @@ func commandHelp(name string, cmd *cli.Command) string {
 		strings.Join(flagHelp(cmd.Flags), "\n") + `
 
 Each flag is also an environment variable (--source-root: MBOX2CYRUS_SOURCE_ROOT)
-and a key of the file that --config names.
-`
+and a key of the file that --config names` + mustBeSaid(cmd.Flags) + ".\n"
+}
+
+// mustBeSaid names the flags that are no settings.
+func mustBeSaid(flags []cli.Flag) string {
+	var names []string
+	for _, f := range flags {
+		if !isSetting(f) {
+			names = append(names, "--"+f.Names()[0])
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", but for " + strings.Join(names, " and ")
 }
 
 // flagGroup are flags that belong together.
