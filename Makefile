@@ -44,7 +44,7 @@ test-cyrus:
 
 # Kills every kind of run at each of its system calls and at random times, cuts the
 # power of its disks, and prints what became of it (docs/crash-safety.md). Some 1000
-# kills, an hour.
+# kills, hours.
 kill-matrix: setup
 	mkdir -p dist
 	MBOX2CYRUS_EVERY_FAULT=1 MBOX2CYRUS_KILL_MATRIX='$(CURDIR)/dist' $(GO) test -count=1 -timeout 6h -parallel 4 -run '^Test(KillMatrix|PowerCut|PowerCutIsOne|Histories)$$' ./cmd/mbox2cyrus; \

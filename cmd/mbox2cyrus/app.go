@@ -114,11 +114,14 @@ func (p *program) app() *cli.App {
 		cmd.OnUsageError = usageError
 		cmd.HideHelpCommand = true
 		if len(cmd.Subcommands) > 0 {
+			for _, sub := range cmd.Subcommands {
+				sub.CustomHelpTemplate = commandHelp(cmd.Name+" "+sub.Name, sub)
+			}
 			continue
 		}
 		cmd.Flags = append(cmd.Flags, configFlag())
 		cmd.Before = p.before
-		cmd.CustomHelpTemplate = commandHelp(cmd)
+		cmd.CustomHelpTemplate = commandHelp(cmd.Name, cmd)
 	}
 	p.root, p.commands = app, app.Commands
 	return app

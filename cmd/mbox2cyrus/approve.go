@@ -24,7 +24,7 @@ func (p *program) approveCommand() *cli.Command {
 			"Who approves of it is recorded, and it is a note from then on. Exit code 2: something is not approved.",
 		Flags: append([]cli.Flag{
 			boolFlag("list", "only show what is held, with its ids"),
-			boolFlag("all", "approve everything that is held now"),
+			&cli.BoolFlag{Name: "all", Usage: "approve everything that is held now"}, // no environment variable: it must be said
 			&cli.StringSliceFlag{Name: "user", Usage: "only what is held of this `NAME` (may be repeated)", EnvVars: env("user")},
 			stringFlag("by", "", "`NAME` of the person who approves"),
 			stringFlag("comment", "", "`TEXT` for the record"),
@@ -47,15 +47,13 @@ func (p *program) approve(c *cli.Context) (err error) {
 	case !list && strings.TrimSpace(c.String("by")) == "":
 		return usagef("--by NAME: the record must say who approves")
 	}
-	state, err := absolute(c.String(flagState))
+	state, err := knownState(c, "nothing is held")
 	if err != nil {
 		return err
 	}
 	open := ledger.Open
 	if list {
 		open = ledger.Read
-	} else if !ledger.Exists(state) {
-		return usagef("--%s %s: there is no ledger, so nothing is held", flagState, state)
 	}
 	l, err := open(state)
 	if err != nil {

@@ -29,12 +29,13 @@ func (p *program) applyConfig(c *cli.Context) error {
 	if path == "" {
 		return nil
 	}
-	settings, err := readConfig(path, p.flagNames())
+	settings, err := readConfig(path, p.settings())
 	if err != nil {
 		return err
 	}
 	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		if !hasFlag(c.Command.Flags, key) || c.IsSet(key) {
+		at := slices.IndexFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), key) })
+		if at < 0 || !isSetting(c.Command.Flags[at]) || c.IsSet(key) {
 			continue // it is for another command, or was given
 		}
 		for _, value := range settings[key] {
@@ -55,7 +56,7 @@ func (p *program) applyConfig(c *cli.Context) error {
 func readConfig(path string, known map[string]bool) (map[string][]string, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", flagConfig, err)
+		return nil, fmt.Errorf("%w: --%s: %w", target.ErrConfig, flagConfig, err)
 	}
 	var values map[string]any
 	if err := toml.Unmarshal(raw, &values); err != nil {
@@ -67,7 +68,7 @@ func readConfig(path string, known map[string]bool) (map[string][]string, error)
 	}
 	settings := map[string][]string{}
 	for key, value := range values {
-		if !known[key] || key == flagConfig {
+		if !known[key] {
 			return nil, fmt.Errorf("%w: %s: there is no setting %q", target.ErrConfig, path, key)
 		}
 		if settings[key], err = settingTexts(value); err != nil {
@@ -100,10 +101,6 @@ func settingTexts(value any) ([]string, error) {
 	return nil, fmt.Errorf("%v is neither text, number, true, false nor a list of those", value)
 }
 
-func hasFlag(flags []cli.Flag, name string) bool {
-	return slices.ContainsFunc(flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
-}
-
 // flagNames are the flags of all commands.
 func (p *program) flagNames() map[string]bool {
 	names := map[string]bool{}
@@ -112,13 +109,33 @@ func (p *program) flagNames() map[string]bool {
 			names[f.Names()[0]] = true
 		}
 	}
-	delete(names, "effective") // of "config show", which shows settings and is none
 	return names
+}
+
+// settings are the flags that may also be given in the environment or by a file.
+func (p *program) settings() map[string]bool {
+	names := map[string]bool{}
+	for _, cmd := range p.commands {
+		for _, f := range allFlags(cmd) {
+			if isSetting(f) {
+				names[f.Names()[0]] = true
+			}
+		}
+	}
+	delete(names, flagConfig) // it names the file
+	return names
+}
+
+// isSetting reports whether a flag is a setting. One without an environment variable must
+// be said each time: a file that is left behind must not undo anything.
+func isSetting(f cli.Flag) bool {
+	doc, ok := f.(cli.DocGenerationFlag)
+	return ok && len(doc.GetEnvVars()) > 0
 }
 
 // configCommand shows what a run would go by.
 func (p *program) configCommand() *cli.Command {
-	flags := []cli.Flag{boolFlag("effective", "show the settings that nobody gave too, with their defaults")}
+	flags := []cli.Flag{&cli.BoolFlag{Name: "effective", Usage: "show the settings that nobody gave too, with their defaults"}}
 	for _, f := range p.migrateCommand().Flags {
 		if n := f.Names()[0]; n != flagConfig {
 			flags = append(flags, f)

@@ -15,15 +15,12 @@ func (p *program) exportCommand() *cli.Command {
 		Name:      "export",
 		Usage:     "a Cyrus mailbox, or all of a user's, back to mbox: the way back after go-live",
 		ArgsUsage: "[MAILBOX]",
-		Flags: append([]cli.Flag{
+		Flags: append(append(installedFlags(),
 			stringFlag("user", "", "all mailboxes and the subscriptions of this user `ID` of Cyrus, into a directory like a home on a UW host"),
 			stringFlag("output", "", "new `FILE` (of a mailbox) or directory (of a user); nothing is overwritten"),
 			stringFlag("owner", "", "owner `UID[:GID]` of what is written (default: who runs this)"),
-			stringFlag("imapd-conf", "/etc/imapd.conf", "Cyrus's configuration `FILE`"),
-			stringFlag("cyrus-bin", "", "`DIR` of Cyrus's programs (default: found by itself)"),
-			stringFlag("partition", "", "`NAME` of any Cyrus partition, where Cyrus has no default"),
 			stringFlag("source-timezone", "", "`ZONE` of the UW host, as in Europe/Vienna, for the dates in the file (default: this machine's)"),
-		}, outputFlags()...),
+		), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			mailbox, user, out := c.Args().First(), c.String("user"), c.String("output")
 			switch {

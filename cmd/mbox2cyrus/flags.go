@@ -151,6 +151,15 @@ func cyrusFlags() []cli.Flag {
 	}
 }
 
+// installedFlags say which Cyrus is meant, for commands that put no new mail there.
+func installedFlags() []cli.Flag {
+	return []cli.Flag{
+		stringFlag("imapd-conf", "/etc/imapd.conf", "Cyrus's configuration `FILE`"),
+		stringFlag("cyrus-bin", "", "`DIR` of Cyrus's programs (default: found by itself)"),
+		stringFlag("partition", "", "`NAME` of any Cyrus partition, where Cyrus has no default"),
+	}
+}
+
 func stateFlag() cli.Flag {
 	return stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done")
 }
@@ -166,7 +175,7 @@ func accountFlags() []cli.Flag {
 func outputFlags() []cli.Flag {
 	return []cli.Flag{
 		boolFlag("json", "JSON Lines on standard output"),
-		boolFlag("quiet", "only problems"),
+		boolFlag("quiet", "only problems that are more than notes, and then the summary"),
 		stringFlag("log-file", "", "append the JSON Lines to `FILE` too"),
 		stringFlag("log-level", "info", "what goes to the log file: `L` is debug, info, warn or error"),
 	}

@@ -16,21 +16,35 @@ var flagGroups = []struct {
 }{
 	{"the UW host", []string{"source-root", "passwd", "inbox-dir", "inbox-template", "inbox-extra", "mail-dir", "ignore-c-client-cf", "lock", "lock-wait"}},
 	{"whose mail", []string{"user", "users-from", "exclude-user", flagOnlyFailed, flagShard, "min-uid"}},
-	{"reading", []string{"source-timezone", "from-dates", "uw-version", "repair", "filename-charset", "names"}},
-	{"Cyrus", []string{"imapd-conf", "cyrus-bin", "partition", "partition-map", "domain", "acl", "special-use", "quota", "subscribe"}},
+	{"reading", []string{"source-timezone", "from-dates", "uw-version", "repair", "filename-charset", "names", flagHoldAbove}},
+	{"Cyrus", []string{"imapd-conf", "cyrus-bin", "partition", "partition-map", "domain", "acl", "special-use", "quota"}},
 	{"the run", []string{"state", "jobs", flagMaxDuration, flagBWLimit, "config"}},
 	{"what it says", []string{"json", "quiet", "log-file", "log-level", "status-file", flagMetrics}},
 }
 
 // commandHelp is the help of one command, a line a flag. Environment variables are told
 // once: they all have the name of their flag.
-func commandHelp(cmd *cli.Command) string {
-	return "mbox2cyrus " + cmd.Name + " - " + cmd.Usage + "\n\nUSAGE: mbox2cyrus " + cmd.Name + " [flags] " + cmd.ArgsUsage + "\n\n" +
+// name is that of the command with those that it is below: "config show".
+func commandHelp(name string, cmd *cli.Command) string {
+	return "mbox2cyrus " + name + " - " + cmd.Usage + "\n\nUSAGE: " + strings.TrimSpace("mbox2cyrus "+name+" [flags] "+cmd.ArgsUsage) + "\n\n" +
 		strings.Join(flagHelp(cmd.Flags), "\n") + `
 
 Each flag is also an environment variable (--source-root: MBOX2CYRUS_SOURCE_ROOT)
-and a key of the file that --config names.
-`
+and a key of the file that --config names` + mustBeSaid(cmd.Flags) + ".\n"
+}
+
+// mustBeSaid names the flags that are no settings.
+func mustBeSaid(flags []cli.Flag) string {
+	var names []string
+	for _, f := range flags {
+		if !isSetting(f) {
+			names = append(names, "--"+f.Names()[0])
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", but for " + strings.Join(names, " and ")
 }
 
 // flagGroup are flags that belong together.

@@ -31,7 +31,7 @@ func (p *program) inspectCommand() *cli.Command {
 		ArgsUsage: "[FILE...]",
 		Flags: append(append([]cli.Flag{timezoneFlag(), fromDatesFlag(), uwVersionFlag(), repairFlag(),
 			&cli.StringSliceFlag{Name: flagCyrus, Usage: "the Cyrus mailbox `NAME`, as user/joe, or the directory that holds it (may be repeated)"}},
-			cyrusFlags()...), outputFlags()...),
+			installedFlags()...), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			if names := c.StringSlice(flagCyrus); len(names) > 0 {
 				if c.Args().Present() {

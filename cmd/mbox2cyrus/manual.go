@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -261,10 +263,10 @@ func (p *program) commandManual(w io.Writer, cmd *cli.Command) {
 func (p *program) configManual(w io.Writer) {
 	p.title(w, "mbox2cyrus.toml", 5, "settings of mbox2cyrus")
 	fmt.Fprint(w, ".SH DESCRIPTION\n")
-	fmt.Fprintln(w, roff("The file that --config names is TOML: a line \"key = value\" for a setting. Every flag of every command is a key; values are text in quotes, numbers, true and false, or lists of those for flags that may be repeated. What is for another command is passed over; a key that is no flag is an error."))
+	fmt.Fprintln(w, roff("The file that --config names is TOML: a line \"key = value\" for a setting. Every flag is a key, but for --all, --recognised and --restore, which must be said, and --config, --cyrus and --effective; values are text in quotes, numbers, true and false, or lists of those for flags that may be repeated. What is for another command is passed over; a key that is no flag is an error."))
 	paragraph(w, "Flags count before the environment, the environment before the file. \"mbox2cyrus config show --effective\" shows what a run would go by, and where each setting is from.")
 	fmt.Fprint(w, ".SH KEYS\n")
-	for _, name := range p.sortedFlags() {
+	for _, name := range slices.Sorted(maps.Keys(p.settings())) {
 		f := p.flag(name)
 		_, usage := flagTexts(f)
 		item(w, ".B "+roff(name), usage)

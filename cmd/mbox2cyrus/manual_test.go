@@ -95,6 +95,10 @@ func TestExamplesAreRight(t *testing.T) {
 	}
 }
 
+func hasFlag(flags []cli.Flag, name string) bool {
+	return slices.ContainsFunc(flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
+}
+
 // TestChoicesAreFlags: a choice that belongs to no flag is misspelt.
 func TestChoicesAreFlags(t *testing.T) {
 	p := &program{}

@@ -43,7 +43,7 @@ func (p *program) notifyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(p.stdout, "%s in %s, to %s whose mail arrived; %s whose mail did not get none\n",
+			_, err = fmt.Fprintf(p.stdout, "%s in %s, to %s whose mail arrived; none to %s whose mail did not\n",
 				plural.Count(n, "letter"), dir, plural.Count(len(letters), "user"), plural.Count(others, "user"))
 			return err
 		},

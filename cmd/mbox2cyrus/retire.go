@@ -111,7 +111,7 @@ func (p *program) restore(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
-	state, err := absolute(c.String(flagState))
+	state, err := knownState(c, "nothing was retired")
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,19 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 )
 
+// knownState is the state directory of commands that have nothing to do without its
+// ledger. One without is misspelt or was forgotten, and must not count for success.
+func knownState(c *cli.Context, so string) (string, error) {
+	state, err := absolute(c.String(flagState))
+	if err != nil {
+		return "", err
+	}
+	if !ledger.Exists(state) {
+		return "", usagef("--%s %s: there is no ledger, so %s", flagState, state, so)
+	}
+	return state, nil
+}
+
 // openLedger opens the state directory for a run on cyrus that may write. Programs of
 // Cyrus's that a killed run had started come to their end first.
 func openLedger(c *cli.Context, state string, cyrus *target.Cyrus, rep *report.Reporter) (*ledger.Ledger, error) {

@@ -18,16 +18,13 @@ func (p *program) undoCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "undo",
 		Usage: "remove from Cyrus exactly what migrate made, if nothing touched it since",
-		Flags: append([]cli.Flag{
-			stringFlag("imapd-conf", "/etc/imapd.conf", "Cyrus's configuration `FILE`"),
-			stringFlag("cyrus-bin", "", "`DIR` of Cyrus's programs (default: found by itself)"),
-			stringFlag("partition", "", "`NAME` of any Cyrus partition, where Cyrus has no default"),
+		Flags: append(append(installedFlags(),
 			stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done"),
 			&cli.StringSliceFlag{Name: "user", Usage: "this `NAME` on the UW host (may be repeated)", EnvVars: env("user")},
 			&cli.BoolFlag{Name: "all", Usage: "all users in the ledger"}, // no environment variable: it must be said
 			boolFlag(flagDryRun, "change nothing: show what would be removed, and what stands in the way"),
 			&cli.BoolFlag{Name: "recognised", Usage: "also remove mailboxes that migrate recognised after its state directory was lost, and has no record of making"},
-		}, outputFlags()...),
+		), outputFlags()...),
 		Action: func(c *cli.Context) (err error) {
 			users := c.StringSlice("user")
 			switch {
@@ -52,7 +49,7 @@ func (p *program) undoCommand() *cli.Command {
 }
 
 func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter, users []string) (err error) {
-	state, err := absolute(c.String(flagState))
+	state, err := knownState(c, "there is nothing to undo")
 	if err != nil {
 		return err
 	}

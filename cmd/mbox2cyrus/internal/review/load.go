@@ -408,17 +408,16 @@ func (r *Review) folder(h *Host, u *User, ln history.Line) {
 	}
 }
 
-// add takes a problem into those of its kind. u is nil if it is not one of a user.
+// add takes a problem into those of its kind and severity: notes of a kind must not look as if
+// they needed a person. u is nil if it is not one of a user.
 func add(kinds map[string]*Kind, u *User, p Problem) {
-	k := kinds[p.Kind]
+	key := p.Severity + " " + p.Kind
+	k := kinds[key]
 	if k == nil {
 		k = &Kind{Kind: p.Kind, Severity: p.Severity, users: map[*User]bool{}}
-		kinds[p.Kind] = k
+		kinds[key] = k
 	}
 	k.Count += p.Count
-	if slices.Index(severities, p.Severity) > slices.Index(severities, k.Severity) {
-		k.Severity = p.Severity
-	}
 	if u != nil && !k.users[u] {
 		k.users[u] = true
 		k.Users++

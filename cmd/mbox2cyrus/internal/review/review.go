@@ -218,7 +218,7 @@ type Problem struct {
 // Kind are the problems of one kind.
 type Kind struct {
 	Kind     string `json:"kind"`
-	Severity string `json:"severity"` // the worst of them
+	Severity string `json:"severity"`
 	Count    int64  `json:"count"`
 	Users    int64  `json:"users"`
 	// Listed are some of them, the first that were said; see Review.Problems for all.

@@ -108,8 +108,8 @@ func (r *Review) textUsers(b *bufio.Writer) {
 		if listed++; listed > textUsers {
 			continue
 		}
-		fmt.Fprintf(b, "  %-12s %s: %d of %s verified; %d attentions, %d failures, %d differences\n", u.State, u.title(r), u.Verified, plural.Count(u.Messages, "message"),
-			u.Attentions, u.Failures, u.Diffs)
+		fmt.Fprintf(b, "  %-12s %s: %d of %s verified; %s, %s, %s\n", u.State, u.title(r), u.Verified, plural.Count(u.Messages, "message"),
+			plural.Count(u.Attentions, "attention"), plural.Count(u.Failures, "failure"), plural.Count(u.Diffs, "difference"))
 	}
 	if listed > textUsers {
 		fmt.Fprintf(b, "  … and %d more; --format csv has all\n", listed-textUsers)
@@ -129,7 +129,11 @@ func (r *Review) textProblems(b *bufio.Writer) {
 		fmt.Fprintf(b, "\nProblems by kind:\n")
 	}
 	for _, k := range r.Kinds {
-		fmt.Fprintf(b, "  %-10s %s: %d of %s\n", k.Severity, k.Kind, k.Count, plural.Count(k.Users, "user"))
+		of := ""
+		if k.Users > 0 { // else it is one of the host
+			of = " of " + plural.Count(k.Users, "user")
+		}
+		fmt.Fprintf(b, "  %-10s %s: %d%s\n", k.Severity, k.Kind, k.Count, of)
 		if k.Severity == report.Note.String() {
 			continue
 		}
