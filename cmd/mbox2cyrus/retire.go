@@ -111,7 +111,7 @@ func (p *program) restore(c *cli.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeLog()) }()
-	state, err := knownState(c, "nothing was retired")
+	state, err := knownState(c, "nothing was retired", retire.Exists)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -12,13 +13,14 @@ import (
 )
 
 // knownState is the state directory of commands that have nothing to do without its
-// ledger. One without is misspelt or was forgotten, and must not count for success.
-func knownState(c *cli.Context, so string) (string, error) {
+// ledger, or what orIn finds there. One without is misspelt or was forgotten, and must not
+// count for success.
+func knownState(c *cli.Context, so string, orIn ...func(state string) bool) (string, error) {
 	state, err := absolute(c.String(flagState))
 	if err != nil {
 		return "", err
 	}
-	if !ledger.Exists(state) {
+	if !ledger.Exists(state) && !slices.ContainsFunc(orIn, func(is func(string) bool) bool { return is(state) }) {
 		return "", usagef("--%s %s: there is no ledger, so %s", flagState, state, so)
 	}
 	return state, nil

@@ -80,6 +80,13 @@ func newRecord() *Record {
 	return &Record{moves: map[ledger.RawName]Move{}, ofUser: map[ledger.RawName][]ledger.RawName{}, ofFolder: map[folderOf][]ledger.RawName{}}
 }
 
+// Exists reports whether a state directory has a record, be it without a ledger: what was
+// moved can be brought back by it.
+func Exists(state string) bool {
+	_, err := os.Lstat(filepath.Join(state, recordName))
+	return err == nil
+}
+
 // OpenRecord opens the record in a state directory. Read only, one that is not there
 // is empty.
 func OpenRecord(state string, write bool) (*Record, error) {
