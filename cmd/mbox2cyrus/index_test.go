@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -209,5 +210,61 @@ func TestCacheOfEarlierPass(t *testing.T) {
 		if p := o.problems("cache"); len(p) != 1 || !strings.Contains(p[0]["text"].(string), "UID 1:") {
 			t.Errorf("%s: %v", level, o.severe())
 		}
+	}
+}
+
+// TestCyrusLooksElsewhere: the mail is where it was written, and Cyrus's list says that the
+// mailbox is on another partition, or in the other layout.
+func TestCyrusLooksElsewhere(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{Partitions: []string{"other"}})
+	dump := func() string {
+		t.Helper()
+		said, err := srv.Run(context.Background(), "ctl_mboxlist", "-d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return said
+	}
+	if !strings.HasPrefix(strings.TrimSpace(dump()), "{") {
+		t.Skip("needs a list in JSON, as from Cyrus 3.6 on")
+	}
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1)+letter(2))
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+		t.Fatalf("migrate: exit code %d\n%s", o.code, o.stderr)
+	}
+	good := dump()
+	list := func(entries string) {
+		t.Helper()
+		if out, err := enter(srv, entries); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	for _, c := range []struct{ from, to string }{
+		{`"partition": "default"`, `"partition": "other"`},
+		{`"mbtype": "e"`, `"mbtype": "el"`},
+	} {
+		list(strings.ReplaceAll(good, c.from, c.to))
+		if dump() == good {
+			t.Fatalf("%s is not in %s", c.from, good)
+		}
+		for _, level := range []string{"count", "index", "content"} {
+			o := runJSON(t, append([]string{"verify", "--level", level}, flags...)...)
+			if o.code != 3 || len(o.problems("not-in-cyrus")) != 1 {
+				t.Errorf("%s, %s: exit code %d, %q", c.to, level, o.code, o.severe())
+			}
+		}
+		// A later pass would bring mail to where Cyrus does not look.
+		h.append("var/mail/joe", letter(3))
+		before := messageFiles(t, srv)
+		o := runJSON(t, append([]string{"migrate"}, flags...)...)
+		if o.code == 0 || o.summary(t)["messages_verified"] != 0.0 || len(messageFiles(t, srv)) != len(before) {
+			t.Errorf("%s: migrate: exit code %d, %v, %q", c.to, o.code, o.summary(t), o.severe())
+		}
+		list(good)
+	}
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 || o.summary(t)["messages_verified"] != 4.0 {
+		t.Errorf("put right again: exit code %d, %q", o.code, o.severe())
 	}
 }
