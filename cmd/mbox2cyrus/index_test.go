@@ -268,3 +268,40 @@ func TestCyrusLooksElsewhere(t *testing.T) {
 		t.Errorf("put right again: exit code %d, %q", o.code, o.severe())
 	}
 }
+
+// TestContentSeesFolder: what changed in a folder is in none of its messages.
+func TestContentSeesFolder(t *testing.T) {
+	for _, c := range []struct{ name, path, from, to, kind string }{
+		{"nothing", "var/mail/joe", "x", "x", ""},
+		{"another name of a keyword", "var/mail/joe", "Junk", "Jank", "keywords"},
+		{"another name of a keyword that is no atom", "var/mail/joe", "a(b", "c(b", "keywords"},
+		{"a UID that was used", "var/mail/joe", "1054541472 2 ", "1054541472 3 ", "uidnext"},
+		{"a byte that is held", "home/joe/mail/broken", "junk 7\n", "lunk 7\n", "source-changed"},
+		{"a message that is held", "var/mail/joe", "X-Long: line\n", "X-Long: lime\n", "source-changed"},
+		{"one more message to be held", "home/joe/mail/small", letter(3), letter(3) + letter(4, strings.Repeat("X-Long: line\n", 60)), "source-changed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := heldHost(t)
+			h.write("home/joe/mail/small", letter(1)+letter(2)+letter(3))
+			h.write("var/mail/joe", letter(1, "X-IMAPbase: 1054541472 2 Junk a(b", "X-UID: 1", "X-Keywords: Junk a(b")+
+				letter(2, "X-UID: 2", strings.Repeat("X-Long: line\n", 60)))
+			flags := append(flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state")), "--hold-above", "500")
+			if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 2 {
+				t.Fatalf("migrate: exit code %d\n%s", o.code, o.stderr)
+			}
+			text, err := os.ReadFile(filepath.Join(h.root, c.path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.write(c.path, strings.ReplaceAll(string(text), c.from, c.to))
+			o := runJSON(t, append([]string{"verify", "--level", "content"}, flags...)...)
+			switch {
+			case c.kind == "" && o.code != 2:
+				t.Errorf("exit code %d, %q", o.code, o.severe())
+			case c.kind != "" && (o.code != 3 || len(o.problems(c.kind)) == 0):
+				t.Errorf("exit code %d, no %s: %q", o.code, c.kind, o.severe())
+			}
+		})
+	}
+}
