@@ -57,6 +57,7 @@ func TestWhatIndexLevelSees(t *testing.T) {
 		{"the cache is empty", "cyrus.cache", func(b []byte) []byte { return b[:0] }, "cache", "*", 3},
 		{"the cache is gone", "cyrus.cache", nil, "cache", "*", 3},
 		{"the cache is of another index", "cyrus.cache", func(b []byte) []byte { b[3] ^= 1; return b }, "cache", "", 0},
+		{"mail came in, and more is gone", "cyrus.index", withHeader(func(h *cyrusspool.IndexHeader) { h.LastUID++; h.Exists-- }), "count", "", 0},
 		{"the index counts other messages", "cyrus.index", withHeader(func(h *cyrusspool.IndexHeader) { h.QuotaMailboxUsed++ }), "index-sums", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
