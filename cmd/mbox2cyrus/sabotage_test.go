@@ -92,7 +92,7 @@ func (s *saboteur) lines(change func([]string) []string) {
 func TestSabotage(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h, state := newPassHost(t), filepath.Join(t.TempDir(), "state")
-	h.write("var/mail/joe", letter(1, "X-IMAPbase: 1054541472 14 One Two", "X-UID: 2", "X-Keywords: One", "Status: RO")+
+	h.write("var/mail/joe", letter(1, "X-IMAPbase: 1054541472 6 One Two", "X-UID: 2", "X-Keywords: One", "Status: RO")+
 		letter(2, "X-UID: 4", "X-Keywords: Two", "Status: RO")+letter(3, "X-UID: 6", "Status: O"))
 	flags := flagsFor(srv, h.root, state)
 	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
@@ -235,4 +235,52 @@ func TestSabotage(t *testing.T) {
 		})
 	}
 	s.t = t
+}
+
+// TestSabotageOfEarlierPass is the same in a mailbox that was appended to: of the messages of
+// earlier passes only flags and dates are their user's by now.
+func TestSabotageOfEarlierPass(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h.write("var/mail/joe", letter(1)+letter(2))
+	migrate := func(more ...string) {
+		t.Helper()
+		if o := runJSON(t, append(append([]string{"migrate"}, more...), flags...)...); o.code != 0 {
+			t.Fatalf("migrate: exit code %d, %q", o.code, o.severe())
+		}
+	}
+	migrate()
+	useCyrus(t, srv, appendAndFlag) // UID 3
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+	migrate("--on-conflict", "append") // UID 4
+	s := &saboteur{t: t, dir: filepath.Join(srv.Spool, dirOf(t, srv, "user/joe"))}
+	index := filepath.Join(s.dir, "cyrus.index")
+	good, err := os.ReadFile(index)
+	s.must(err)
+	if head, err := cyrusspool.ParseIndexHeader(good); err != nil || head.Version < cyrusspool.Version12 {
+		t.Skip("needs an index with CRCs, of Cyrus 2.4 or later", err)
+	}
+	for _, c := range []struct {
+		name string
+		do   func()
+		kind string
+	}{
+		{"nothing", func() {}, ""},
+		{"flag and date of an earlier message", func() {
+			s.record(func(r *cyrusspool.Record) { r.SystemFlags, r.InternalDate = cyrusspool.FlagDraft, r.InternalDate+1 })
+		}, ""},
+		{"the SHA-1 of an earlier message", func() { s.record(func(r *cyrusspool.Record) { r.GUID[0]++ }) }, "sha1"},
+		{"the first appended message", func() { s.header(func(h *cyrusspool.IndexHeader) { h.NumRecords-- }) }, "message-missing"},
+		{"the file of the first appended message", func() { s.must(os.Remove(s.message(4))) }, "file-missing"}, // the last, for it stays gone
+	} {
+		c.do()
+		for _, level := range []string{"index", "content"} {
+			o := runJSON(t, append([]string{"verify", "--level", level}, flags...)...)
+			if c.kind == "" && o.code == 3 || c.kind != "" && (o.code != 3 || len(o.problems(c.kind)) != 1) {
+				t.Errorf("%s, %s: exit code %d, %q", c.name, level, o.code, o.severe())
+			}
+		}
+		s.must(os.WriteFile(index, good, 0o600))
+	}
 }
