@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,6 +57,7 @@ func TestWhatIndexLevelSees(t *testing.T) {
 		{"the cache is empty", "cyrus.cache", func(b []byte) []byte { return b[:0] }, "cache", "*", 3},
 		{"the cache is gone", "cyrus.cache", nil, "cache", "*", 3},
 		{"the cache is of another index", "cyrus.cache", func(b []byte) []byte { b[3] ^= 1; return b }, "cache", "", 0},
+		{"mail came in, and more is gone", "cyrus.index", withHeader(func(h *cyrusspool.IndexHeader) { h.LastUID++; h.Exists-- }), "count", "", 0},
 		{"the index counts other messages", "cyrus.index", withHeader(func(h *cyrusspool.IndexHeader) { h.QuotaMailboxUsed++ }), "index-sums", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -209,5 +211,98 @@ func TestCacheOfEarlierPass(t *testing.T) {
 		if p := o.problems("cache"); len(p) != 1 || !strings.Contains(p[0]["text"].(string), "UID 1:") {
 			t.Errorf("%s: %v", level, o.severe())
 		}
+	}
+}
+
+// TestCyrusLooksElsewhere: the mail is where it was written, and Cyrus's list says that the
+// mailbox is on another partition, or in the other layout.
+func TestCyrusLooksElsewhere(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{Partitions: []string{"other"}})
+	dump := func() string {
+		t.Helper()
+		said, err := srv.Run(context.Background(), "ctl_mboxlist", "-d")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return said
+	}
+	if !strings.HasPrefix(strings.TrimSpace(dump()), "{") {
+		t.Skip("needs a list in JSON, as from Cyrus 3.6 on")
+	}
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1)+letter(2))
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+		t.Fatalf("migrate: exit code %d\n%s", o.code, o.stderr)
+	}
+	good := dump()
+	list := func(entries string) {
+		t.Helper()
+		if out, err := enter(srv, entries); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	for _, c := range []struct{ from, to string }{
+		{`"partition": "default"`, `"partition": "other"`},
+		{`"mbtype": "e"`, `"mbtype": "el"`},
+	} {
+		list(strings.ReplaceAll(good, c.from, c.to))
+		if dump() == good {
+			t.Fatalf("%s is not in %s", c.from, good)
+		}
+		for _, level := range []string{"count", "index", "content"} {
+			o := runJSON(t, append([]string{"verify", "--level", level}, flags...)...)
+			if o.code != 3 || len(o.problems("not-in-cyrus")) != 1 {
+				t.Errorf("%s, %s: exit code %d, %q", c.to, level, o.code, o.severe())
+			}
+		}
+		// A later pass would bring mail to where Cyrus does not look.
+		h.append("var/mail/joe", letter(3))
+		before := messageFiles(t, srv)
+		o := runJSON(t, append([]string{"migrate"}, flags...)...)
+		if o.code == 0 || o.summary(t)["messages_verified"] != 0.0 || len(messageFiles(t, srv)) != len(before) {
+			t.Errorf("%s: migrate: exit code %d, %v, %q", c.to, o.code, o.summary(t), o.severe())
+		}
+		list(good)
+	}
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 || o.summary(t)["messages_verified"] != 4.0 {
+		t.Errorf("put right again: exit code %d, %q", o.code, o.severe())
+	}
+}
+
+// TestContentSeesFolder: what changed in a folder is in none of its messages.
+func TestContentSeesFolder(t *testing.T) {
+	for _, c := range []struct{ name, path, from, to, kind string }{
+		{"nothing", "var/mail/joe", "x", "x", ""},
+		{"another name of a keyword", "var/mail/joe", "Junk", "Jank", "keywords"},
+		{"another name of a keyword that is no atom", "var/mail/joe", "a(b", "c(b", "keywords"},
+		{"a UID that was used", "var/mail/joe", "1054541472 2 ", "1054541472 3 ", "uidnext"},
+		{"a byte that is held", "home/joe/mail/broken", "junk 7\n", "lunk 7\n", "source-changed"},
+		{"a message that is held", "var/mail/joe", "X-Long: line\n", "X-Long: lime\n", "source-changed"},
+		{"one more message to be held", "home/joe/mail/small", letter(3), letter(3) + letter(4, strings.Repeat("X-Long: line\n", 60)), "source-changed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := heldHost(t)
+			h.write("home/joe/mail/small", letter(1)+letter(2)+letter(3))
+			h.write("var/mail/joe", letter(1, "X-IMAPbase: 1054541472 2 Junk a(b", "X-UID: 1", "X-Keywords: Junk a(b")+
+				letter(2, "X-UID: 2", strings.Repeat("X-Long: line\n", 60)))
+			flags := append(flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state")), "--hold-above", "500")
+			if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 2 {
+				t.Fatalf("migrate: exit code %d\n%s", o.code, o.stderr)
+			}
+			text, err := os.ReadFile(filepath.Join(h.root, c.path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.write(c.path, strings.ReplaceAll(string(text), c.from, c.to))
+			o := runJSON(t, append([]string{"verify", "--level", "content"}, flags...)...)
+			switch {
+			case c.kind == "" && o.code != 2:
+				t.Errorf("exit code %d, %q", o.code, o.severe())
+			case c.kind != "" && (o.code != 3 || len(o.problems(c.kind)) == 0):
+				t.Errorf("exit code %d, no %s: %q", o.code, c.kind, o.severe())
+			}
+		})
 	}
 }

@@ -166,6 +166,11 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		e.leave(u, m, "cyrus-changed", "the mailbox in Cyrus is not the one that this program made; it is left alone")
 		return m, nil
 	}
+	if inCyrus && !undo.InPlaceOf(e.Cyrus, rec, entry) { // nobody would see what is brought to the old place
+		e.leave(u, m, "cyrus-changed", fmt.Sprintf("the mailbox was made in %s of partition %s, and Cyrus looks for it in %s of %s; it is left alone",
+			report.Quote(rec.Dir), report.Quote(rec.Partition), report.Quote(e.Cyrus.Dir(entry)), report.Quote(entry.Partition)))
+		return m, nil
+	}
 	if m.entered = inCyrus; inCyrus {
 		m.entry = entry
 	} else {

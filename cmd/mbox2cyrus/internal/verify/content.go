@@ -1,15 +1,20 @@
 package verify
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"slices"
+	"strings"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/held"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
@@ -44,13 +49,84 @@ func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User,
 	if err == nil {
 		err = s.rest()
 	}
+	if err == nil {
+		err = s.compareHeld(l)
+	}
 	if err := errors.Join(err, manifest.Close(), s.assigned.close()); err != nil {
 		return Result{}, faultSet{}, fmt.Errorf("%s: %w", rec.Name, err)
 	}
 	if res.UIDValidity != 0 && res.UIDValidity != rec.UIDValid && rec.FirstUID == 0 { // else it is that of the mail to which it was appended
 		s.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY of the source is %d, of the mailbox %d", res.UIDValidity, rec.UIDValid)
 	}
+	s.folder(res)
 	return s.result(), s.faults, nil
+}
+
+// folder compares what the folder itself says now, and no message.
+func (s *contentCheck) folder(res source.Result) {
+	if res.UIDValidity == s.rec.UIDValid && s.rec.FirstUID == 0 && res.UIDNext > s.rec.UIDNext {
+		s.differ(report.Difference, "uidnext", -1, "UIDNEXT of the source is %d, was %d when it was migrated", res.UIDNext, s.rec.UIDNext)
+	}
+	for i, name := range res.Keywords {
+		if s.used&(1<<i) == 0 || i < len(s.rec.Keywords) && (s.rec.Keywords[i] == "" || isKeywordOf(name, s.rec.Keywords[i])) {
+			continue
+		}
+		was := ""
+		if i < len(s.rec.Keywords) {
+			was = s.rec.Keywords[i]
+		}
+		s.differ(report.Difference, "keywords", -1, "a keyword of the source is %s, was migrated as %s", report.Quote(name), report.Quote(was))
+	}
+}
+
+// isKeywordOf reports whether a keyword of a folder may have become that flag in Cyrus: the
+// same but for case, or with _ where it is no atom, and then perhaps longer.
+func isKeywordOf(name, flag string) bool {
+	changed := strings.EqualFold(name, "NIL")
+	if len(flag) < len(name) {
+		return false
+	}
+	for i := range len(name) {
+		if !strings.EqualFold(name[i:i+1], flag[i:i+1]) {
+			if flag[i] != '_' {
+				return false
+			}
+			changed = true
+		}
+	}
+	return changed || len(flag) == len(name)
+}
+
+// compareHeld compares what the source has that is to be held with the list of what is.
+// Where the disk does not give all, both depend on when it was asked.
+func (s *contentCheck) compareHeld(l *ledger.Ledger) error {
+	if len(s.unread) > 0 {
+		return nil
+	}
+	sum := sha1.New()
+	if s.rec.Held != nil {
+		unread := false
+		err := held.Each(l.HeldDir(), s.rec.UniqueID, func(it held.Item) error {
+			unread = unread || it.Reason == string(mbox.KindUnreadable)
+			addHeld(sum, string(it.File), it.Offset, it.Length, it.SHA1)
+			return nil
+		})
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, held.ErrLost) || unread {
+			return nil // Held tells
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !bytes.Equal(sum.Sum(nil), s.held.Sum(nil)) {
+		s.differ(report.Difference, faultKinds[faultSourceChanged].problem, -1, "what the source has that makes no message is not what was held of it")
+	}
+	return nil
+}
+
+// addHeld adds one thing that is held to the sum of all.
+func addHeld(sum io.Writer, file string, offset, length int64, sha string) {
+	fmt.Fprintf(sum, "%q %d %d %s\n", file, offset, length, sha) // a hash never fails
 }
 
 // spool reads the message files of a mailbox whose folder is in an archive, and compares
@@ -77,7 +153,7 @@ const (
 )
 
 func (v *Verifier) newContentCheck(rec ledger.Mailbox, place cyrusspool.Place) *contentCheck {
-	s := &contentCheck{comparison: &comparison{rec: rec}, reader: newFileReader(place, &rec), sum: sha1.New(), faults: faultSet{tells: v.Message != nil}}
+	s := &contentCheck{comparison: &comparison{rec: rec}, reader: newFileReader(place, &rec), sum: sha1.New(), held: sha1.New(), faults: faultSet{tells: v.Message != nil}}
 	s.files = beside.New(v.idle, func(next func() *messageFile) {
 		r := newFileReader(place, &rec)
 		defer r.release()
@@ -99,6 +175,8 @@ type contentCheck struct {
 	next     ledger.Message // of the manifest, if peeked is set
 	peeked   bool
 	unread   []source.Aside // what of the source cannot be read
+	held     hash.Hash      // of what else of it is to be held
+	used     uint64         // the keywords that its messages have
 
 	reader  *fileReader
 	files   *beside.Queue[messageFile] // in the order of the source
@@ -110,11 +188,26 @@ type contentCheck struct {
 	waiting  []ledger.Message // until all are known, for their order may be another one
 }
 
-// aside remembers what cannot be read. Of what else is set aside Held tells.
+// aside remembers what cannot be read, and sums up what else is set aside.
 func (s *contentCheck) aside(a source.Aside) error {
 	if a.Kind == mbox.KindUnreadable {
 		s.unread = append(s.unread, a)
+		return nil
 	}
+	sha := ""
+	if a.Open != nil {
+		r, err := a.Open()
+		if err != nil {
+			return err
+		}
+		sum := sha1.New()
+		_, err = io.CopyN(sum, r, a.Length)
+		if err := errors.Join(err, r.Close()); err != nil {
+			return err
+		}
+		sha = hex.EncodeToString(sum.Sum(nil))
+	}
+	addHeld(s.held, a.File, a.Offset, a.Length, sha)
 	return nil
 }
 
@@ -160,9 +253,10 @@ func (s *contentCheck) message(m *mbox.Message, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if s.rules.CheckSize(size) != nil {
-		return nil // held: Held tells
+	if err := s.rules.CheckSize(size); err != nil {
+		return err // which has it set aside
 	}
+	s.used |= m.Keywords
 	msg := ledger.Message{UID: m.UID, Offset: m.Offset, End: m.EndOffset, Size: size,
 		Date: m.Date.Unix(), Flags: LedgerFlags(m.Flags), Keywords: m.Keywords, File: m.File}
 	s.sum.Sum(msg.GUID[:0])

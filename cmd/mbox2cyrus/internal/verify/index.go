@@ -80,8 +80,8 @@ func Count(rec ledger.Mailbox, place cyrusspool.Place) (Result, error) {
 
 // Index compares every message of the manifest with Cyrus's index: UID, size,
 // SHA-1, internal date, system flags and keywords. Each must have a message file of that
-// size, and a record of cyrus.cache whose CRC is the index's; the sums in the index's
-// header must be those of its records. No message file is read.
+// size, and a record of cyrus.cache whose CRC is the index's; the index's header must count
+// as many messages and bytes as its records are. No message file is read.
 // seen is where \Seen is when the index has none (up to Cyrus 2.3), by unique ids;
 // an index that has no SHA-1 (up to 2.2) is believed without.
 func Index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen map[string]cyrusspool.SeenState) (Result, error) {
@@ -202,12 +202,16 @@ func (c *comparison) header(b *box) {
 	if c.rec.FirstUID > 0 && h.LastUID+1 >= c.rec.UIDNext {
 		return // Cyrus had messages of its own there before: how many there are now is its affair
 	}
-	if next := h.LastUID + 1; next < c.rec.UIDNext {
+	next := h.LastUID + 1
+	if next < c.rec.UIDNext {
 		c.differ(report.Difference, "uidnext", -1, "UIDNEXT is %d in Cyrus, must be %d", next, c.rec.UIDNext)
-	} else if next > c.rec.UIDNext {
+		return
+	}
+	if c.res.Newer {
 		c.differ(report.Attention, "newer-mail", -1, "UIDNEXT is %d in Cyrus, was %d when it was migrated: mail has come in since", next, c.rec.UIDNext)
-	} else if int64(h.Exists) != c.rec.Messages && !c.inUse {
-		c.differ(report.Difference, "count", -1, "%d messages in Cyrus, must be %d", h.Exists, c.rec.Messages)
+	}
+	if n := int64(h.Exists); !c.inUse && (n < c.rec.Messages || n > c.rec.Messages && !c.res.Newer) {
+		c.differ(report.Difference, "count", -1, "%d messages in Cyrus, must be %d", n, c.rec.Messages)
 	}
 }
 

@@ -268,6 +268,12 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 		differ(report.Difference, "not-in-cyrus", "Cyrus does not have the mailbox that was made")
 		return nil
 	}
+	if dir := v.Cyrus.Dir(entry); entry.Partition != rec.Partition || dir != rec.Dir {
+		// What is compared below is what was made there, and not what Cyrus serves.
+		differ(report.Difference, "not-in-cyrus", fmt.Sprintf("Cyrus looks for it in %s of partition %s, and it was made in %s of %s",
+			report.Quote(dir), report.Quote(entry.Partition), report.Quote(rec.Dir), report.Quote(rec.Partition)))
+		return nil
+	}
 	if f != nil && v.Level != LevelContent && (rec.SourceID == nil || !rec.SourceID.Equal(plan.FileID(f.File))) {
 		differ(report.Attention, "source-changed", "the folder changed since it was migrated")
 	}
