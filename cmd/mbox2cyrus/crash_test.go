@@ -221,6 +221,7 @@ func (g *ground) records() map[string]ledger.Mailbox {
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	defer l.Close() // read only
 	records := map[string]ledger.Mailbox{}
 	eachRecord(g.t, l, func(rec ledger.Mailbox) { records[rec.Name] = rec })
 	return records
@@ -713,6 +714,7 @@ func TestSubscriptionsOfCyrusOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer l.Close() // read only
 	if s, ok := l.Subscriptions("joe"); ok {
 		t.Errorf("the ledger takes them for its own: %+v", s)
 	}
@@ -837,6 +839,7 @@ func (g *ground) subscriptionFile(user string) string {
 	if err != nil {
 		g.t.Fatal(err)
 	}
+	defer l.Close() // read only
 	s, ok := l.Subscriptions(user)
 	if !ok {
 		g.t.Fatalf("the ledger knows no subscriptions of %s", user)

@@ -97,6 +97,7 @@ func (c *cutHost) record(name string) ledger.Mailbox {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	defer l.Close() // read only
 	rec, ok, err := l.Mailbox(name)
 	if !ok || err != nil {
 		c.t.Fatalf("the ledger knows no %s: %v", name, err)

@@ -192,6 +192,7 @@ func (u *inUse) leftIsKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer l.Close() // read only
 	done := true
 	eachRecord(t, l, func(rec ledger.Mailbox) { done = done && rec.State == ledger.Verified })
 	if !done {

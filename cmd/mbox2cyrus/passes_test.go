@@ -1062,6 +1062,7 @@ func TestSubscriptionsStay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			defer l.Close() // read only
 			if s, ok := l.Subscriptions("joe"); !ok || s.Next != "" {
 				t.Errorf("the ledger says %+v", s)
 			}

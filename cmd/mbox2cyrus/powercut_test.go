@@ -335,6 +335,7 @@ func (g *ground) falseClaims() (wrong []string) {
 	if err != nil {
 		return []string{err.Error()}
 	}
+	defer l.Close() // read only
 	eachRecord(g.t, l, func(rec ledger.Mailbox) {
 		claim := func(err error) {
 			if err != nil {
