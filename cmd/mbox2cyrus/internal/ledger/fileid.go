@@ -2,11 +2,12 @@ package ledger
 
 import (
 	"fmt"
-	"mbox2cyrus/mbox"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/mbox"
 )
 
 // FileID is what tells whether a file is still the one that was seen. UW sets

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
-	"slices"
 )
 
 // oldRecords are the records of the index as it is, in the order of their UIDs.
