@@ -111,9 +111,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		return err
 	}
 	e.Source, e.Progress = s.source(p.display), p.display
-	for _, pr := range s.plan.Problems {
-		s.report.Problem(pr)
-	}
+	s.reportPlan()
 	migrate.SpareProcessors()
 	err = e.Run(c.Context, s.plan)
 	p.display.Stop()

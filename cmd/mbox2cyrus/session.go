@@ -191,6 +191,13 @@ func (s *session) sayDates(always bool) {
 	s.report.Problem(p)
 }
 
+// reportPlan reports what the plan tells that concerns no user.
+func (s *session) reportPlan() {
+	for _, p := range s.plan.Problems {
+		s.report.Problem(p)
+	}
+}
+
 // writeMap writes the map of names if --map asks for it.
 func (s *session) writeMap(c *cli.Context) error {
 	if path := c.String(flagMap); path != "" {
