@@ -96,7 +96,7 @@ func (s *session) open(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.opts.selection.KnowMigrated(s.state)
+	s.opts.selection.AcceptKnown(s.state)
 	homes, err := s.look(c)
 	if err != nil {
 		return err

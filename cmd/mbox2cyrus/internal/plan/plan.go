@@ -83,9 +83,9 @@ type Selection struct {
 	Done map[string]bool
 	// Retired is what is in archives, by users, CutOff what may be.
 	Retired, CutOff map[string][]Retired
-	// Migrated returns the logins whom the ledger knows. It is asked only if a
-	// selected user is not on the host; nil: there are none.
-	Migrated func() ([]string, error)
+	// known returns the logins whom the ledger knows. It is asked only if a user who is
+	// named is not on the host; nil: there are none.
+	known func() ([]string, error)
 }
 
 // ErrUnknownUser is returned by Look when a selected user is not on the host, and was not
@@ -206,8 +206,8 @@ func (s Selection) check(all []mbox.User, skipped []mbox.Skipped) error {
 		known[u.Name] = true
 	}
 	unknown := func(name string) bool { return !known[name] }
-	if s.Migrated != nil && slices.ContainsFunc(slices.Concat(s.Users, s.Exclude), unknown) {
-		logins, err := s.Migrated()
+	if s.known != nil && slices.ContainsFunc(slices.Concat(s.Users, s.Exclude), unknown) {
+		logins, err := s.known()
 		if err != nil {
 			return err
 		}
