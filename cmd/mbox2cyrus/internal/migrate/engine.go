@@ -108,29 +108,9 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 	begun := make(chan *job)
 	filled := make(chan *job, maxBatchUsers)
 	var beginner, fillers, finishers sync.WaitGroup
-	beginner.Go(func() {
-		for batch := waiting(triaged); len(batch) > 0; batch = waiting(triaged) {
-			err := e.setBegun(batch)
-			for _, j := range batch {
-				if err != nil {
-					e.nothingToFinish(j, err)
-				} else {
-					begun <- j
-				}
-			}
-		}
-	})
+	beginner.Go(func() { e.begin(triaged, begun) })
 	for range jobs {
-		fillers.Go(func() {
-			for j := range begun {
-				e.idle.Claim()
-				j = e.fillUser(ctx, j)
-				e.idle.Give()
-				if j != nil {
-					filled <- j
-				}
-			}
-		})
+		fillers.Go(func() { e.fillEach(ctx, begun, filled) })
 	}
 	finishing := jobs
 	if jobs > 1 { // else whoever wants one thing at a time gets that
@@ -158,6 +138,32 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 		err = ctx.Err()
 	}
 	return err
+}
+
+// begin records of all users who wait that their mailboxes are begun, and passes them on.
+func (e *Engine) begin(triaged <-chan *job, begun chan<- *job) {
+	for batch := waiting(triaged); len(batch) > 0; batch = waiting(triaged) {
+		err := e.setBegun(batch)
+		for _, j := range batch {
+			if err != nil {
+				e.nothingToFinish(j, err)
+			} else {
+				begun <- j
+			}
+		}
+	}
+}
+
+// fillEach fills one user after another, and passes on those who are to be finished.
+func (e *Engine) fillEach(ctx context.Context, begun <-chan *job, filled chan<- *job) {
+	for j := range begun {
+		e.idle.Claim()
+		j = e.fillUser(ctx, j)
+		e.idle.Give()
+		if j != nil {
+			filled <- j
+		}
+	}
 }
 
 // askAhead finds out what may be written ahead of reconstruct. That takes some of Cyrus's
