@@ -89,7 +89,7 @@ func (x *Exporter) User(ctx context.Context, id, dir string) (err error) {
 	places := x.layOut(id, entries)
 	failed := false
 	for _, p := range places {
-		if err := x.placeOne(ctx, o, id, p); err != nil {
+		if err := x.placeOne(ctx, o, p); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -111,7 +111,7 @@ func (x *Exporter) User(ctx context.Context, id, dir string) (err error) {
 }
 
 // placeOne writes one mailbox of a tree.
-func (x *Exporter) placeOne(ctx context.Context, o *output, id string, p place) error {
+func (x *Exporter) placeOne(ctx context.Context, o *output, p place) error {
 	if p.dir != "" {
 		if _, err := o.dirAt(p.dir); err != nil {
 			return err

@@ -231,12 +231,12 @@ func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Conte
 		case len(batch) > 1:
 			for _, j := range batch {
 				if err := do(ctx, []*job{j}); err != nil {
-					e.fail(j.user, "user-failed", err)
+					e.fail(j.user, err)
 					j.boxes = nil
 				}
 			}
 		default:
-			e.fail(batch[0].user, "user-failed", err)
+			e.fail(batch[0].user, err)
 			batch[0].boxes = nil
 		}
 		for _, j := range batch {
@@ -318,7 +318,7 @@ func (e *Engine) nothingToFinish(j *job, err error) {
 		err = e.resubscribe(u)
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
-		e.fail(u, "user-failed", err)
+		e.fail(u, err)
 	}
 	if err == nil {
 		e.quotaNotGiven(j)
@@ -360,8 +360,9 @@ func (e *Engine) gone(u *plan.User, j *job) error {
 	return nil
 }
 
-func (e *Engine) fail(u *plan.User, kind string, err error) {
-	e.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: kind, Text: err.Error()})
+// fail reports that a user is not finished.
+func (e *Engine) fail(u *plan.User, err error) {
+	e.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: "user-failed", Text: err.Error()})
 }
 
 func now() time.Time { return time.Now().UTC() }

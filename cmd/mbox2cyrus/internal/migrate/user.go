@@ -194,7 +194,7 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 			boxes, replaced, err = e.prove(j, subscriptions[j.user.ID])
 		}
 		if err != nil {
-			e.fail(j.user, "user-failed", err)
+			e.fail(j.user, err)
 			continue
 		}
 		proved, old = append(proved, boxes...), append(old, replaced...)
