@@ -84,8 +84,7 @@ type Mailbox struct {
 	Manifest   string           `json:"manifest,omitempty"` // file below manifests/
 	UIDValid   uint32           `json:"uidvalidity,omitempty"`
 	UIDNext    uint32           `json:"uidnext,omitempty"`
-	IndexID    *FileID          `json:"index_id,omitempty"` // cyrus.index as verified
-	IndexSHA1  string           `json:"index_sha1,omitempty"`
+	IndexID    *FileID          `json:"index_id,omitempty"`        // cyrus.index as verified
 	NewUIDVald bool             `json:"new_uidvalidity,omitempty"` // the source had none that could be kept
 	Assigned   bool             `json:"assigned,omitempty"`        // UIDs are not the source's: those of an earlier pass were kept
 	FirstUID   uint32           `json:"first_uid,omitempty"`       // of our messages, in a mailbox to which they were appended
