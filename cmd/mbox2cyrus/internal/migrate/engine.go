@@ -154,6 +154,28 @@ func (e *Engine) begin(triaged <-chan *job, begun chan<- *job) {
 	}
 }
 
+// setBegun records which mailboxes will be written. That is durable before anything of them
+// is, so that a cut-off run leaves nothing that the next one does not know for its own.
+func (e *Engine) setBegun(batch []*job) error {
+	var begun []ledger.Mailbox
+	for _, j := range batch {
+		for _, m := range j.boxes {
+			if m.todo == fill {
+				m.rec.State, m.rec.Folder = ledger.Begun, ledger.RawName(m.folderName())
+				if m.prev != nil {
+					m.rec.Previous = m.prev.Manifest
+					m.rec.Manifest = m.rec.OtherManifest(m.rec.Previous)
+				}
+				begun = append(begun, m.rec)
+			}
+		}
+	}
+	if len(begun) == 0 {
+		return nil
+	}
+	return e.Ledger.Set(begun...)
+}
+
 // fillEach fills one user after another, and passes on those who are to be finished.
 func (e *Engine) fillEach(ctx context.Context, begun <-chan *job, filled chan<- *job) {
 	for j := range begun {

@@ -8,10 +8,12 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/internal/fsrights"
+	"mbox2cyrus/mbox"
 )
 
 // readTries is how often a folder that changes under the reader is read anew.
@@ -46,6 +48,22 @@ type filler struct {
 	bytes    int64
 	next     uint32 // UID above all that were given
 	recent   uint32 // highest UID that is not \Recent (uw-mbox 11.4)
+}
+
+// fillAll writes the directories of the mailboxes that need it.
+func (e *Engine) fillAll(ctx context.Context, j *job) error {
+	for _, m := range j.boxes {
+		if m.todo != fill {
+			continue
+		}
+		if err := e.fill(ctx, j.user, m); errors.Is(err, mbox.ErrBusy) {
+			e.setAside(j, m, err) // the next run knows what was begun
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("%s: %w", report.Quote(m.folderName()), err)
+		}
+	}
+	return nil
 }
 
 // fill writes one mailbox: message files, header, index and manifest. It is

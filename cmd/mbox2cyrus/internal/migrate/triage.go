@@ -293,49 +293,6 @@ func (e *Engine) mayAdopt(u *plan.User, entry reconstruct.Entry) error {
 	return nil
 }
 
-// mayAppend makes a mailbox one that messages are appended to, if Cyrus cannot have it
-// open. From which UID on they are ours is known before anything is written.
-func (e *Engine) mayAppend(m *mailbox) error {
-	if e.Running {
-		return fmt.Errorf("%s is in Cyrus already, which is running: stop Cyrus, so that messages can be appended", report.Quote(m.rec.Name))
-	}
-	h, err := e.place(m).IndexHeader()
-	if err != nil {
-		return fmt.Errorf("%s: %w", m.rec.Name, err)
-	}
-	m.append = true
-	if m.rec.FirstUID == 0 {
-		m.rec.FirstUID = h.LastUID + 1
-	}
-	return nil
-}
-
-// mayMerge is mayAppend for a mailbox with mail of which nothing was known. What it is now
-// is remembered first.
-func (e *Engine) mayMerge(ctx context.Context, m *mailbox) error {
-	if m.folder == nil {
-		m.todo = nothing // a mailbox above others, and it is there
-		return nil
-	}
-	if err := e.mayAppend(m); err != nil {
-		return err
-	}
-	h, err := e.place(m).IndexHeader()
-	if err != nil {
-		return fmt.Errorf("%s: %w", m.rec.Name, err)
-	}
-	n, example, err := undo.Strays(e.place(m))
-	if err != nil {
-		return fmt.Errorf("%s: %w", m.rec.Name, err)
-	}
-	if n > 0 {
-		return fmt.Errorf("%s has %d message files in Cyrus that its index does not know, %s for one: run Cyrus's reconstruct on it, look at what comes up, and run again; nothing of this user was touched", report.Quote(m.rec.Name), n, example)
-	}
-	m.rec.Merged = true
-	m.rec.Mixed = m.mixed && h.Version.HasGUID()
-	return undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
-}
-
 func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {
 	refuse := func(err error) error {
 		return fmt.Errorf("%s is in Cyrus already, and this program did not make it: %w; nothing of this user was touched", report.Quote(entry.Name), err)
