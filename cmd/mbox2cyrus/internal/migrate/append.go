@@ -18,8 +18,8 @@ import (
 // others follow the last UID that its index had.
 func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *cyrusspool.IndexReader) (*previous, error) {
 	p := &previous{from: old.Header().LastUID + 1}
-	if m.prev != nil {
-		p.rec = *m.prev
+	if m.before != nil {
+		p.rec = *m.before
 	}
 	if m.rec.Mixed && p.rec.UIDValid != old.Header().UIDValidity {
 		p.rec.Manifest = "" // it tells of other UIDs

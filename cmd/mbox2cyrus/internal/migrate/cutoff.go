@@ -66,7 +66,7 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox) error {
 	if m.rec.Previous != "" { // a later pass was cut off
 		prev := m.rec
 		prev.Manifest = m.rec.Previous
-		m.prev = &prev
+		m.before = &prev
 	}
 	if !m.entered {
 		return nil
@@ -82,14 +82,14 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox) error {
 	if tells != "" && tells != m.rec.Previous {
 		// That run came as far as to write the index: what it gave is what was given. The manifest
 		// that tells of it stays until there is another index.
-		if m.prev == nil {
+		if m.before == nil {
 			m.rec.Manifest = m.rec.OtherManifest(tells)
 		} else if h.LastUID > 0 {
 			if m.rec.FirstUID == 0 {
 				m.rec.UIDValid, m.rec.UIDNext = h.UIDValidity, h.LastUID+1
 			}
 			prev := m.rec
-			m.prev = &prev
+			m.before = &prev
 		}
 	}
 	if m.rec.FirstUID > 0 {
@@ -110,8 +110,8 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox) error {
 		return nil
 	}
 	switch {
-	case m.prev == nil && e.mustBeEmpty(m.entry) == nil:
-	case e.AppendOnConflict && (m.prev != nil || h.Version.HasGUID()):
+	case m.before == nil && e.mustBeEmpty(m.entry) == nil:
+	case e.AppendOnConflict && (m.before != nil || h.Version.HasGUID()):
 		m.rec.Mixed = h.Version.HasGUID()
 		return e.mayAppend(m)
 	default:
@@ -125,7 +125,7 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox) error {
 // at first.
 func (e *Engine) manifestOfIndex(m *mailbox) (name string, h cyrusspool.IndexHeader, err error) {
 	names := []string{m.rec.Previous, m.rec.Manifest}
-	if m.prev == nil {
+	if m.before == nil {
 		names = m.rec.Manifests() // a run after the one that wrote the index may have been cut off too
 	}
 	for _, name := range names {

@@ -162,8 +162,8 @@ func (e *Engine) setBegun(batch []*job) error {
 		for _, m := range j.boxes {
 			if m.todo == fill {
 				m.rec.State, m.rec.Folder = ledger.Begun, ledger.RawName(m.folderName())
-				if m.prev != nil {
-					m.rec.Previous = m.prev.Manifest
+				if m.before != nil {
+					m.rec.Previous = m.before.Manifest
 					m.rec.Manifest = m.rec.OtherManifest(m.rec.Previous)
 				}
 				begun = append(begun, m.rec)

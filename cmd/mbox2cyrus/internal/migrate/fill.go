@@ -118,7 +118,7 @@ func (f *filler) open(ctx context.Context) error {
 		return err
 	}
 	f.header = &header
-	if f.mailbox.prev != nil && !f.append {
+	if f.before != nil && !f.append {
 		if f.prev, err = e.openPrevious(ctx, f.user, f.mailbox); err != nil {
 			return err
 		}

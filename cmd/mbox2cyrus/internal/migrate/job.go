@@ -13,7 +13,7 @@ type mailbox struct {
 	entry  reconstruct.Entry
 	rec    ledger.Mailbox
 	todo   action
-	prev   *ledger.Mailbox // what an earlier pass made of it, to be changed into what the source is now
+	before *ledger.Mailbox // what an earlier pass made of it, to be changed into what the source is now
 	update bool            // and Cyrus's files are as that pass left them
 	append bool            // Cyrus has messages of its own there: ours are added behind them
 	asLeft bool            // and ours, from FirstUID on, are as an earlier pass left them

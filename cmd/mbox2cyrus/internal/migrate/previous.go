@@ -45,7 +45,7 @@ type previous struct {
 // openPrevious reads what the earlier pass left, and, where the source has no UIDs of
 // its own, the source too, to give it those that it had.
 func (e *Engine) openPrevious(ctx context.Context, u *plan.User, m *mailbox) (p *previous, err error) {
-	p = &previous{rec: *m.prev, from: m.prev.UIDNext, place: -1}
+	p = &previous{rec: *m.before, from: m.before.UIDNext, place: -1}
 	if m.folder != nil {
 		if err := p.giveUIDs(ctx, e, u, m.folder.File); err != nil {
 			return nil, err

@@ -243,7 +243,7 @@ func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error
 		e.leave(u, m, "source-changed", "the folder changed since it was migrated; stop Cyrus and run again to bring the changes")
 	case m.rec.FirstUID > 0, !untouched && e.AppendOnConflict:
 		prev := m.rec
-		m.todo, m.prev = fill, &prev
+		m.todo, m.before = fill, &prev
 		if m.asLeft = untouched; !untouched {
 			m.rec.Merged = false
 			if m.asLeft, err = e.oursAsLeft(u, m); err != nil {
@@ -259,7 +259,7 @@ func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error
 		e.leave(u, m, "source-changed", "the folder changed since it was migrated, and so did the mailbox in Cyrus; both are left alone (--on-conflict append brings what is new)")
 	default:
 		prev := m.rec
-		m.todo, m.prev, m.update = fill, &prev, true // Cyrus has not touched it
+		m.todo, m.before, m.update = fill, &prev, true // Cyrus has not touched it
 	}
 	return nil
 }
