@@ -74,11 +74,11 @@ func (l *lockable) left(want ...string) {
 }
 
 // flockedBy has another open file lock path and returns how to unlock it.
-func flockedBy(t *testing.T, path string, how int) func() {
+func flockedBy(t *testing.T, path string) func() {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err == nil {
-		err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ func TestLocksUnion(t *testing.T) {
 		}
 	}
 	h.must(lock.Release())
-	unlock := flockedBy(t, h.path("var/mail/alice"), unix.LOCK_EX) // the last of all locks but one
+	unlock := flockedBy(t, h.path("var/mail/alice")) // the last of all locks but one
 	defer unlock()
 	if _, err := locks.Take(t.Context(), f); !errors.Is(err, ErrBusy) {
 		t.Errorf("error %v; want busy", err)
@@ -216,7 +216,7 @@ func TestLocksBusy(t *testing.T) {
 	session := func(content string) func(l *lockable) func() {
 		return func(l *lockable) func() {
 			l.must(os.WriteFile(l.session(), []byte(content), 0o600))
-			return flockedBy(l.t, l.session(), unix.LOCK_EX)
+			return flockedBy(l.t, l.session())
 		}
 	}
 	self := fmt.Sprintf("process %d", os.Getpid())
@@ -236,17 +236,17 @@ func TestLocksBusy(t *testing.T) {
 		}, []string{"dot lock", "process 4711"}, true},
 		{"dot lock of a run that is alive", unixFolder, func(l *lockable) func() {
 			l.file2("home/alice/mail/x.lock", "4711\n"+dotLockMark+"\n")
-			return flockedBy(l.t, l.path("home/alice/mail/x.lock"), unix.LOCK_EX)
+			return flockedBy(l.t, l.path("home/alice/mail/x.lock"))
 		}, []string{"dot lock", "process 4711"}, true},
 		{"dot lock that is a link", unixFolder, func(l *lockable) func() {
 			l.symlink("/etc/passwd", "home/alice/mail/x.lock")
 			return func() {}
 		}, []string{"dot lock", "symbolic link"}, true},
 		{"file being written", unixFolder, func(l *lockable) func() {
-			return flockedBy(l.t, l.path("home/alice/mail/x"), unix.LOCK_EX)
+			return flockedBy(l.t, l.path("home/alice/mail/x"))
 		}, []string{"flock", self}, false},
 		{"mbx being compacted", map[string]string{"x": mbxOf("a")}, func(l *lockable) func() {
-			return flockedBy(l.t, l.path("home/alice/mail/x"), unix.LOCK_EX)
+			return flockedBy(l.t, l.path("home/alice/mail/x"))
 		}, []string{"flock", self}, false},
 		{"file locked by fcntl", unixFolder, func(l *lockable) func() {
 			f, err := os.OpenFile(l.path("home/alice/mail/x"), os.O_RDWR, 0)
@@ -255,10 +255,10 @@ func TestLocksBusy(t *testing.T) {
 			return func() { f.Close() }
 		}, []string{"fcntl"}, false},
 		{"mx being written", map[string]string{"x/.mxindex": mxIndexText}, func(l *lockable) func() {
-			return flockedBy(l.t, l.path("home/alice/mail/x/.mxindex"), unix.LOCK_EX)
+			return flockedBy(l.t, l.path("home/alice/mail/x/.mxindex"))
 		}, []string{"flock", ".mxindex"}, false},
 		{"mix being written", map[string]string{"x/.mixmeta": mixMetaText, "x/.mixindex": "S00000001\r\n", "x/.mixstatus": "S00000001\r\n"}, func(l *lockable) func() {
-			return flockedBy(l.t, l.path("home/alice/mail/x/.mixstatus"), unix.LOCK_EX)
+			return flockedBy(l.t, l.path("home/alice/mail/x/.mixstatus"))
 		}, []string{"flock", ".mixstatus"}, false},
 		{"trap: a link for a session lock", unixFolder, func(l *lockable) func() {
 			l.must(os.Symlink(l.path("etc/passwd"), l.session()))
@@ -387,13 +387,13 @@ func TestLocksWait(t *testing.T) {
 	l := newLockable(t, map[string]string{"x": mailOf("a")})
 	f := l.open()
 	l.locks.Wait = time.Minute
-	unlock := flockedBy(t, l.path("home/alice/mail/x"), unix.LOCK_EX)
+	unlock := flockedBy(t, l.path("home/alice/mail/x"))
 	time.AfterFunc(2*lockRetry, unlock)
 	lock, err := l.locks.Take(t.Context(), f)
 	l.must(err)
 	l.must(lock.Release())
 
-	unlock = flockedBy(t, l.path("home/alice/mail/x"), unix.LOCK_EX)
+	unlock = flockedBy(t, l.path("home/alice/mail/x"))
 	defer unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*lockRetry)
 	defer cancel()

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -22,26 +24,11 @@ func sayCommands(ctx context.Context, s *session) (err error) {
 	for _, u := range s.plan.Users {
 		var entries []reconstruct.Entry
 		add := func(name cyrusspool.Name, f *plan.Folder) error {
-			rec, known, err := l.Mailbox(string(name))
-			if err != nil {
-				return err
+			entry, wanted, err := toMake(s.cyrus, l, u, name, f)
+			if wanted {
+				entries = append(entries, entry)
 			}
-			if known && rec.State == ledger.Verified && (f == nil || rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(f.File))) {
-				return nil
-			}
-			entry, have, err := s.cyrus.Entry(name)
-			if err != nil {
-				return err
-			}
-			if !have {
-				id := rec.UniqueID
-				if id == "" {
-					id = cyrusspool.NewUniqueID()
-				}
-				entry = s.cyrus.NewEntry(name, u.ID, id, u.Partition)
-			}
-			entries = append(entries, entry)
-			return nil
+			return err
 		}
 		for _, name := range u.Parents {
 			if err := add(name, nil); err != nil {
@@ -65,4 +52,21 @@ func sayCommands(ctx context.Context, s *session) (err error) {
 		}
 	}
 	return nil
+}
+
+// toMake returns the mailbox of a name, as Cyrus has it or would get it. wanted is false where
+// an earlier run did all of it. f is nil for a parent.
+func toMake(cyrus *target.Cyrus, l *ledger.Ledger, u *plan.User, name cyrusspool.Name, f *plan.Folder) (entry reconstruct.Entry, wanted bool, err error) {
+	rec, known, err := l.Mailbox(string(name))
+	if err != nil {
+		return entry, false, err
+	}
+	if known && rec.State == ledger.Verified && (f == nil || rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(f.File))) {
+		return entry, false, nil
+	}
+	entry, have, err := cyrus.Entry(name)
+	if err != nil || have {
+		return entry, err == nil, err
+	}
+	return cyrus.NewEntry(name, u.ID, cmp.Or(rec.UniqueID, cyrusspool.NewUniqueID()), u.Partition), true, nil
 }

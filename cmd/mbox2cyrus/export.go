@@ -61,11 +61,7 @@ func (p *program) exportCommand() *cli.Command {
 			if errors.Is(err, export.ErrNoMailbox) {
 				return usagef("%v", err)
 			}
-			if err != nil && p.caught.exitCode() == 0 {
-				return err
-			}
-			p.code, err = x.Report.Finish(p.caught.exitCode())
-			return err
+			return p.end(x.Report, err)
 		},
 	}
 }

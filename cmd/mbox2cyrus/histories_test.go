@@ -349,10 +349,7 @@ func (h *past) compare(f *pastFolder) {
 	f.uids = uids
 	f.states = [][]pastMail{slices.Clone(f.mail)}
 	if !f.there {
-		f.states[0] = nil
-		for _, m := range have {
-			f.states[0] = append(f.states[0], m)
-		}
+		f.states[0] = slices.Clone(have)
 	}
 }
 

@@ -73,8 +73,7 @@ func (p *program) inspectCommand() *cli.Command {
 				rep.Folder(report.Folder{Folder: path, Found: res.Messages, Bytes: in.bytes, Doubts: res.Doubts,
 					UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
 			}
-			p.code, err = rep.Finish(p.caught.exitCode())
-			return err
+			return p.end(rep, nil)
 		},
 	}
 }

@@ -37,8 +37,7 @@ func (p *program) inspectCyrus(c *cli.Context, names []string) (err error) {
 		}
 		rep.Folder(report.Folder{Mailbox: name, Found: in.messages, Bytes: in.bytes, UIDValidity: in.index.UIDValidity, UIDNext: in.index.LastUID + 1})
 	}
-	p.code, err = rep.Finish(p.caught.exitCode())
-	return err
+	return p.end(rep, nil)
 }
 
 // cyrusPlaces returns where the mailboxes are.

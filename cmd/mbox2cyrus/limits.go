@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/throttle"
 )
 
@@ -57,6 +58,15 @@ func (p *program) limit(c *cli.Context, s *session) error {
 // clock.
 func (p *program) stopped(err error) bool {
 	return errors.Is(err, context.Canceled) && (p.caught.exitCode() != 0 || p.timeUp.Load())
+}
+
+// end is finish for a command without a session.
+func (p *program) end(rep *report.Reporter, err error) error {
+	if err != nil && p.caught.exitCode() == 0 {
+		return err
+	}
+	p.code, err = rep.Finish(p.caught.exitCode())
+	return err
 }
 
 // finish writes the summary. err is what the run ended with: an error of a run that was

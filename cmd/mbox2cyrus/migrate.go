@@ -53,24 +53,10 @@ func (p *program) migrateCommand() *cli.Command {
 
 func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	start := now()
-	known := s.ledger != nil
-	if !known { // and is not made where there is no room
-		if err := s.checkRoom(&ledger.Ledger{}, c.Bool("merge")); err != nil {
-			return err
-		}
-		if s.ledger, err = ledger.Open(s.state); err != nil {
-			return err
-		}
-	}
-	l := s.ledger
-	if err := holdPrograms(c, l, s.cyrus, s.report); err != nil {
+	if err := s.takeLedger(c); err != nil {
 		return err
 	}
-	if known {
-		if err := s.checkRoom(l, c.Bool("merge")); err != nil {
-			return err
-		}
-	}
+	l := s.ledger
 	if err := s.holdTo(c, l); err != nil {
 		return err
 	}
@@ -89,11 +75,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		return err
 	}
 	s.cyrus.Alone = !running
-	if master := s.cyrus.MUPDATE(); master != "" {
-		s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "murder",
-			Text: "this Cyrus is a back end of a murder: its master, " + master + ", hears of new mailboxes when ctl_mboxlist -m is run, as most cyrus.conf do at start; " +
-				"run ctl_mboxlist -mw before, and do not start it if that says \"Remove Local Mailbox\" (docs/murder.md)"})
-	}
+	s.sayMurder()
 	e := &migrate.Engine{Cyrus: s.cyrus, Ledger: l, Report: s.report, Jobs: s.opts.jobs, Running: running,
 		Merge: c.Bool("merge"), NoCache: c.Bool(flagNoCache), AppendOnConflict: c.String("on-conflict") == "append"}
 	if err := l.Begin(ledger.Run{Start: start, Program: version + " " + commit, SourceRoot: root, Marks: s.host.Marks(),
@@ -111,9 +93,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		return err
 	}
 	e.Source, e.Progress = s.source(p.display), p.display
-	for _, pr := range s.plan.Problems {
-		s.report.Problem(pr)
-	}
+	s.reportPlan()
 	migrate.SpareProcessors()
 	err = e.Run(c.Context, s.plan)
 	p.display.Stop()
@@ -128,4 +108,30 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	}
 	end := now()
 	return l.End(ledger.End{Time: end, ExitCode: p.code, Bytes: e.Filled(), Seconds: end.Sub(start).Seconds()})
+}
+
+// takeLedger opens the ledger for writing, if that was not done, and makes sure that there is
+// room for what is to come.
+func (s *session) takeLedger(c *cli.Context) (err error) {
+	merge := c.Bool("merge")
+	if s.ledger != nil {
+		if err := holdPrograms(c, s.ledger, s.cyrus, s.report); err != nil {
+			return err
+		}
+		return s.checkRoom(s.ledger, merge)
+	}
+	if err := s.checkRoom(&ledger.Ledger{}, merge); err != nil { // and it is not made where there is no room
+		return err
+	}
+	s.ledger, err = openLedger(c, s.state, s.cyrus, s.report)
+	return err
+}
+
+// sayMurder says what a back end of a murder needs.
+func (s *session) sayMurder() {
+	if master := s.cyrus.MUPDATE(); master != "" {
+		s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "murder",
+			Text: "this Cyrus is a back end of a murder: its master, " + master + ", hears of new mailboxes when ctl_mboxlist -m is run, as most cyrus.conf do at start; " +
+				"run ctl_mboxlist -mw before, and do not start it if that says \"Remove Local Mailbox\" (docs/murder.md)"})
+	}
 }

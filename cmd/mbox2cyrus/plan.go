@@ -67,9 +67,7 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 		return err
 	}
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
-	for _, pr := range s.plan.Problems {
-		s.report.Problem(pr)
-	}
+	s.reportPlan()
 	sc := &plan.Scanner{Source: s.source(p.display), Report: s.report, Progress: p.display, Jobs: s.opts.jobs,
 		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat()), Ledger: l}
 	list := c.String(flagHelpDesk)

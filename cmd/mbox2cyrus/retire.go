@@ -87,9 +87,7 @@ func (p *program) retire(c *cli.Context) (err error) {
 	}
 	r.Host, r.Locks = s.host, s.locks
 	r.Verifier = verify.Verifier{Source: s.source(p.display), Cyrus: s.cyrus, Ledger: l, Progress: p.display, Jobs: 1}
-	for _, pr := range s.plan.Problems {
-		s.report.Problem(pr)
-	}
+	s.reportPlan()
 	err = r.Run(c.Context, s.plan)
 	p.display.Stop()
 	return p.finish(s, err)
@@ -126,9 +124,5 @@ func (p *program) restore(c *cli.Context) (err error) {
 		}
 	}
 	err = r.Restore(c.Context, sel.Has)
-	if err != nil && p.caught.exitCode() == 0 {
-		return err
-	}
-	p.code, err = rep.Finish(p.caught.exitCode())
-	return err
+	return p.end(rep, err)
 }

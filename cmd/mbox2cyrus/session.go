@@ -96,7 +96,7 @@ func (s *session) open(c *cli.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.opts.selection.KnowMigrated(s.state)
+	s.opts.selection.AcceptKnown(s.state)
 	homes, err := s.look(c)
 	if err != nil {
 		return err
@@ -189,6 +189,13 @@ func (s *session) sayDates(always bool) {
 		p.Severity = report.Attention
 	}
 	s.report.Problem(p)
+}
+
+// reportPlan reports what the plan tells that concerns no user.
+func (s *session) reportPlan() {
+	for _, p := range s.plan.Problems {
+		s.report.Problem(p)
+	}
 }
 
 // writeMap writes the map of names if --map asks for it.

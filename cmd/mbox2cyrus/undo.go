@@ -102,10 +102,7 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 	}
 	u := &undo.Undoer{Cyrus: cyrus, Ledger: l, Report: rep, DryRun: c.Bool(flagDryRun), Recognised: c.Bool("recognised"), Retired: retired.Keeps}
 	err = u.Run(c.Context, slices.Compact(slices.Sorted(slices.Values(users))))
-	if err != nil && p.caught.exitCode() == 0 {
-		return err
-	}
-	if p.code, err = rep.Finish(p.caught.exitCode()); err != nil || c.Bool(flagDryRun) {
+	if err = p.end(rep, err); err != nil || c.Bool(flagDryRun) {
 		return err
 	}
 	return l.End(ledger.End{Time: now(), ExitCode: p.code})

@@ -88,9 +88,7 @@ func (p *program) verifyCommand() *cli.Command {
 			if c.Bool("second-opinion") {
 				v.Opinion = s.report.Opinion
 			}
-			for _, pr := range s.plan.Problems {
-				s.report.Problem(pr)
-			}
+			s.reportPlan()
 			err = v.Run(c.Context, s.plan)
 			p.display.Stop()
 			return p.finish(s, err)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"mbox2cyrus/internal/plural"
 )
 
 // Verdict is what a sample says about the zone that dates are read in.
@@ -29,12 +31,12 @@ func (s *Sample) Verdict() Verdict {
 		return v
 	case told < enough:
 		v.Text = fmt.Sprintf("From_ dates that name no zone are read as %s; only %s of %d could be compared with the top Received field, too few to tell if that is right",
-			readAs, number(told, "message"), c.Looked)
+			readAs, plural.Count(told, "message"), c.Looked)
 		return v
 	}
 	local, utc, other := percent(c.Local+c.Both, told), percent(c.UTC+c.Both, told), percent(c.Other, told)
 	v.Text = fmt.Sprintf("From_ dates that name no zone are read as %s; of %s compared with the top Received field %d (%d %%) are local time, %d (%d %%) UTC, %d (%d %%) another zone's",
-		readAs, number(told, "message"), c.Local+c.Both, local, c.UTC+c.Both, utc, c.Other, other)
+		readAs, plural.Count(told, "message"), c.Local+c.Both, local, c.UTC+c.Both, utc, c.Other, other)
 	if c.Both > 0 {
 		v.Text += fmt.Sprintf(" (%d are both)", c.Both)
 	}
@@ -80,7 +82,7 @@ func offsets(c Counts) string {
 	const atMost = 3 // summer, winter and one more
 	var list []string
 	for _, minutes := range c.mostOffsets()[:min(atMost, len(c.Offsets))] {
-		list = append(list, fmt.Sprintf("%s: %s", zoneOf(minutes), number(c.Offsets[minutes], "message")))
+		list = append(list, fmt.Sprintf("%s: %s", zoneOf(minutes), plural.Count(c.Offsets[minutes], "message")))
 	}
 	return strings.Join(list, ", ")
 }
@@ -95,10 +97,3 @@ func zoneOf(minutes int) string {
 }
 
 func percent(part, of int64) int64 { return part * 100 / of }
-
-func number(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}

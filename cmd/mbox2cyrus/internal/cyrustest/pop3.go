@@ -45,11 +45,11 @@ type pop3 struct {
 }
 
 func (p *pop3) readAll(user, password string) ([]PopView, error) {
-	if _, err := p.status(); err != nil {
+	if err := p.status(); err != nil {
 		return nil, err
 	}
 	for _, cmd := range []string{"USER " + user, "PASS " + password} {
-		if _, err := p.do(cmd); err != nil {
+		if err := p.do(cmd); err != nil {
 			return nil, err
 		}
 	}
@@ -77,33 +77,30 @@ func (p *pop3) readAll(user, password string) ([]PopView, error) {
 		v.SHA256, v.Octets = sha256.Sum256(body), int64(len(body))
 		views = append(views, v)
 	}
-	_, err = p.do("QUIT")
-	return views, err
+	return views, p.do("QUIT")
 }
 
-// do sends a command and returns the rest of the line "+OK".
-func (p *pop3) do(cmd string) (string, error) {
+// do sends a command and reads the line "+OK".
+func (p *pop3) do(cmd string) error {
 	if _, err := fmt.Fprintf(p.conn, "%s\r\n", cmd); err != nil {
-		return "", err
+		return err
 	}
-	verb, _, _ := strings.Cut(cmd, " ")
-	rest, err := p.status()
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", verb, err)
+	if err := p.status(); err != nil {
+		verb, _, _ := strings.Cut(cmd, " ")
+		return fmt.Errorf("%s: %w", verb, err)
 	}
-	return rest, nil
+	return nil
 }
 
-func (p *pop3) status() (string, error) {
+func (p *pop3) status() error {
 	line, err := p.r.ReadString('\n')
 	if err != nil {
-		return "", err
+		return err
 	}
-	rest, ok := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "+OK")
-	if !ok {
-		return "", errors.New(strings.TrimSpace(line))
+	if !strings.HasPrefix(line, "+OK") {
+		return errors.New(strings.TrimSpace(line))
 	}
-	return strings.TrimPrefix(rest, " "), nil
+	return nil
 }
 
 // numbered reads an answer of lines "1 value", "2 value", … .
@@ -126,7 +123,7 @@ func (p *pop3) numbered(cmd string) ([]string, error) {
 // multiline reads an answer up to the line with a dot. Line ends are kept as
 // they came, for which net/textproto cannot be used.
 func (p *pop3) multiline(cmd string) ([]byte, error) {
-	if _, err := p.do(cmd); err != nil {
+	if err := p.do(cmd); err != nil {
 		return nil, err
 	}
 	var b bytes.Buffer

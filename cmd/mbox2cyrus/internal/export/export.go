@@ -89,7 +89,7 @@ func (x *Exporter) User(ctx context.Context, id, dir string) (err error) {
 	places := x.layOut(id, entries)
 	failed := false
 	for _, p := range places {
-		if err := x.placeOne(ctx, o, id, p); err != nil {
+		if err := x.placeOne(ctx, o, p); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -111,7 +111,7 @@ func (x *Exporter) User(ctx context.Context, id, dir string) (err error) {
 }
 
 // placeOne writes one mailbox of a tree.
-func (x *Exporter) placeOne(ctx context.Context, o *output, id string, p place) error {
+func (x *Exporter) placeOne(ctx context.Context, o *output, p place) error {
 	if p.dir != "" {
 		if _, err := o.dirAt(p.dir); err != nil {
 			return err
@@ -136,21 +136,11 @@ func (x *Exporter) placeOne(ctx context.Context, o *output, id string, p place) 
 // file and a directory: one that has both messages and mailboxes below it gets
 // ".mbox" at its end, and one that has none becomes the directory alone.
 func (x *Exporter) layOut(id string, entries []reconstruct.Entry) (places []place) {
-	slash := x.Cyrus.Rules.Separator() == '/'
-	taken := map[string]bool{}
-	dirs := map[string]string{} // directory of what is below a mailbox, by its name
-	unique := func(p string) string {
-		for n, base := 2, p; taken[p]; n++ {
-			p = base + "-" + strconv.Itoa(n)
-		}
-		taken[p] = true
-		return p
-	}
+	inbox := string(cyrusspool.InboxName(id))
+	l := &layout{slash: x.Cyrus.Rules.Separator() == '/', inbox: inbox, taken: map[string]bool{}, dirs: map[string]string{}}
 	note := func(severity report.Severity, folder, kind, format string, args ...any) {
 		x.Report.Problem(report.Problem{Severity: severity, User: id, Folder: folder, Offset: -1, Kind: kind, Text: fmt.Sprintf(format, args...)})
 	}
-	inbox := string(cyrusspool.InboxName(id))
-	dirs[inbox] = mailDir
 	for _, e := range entries { // sorted: a mailbox comes before what is below it
 		if x.Cyrus.Fresh.ListForm == reconstruct.FormJSON && !strings.Contains(e.Type, "e") {
 			note(report.Note, "", "no-mail", "%s holds no mail (type %s), not exported", e.Name, e.Type)
@@ -161,30 +151,20 @@ func (x *Exporter) layOut(id string, entries []reconstruct.Entry) (places []plac
 			continue
 		}
 		isParent := slices.ContainsFunc(entries, func(o reconstruct.Entry) bool { return strings.HasPrefix(o.Name, e.Name+".") })
-		above, components := inbox, cyrusspool.Name(e.Name).Folder()
-		dir := mailDir
-		for i, c := range components {
-			name := above + "." + c
-			if known, ok := dirs[name]; ok && i < len(components)-1 {
-				dir = known
-			} else if i < len(components)-1 { // a mailbox above it that Cyrus does not have
-				dir = unique(path.Join(dir, fileName(c, slash)))
-				dirs[name] = dir
-			}
-			above = name
-		}
-		last := components[len(components)-1]
-		plain := path.Join(dir, fileName(last, slash))
-		p := place{entry: e, path: unique(plain)}
+		components := cyrusspool.Name(e.Name).Folder()
+		above, last := components[:len(components)-1], components[len(components)-1]
+		dir := l.dirOf(above)
+		plain := path.Join(dir, fileName(last, l.slash))
+		p := place{entry: e, path: l.unique(plain)}
 		wanted := path.Join(dir, last)
-		if slash {
+		if l.slash {
 			wanted = path.Join(dir, strings.ReplaceAll(last, "^", "."))
 		}
 		if isParent {
 			p.dir = p.path
-			dirs[e.Name] = p.dir
+			l.dirs[e.Name] = p.dir
 			if p.path = ""; !x.isEmpty(e) {
-				p.path = unique(plain + ".mbox")
+				p.path = l.unique(plain + ".mbox")
 			}
 		}
 		if p.path != "" && p.path != wanted {
@@ -193,6 +173,37 @@ func (x *Exporter) layOut(id string, entries []reconstruct.Entry) (places []plac
 		places = append(places, p)
 	}
 	return places
+}
+
+// layout is which paths are taken.
+type layout struct {
+	slash bool // Cyrus's names are shown with slashes
+	inbox string
+	taken map[string]bool
+	dirs  map[string]string // directory of what is below a mailbox, by its name
+}
+
+// unique takes a path, or the first free one like it.
+func (l *layout) unique(p string) string {
+	for n, base := 2, p; l.taken[p]; n++ {
+		p = base + "-" + strconv.Itoa(n)
+	}
+	l.taken[p] = true
+	return p
+}
+
+// dirOf returns the directory of what is below a mailbox. Those above it that Cyrus does not
+// have get one of their own.
+func (l *layout) dirOf(components []string) string {
+	name, dir := l.inbox, mailDir
+	for _, c := range components {
+		name += "." + c
+		if l.dirs[name] == "" {
+			l.dirs[name] = l.unique(path.Join(dir, fileName(c, l.slash)))
+		}
+		dir = l.dirs[name]
+	}
+	return dir
 }
 
 // isEmpty reports whether a mailbox never had a message. If that cannot be told it

@@ -98,8 +98,9 @@ type mailbox struct {
 	header   cyrusspool.IndexHeader
 }
 
-func (m *mailbox) problem(severity report.Severity, kind, format string, args ...any) {
-	m.res.problems = append(m.res.problems, report.Problem{Severity: severity, Offset: -1, Kind: kind, Text: fmt.Sprintf(format, args...)})
+// problem tells what a person must look at.
+func (m *mailbox) problem(kind, format string, args ...any) {
+	m.res.problems = append(m.res.problems, report.Problem{Severity: report.Attention, Offset: -1, Kind: kind, Text: fmt.Sprintf(format, args...)})
 }
 
 func (m *mailbox) write(ctx context.Context, e reconstruct.Entry, f *os.File) error {
@@ -152,7 +153,7 @@ func (m *mailbox) survey() error {
 	m.res.validity, m.res.next = m.header.UIDValidity, m.header.LastUID+1
 	m.keywords = listKeywords(flags, used)
 	for _, lost := range m.keywords.lost {
-		m.problem(report.Attention, "keyword-lost", "keyword %s of %d messages is left out: UW knows %d keywords in a mailbox, each of at most %d bytes",
+		m.problem("keyword-lost", "keyword %s of %d messages is left out: UW knows %d keywords in a mailbox, each of at most %d bytes",
 			report.Quote(lost.name), lost.messages, maxKeywords, maxKeywordLength)
 	}
 	return nil
@@ -216,12 +217,12 @@ func (m *mailbox) readBack(ctx context.Context, f *os.File) error {
 		case told == maxTold:
 		case !known && len(m.changes) == maxTold:
 			told++
-			m.problem(report.Attention, "not-identical", "UID %d comes back from the file with other bytes than Cyrus has", rec.UID)
+			m.problem("not-identical", "UID %d comes back from the file with other bytes than Cyrus has", rec.UID)
 		case !known:
 			return errors.New("read back, it has other bytes, and nothing was changed on purpose: this is a bug")
 		default:
 			told++
-			m.problem(report.Attention, "not-identical", "UID %d comes back from the file with other bytes than Cyrus has: %s", rec.UID, why)
+			m.problem("not-identical", "UID %d comes back from the file with other bytes than Cyrus has: %s", rec.UID, why)
 		}
 		return nil
 	})
@@ -235,7 +236,7 @@ func (m *mailbox) readBack(ctx context.Context, f *os.File) error {
 		return fmt.Errorf("read back, the file has UIDVALIDITY %d and last UID %d, Cyrus %d and %d", r.UIDValidity(), r.LastUID(), m.header.UIDValidity, m.header.LastUID)
 	}
 	if more := m.res.messages - m.res.verified - int64(told); more > 0 {
-		m.problem(report.Attention, "not-identical", "and %d messages more come back with other bytes", more)
+		m.problem("not-identical", "and %d messages more come back with other bytes", more)
 	}
 	return nil
 }

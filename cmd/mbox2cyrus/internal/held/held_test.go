@@ -45,7 +45,7 @@ func hold(t *testing.T, dir string, texts ...string) (items []Item, mbox string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(MboxPath(dir, folder.UniqueID))
+	b, err := os.ReadFile(mboxPath(dir, folder.UniqueID))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestCommit(t *testing.T) {
 		t.Helper()
 		var now []Item
 		err := Each(dir, "id", func(it Item) error { now = append(now, it); return nil })
-		b, rerr := os.ReadFile(MboxPath(dir, "id"))
+		b, rerr := os.ReadFile(mboxPath(dir, "id"))
 		if err := errors.Join(err, rerr); err != nil || len(now) != 1 || now[0] != before[0] || string(b) != mbox {
 			t.Errorf("%+v, %q, %v", now, b, err)
 		}
@@ -217,7 +217,7 @@ func TestRefusedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := Each(dir, "id", func(it Item) error {
-		if it.HasBytes() || it.ID == "" || it.File != "7" {
+		if it.SHA1 != "" || it.ID == "" || it.File != "7" {
 			t.Errorf("%+v", it)
 		}
 		return nil
@@ -225,7 +225,7 @@ func TestRefusedFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := os.ReadFile(MboxPath(dir, "id")); err != nil || len(b) != 0 {
+	if b, err := os.ReadFile(mboxPath(dir, "id")); err != nil || len(b) != 0 {
 		t.Errorf("%q, %v", b, err)
 	}
 }

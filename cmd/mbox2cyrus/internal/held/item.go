@@ -58,6 +58,3 @@ func (it *Item) identify() error {
 // idBytes is how many bytes of the digest an id shows: few enough for a person to copy. Two
 // of a million items are alike once in 30 million hosts.
 const idBytes = 8
-
-// HasBytes reports whether the bytes are kept.
-func (it *Item) HasBytes() bool { return it.SHA1 != "" }

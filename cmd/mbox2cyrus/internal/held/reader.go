@@ -83,6 +83,3 @@ func Check(ctx context.Context, dir, uniqueID string, size int64, sum string, re
 	}
 	return nil
 }
-
-// MboxPath is the file with the bytes of what is held of the mailbox with that unique id.
-func MboxPath(dir, uniqueID string) string { return mboxPath(dir, uniqueID) }

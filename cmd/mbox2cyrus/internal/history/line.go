@@ -85,11 +85,6 @@ func name(text string, raw []byte) string {
 	return text
 }
 
-// Fine reports whether nothing that a user line says needs a person.
-func (l Line) Fine() bool {
-	return l.Attentions == 0 && l.Failures == 0 && l.Differences == 0 && l.Held == 0
-}
-
 // lasting reports whether a problem stays true as long as its folder is not read again:
 // findings of the reader. What the plan says of a folder, and what is held of it, is said
 // anew by each run.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -227,3 +228,14 @@ func parseMessage(s string, v1 bool) (m Message, err error) {
 	m.UID, m.Keywords, m.Flags = uint32(uid), kw, flags
 	return m, errors.Join(e[:]...)
 }
+
+// RemoveManifest removes a manifest that no mailbox refers to any more.
+func (l *Ledger) RemoveManifest(name string) error {
+	if err := os.Remove(filepath.Join(l.dir, manifestDir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("manifest: %w", err)
+	}
+	return nil
+}
+
+// ManifestDir returns the directory of the manifests, for syncing.
+func (l *Ledger) ManifestDir() string { return filepath.Join(l.dir, manifestDir) }

@@ -15,17 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Two bytes of the file "lock" are locked, each for itself. They need not be there.
-const (
-	lockOfRun      = iota // exclusively, by the one run that may write
-	lockOfPrograms        // shared, by the run and the Cyrus programs that it started
-)
-
-// byteLock describes a lock on one of them.
-func byteLock(which int64, how int16) *unix.Flock_t {
-	return &unix.Flock_t{Type: how, Start: which, Len: 1}
-}
-
 // How long a run waits for programs of one that is no more, and how often it says so.
 // Tests shorten them.
 var (

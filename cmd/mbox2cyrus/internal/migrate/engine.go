@@ -108,29 +108,9 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 	begun := make(chan *job)
 	filled := make(chan *job, maxBatchUsers)
 	var beginner, fillers, finishers sync.WaitGroup
-	beginner.Go(func() {
-		for batch := waiting(triaged); len(batch) > 0; batch = waiting(triaged) {
-			err := e.setBegun(batch)
-			for _, j := range batch {
-				if err != nil {
-					e.nothingToFinish(j, err)
-				} else {
-					begun <- j
-				}
-			}
-		}
-	})
+	beginner.Go(func() { e.begin(triaged, begun) })
 	for range jobs {
-		fillers.Go(func() {
-			for j := range begun {
-				e.idle.Claim()
-				j = e.fillUser(ctx, j)
-				e.idle.Give()
-				if j != nil {
-					filled <- j
-				}
-			}
-		})
+		fillers.Go(func() { e.fillEach(ctx, begun, filled) })
 	}
 	finishing := jobs
 	if jobs > 1 { // else whoever wants one thing at a time gets that
@@ -158,6 +138,54 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 		err = ctx.Err()
 	}
 	return err
+}
+
+// begin records of all users who wait that their mailboxes are begun, and passes them on.
+func (e *Engine) begin(triaged <-chan *job, begun chan<- *job) {
+	for batch := waiting(triaged); len(batch) > 0; batch = waiting(triaged) {
+		err := e.setBegun(batch)
+		for _, j := range batch {
+			if err != nil {
+				e.nothingToFinish(j, err)
+			} else {
+				begun <- j
+			}
+		}
+	}
+}
+
+// setBegun records which mailboxes will be written. That is durable before anything of them
+// is, so that a cut-off run leaves nothing that the next one does not know for its own.
+func (e *Engine) setBegun(batch []*job) error {
+	var begun []ledger.Mailbox
+	for _, j := range batch {
+		for _, m := range j.boxes {
+			if m.todo == fill {
+				m.rec.State, m.rec.Folder = ledger.Begun, ledger.RawName(m.folderName())
+				if m.before != nil {
+					m.rec.Previous = m.before.Manifest
+					m.rec.Manifest = m.rec.OtherManifest(m.rec.Previous)
+				}
+				begun = append(begun, m.rec)
+			}
+		}
+	}
+	if len(begun) == 0 {
+		return nil
+	}
+	return e.Ledger.Set(begun...)
+}
+
+// fillEach fills one user after another, and passes on those who are to be finished.
+func (e *Engine) fillEach(ctx context.Context, begun <-chan *job, filled chan<- *job) {
+	for j := range begun {
+		e.idle.Claim()
+		j = e.fillUser(ctx, j)
+		e.idle.Give()
+		if j != nil {
+			filled <- j
+		}
+	}
 }
 
 // askAhead finds out what may be written ahead of reconstruct. That takes some of Cyrus's
@@ -225,12 +253,12 @@ func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Conte
 		case len(batch) > 1:
 			for _, j := range batch {
 				if err := do(ctx, []*job{j}); err != nil {
-					e.fail(j.user, "user-failed", err)
+					e.fail(j.user, err)
 					j.boxes = nil
 				}
 			}
 		default:
-			e.fail(batch[0].user, "user-failed", err)
+			e.fail(batch[0].user, err)
 			batch[0].boxes = nil
 		}
 		for _, j := range batch {
@@ -312,7 +340,7 @@ func (e *Engine) nothingToFinish(j *job, err error) {
 		err = e.resubscribe(u)
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
-		e.fail(u, "user-failed", err)
+		e.fail(u, err)
 	}
 	if err == nil {
 		e.quotaNotGiven(j)
@@ -354,8 +382,9 @@ func (e *Engine) gone(u *plan.User, j *job) error {
 	return nil
 }
 
-func (e *Engine) fail(u *plan.User, kind string, err error) {
-	e.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: kind, Text: err.Error()})
+// fail reports that a user is not finished.
+func (e *Engine) fail(u *plan.User, err error) {
+	e.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: "user-failed", Text: err.Error()})
 }
 
 func now() time.Time { return time.Now().UTC() }

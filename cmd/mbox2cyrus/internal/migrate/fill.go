@@ -1,21 +1,16 @@
 package migrate
 
 import (
-	"cmp"
 	"context"
-	"crypto/sha1"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"math"
-	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
-	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/internal/fsrights"
 	"mbox2cyrus/mbox"
@@ -23,6 +18,53 @@ import (
 
 // readTries is how often a folder that changes under the reader is read anew.
 const readTries = 3
+
+// filler takes the messages of one folder into one mailbox.
+type filler struct {
+	*mailbox
+	engine   *Engine
+	user     *plan.User
+	w        *cyrusspool.Writer
+	parser   *cyrusspool.CacheParser // nil: the cache is left to reconstruct
+	manifest *ledger.ManifestWriter  // nil: it is not open yet, or not any more
+	aside    *holder
+	root     string // of the mailbox's partition
+	header   *cyrusspool.Header
+	keywords *keywords // nil until the first message
+	prev     *previous // nil in the first pass
+	old      oldRecords
+	modseq   uint64 // of what is new or changed
+	sums     bool   // this Cyrus has the sums that cyrusspool knows, of a new mailbox
+	flags    uint32 // that the index can have
+
+	kept     []ledger.Message // of an earlier pass, where the source cannot be read any more, by UID
+	shifted  bool             // some message is elsewhere in the source than in that pass
+	order    ledger.Order
+	new      []ledger.Message // in a later pass where UIDs need not rise: what waits for lower ones
+	read     int64            // messages of the source
+	stayed   int64            // of the index as it was
+	messages int64
+	written  int64 // of these, files written
+	bytes    int64
+	next     uint32 // UID above all that were given
+	recent   uint32 // highest UID that is not \Recent (uw-mbox 11.4)
+}
+
+// fillAll writes the directories of the mailboxes that need it.
+func (e *Engine) fillAll(ctx context.Context, j *job) error {
+	for _, m := range j.boxes {
+		if m.todo != fill {
+			continue
+		}
+		if err := e.fill(ctx, j.user, m); errors.Is(err, mbox.ErrBusy) {
+			e.setAside(j, m, err) // the next run knows what was begun
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("%s: %w", report.Quote(m.folderName()), err)
+		}
+	}
+	return nil
+}
 
 // fill writes one mailbox: message files, header, index and manifest. It is
 // complete on return but not yet durable.
@@ -36,99 +78,23 @@ func (e *Engine) fill(ctx context.Context, u *plan.User, m *mailbox) error {
 	}
 }
 
+// fillOnce reads the folder once. An error that wraps source.ErrChanged says that what was
+// read is of two states of it.
 func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err error) {
-	f := &filler{mailbox: m, back: &e.back, root: e.place(m).Roots.Data, flags: e.Cyrus.Fresh.IndexVersion.SystemFlags()}
+	f := &filler{mailbox: m, engine: e, user: u, root: e.place(m).Roots.Data, flags: e.Cyrus.Fresh.IndexVersion.SystemFlags()}
 	f.order.Emit = f.add
-	header, err := e.header(m)
+	defer func() { err = errors.Join(err, f.close()) }()
+	if err := f.open(ctx); err != nil {
+		return err
+	}
+	res, err := f.readFolder(ctx)
 	if err != nil {
 		return err
 	}
-	f.header = &header
-	if m.prev != nil && !m.append {
-		if f.prev, err = e.openPrevious(ctx, u, m); err != nil {
-			return err
-		}
-	}
-	defer func() { err = errors.Join(err, f.prev.close()) }()
-	if err := f.open(e); err != nil {
+	if err := f.describe(&res); err != nil {
 		return err
 	}
-	defer func() {
-		err = errors.Join(err, f.w.Close())
-		e.giveParser(f.parser)
-	}()
-	if m.append {
-		if f.prev, err = e.openAppend(ctx, u, m, f.w.Old()); err != nil {
-			return err
-		}
-	}
-	if f.manifest, err = e.Ledger.CreateManifest(m.rec.Manifest); err != nil {
-		return err
-	}
-	closed := false
-	defer func() {
-		if !closed {
-			err = errors.Join(err, f.manifest.Close())
-		}
-	}()
-	f.w.Limit(e.Source.Rules.MaxMessage())
-	f.w.Beside(&e.idle)
-	aside := e.holder(u, m)
-	defer func() { err = errors.Join(err, aside.Close()) }()
-	res := source.Result{UIDNext: 1}
-	if m.folder != nil {
-		hold := func(a source.Aside) error {
-			return fsrights.AsSelf(func() error { // the state directory is not Cyrus's
-				if err := f.keep(e.Ledger, a); err != nil {
-					return err
-				}
-				return aside.hold(a)
-			})
-		}
-		err = e.Cyrus.Fresh.Owner.Do(func() (err error) {
-			res, err = e.Source.ReadHolding(ctx, u.User, m.folder.File, f.message, hold)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	f.learnKeywords(res.Keywords) // of a folder that has keywords but no message
-	if err := f.flush(); err != nil {
-		return err
-	}
-	m.rec.Keywords = f.keywords.names
-
-	if err := f.identity(&res); err != nil {
-		return err
-	}
-	m.rec.Messages, m.rec.Size = f.messages, f.bytes
-	m.rec.Bytes, m.rec.SourceID, m.rec.Source = res.Bytes, nil, ""
-	if m.folder != nil {
-		m.rec.SourceID, m.rec.Source = &res.ID, ledger.RawName(m.folder.File.Path)
-		m.rec.Rules = e.Source.Rules.String()
-	}
-	m.written = f.written
-	if m.rec.Held, err = aside.commit(); err != nil {
-		return err
-	}
-
-	closed = true
-	if err := f.manifest.Close(); err != nil {
-		return err
-	}
-	if m.entered {
-		// After a power cut, the next run must find either the old index or the manifest that
-		// tells the new one. And whoever finds the new index finds its messages: what was
-		// appended is not written again.
-		if err := f.w.Settle(); err != nil {
-			return err
-		}
-		if err := e.disks.Sync(append(e.place(m).Dirs(), e.Ledger.ManifestDir())...); err != nil {
-			return err
-		}
-	}
-	if err := f.w.Commit(f.indexHeader(), header); err != nil {
+	if err := f.commit(); err != nil {
 		return err
 	}
 	e.filled.Add(f.source())
@@ -142,6 +108,122 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		e.Report.Problem(p)
 	}
 	return nil
+}
+
+// open opens all that the messages go to, and what an earlier pass left.
+func (f *filler) open(ctx context.Context) error {
+	e := f.engine
+	header, err := e.header(f.mailbox)
+	if err != nil {
+		return err
+	}
+	f.header = &header
+	if f.before != nil && !f.append {
+		if f.prev, err = e.openPrevious(ctx, f.user, f.mailbox); err != nil {
+			return err
+		}
+	}
+	if err := f.openMailbox(); err != nil {
+		return err
+	}
+	if f.append {
+		if f.prev, err = e.openAppend(ctx, f.user, f.mailbox, f.w.Old()); err != nil {
+			return err
+		}
+	}
+	if f.manifest, err = e.Ledger.CreateManifest(f.rec.Manifest); err != nil {
+		return err
+	}
+	f.w.Limit(e.Source.Rules.MaxMessage())
+	f.w.Beside(&e.idle)
+	f.aside = e.holder(f.user, f.mailbox)
+	return nil
+}
+
+// close closes what is open. An index that was not committed goes.
+func (f *filler) close() (err error) {
+	if f.aside != nil {
+		err = f.aside.Close()
+	}
+	err = errors.Join(err, f.closeManifest())
+	if f.w != nil {
+		err = errors.Join(err, f.w.Close())
+	}
+	f.engine.giveParser(f.parser)
+	return errors.Join(err, f.prev.close())
+}
+
+// closeManifest closes the manifest, once.
+func (f *filler) closeManifest() error {
+	if f.manifest == nil {
+		return nil
+	}
+	manifest := f.manifest
+	f.manifest = nil
+	return manifest.Close()
+}
+
+// readFolder takes all messages of the folder.
+func (f *filler) readFolder(ctx context.Context) (res source.Result, err error) {
+	e := f.engine
+	res.UIDNext = 1
+	if f.folder != nil {
+		hold := func(a source.Aside) error {
+			return fsrights.AsSelf(func() error { // the state directory is not Cyrus's
+				if err := f.keep(a); err != nil {
+					return err
+				}
+				return f.aside.hold(a)
+			})
+		}
+		err = e.Cyrus.Fresh.Owner.Do(func() (err error) {
+			res, err = e.Source.ReadHolding(ctx, f.user.User, f.folder.File, f.message, hold)
+			return err
+		})
+		if err != nil {
+			return res, err
+		}
+	}
+	f.learnKeywords(res.Keywords) // of a folder that has keywords but no message
+	return res, f.flush()
+}
+
+// describe puts into the mailbox's record what was read.
+func (f *filler) describe(res *source.Result) (err error) {
+	rec := &f.rec
+	rec.Keywords = f.keywords.names
+	if err := f.identity(res); err != nil {
+		return err
+	}
+	rec.Messages, rec.Size = f.messages, f.bytes
+	rec.Bytes, rec.SourceID, rec.Source = res.Bytes, nil, ""
+	if f.folder != nil {
+		rec.SourceID, rec.Source = &res.ID, ledger.RawName(f.folder.File.Path)
+		rec.Rules = f.engine.Source.Rules.String()
+	}
+	f.mailbox.written = f.written
+	rec.Held, err = f.aside.commit()
+	return err
+}
+
+// commit makes what was written the mailbox.
+func (f *filler) commit() error {
+	if err := f.closeManifest(); err != nil {
+		return err
+	}
+	if f.entered {
+		// After a power cut, the next run must find either the old index or the manifest that
+		// tells the new one. And whoever finds the new index finds its messages: what was
+		// appended is not written again.
+		if err := f.w.Settle(); err != nil {
+			return err
+		}
+		dirs := append(f.engine.place(f.mailbox).Dirs(), f.engine.Ledger.ManifestDir())
+		if err := f.engine.disks.Sync(dirs...); err != nil {
+			return err
+		}
+	}
+	return f.w.Commit(f.indexHeader(), *f.header)
 }
 
 // takeParser returns what makes cache records, with its buffers from another mailbox if it
@@ -174,8 +256,9 @@ func (f *filler) source() int64 {
 	return f.rec.SourceID.Size
 }
 
-// open opens the mailbox in Cyrus's partition for writing.
-func (f *filler) open(e *Engine) (err error) {
+// openMailbox opens the mailbox in Cyrus's partition for writing.
+func (f *filler) openMailbox() (err error) {
+	e := f.engine
 	place := e.place(f.mailbox)
 	if f.update || f.append {
 		if f.w, err = place.Update(e.Cyrus.Fresh.Owner); err != nil {
@@ -201,7 +284,7 @@ func (f *filler) open(e *Engine) (err error) {
 	}
 	if f.parser = e.takeParser(ahead); f.parser != nil {
 		if err := f.w.MakeCache(f.parser); err != nil {
-			return errors.Join(err, f.w.Close())
+			return err
 		}
 	}
 	f.w.EmptyAnnotations(ahead.Annotations) // none where none are known
@@ -281,313 +364,4 @@ func (e *Engine) header(m *mailbox) (cyrusspool.Header, error) {
 		return cyrusspool.Header{}, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
 	return *h, nil
-}
-
-// filler takes the messages of one folder into one mailbox.
-type filler struct {
-	*mailbox
-	w        *cyrusspool.Writer
-	parser   *cyrusspool.CacheParser // nil: the cache is left to reconstruct
-	manifest *ledger.ManifestWriter
-	back     *writeBack
-	root     string // of the mailbox's partition
-	header   *cyrusspool.Header
-	keywords *keywords // nil until the first message
-	prev     *previous // nil in the first pass
-	old      oldRecords
-	modseq   uint64 // of what is new or changed
-	sums     bool   // this Cyrus has the sums that cyrusspool knows, of a new mailbox
-	flags    uint32 // that the index can have
-
-	kept     []ledger.Message // of an earlier pass, where the source cannot be read any more, by UID
-	shifted  bool             // some message is elsewhere in the source than in that pass
-	order    ledger.Order
-	new      []ledger.Message // in a later pass where UIDs need not rise: what waits for lower ones
-	read     int64            // messages of the source
-	stayed   int64            // of the index as it was
-	messages int64
-	written  int64 // of these, files written
-	bytes    int64
-	next     uint32 // UID above all that were given
-	recent   uint32 // highest UID that is not \Recent (uw-mbox 11.4)
-}
-
-// oldRecords are the records of the index as it is, in the order of their UIDs.
-type oldRecords struct {
-	index *cyrusspool.IndexReader // nil: there are none
-	next  cyrusspool.Record
-	end   bool
-}
-
-func (o *oldRecords) advance() (err error) {
-	o.next, err = o.index.Next()
-	if err == io.EOF {
-		o.end, err = true, nil
-	}
-	return err
-}
-
-// find returns the record of uid, which must rise from call to call.
-func (o *oldRecords) find(uid uint32) (r cyrusspool.Record, ok bool, err error) {
-	if o.index == nil {
-		return r, false, nil
-	}
-	for !o.end && o.next.UID < uid {
-		if err := o.advance(); err != nil {
-			return r, false, err
-		}
-	}
-	return o.next, !o.end && o.next.UID == uid, nil
-}
-
-// learnKeywords gives the folder's keywords their places among the header's
-// flags. UW knows the whole list after the first message's header (uw-mbox 3.2).
-func (f *filler) learnKeywords(names []string) {
-	if f.keywords == nil {
-		var ours []string
-		if f.prev != nil {
-			ours = f.prev.rec.Keywords
-		}
-		f.keywords = placeKeywords(names, f.header.Flags, ours)
-		f.header.Flags = f.keywords.header
-		if f.sums {
-			f.w.SyncSums(f.header.Flags)
-		}
-	}
-}
-
-// message writes one message file, unless an earlier pass did.
-func (f *filler) message(m *mbox.Message, keywords []string) error {
-	f.learnKeywords(keywords)
-	uid, err := f.prev.uid(f.read, m)
-	if err != nil {
-		return err
-	}
-	f.read++
-	msg := ledger.Message{UID: uid, Date: m.Date.Unix(), Flags: verify.LedgerFlags(m.Flags), Keywords: m.Keywords, File: m.File}
-	written := f.written
-	err = f.write(&msg, m)
-	if errors.Is(err, cyrusspool.ErrMessageTooLarge) {
-		f.written = written
-		return fmt.Errorf("%w: %w", source.ErrTooLarge, err)
-	}
-	if errors.Is(err, mbox.ErrUnreadable) {
-		f.written = written
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	msg.Offset, msg.End = m.Offset, m.EndOffset
-	if f.written > written {
-		f.back.wrote(msg.Size, f.root)
-	}
-	f.messages++
-	f.bytes += msg.Size
-	f.next = max(f.next, uid+1)
-	if m.Flags&mbox.Recent == 0 {
-		f.recent = max(f.recent, uid)
-	}
-	switch {
-	case !f.prev.assigns():
-		return f.order.Add(msg)
-	case f.prev.follow == nil && (uid >= f.prev.from || f.append || f.prev.moved != nil): // may come before one with a lower UID in the folder
-		f.new = append(f.new, msg)
-		return nil
-	}
-	return f.add(msg)
-}
-
-// write makes sure that the message file is there.
-func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
-	if f.append && msg.UID < f.prev.from {
-		sum := sha1.New()
-		if msg.Size, err = m.WriteTo(sum); err != nil {
-			return err
-		}
-		sum.Sum(msg.GUID[:0])
-		return nil
-	}
-	var had ledger.Message
-	known := f.update && msg.UID < f.prev.rec.UIDNext // there may be a file
-	expected := false
-	if known && (f.prev.moved != nil || f.read > 1 || msg.UID <= f.prev.next.UID) {
-		// The first message of a folder can have a UID above all others (uw-mbox 4 b):
-		// to look for it would pass over them.
-		if had, expected, err = f.prev.lookup(msg.UID); err != nil {
-			return err
-		}
-	}
-	anew := !expected || f.again || had.Date != msg.Date
-	if expected {
-		f.shifted = f.shifted || had.File != m.File || had.Offset != m.Offset
-		if !anew && f.prev.sameBytes(f.read-1) && f.w.HasMessage(msg.UID, had.Size) {
-			msg.Size, msg.GUID = had.Size, had.GUID
-			size, err := m.WriteTo(io.Discard) // its end is known then
-			if err == nil && size != had.Size {
-				err = source.ErrChanged
-			}
-			return err
-		}
-	}
-	if !known {
-		f.written++
-		msg.Size, msg.GUID, err = f.w.WriteMessage(msg.UID, m.Date, m)
-		return err
-	}
-	if anew {
-		had.Size = -1
-	}
-	// Its file stays if it cannot be read any more, which is known at its end alone: of a
-	// message whose end is lost, the next one seems to be a part.
-	var kept bool
-	msg.Size, msg.GUID, kept, err = f.w.UpdateMessage(msg.UID, m.Date, m, had.Size, had.GUID)
-	if errors.Is(err, cyrusspool.ErrLonger) { // it has grown, and its beginning was taken for all of it
-		return source.ErrChanged
-	}
-	if !kept {
-		f.written++
-	}
-	return err
-}
-
-func byUID(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) }
-
-// flush adds what had to wait for messages with lower UIDs.
-func (f *filler) flush() error {
-	if f.append {
-		for _, m := range f.kept {
-			f.new = append(f.new, f.countKept(m))
-		}
-		f.kept = nil
-	}
-	slices.SortFunc(f.new, byUID)
-	if f.append {
-		return f.appendNew()
-	}
-	for _, m := range f.new {
-		if err := f.add(m); err != nil {
-			return err
-		}
-	}
-	if err := f.order.Flush(); err != nil {
-		return err
-	}
-	return f.addKept(math.MaxUint32)
-}
-
-// appendNew keeps every record that the mailbox has, and adds those that are new. Of our
-// own, if nobody touched them, it makes what the source has of them now. The manifest gets
-// all messages of the source.
-func (f *filler) appendNew() error {
-	from := f.prev.from
-	if f.asLeft {
-		from = f.rec.FirstUID
-	}
-	for !f.old.end && f.old.next.UID < from {
-		if err := f.w.Add(f.old.next); err != nil {
-			return err
-		}
-		if err := f.old.advance(); err != nil {
-			return err
-		}
-	}
-	for _, m := range f.new {
-		if m.UID < from {
-			f.manifest.Add(m)
-			continue
-		}
-		if err := f.add(m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// keep makes the messages stay that an earlier pass brought from a part of the folder that
-// cannot be read any more: what Cyrus has is all that there is of them.
-func (f *filler) keep(l *ledger.Ledger, a source.Aside) error {
-	if f.prev == nil || f.prev.rec.Manifest == "" || a.Kind != mbox.KindUnreadable {
-		return nil
-	}
-	err := l.EachMessage(f.prev.rec.Manifest, func(m ledger.Message) error {
-		if m.File != a.File || m.Offset >= a.Offset+a.Length || a.Offset >= m.End {
-			return nil
-		}
-		if f.prev.follow != nil && m.UID < f.next {
-			return source.ErrChanged // a moment ago all could be read: it is not followed then
-		}
-		if f.shifted || f.again {
-			return errors.New("the folder changed since an earlier pass, and a part of it cannot be read any more that may have messages which that pass brought; the mailbox is left as it is: copy the file with ddrescue, put the copy in its place and run again")
-		}
-		f.kept = append(f.kept, m)
-		return nil
-	})
-	slices.SortFunc(f.kept, byUID)
-	return err
-}
-
-// countKept counts a message that is kept, and returns it as it is now.
-func (f *filler) countKept(m ledger.Message) ledger.Message {
-	f.messages++
-	f.bytes += m.Size
-	m.Keywords = f.keywordsNow(m.Keywords)
-	return m
-}
-
-// keywordsNow are keywords of the earlier pass as bits of the folder's list now. Those
-// without a name were left out then: Cyrus does not have them.
-func (f *filler) keywordsNow(bits uint64) (now uint64) {
-	for i, name := range f.prev.rec.Keywords {
-		if name == "" || bits&(1<<i) == 0 {
-			continue
-		}
-		if j := slices.Index(f.keywords.names, name); j >= 0 {
-			now |= 1 << j
-		}
-	}
-	return now
-}
-
-// addKept adds what is kept up to the message of uid, which may be among it and is here
-// now.
-func (f *filler) addKept(uid uint32) error {
-	for len(f.kept) > 0 && f.kept[0].UID <= uid {
-		m := f.kept[0]
-		f.kept = f.kept[1:]
-		if m.UID == uid {
-			continue
-		}
-		f.next, f.recent = max(f.next, m.UID+1), max(f.recent, m.UID)
-		if err := f.addOne(f.countKept(m)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f *filler) add(m ledger.Message) error {
-	if len(f.kept) > 0 {
-		if err := f.addKept(m.UID); err != nil {
-			return err
-		}
-	}
-	return f.addOne(m)
-}
-
-func (f *filler) addOne(m ledger.Message) error {
-	userFlags, systemFlags := f.keywords.userFlags(m.Keywords), verify.SystemFlags(m.Flags)&f.flags
-	rec, have, err := f.old.find(m.UID)
-	if err != nil {
-		return err
-	}
-	if !have || rec.GUID != m.GUID || rec.Size != uint64(m.Size) {
-		rec = cyrusspool.Record{UID: m.UID, Size: uint64(m.Size), GUID: m.GUID, InternalDate: m.Date,
-			SystemFlags: systemFlags, UserFlags: userFlags, ModSeq: f.modseq, CreatedModSeq: f.modseq}
-	} else if f.stayed++; rec.SystemFlags != systemFlags || rec.UserFlags != userFlags || rec.InternalDate != m.Date {
-		// What Cyrus computed from the text stays right.
-		rec.SystemFlags, rec.UserFlags, rec.InternalDate, rec.ModSeq = systemFlags, userFlags, m.Date, f.modseq
-	}
-	f.manifest.Add(m)
-	return f.w.Add(rec)
 }

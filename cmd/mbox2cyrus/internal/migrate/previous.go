@@ -13,8 +13,6 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
-	"mbox2cyrus/cmd/mbox2cyrus/internal/undo"
-	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
 
@@ -47,7 +45,7 @@ type previous struct {
 // openPrevious reads what the earlier pass left, and, where the source has no UIDs of
 // its own, the source too, to give it those that it had.
 func (e *Engine) openPrevious(ctx context.Context, u *plan.User, m *mailbox) (p *previous, err error) {
-	p = &previous{rec: *m.prev, from: m.prev.UIDNext, place: -1}
+	p = &previous{rec: *m.before, from: m.before.UIDNext, place: -1}
 	if m.folder != nil {
 		if err := p.giveUIDs(ctx, e, u, m.folder.File); err != nil {
 			return nil, err
@@ -312,144 +310,6 @@ func eachSum(ctx context.Context, src *source.Source, u *plan.User, f mbox.File,
 		more, err = do(guid, m.UID)
 		return err
 	})
-}
-
-// openAppend gives UIDs to the messages that are to be appended to a mailbox which
-// Cyrus has changed, or had before: those that an earlier pass brought have theirs, the
-// others follow the last UID in header.
-func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *cyrusspool.IndexReader) (*previous, error) {
-	p := &previous{from: old.Header().LastUID + 1}
-	if m.prev != nil {
-		p.rec = *m.prev
-	}
-	if m.rec.Mixed && p.rec.UIDValid != old.Header().UIDValidity {
-		p.rec.Manifest = "" // it tells of other UIDs
-	}
-	if m.folder == nil { // a mailbox above others, and it is there
-		p.uids = []uint32{}
-		return p, nil
-	}
-	all, err := e.broughtBefore(m, p.rec.Manifest, old.Header().LastUID)
-	if err != nil {
-		return nil, err
-	}
-	back, err := e.cameOnce(m)
-	if err != nil {
-		return nil, err
-	}
-	src := *e.Source
-	src.Progress = nil
-	brought, again := eachOnce(all), eachOnce(withoutUIDs(back, all))
-	_, err = p.assign(ctx, &src, u, m.folder.File, func(guid [20]byte, _ uint32) (uint32, bool) {
-		uid, ok := brought(guid)
-		if !ok {
-			uid, ok = again(guid)
-		}
-		return uid, ok
-	})
-	return p, err
-}
-
-// eachOnce returns a function that gives the UIDs of messages with the same bytes, one after
-// another.
-func eachOnce(all []known) func(guid [20]byte) (uint32, bool) {
-	used := map[[20]byte]int{} // where to look for the next
-	return func(guid [20]byte) (uint32, bool) {
-		i, again := used[guid]
-		if !again {
-			i, _ = slices.BinarySearchFunc(all, known{guid: guid}, compareKnown)
-		}
-		if i == len(all) || all[i].guid != guid {
-			return 0, false
-		}
-		used[guid] = i + 1
-		return all[i].uid, true
-	}
-}
-
-// withoutUIDs are those that have no UID of others.
-func withoutUIDs(all, others []known) []known {
-	uids := map[uint32]bool{}
-	for _, k := range others {
-		uids[k.uid] = true
-	}
-	return slices.DeleteFunc(all, func(k known) bool { return uids[k.uid] })
-}
-
-// cameOnce are messages that a mailbox has and had not before the first pass, sorted. An
-// earlier pass may have brought one that then left the folder, and came back: it need not come
-// again.
-func (e *Engine) cameOnce(m *mailbox) (all []known, err error) {
-	first, err := undo.FirstSince(e.Cyrus, e.Ledger, m.rec)
-	if err != nil || first == 0 {
-		return nil, err
-	}
-	all, err = e.messagesFrom(m, first, cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked)
-	slices.SortFunc(all, compareKnown)
-	return all, err
-}
-
-// broughtBefore are the messages that need not come again of a mailbox which is appended to,
-// sorted: those of a manifest, if there is one, and of its index up to a last UID.
-func (e *Engine) broughtBefore(m *mailbox, manifest string, last uint32) (all []known, err error) {
-	if manifest != "" {
-		if all, err = knownMessages(e.Ledger, manifest); err != nil {
-			return nil, err
-		}
-	}
-	// A run that was cut off may have appended some already, or brought any where it is not
-	// known what it did. (What came from elsewhere since and has the very same bytes need not
-	// come again.)
-	first := m.rec.FirstUID
-	if m.rec.Mixed {
-		first = 1
-	}
-	if first <= last {
-		ours, err := e.messagesFrom(m, first, 0)
-		if err != nil {
-			return nil, err
-		}
-		if m.rec.Mixed {
-			all = onlyRemoved(all, ours)
-		}
-		all = append(all, ours...)
-	}
-	slices.SortFunc(all, compareKnown)
-	return slices.CompactFunc(all, func(a, b known) bool { return a == b }), nil
-}
-
-// onlyRemoved are those of an earlier pass that the index has no more.
-func onlyRemoved(all, index []known) []known {
-	uids, guids := map[uint32]bool{}, map[[20]byte]bool{}
-	for _, k := range index {
-		uids[k.uid], guids[k.guid] = true, true
-	}
-	return slices.DeleteFunc(all, func(k known) bool { return uids[k.uid] || guids[k.guid] })
-}
-
-// messagesFrom are those that the index has from a UID on, without those that have one of the
-// flags; none if it has no SHA-1s.
-func (e *Engine) messagesFrom(m *mailbox, first, without uint32) (all []known, err error) {
-	f, index, err := e.place(m).OpenIndex()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if !index.Header().Version.HasGUID() {
-		return nil, nil
-	}
-	for {
-		r, err := index.Next()
-		if err == io.EOF {
-			return all, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if r.UID >= first && r.SystemFlags&without == 0 {
-			all = append(all, known{r.GUID, r.UID})
-		}
-	}
 }
 
 // maxUID leaves room for UIDNEXT in 32 bits.

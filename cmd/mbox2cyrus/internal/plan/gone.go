@@ -17,7 +17,7 @@ import (
 // that is not mounted, and nobody would hear of it. Whose folders are all in an archive is
 // not added. It returns those whom it added, and those of whom something else was found.
 func (p *Plan) AddGone(l *ledger.Ledger, sel Selection) ([]*User, error) {
-	logins, err := sel.migrated(l)
+	logins, err := sel.notRetired(l)
 	return p.addGone(l, sel, logins), err
 }
 
@@ -89,9 +89,9 @@ func logins(l *ledger.Ledger, leftOut func(ledger.Mailbox) bool) (all []string, 
 	return all, nil
 }
 
-// migrated returns the logins who have a mailbox in the ledger whose folder is not in an
+// notRetired returns the logins who have a mailbox in the ledger whose folder is not in an
 // archive.
-func (s Selection) migrated(l *ledger.Ledger) ([]string, error) {
+func (s Selection) notRetired(l *ledger.Ledger) ([]string, error) {
 	moved := map[string]bool{}
 	for _, all := range s.Retired {
 		for _, r := range all {
@@ -108,10 +108,10 @@ func (s Selection) migrated(l *ledger.Ledger) ([]string, error) {
 	})
 }
 
-// KnowMigrated has users be selected whom the ledger in a state directory knows and the host
-// does not.
-func (s *Selection) KnowMigrated(state string) {
-	s.Migrated = func() (_ []string, err error) {
+// AcceptKnown lets users be named whom the host does not know, if the ledger in a state
+// directory does.
+func (s *Selection) AcceptKnown(state string) {
+	s.known = func() (_ []string, err error) {
 		l, err := ledger.Read(state)
 		if err != nil {
 			return nil, err

@@ -34,7 +34,7 @@ func helpDesk(t *testing.T, name string) string {
 		"joe":   {"50%", "=1%", "marks"},
 		"pop":   nil,
 	})
-	p := newPlan(t, h, Selection{}, nil)
+	p := newPlan(t, h, nil)
 	for _, u := range p.Users {
 		for _, f := range u.Folders {
 			path := filepath.Join(root, f.File.Path)
@@ -60,7 +60,7 @@ func helpDesk(t *testing.T, name string) string {
 	if err := os.WriteFile(filepath.Join(root, "var/mail/ann.lock"), []byte(strings.Repeat(oneMessage, 20)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p = newPlan(t, h, Selection{}, nil)
+	p = newPlan(t, h, nil)
 	desk := NewHelpDesk(p, rules)
 	rep := report.New(report.Options{Stdout: io.Discard, Stderr: io.Discard, Command: "plan"})
 	s := &Scanner{Source: &source.Source{Host: h, Location: time.UTC}, Report: rep, Progress: silent{}, Jobs: 2, HelpDesk: desk}

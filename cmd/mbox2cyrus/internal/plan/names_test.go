@@ -71,9 +71,9 @@ func newHostAt(t *testing.T, users map[string][]string) (h *mbox.Host, root stri
 // hostileFolders are names that are changed, or hard to write into a table.
 var hostileFolders = []string{"plain", "sub/deep", "am&p", "50%", "caf\xe9", "caf\xc3\xa9", "nl\nx", "=1+1", "-x", `back\slash`, "INBOX", "Foo", "foo", "a,b;c", `q"u`, " lead"}
 
-func newPlan(t *testing.T, h *mbox.Host, sel Selection, names *Names) *Plan {
+func newPlan(t *testing.T, h *mbox.Host, names *Names) *Plan {
 	t.Helper()
-	p, err := build(h, rules, sel, names)
+	p, err := build(h, rules, Selection{}, names)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func boxes(p *Plan) (all []string) {
 // any name, in both forms.
 func TestMapLeadsBack(t *testing.T) {
 	h := newHost(t, map[string][]string{"joe": hostileFolders, "ann": {"x"}})
-	before := newPlan(t, h, Selection{}, nil)
+	before := newPlan(t, h, nil)
 	for _, file := range []string{"names.csv", "names.JSON"} {
 		path := filepath.Join(t.TempDir(), file)
 		if err := before.WriteMap(path, rules); err != nil {
@@ -104,7 +104,7 @@ func TestMapLeadsBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		after := newPlan(t, h, Selection{}, names)
+		after := newPlan(t, h, names)
 		if diff := cmp.Diff(boxes(before), boxes(after)); diff != "" {
 			t.Errorf("%s: %s", file, diff)
 		}
@@ -123,7 +123,7 @@ func TestMapLeadsBack(t *testing.T) {
 
 func TestMapInCSV(t *testing.T) {
 	h := newHost(t, map[string][]string{"joe": {"am&p", "caf\xe9", "=1", "50%", "50_"}})
-	b, err := rowsCSV(newPlan(t, h, Selection{}, nil).rows(rules))
+	b, err := rowsCSV(newPlan(t, h, nil).rows(rules))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestChosenNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPlan(t, h, Selection{}, names)
+	p := newPlan(t, h, names)
 	want := []string{`ann "INBOX" -> user.ann`, `ann "50%" -> user.ann.50_`,
 		`joe "INBOX" -> user.joe`, `joe "old" -> user.joe.Entw&APw-rfe &- Co`, `joe "50%" -> user.joe.fifty.per cent`, `joe "sub/deep" -> user.joe.sub.deep`}
 	if diff := cmp.Diff(want, boxes(p)); diff != "" {

@@ -73,25 +73,6 @@ type Unmade struct {
 	Mailbox cyrusspool.Name // that it would become
 }
 
-// Selection says whose mail is meant.
-type Selection struct {
-	Users   []string // empty: all
-	Exclude []string
-	Shard   Shard
-	// Done are users who are left out because an earlier run left nothing to do for a
-	// person; nil: none.
-	Done map[string]bool
-	// Retired is what is in archives, by users, CutOff what may be.
-	Retired, CutOff map[string][]Retired
-	// Migrated returns the logins whom the ledger knows. It is asked only if a
-	// selected user is not on the host; nil: there are none.
-	Migrated func() ([]string, error)
-}
-
-// ErrUnknownUser is returned by Look when a selected user is not on the host, and was not
-// migrated from it either.
-var ErrUnknownUser = errors.New("no such user")
-
 // Homes are the users of a host who are selected, and what was found of each.
 type Homes struct {
 	all, chosen []mbox.User
@@ -198,58 +179,6 @@ func (h *Homes) missing() (kind, text string) {
 	}
 	return "no-inboxes", fmt.Sprintf("not one of %d users has an INBOX: is the directory of INBOXes mounted, or are they elsewhere? "+
 		"(--inbox-dir, --inbox-template)", len(h.all))
-}
-
-func (s Selection) check(all []mbox.User, skipped []mbox.Skipped) error {
-	known := map[string]bool{}
-	for _, u := range all {
-		known[u.Name] = true
-	}
-	unknown := func(name string) bool { return !known[name] }
-	if s.Migrated != nil && slices.ContainsFunc(slices.Concat(s.Users, s.Exclude), unknown) {
-		logins, err := s.Migrated()
-		if err != nil {
-			return err
-		}
-		for _, login := range logins {
-			known[login] = true
-		}
-	}
-	if i := slices.IndexFunc(s.Users, unknown); i >= 0 {
-		return fmt.Errorf("%w: %s is not in the passwd file, or has neither home nor INBOX, or its uid is below --min-uid", ErrUnknownUser, report.Quote(s.Users[i]))
-	}
-	for _, sk := range skipped {
-		known[sk.User] = true // to be excluded: root's mail, say
-	}
-	if i := slices.IndexFunc(s.Exclude, unknown); i >= 0 {
-		return fmt.Errorf("%w: %s, to be excluded, is not in the passwd file", ErrUnknownUser, report.Quote(s.Exclude[i]))
-	}
-	for _, name := range s.Users {
-		if slices.Contains(s.Exclude, name) {
-			return fmt.Errorf("%w: %s is both selected and excluded", ErrUnknownUser, report.Quote(name))
-		}
-	}
-	return nil
-}
-
-// hostProblem tells of what lies beside the users' own files. It needs a person
-// only when it may be mail that this run was to bring.
-func (s Selection) hostProblem(sk mbox.Skipped) report.Problem {
-	p := skippedProblem(sk)
-	if len(s.Users) > 0 && !slices.Contains(s.Users, sk.User) || slices.Contains(s.Exclude, sk.User) || sk.User != "" && !s.Shard.Has(sk.User) {
-		p.Severity = report.Note
-	}
-	return p
-}
-
-// Has reports whether a user is selected.
-func (s Selection) Has(name string) bool {
-	return (len(s.Users) == 0 || slices.Contains(s.Users, name)) && !slices.Contains(s.Exclude, name) && s.Shard.Has(name) && !s.Done[name]
-}
-
-// all reports whether every user is.
-func (s Selection) all() bool {
-	return len(s.Users) == 0 && len(s.Exclude) == 0 && s.Shard.N == 0 && s.Done == nil
 }
 
 // identity is the user id in Cyrus of one login on the UW host.

@@ -43,11 +43,11 @@ func (r *Reporter) Held(h Held) {
 func (h Held) object() map[string]any {
 	m := map[string]any{"message_type": "held", "id": h.ID, "offset": h.Offset, "length": h.Length, "reason": h.Reason,
 		"text": toValidUTF8(h.Text), "sha1": h.SHA1, "approved": toValidUTF8(h.Approved)}
-	nameFields(m, "user", h.User)
-	nameFields(m, "folder", h.Folder)
-	nameFields(m, "source", h.Source)
+	AddName(m, "user", h.User)
+	AddName(m, "folder", h.Folder)
+	AddName(m, "source", h.Source)
 	if h.File != "" {
-		nameFields(m, "file", h.File)
+		AddName(m, "file", h.File)
 	}
 	return m
 }

@@ -61,10 +61,10 @@ func (m Message) String() string {
 
 func (m Message) object() map[string]any {
 	o := map[string]any{"message_type": "message", "mark": string(rune(m.Mark)), "mailbox": m.Mailbox, "uid": m.UID, "what": toValidUTF8(m.What)}
-	nameFields(o, "user", m.User)
-	nameFields(o, "folder", m.Folder)
+	AddName(o, "user", m.User)
+	AddName(o, "folder", m.Folder)
 	if m.File != "" {
-		nameFields(o, "file", m.File)
+		AddName(o, "file", m.File)
 	}
 	if m.Offset >= 0 {
 		o["offset"] = m.Offset
@@ -86,8 +86,8 @@ func (r *Reporter) Opinion(o Opinion) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := map[string]any{"message_type": "second_opinion", "messages": o.Messages, "predicted": o.Predicted, "counted": o.Counted, "why": o.Why}
-	nameFields(m, "user", o.User)
-	nameFields(m, "folder", o.Folder)
+	AddName(m, "user", o.User)
+	AddName(m, "folder", o.Folder)
 	r.emit(Info, m)
 	if r.opts.Quiet {
 		return
@@ -114,7 +114,7 @@ func (r *Reporter) Served(s Served) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := map[string]any{"message_type": "served", "mailboxes": s.Mailboxes, "messages": s.Messages}
-	nameFields(m, "user", s.User)
+	AddName(m, "user", s.User)
 	r.emit(Info, m)
 	if !r.opts.Quiet {
 		r.text(r.results, fmt.Sprintf("%s: Cyrus's imapd serves %s in %s as they must be", Quote(s.User), plural.Count(s.Messages, "message"), plural.Count(s.Mailboxes, "folder")))

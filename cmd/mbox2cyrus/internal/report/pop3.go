@@ -22,7 +22,7 @@ type POP3 struct {
 func (p POP3) object() map[string]any {
 	m := map[string]any{"message_type": "pop3", "mailbox": p.Mailbox, "uidl_format": p.Format, "uw_uidl": p.UW, "cyrus_uidl": p.Cyrus,
 		"messages": p.Messages, "bytes": p.Bytes, "messages_again": p.Again, "bytes_again": p.AgainBytes, "messages_hidden": p.Hidden}
-	nameFields(m, "user", p.User)
+	AddName(m, "user", p.User)
 	return m
 }
 

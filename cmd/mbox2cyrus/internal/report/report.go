@@ -8,7 +8,6 @@ package report
 import (
 	"encoding/base64"
 	"encoding/json"
-	"time"
 	"unicode/utf8"
 )
 
@@ -92,32 +91,9 @@ type Folder struct {
 	UIDNext     uint32
 }
 
-// Summary is the last word of a run.
-type Summary struct {
-	Users, Folders         int64
-	Found, Written         int64
-	Verified, Held         int64
-	HeldBytes              int64
-	Bytes                  int64
-	UnchangedFolders       int64
-	Notes, Attentions      int64
-	Failures, Differences  int64
-	ByKind                 map[string]int64
-	Elapsed                time.Duration
-	DryRun                 bool
-	StoppedEarly           bool  // before the work was done, at a safe point, not by a signal
-	LeftFolders            int64 // not brought, though there is something to bring
-	ExitCode               int
-	Command, SourceRoot    string
-	FailedUsers            []string
-	MailboxesMadeAsParents int64
-
-	POP3Users, POP3Messages, POP3Bytes int64 // fetched again at most by POP3 clients, as far as this run knows
-}
-
-// nameFields adds a name to a JSON object: as it is where it is UTF-8, else
+// AddName adds a name to a JSON object: as it is where it is UTF-8, else
 // with replacement characters and its true bytes in a "_b64" twin.
-func nameFields(m map[string]any, key, name string) {
+func AddName(m map[string]any, key, name string) {
 	if utf8.ValidString(name) {
 		m[key] = name
 		return
@@ -125,10 +101,6 @@ func nameFields(m map[string]any, key, name string) {
 	m[key] = toValidUTF8(name)
 	m[key+"_b64"] = base64.StdEncoding.EncodeToString([]byte(name))
 }
-
-// AddName adds a name to an object that is made elsewhere and kept beside those of
-// this package.
-func AddName(m map[string]any, key, name string) { nameFields(m, key, name) }
 
 // RawName is the name that was added to an object.
 func RawName(m map[string]any, key string) string {
@@ -145,13 +117,13 @@ func toValidUTF8(s string) string { return string([]rune(s)) }
 
 func (p Problem) object() map[string]any {
 	m := map[string]any{"message_type": "problem", "kind": p.Kind, "text": toValidUTF8(p.Text), "severity": p.Severity.String()}
-	nameFields(m, "user", p.User)
-	nameFields(m, "folder", p.Folder)
+	AddName(m, "user", p.User)
+	AddName(m, "folder", p.Folder)
 	if p.Mailbox != "" {
 		m["mailbox"] = p.Mailbox
 	}
 	if p.File != "" {
-		nameFields(m, "file", p.File)
+		AddName(m, "file", p.File)
 	}
 	if p.Offset >= 0 {
 		m["offset"] = p.Offset
@@ -189,8 +161,8 @@ func (f Folder) object() map[string]any {
 		m["read"] = true
 	}
 	if f.ShownAs != "" {
-		nameFields(m, "shown_as", f.ShownAs)
-		nameFields(m, "renamed_why", f.RenamedWhy)
+		AddName(m, "shown_as", f.ShownAs)
+		AddName(m, "renamed_why", f.RenamedWhy)
 	}
 	if f.SpecialUse != "" {
 		m["special_use"] = `\` + f.SpecialUse
@@ -199,29 +171,10 @@ func (f Folder) object() map[string]any {
 		m["doubts_by_kind"] = map[string]int64{}
 	}
 	if f.Outcome != "" {
-		nameFields(m, "outcome", f.Outcome)
+		AddName(m, "outcome", f.Outcome)
 	}
-	nameFields(m, "user", f.User)
-	nameFields(m, "folder", f.Folder)
-	return m
-}
-
-func (s Summary) object() map[string]any {
-	m := map[string]any{
-		"message_type": "summary", "command": s.Command, "users": s.Users, "folders": s.Folders,
-		"messages_found": s.Found, "messages_written": s.Written, "messages_verified": s.Verified, "messages_held": s.Held,
-		"bytes_held": s.HeldBytes, "bytes": s.Bytes, "seconds": s.Elapsed.Seconds(), "dry_run": s.DryRun, "exit_code": s.ExitCode,
-		"pop3_users_again": s.POP3Users, "pop3_messages_again": s.POP3Messages, "pop3_bytes_again": s.POP3Bytes,
-		"folders_unchanged": s.UnchangedFolders, "problems": s.ByKind,
-		"notes": s.Notes, "attentions": s.Attentions, "failures": s.Failures, "differences": s.Differences,
-		"stopped_early": s.StoppedEarly, "failed_users": s.FailedUsers, "finished": time.Now().UTC().Format(time.RFC3339),
-	}
-	if s.ByKind == nil {
-		m["problems"] = map[string]int64{}
-	}
-	if s.FailedUsers == nil {
-		m["failed_users"] = []string{}
-	}
+	AddName(m, "user", f.User)
+	AddName(m, "folder", f.Folder)
 	return m
 }
 

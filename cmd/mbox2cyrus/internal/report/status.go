@@ -46,7 +46,7 @@ func (s Status) object() map[string]any {
 	running := []map[string]any{}
 	for _, u := range s.Running {
 		one := map[string]any{"bytes_done": u.Bytes, "bytes_total": u.BytesTotal}
-		nameFields(one, "user", u.User)
+		AddName(one, "user", u.User)
 		running = append(running, one)
 	}
 	m["running"] = running
@@ -66,7 +66,7 @@ func (r *Reporter) StatusFile(s Status) ([]byte, error) {
 	m := s.object()
 	m["command"], m["pid"] = r.opts.Command, os.Getpid()
 	m["started"], m["updated"] = r.start.UTC().Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339)
-	nameFields(m, "source_root", r.opts.SourceRoot)
+	AddName(m, "source_root", r.opts.SourceRoot)
 	b, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("status: %w", err)

@@ -206,3 +206,17 @@ func rename(from *os.File, name string, to *os.File, toName string, block bool) 
 	}
 	return nil
 }
+
+// archiveFor returns the archive on the file system of a directory.
+func (r *Retirer) archiveFor(dir *os.File) (*Archive, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return nil, err
+	}
+	for _, a := range r.Archives {
+		if a.dev == uint64(st.Dev) {
+			return a, nil
+		}
+	}
+	return nil, fmt.Errorf("no --archive is on the same file system, and nothing is copied between file systems: name one there too (--archive may be repeated)")
+}

@@ -49,11 +49,10 @@ type Move struct {
 	Ino     uint64         `json:"ino"`
 	Size    int64          `json:"size"` // bytes; of a directory, of all files in it
 	ModTime time.Time      `json:"mtime"`
-	SHA256  string         `json:"sha256"`           // of a directory: of its listing, see docs/way-back.md
-	IsDir   bool           `json:"is_dir"`           //
-	Was     *ledger.FileID `json:"was,omitempty"`    // of a folder's place: its identity, as the ledger has it
-	Blocked bool           `json:"blocked"`          // an empty directory stays in its place
-	Within  ledger.RawName `json:"within,omitempty"` // path of the moved directory that it is in
+	SHA256  string         `json:"sha256"`        // of a directory: of its listing, see docs/way-back.md
+	IsDir   bool           `json:"is_dir"`        //
+	Was     *ledger.FileID `json:"was,omitempty"` // of a folder's place: its identity, as the ledger has it
+	Blocked bool           `json:"blocked"`       // an empty directory stays in its place
 }
 
 type recordLine struct {

@@ -72,7 +72,7 @@ func writeLargeHost(tb testing.TB, dir string) {
 			m.State, m.Messages, m.Size, m.Keywords = ledger.Filled, 120, 400_000, []string{"$Forwarded", "NonJunk"}
 			m.Bytes = map[string]int64{"messages": 120_000, "separators": 3000, "pseudo-message": 456}
 			boxes = append(boxes, m)
-			m.State, m.IndexID, m.IndexSHA1, m.UIDValid, m.UIDNext = ledger.Verified, id, "da39a3ee5e6b4b0d3255bfef95601890afd80709", 1057053600, 121
+			m.State, m.IndexID, m.UIDValid, m.UIDNext = ledger.Verified, id, 1057053600, 121
 			boxes = append(boxes, m)
 			rep.Problem(report.Problem{User: user, Folder: folder, Kind: "nul", Text: "3 NUL bytes, as UW would have repaired them", Offset: 1234})
 			rep.Folder(report.Folder{User: user, Folder: folder, Found: 120, Written: 120, Verified: 120, Read: true})

@@ -1,7 +1,6 @@
 package review
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -9,11 +8,9 @@ import (
 	"hash/fnv"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -232,21 +229,29 @@ func (r *Review) add(h *Host, kinds map[string]*Kind) error {
 		if u.State == Proved && !h.hasMailboxes(name) {
 			continue // has no mail, and nobody need look for any
 		}
-		r.Users = append(r.Users, u)
-		boxes, err := h.ledger.MailboxesOf(name)
-		if err != nil {
+		if err := r.addUser(h, u); err != nil {
 			return err
 		}
-		for _, m := range boxes {
-			if m.Held != nil {
-				r.Held = append(r.Held, Held{h.Name, m.User, m.Folder, m.Name, m.Held.Items, m.Held.Messages, m.Held.Bytes})
-			}
-		}
-		h.State = worse(h.State, u.State)
-		h.Users++
-		h.Messages += u.Messages
-		h.Bytes += u.Bytes
 	}
+	return nil
+}
+
+// addUser adds a user who was judged, and counts him to his host.
+func (r *Review) addUser(h *Host, u *User) error {
+	boxes, err := h.ledger.MailboxesOf(string(u.Name))
+	if err != nil {
+		return err
+	}
+	for _, m := range boxes {
+		if m.Held != nil {
+			r.Held = append(r.Held, Held{h.Name, m.User, m.Folder, m.Name, m.Held.Items, m.Held.Messages, m.Held.Bytes})
+		}
+	}
+	r.Users = append(r.Users, u)
+	h.State = worse(h.State, u.State)
+	h.Users++
+	h.Messages += u.Messages
+	h.Bytes += u.Bytes
 	return nil
 }
 
@@ -349,57 +354,6 @@ func (h *Host) user(name string) (*User, error) {
 	return u, nil
 }
 
-// count takes a problem of a user.
-func (u *User) count(p Problem) {
-	for i, n := range []*int64{&u.Notes, &u.Attentions, &u.Failures, &u.Diffs} {
-		if p.Severity == severities[i] {
-			*n += p.Count
-		}
-	}
-}
-
-// judge says what state a user is in, by the ledger and by all that was said.
-func (u *User) judge() {
-	switch {
-	case u.Diffs > 0:
-		u.State = Differs
-		if said, ok := u.host.verify.Users[string(u.Name)]; ok {
-			u.Verified = min(u.Verified, said.Verified)
-		}
-	case u.Failures > 0:
-		u.State = worse(u.State, Failed)
-	case u.Attentions > 0: // what is held and not approved of is among them
-		u.State = worse(u.State, Attention)
-	}
-}
-
-func worse(a, b State) State {
-	if slices.Index(States, b) > slices.Index(States, a) {
-		return b
-	}
-	return a
-}
-
-// judge says what state a host is in by itself, users apart.
-func (h *Host) judge(said map[string]int) {
-	h.State = Proved
-	states := []State{Proved, Attention, Failed, Differs}
-	for i, severity := range severities {
-		if said[severity] > 0 {
-			h.State = worse(h.State, states[i])
-		}
-	}
-	last := h.migrate.Last()
-	switch {
-	case last == nil:
-		h.State, h.Why = worse(h.State, Unfinished), "there is no history of a run; its ledger alone is told of"
-	case last.End == nil:
-		h.State, h.Why = worse(h.State, Unfinished), "the last run was cut off, or is going on"
-	case last.End.ExitCode == report.ExitInterrupt || last.End.ExitCode == report.ExitTerminated:
-		h.State, h.Why = worse(h.State, Unfinished), "the last run was stopped by a signal"
-	}
-}
-
 // folder takes what was said of a finished folder.
 func (r *Review) folder(h *Host, u *User, ln history.Line) {
 	if ln.ShownAs != "" {
@@ -425,68 +379,4 @@ func add(kinds map[string]*Kind, u *User, p Problem) {
 	if len(k.Listed) < maxListed {
 		k.Listed = append(k.Listed, p)
 	}
-}
-
-// order sorts everything, the worst first, so that a report of the same is the same.
-func (r *Review) order(kinds map[string]*Kind) {
-	r.Kinds = slices.SortedFunc(maps.Values(kinds), func(a, b *Kind) int {
-		return cmp.Or(slices.Index(severities, b.Severity)-slices.Index(severities, a.Severity), strings.Compare(a.Kind, b.Kind))
-	})
-	slices.SortFunc(r.Users, func(a, b *User) int {
-		return cmp.Or(slices.Index(States, b.State)-slices.Index(States, a.State), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Name, b.Name))
-	})
-	slices.SortFunc(r.Names, func(a, b Rename) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.User, b.User), cmp.Compare(a.Old, b.Old))
-	})
-	slices.SortFunc(r.POP3, func(a, b POP3) int {
-		return cmp.Or(cmp.Compare(b.AgainBytes, a.AgainBytes), cmp.Compare(a.Host, b.Host), cmp.Compare(a.User, b.User))
-	})
-	slices.SortFunc(r.Held, func(a, b Held) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.User, b.User), cmp.Compare(a.Folder, b.Folder))
-	})
-	for _, k := range r.Kinds {
-		slices.SortStableFunc(k.Listed, func(a, b Problem) int {
-			return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.User, b.User), cmp.Compare(a.Folder, b.Folder))
-		})
-	}
-}
-
-// sum adds everything up.
-func (r *Review) sum() {
-	t := &r.Totals
-	t.ByState = map[State]int64{}
-	state := Proved
-	for _, h := range r.Hosts {
-		t.Hosts++
-		state = worse(state, h.State)
-		for _, run := range h.Runs {
-			if run.Command == history.Migrate {
-				t.Seconds += run.Seconds
-			}
-		}
-	}
-	for _, u := range r.Users {
-		t.Users++
-		t.ByState[u.State]++
-		t.Folders += u.Folders
-		t.Messages += u.Messages
-		t.Verified += u.Verified
-		t.Bytes += u.Bytes
-		t.Held += u.Held
-		t.Renamed += u.Renamed
-	}
-	for _, p := range r.POP3 {
-		if p.Again > 0 {
-			t.POP3Users++
-			t.POP3Messages += p.Again
-			t.POP3Bytes += p.AgainBytes
-		}
-	}
-	for _, held := range r.Held {
-		t.HeldBytes += held.Bytes
-	}
-	for _, k := range r.Kinds {
-		t.ProblemsTotal += k.Count
-	}
-	t.ExitCode = state.exitCode()
 }

@@ -72,6 +72,18 @@ func (h *holder) before(m mbox.Mailbox, size, limit int64) {
 	}
 }
 
+// give has each take a message, and sets it aside if it is too large.
+func (h *holder) give(m *mbox.Message, mailbox mbox.Mailbox, each Each, limit int64) error {
+	err := each(m, mailbox.Keywords())
+	switch {
+	case errors.Is(err, mbox.ErrUnreadable):
+		err = nil // a finding tells, now or when the reader has passed it
+	case errors.Is(err, ErrTooLarge) && h.hold != nil:
+		err = h.message(mailbox, m, limit)
+	}
+	return errors.Join(err, h.err)
+}
+
 // message sets aside a message that was written and is too large.
 func (h *holder) message(mailbox mbox.Mailbox, m *mbox.Message, limit int64) error {
 	h.moved += mailbox.Account()[mbox.ReasonMessage] - h.mark

@@ -180,6 +180,7 @@ func (s *Source) ReadFolder(ctx context.Context, path string, each Each) (Result
 	return res, nil
 }
 
+// read reads an open folder.
 func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold Hold, progress func(bytes, messages int64)) (res Result, err error) {
 	id, err := folder.Identity()
 	if err != nil {
@@ -221,14 +222,7 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold 
 		res.Messages++
 		dates.Add(m)
 		if each != nil {
-			err := each(m, mailbox.Keywords())
-			switch {
-			case errors.Is(err, mbox.ErrUnreadable):
-				err = nil // a finding tells, now or when the reader has passed it
-			case errors.Is(err, ErrTooLarge) && hold != nil:
-				err = aside.message(mailbox, m, s.Rules.MaxMessage())
-			}
-			if err = errors.Join(err, aside.err); err != nil {
+			if err := aside.give(m, mailbox, each, s.Rules.MaxMessage()); err != nil {
 				return res, fmt.Errorf("message at %soffset %d: %w", fileOf(m.File), m.Offset, err)
 			}
 		}
@@ -252,22 +246,28 @@ func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold 
 	if !now.Equal(id) {
 		return res, ErrChanged
 	}
-	res.Bytes = map[string]int64{}
+	if r, ok := mailbox.(*mbox.Reader); ok {
+		res.GoMbox.Count, res.GoMbox.Certain = r.PredictGoMbox()
+		res.GoMbox.FromLines, res.GoMbox.Separators = r.FromLines(), r.Separators()
+	}
 	account := mailbox.Account()
 	aside.enter(account)
+	err = res.takeAccount(account)
+	return res, err
+}
+
+// takeAccount takes the account of a folder, and checks that every byte is in it.
+func (res *Result) takeAccount(account mbox.Account) error {
+	res.Bytes = map[string]int64{}
 	for reason, n := range account {
 		if n != 0 {
 			res.Bytes[string(reason)] = n
 		}
 	}
 	if total := account.Total(); total != res.ID.Size {
-		return res, fmt.Errorf("%d bytes are accounted for, the folder has %d", total, res.ID.Size)
+		return fmt.Errorf("%d bytes are accounted for, the folder has %d", total, res.ID.Size)
 	}
-	if r, ok := mailbox.(*mbox.Reader); ok {
-		res.GoMbox.Count, res.GoMbox.Certain = r.PredictGoMbox()
-		res.GoMbox.FromLines, res.GoMbox.Separators = r.FromLines(), r.Separators()
-	}
-	return res, nil
+	return nil
 }
 
 // fileOf names the file of a folder that has several.

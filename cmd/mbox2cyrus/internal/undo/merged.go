@@ -44,29 +44,6 @@ func Strays(place cyrusspool.Place) (n int, example string, err error) {
 	return n, example, err
 }
 
-// listIndex is what cyrus.index says of message files, those of expunged messages
-// included.
-func listIndex(place cyrusspool.Place) (list *messageList, err error) {
-	f, index, err := place.OpenIndex()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	list = &messageList{}
-	for {
-		r, err := index.Next()
-		if err == io.EOF {
-			return list, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if r.SystemFlags&cyrusspool.FlagUnlinked == 0 {
-			list.uids, list.sizes = append(list.uids, r.UID), append(list.sizes, int64(r.Size))
-		}
-	}
-}
-
 // mergedFiles compares the message files of a mailbox to which messages were appended with
 // its index, which is the one that migrate left. Other files there are not our affair.
 func (c *checker) mergedFiles(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, messages bool) error {

@@ -2,128 +2,16 @@ package migrate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
-	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/undo"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
-	"mbox2cyrus/mbox"
 	"mbox2cyrus/reconstruct"
 )
-
-// mailbox is one mailbox of the user who is being migrated.
-type mailbox struct {
-	folder *plan.Folder // nil: only a parent
-	entry  reconstruct.Entry
-	rec    ledger.Mailbox
-	todo   action
-	prev   *ledger.Mailbox // what an earlier pass made of it, to be changed into what the source is now
-	update bool            // and Cyrus's files are as that pass left them
-	append bool            // Cyrus has messages of its own there: ours are added behind them
-	asLeft bool            // and ours, from FirstUID on, are as an earlier pass left them
-	// mixed says that a run that was cut off wrote another into this one's directory, which Cyrus
-	// never knew. It may have found messages of it there.
-	mixed bool
-	// again says that the folder changed while it was read: message files that were written
-	// then may not be what it has now.
-	again bool
-	// entered says that Cyrus knew the mailbox before this run: clients may have seen it.
-	entered bool
-
-	written  int64
-	verified int64
-	doubts   map[string]int64
-}
-
-func (m *mailbox) folderName() string {
-	if m.folder == nil {
-		return ""
-	}
-	return m.folder.File.Name
-}
-
-func (m *mailbox) specialUse() string {
-	if m.folder == nil {
-		return ""
-	}
-	return m.folder.SpecialUse
-}
-
-// action is what a mailbox needs in this run.
-type action int
-
-const (
-	nothing action = iota // an earlier run finished it and it is as it was left
-	fill                  // everything
-	enter                 // filled by an earlier run that was cut off: from there on
-	leave                 // not to be touched; reported
-)
-
-// job is the work on one user.
-type job struct {
-	user  *plan.User
-	boxes []*mailbox
-}
-
-// work are the mailboxes to be entered, rebuilt and verified.
-func (j *job) work() (work []*mailbox) {
-	for _, m := range j.boxes {
-		if m.todo == fill || m.todo == enter {
-			work = append(work, m)
-		}
-	}
-	return work
-}
-
-func (j *job) messages() (n int64) {
-	for _, m := range j.work() {
-		n += m.rec.Messages
-	}
-	return n
-}
-
-// setBegun records which mailboxes will be written. That is durable before anything of them
-// is, so that a cut-off run leaves nothing that the next one does not know for its own.
-func (e *Engine) setBegun(batch []*job) error {
-	var begun []ledger.Mailbox
-	for _, j := range batch {
-		for _, m := range j.boxes {
-			if m.todo == fill {
-				m.rec.State, m.rec.Folder = ledger.Begun, ledger.RawName(m.folderName())
-				if m.prev != nil {
-					m.rec.Previous = m.prev.Manifest
-					m.rec.Manifest = m.rec.OtherManifest(m.rec.Previous)
-				}
-				begun = append(begun, m.rec)
-			}
-		}
-	}
-	if len(begun) == 0 {
-		return nil
-	}
-	return e.Ledger.Set(begun...)
-}
-
-// fillAll writes the directories of the mailboxes that need it.
-func (e *Engine) fillAll(ctx context.Context, j *job) error {
-	for _, m := range j.boxes {
-		if m.todo != fill {
-			continue
-		}
-		if err := e.fill(ctx, j.user, m); errors.Is(err, mbox.ErrBusy) {
-			e.setAside(j, m, err) // the next run knows what was begun
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("%s: %w", report.Quote(m.folderName()), err)
-		}
-	}
-	return nil
-}
 
 // settle makes filled mailboxes durable, and then their state.
 func (e *Engine) settle(_ context.Context, batch []*job) error {
@@ -194,7 +82,7 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 			boxes, replaced, err = e.prove(j, subscriptions[j.user.ID])
 		}
 		if err != nil {
-			e.fail(j.user, "user-failed", err)
+			e.fail(j.user, err)
 			continue
 		}
 		proved, old = append(proved, boxes...), append(old, replaced...)
@@ -312,8 +200,6 @@ func (e *Engine) complaints(batch []*job, rep reconstruct.Report) {
 			Kind: "reconstruct-complaint", Text: fmt.Sprintf("reconstruct said: %s", c)})
 	}
 }
-
-func (e *Engine) place(m *mailbox) cyrusspool.Place { return e.Cyrus.Place(m.rec.Partition, m.rec.Dir) }
 
 func (e *Engine) report(j *job) {
 	for _, m := range j.boxes {

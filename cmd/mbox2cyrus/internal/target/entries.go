@@ -1,0 +1,118 @@
+package target
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// Refresh asks Cyrus again which mailboxes it has.
+func (c *Cyrus) Refresh(ctx context.Context) error {
+	list, _, err := c.Programs.List(ctx)
+	if err != nil {
+		return err
+	}
+	c.know(list)
+	return nil
+}
+
+// know takes a list of mailboxes for all that Cyrus has.
+func (c *Cyrus) know(list []reconstruct.Entry) {
+	c.entries = slices.DeleteFunc(list, func(e reconstruct.Entry) bool { return e.Deleted() })
+	slices.SortFunc(c.entries, func(a, b reconstruct.Entry) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// find returns where the entry of a mailbox is among all, or belongs.
+func (c *Cyrus) find(name cyrusspool.Name) (i int, have bool) {
+	return slices.BinarySearchFunc(c.entries, string(name), func(e reconstruct.Entry, name string) int { return strings.Compare(e.Name, name) })
+}
+
+// Has reports whether Cyrus had the mailbox at the last Refresh.
+func (c *Cyrus) Has(name cyrusspool.Name) bool {
+	_, ok := c.find(name)
+	return ok
+}
+
+// Mailboxes returns how many mailboxes Cyrus had at the last Refresh.
+func (c *Cyrus) Mailboxes() int { return len(c.entries) }
+
+// Entry returns Cyrus's entry of a mailbox as of the last Refresh. Up to 3.4
+// the list has no unique id: it is read from the mailbox's header.
+func (c *Cyrus) Entry(name cyrusspool.Name) (e reconstruct.Entry, ok bool, err error) {
+	if e, ok = c.Entered(name); !ok || c.Fresh.ListForm == reconstruct.FormJSON {
+		return e, ok, nil
+	}
+	header, err := c.Place(e.Partition, c.Dir(e)).ReadHeader()
+	if err != nil {
+		return e, true, fmt.Errorf("%s is in Cyrus: %w", e.Name, err)
+	}
+	e.UniqueID = header.UniqueID
+	return e, true, nil
+}
+
+// Entered returns the entry of a mailbox as Cyrus lists it, which up to 3.4 is without a
+// unique id.
+func (c *Cyrus) Entered(name cyrusspool.Name) (e reconstruct.Entry, ok bool) {
+	i, ok := c.find(name)
+	if ok {
+		e = c.entries[i]
+	}
+	return e, ok
+}
+
+// Entries returns the entries of all mailboxes as of the last Refresh, sorted by name.
+func (c *Cyrus) Entries() []reconstruct.Entry { return slices.Clone(c.entries) }
+
+// UserEntries returns the entries of all mailboxes of a user as of the last
+// Refresh, sorted by name.
+func (c *Cyrus) UserEntries(userid string) []reconstruct.Entry {
+	inbox := cyrusspool.InboxName(userid)
+	var all []reconstruct.Entry
+	if e, ok := c.Entered(inbox); ok {
+		all = append(all, e)
+	}
+	// It is asked for each user: others' are not looked at. Behind the INBOX others' may come,
+	// user.joe-b before user.joe.a.
+	i, _ := c.find(inbox + ".")
+	for _, e := range c.entries[i:] {
+		if !strings.HasPrefix(e.Name, string(inbox)+".") {
+			break
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// HasID reports whether a mailbox has a unique id as of the last Refresh, wherever it is, one
+// that was deleted and is kept for some time included. Up to 3.4 the list does not tell.
+func (c *Cyrus) HasID(id string) bool {
+	for _, e := range c.entries {
+		if e.UniqueID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// NewEntry describes a mailbox of the owner userid that is to be entered. Its layout is
+// that of his INBOX, if Cyrus has one.
+func (c *Cyrus) NewEntry(name cyrusspool.Name, userid, uniqueID, partition string) reconstruct.Entry {
+	e := reconstruct.Entry{
+		Name: string(name), Partition: partition, Type: c.Fresh.Type, UniqueID: uniqueID,
+		CreatedModSeq: 1, FolderModSeq: 1,
+		ACL: []reconstruct.ACL{{ID: userid, Rights: c.Fresh.Rights}},
+	}
+	if inbox, ok := c.Entered(cyrusspool.InboxName(userid)); ok && inbox.Type != "" {
+		e.Type = inbox.Type
+	}
+	for _, a := range c.acl {
+		if a.ID = c.Rules.Identifier(a.ID); a.ID != userid {
+			e.ACL = append(e.ACL, a)
+		}
+	}
+	return e
+}

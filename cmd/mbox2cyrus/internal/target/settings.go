@@ -1,0 +1,56 @@
+package target
+
+import (
+	"strings"
+
+	"mbox2cyrus/cyrusspool"
+)
+
+// Conversations reports whether Cyrus keeps conversations.
+func (c *Cyrus) Conversations() bool { return c.on("conversations") }
+
+// Search reports whether Cyrus keeps an index for searching.
+func (c *Cyrus) Search() bool {
+	engine := c.settings["search_engine"]
+	return engine != "" && engine != "none"
+}
+
+// Xapian reports whether that index is Xapian's: in partitions of its own, beside those of mail.
+func (c *Cyrus) Xapian() bool { return c.settings["search_engine"] == "xapian" }
+
+// on reads a switch of Cyrus's settings; one that this release does not have is off.
+func (c *Cyrus) on(key string) bool {
+	switch c.settings[key] {
+	case "yes", "on", "1", "t", "true":
+		return true
+	}
+	return false
+}
+
+// MUPDATE returns the master of the murder that this Cyrus is a back end of, "" if it is
+// in none.
+func (c *Cyrus) MUPDATE() string {
+	master, _ := c.conf.Get("mupdate_server")
+	return master
+}
+
+// UIDLFormat returns the setting uidl_format, "" where the release has none.
+func (c *Cyrus) UIDLFormat() string { return c.settings["uidl_format"] }
+
+// ClientName returns the name of a user's mailbox as his IMAP client spells it, in
+// modified UTF-7 (unixhierarchysep, altnamespace).
+func (c *Cyrus) ClientName(name cyrusspool.Name) string {
+	sep := string(c.Rules.Separator())
+	folder := name.Folder()
+	if len(folder) == 0 {
+		return "INBOX"
+	}
+	client := strings.Join(folder, sep)
+	if sep == "/" {
+		client = strings.ReplaceAll(client, "^", ".")
+	}
+	if !c.on("altnamespace") {
+		client = "INBOX" + sep + client
+	}
+	return client
+}
