@@ -16,6 +16,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
 )
 
 // surround gives the users of a batch what belongs to their mail in Cyrus: special uses
@@ -71,8 +72,10 @@ func (e *Engine) specialUses(ctx context.Context, batch []*job) {
 	uses := map[cyrusspool.Name]string{}
 	owners := map[cyrusspool.Name]*mailbox{}
 	users := map[cyrusspool.Name]*plan.User{}
+	var entered []reconstruct.Entry
 	for _, j := range batch {
 		for _, m := range j.work() {
+			entered = append(entered, m.entry)
 			// One that was there before the pass keeps what its user made of its use. The record
 			// tells, also of one that a run which was cut off has filled.
 			if m.specialUse() != "" && m.rec.Previous == "" && m.rec.FirstUID == 0 {
@@ -84,7 +87,7 @@ func (e *Engine) specialUses(ctx context.Context, batch []*job) {
 	if len(uses) == 0 {
 		return
 	}
-	kept, err := e.Cyrus.SetSpecialUse(ctx, uses)
+	kept, err := e.Cyrus.SetSpecialUse(ctx, uses, entered)
 	for _, name := range kept {
 		e.Report.Problem(report.Problem{Severity: report.Note, User: users[name].Name, Folder: owners[name].folderName(), Offset: -1, Kind: "special-use-other",
 			Text: fmt.Sprintf(`%s is not \%s: the user has another such folder in Cyrus`, name, owners[name].specialUse())})

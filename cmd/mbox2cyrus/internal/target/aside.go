@@ -23,11 +23,15 @@ type database struct {
 	backend string // setting that says of what kind it is
 	path    string // setting that says where it is
 	file    string // below the configdirectory, if that is not set
+	// own says that the programs have one of their own in its place, which they make, and which
+	// is not put there.
+	own bool
 }
 
 var (
-	mailboxList = database{"mboxlist_db", "mboxlist_db_path", "mailboxes.db"}
-	annotations = database{"annotation_db", "annotation_db_path", "annotations.db"}
+	mailboxList    = database{backend: "mboxlist_db", path: "mboxlist_db_path", file: "mailboxes.db"}
+	ownMailboxList = database{backend: "mboxlist_db", path: "mboxlist_db_path", file: "mailboxes.db", own: true}
+	annotations    = database{backend: "annotation_db", path: "annotation_db_path", file: "annotations.db"}
 )
 
 const (
@@ -72,7 +76,9 @@ func (c *Cyrus) onCopies(ctx context.Context, conf []cyrusspool.Setting, dbs []d
 		if !ok {
 			return errNoCopies
 		}
-		paths = append(paths, path)
+		if !db.own {
+			paths = append(paths, path)
+		}
 	}
 	held, err := databases.Hold(ctx, asideWait, c.owner, paths...)
 	if err != nil {
@@ -101,8 +107,13 @@ func (c *Cyrus) onCopies(ctx context.Context, conf []cyrusspool.Setting, dbs []d
 	if err != nil {
 		return err
 	}
-	for i, db := range dbs {
-		copied = append(copied, cyrusspool.Setting{Key: db.path, Value: copies[i]})
+	left := copies
+	for _, db := range dbs {
+		path := filepath.Join(home, db.file)
+		if !db.own {
+			path, left = left[0], left[1:]
+		}
+		copied = append(copied, cyrusspool.Setting{Key: db.path, Value: path})
 	}
 	p, err := c.configure(dir, copied)
 	if err != nil {

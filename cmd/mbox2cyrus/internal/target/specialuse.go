@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -32,13 +33,53 @@ func (c *Cyrus) SpecialUseNames() map[string]string {
 // as "sent". A user who has a mailbox of that use keeps it; kept names those of ours
 // that did not get it therefore.
 //
-// Cyrus's program goes by the names of folders, one for each use; so it runs as often as
-// there are different names for the same use.
-func (c *Cyrus) SetSpecialUse(ctx context.Context, uses map[cyrusspool.Name]string) (kept []cyrusspool.Name, err error) {
+// entered are mailboxes that Cyrus knows since the last Refresh, all of their users. Cyrus's
+// program compares each of the mailboxes that it is given with all that there are. So where
+// these are many, and a user had none before, it is given a list with those of such users alone.
+// (That his mailbox list changed, foldermodseq, is not noted then: nobody saw it before.)
+func (c *Cyrus) SetSpecialUse(ctx context.Context, uses map[cyrusspool.Name]string, entered []reconstruct.Entry) (kept []cyrusspool.Name, err error) {
 	if !c.Programs.Has("cvt_xlist_specialuse") {
 		return nil, ErrNoSpecialUse
 	}
-	left := maps.Clone(uses)
+	alone, others := map[cyrusspool.Name]string{}, map[cyrusspool.Name]string{}
+	newUsers := map[string]bool{}
+	long := c.listIsLong()
+	for box, use := range uses {
+		if id := box.User(); long && len(c.UserEntries(id)) == 0 {
+			alone[box], newUsers[id] = use, true
+		} else {
+			others[box] = use
+		}
+	}
+	entered = slices.DeleteFunc(slices.Clone(entered), func(e reconstruct.Entry) bool { return !newUsers[cyrusspool.Name(e.Name).User()] })
+	kept, err = c.setSpecialUse(ctx, alone, entered)
+	if err != nil {
+		return kept, err
+	}
+	more, err := c.setSpecialUse(ctx, others, nil)
+	return append(kept, more...), err
+}
+
+// listIsLong reports whether Cyrus's list of mailboxes is so long that it pays to make
+// another for a few.
+func (c *Cyrus) listIsLong() bool {
+	path, ok := c.pathOf(mailboxList)
+	if !ok {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && info.Size() >= c.longList
+}
+
+// longMailboxList is how many bytes some 10,000 mailboxes take in Cyrus's list.
+const longMailboxList = 4 << 20
+
+// setSpecialUse does that for mailboxes of users who have no others than those of entered, if
+// it is not nil.
+//
+// Cyrus's program goes by the names of folders, one for each use; so it runs as often as
+// there are different names for the same use.
+func (c *Cyrus) setSpecialUse(ctx context.Context, left map[cyrusspool.Name]string, entered []reconstruct.Entry) (kept []cyrusspool.Name, err error) {
 	for len(left) > 0 {
 		names := map[string]string{} // of this run's folders, by use
 		var operands []string
@@ -53,7 +94,7 @@ func (c *Cyrus) SetSpecialUse(ctx context.Context, uses map[cyrusspool.Name]stri
 			wanted[string(box)] = true
 			delete(left, box)
 		}
-		said, err := c.runSpecialUse(ctx, names, operands)
+		said, err := c.runSpecialUse(ctx, names, operands, entered)
 		if err != nil {
 			return kept, err
 		}
@@ -79,7 +120,7 @@ func lastComponent(n cyrusspool.Name) string {
 }
 
 // runSpecialUse runs Cyrus's program once with a configuration of its own.
-func (c *Cyrus) runSpecialUse(ctx context.Context, names map[string]string, operands []string) (said reconstruct.SpecialUses, err error) {
+func (c *Cyrus) runSpecialUse(ctx context.Context, names map[string]string, operands []string, entered []reconstruct.Entry) (said reconstruct.SpecialUses, err error) {
 	var conf []cyrusspool.Setting
 	for _, s := range c.conf.All() {
 		// It would tell the mupdate master of a murder, which knows of no special uses,
@@ -91,7 +132,16 @@ func (c *Cyrus) runSpecialUse(ctx context.Context, names map[string]string, oper
 	for use, folder := range names {
 		conf = append(conf, cyrusspool.Setting{Key: "xlist-" + use, Value: folder})
 	}
-	done, err := c.aside(ctx, conf, []database{mailboxList, annotations}, func(ctx context.Context, p *reconstruct.Programs) (err error) {
+	list := mailboxList
+	if len(entered) > 0 {
+		list = ownMailboxList
+	}
+	done, err := c.aside(ctx, conf, []database{list, annotations}, func(ctx context.Context, p *reconstruct.Programs) (err error) {
+		if list.own {
+			if err := p.Enter(ctx, c.Fresh.ListForm, entered); err != nil {
+				return err
+			}
+		}
 		said, err = p.SetSpecialUse(ctx, operands)
 		return err
 	})

@@ -59,6 +59,7 @@ type Cyrus struct {
 	owner    cyrusspool.Owner    // of the configdirectory
 	entries  []reconstruct.Entry // sorted by name
 	noCopies *atomic.Bool        // see aside
+	longList int64               // longMailboxList, but for tests
 }
 
 // Open learns everything about the Cyrus of opts. It changes nothing there.
@@ -67,7 +68,7 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	c := &Cyrus{IMAPDConf: opts.IMAPDConf, conf: conf, roots: conf.Roots(), acl: opts.ACL, noCopies: new(atomic.Bool)}
+	c := &Cyrus{IMAPDConf: opts.IMAPDConf, conf: conf, roots: conf.Roots(), acl: opts.ACL, noCopies: new(atomic.Bool), longList: longMailboxList}
 	var ok bool
 	if c.ConfigDir, ok = conf.Get("configdirectory"); !ok {
 		return nil, fmt.Errorf("%w: %s: configdirectory is not set", ErrConfig, opts.IMAPDConf)
