@@ -30,6 +30,9 @@ func (e *Engine) fill(ctx context.Context, u *plan.User, m *mailbox) error {
 	for try := 1; ; try++ {
 		m.again = try > 1
 		err := e.fillOnce(ctx, u, m)
+		if errors.Is(err, cyrusspool.ErrIndexChanged) {
+			err = fmt.Errorf("%w: see that Cyrus is stopped, and run again", err)
+		}
 		if !errors.Is(err, source.ErrChanged) || try == readTries {
 			return err
 		}
@@ -37,6 +40,9 @@ func (e *Engine) fill(ctx context.Context, u *plan.User, m *mailbox) error {
 }
 
 func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err error) {
+	if err := e.stillStopped(ctx, m); err != nil {
+		return err
+	}
 	f := &filler{mailbox: m, back: &e.back, root: e.place(m).Roots.Data, flags: e.Cyrus.Fresh.IndexVersion.SystemFlags()}
 	f.order.Emit = f.add
 	header, err := e.header(m)
@@ -71,6 +77,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 			err = errors.Join(err, f.manifest.Close())
 		}
 	}()
+	f.w.Guard(m.index)
 	f.w.Limit(e.Source.Rules.MaxMessage())
 	f.w.Beside(&e.idle)
 	aside := e.holder(u, m)
@@ -127,6 +134,9 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 		if err := e.disks.Sync(append(e.place(m).Dirs(), e.Ledger.ManifestDir())...); err != nil {
 			return err
 		}
+	}
+	if err := e.stillStopped(ctx, m); err != nil {
+		return err
 	}
 	if err := f.w.Commit(f.indexHeader(), header); err != nil {
 		return err

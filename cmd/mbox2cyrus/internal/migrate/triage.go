@@ -138,6 +138,9 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID(), u.Partition)
 		m.rec = e.newRecord(u, m)
 		m.todo = fill
+		if m.index, err = e.place(m).IndexState(); err != nil {
+			return nil, fmt.Errorf("%s: %w", m.rec.Name, err)
+		}
 		return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 	case !known:
 		if err := e.checkNotRenamed(entry); err != nil {
@@ -147,6 +150,9 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.rec = e.newRecord(u, m)
 		m.rec.Adopted = true
 		m.todo = fill
+		if m.index, err = e.place(m).IndexState(); err != nil {
+			return nil, fmt.Errorf("%s: %w", m.rec.Name, err)
+		}
 		err := e.mayAdopt(u, entry)
 		if err == nil {
 			return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
@@ -175,6 +181,9 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.entry = entry
 	} else {
 		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
+	}
+	if m.index, err = e.place(m).IndexState(); err != nil {
+		return nil, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
 	same := folder == nil && rec.SourceID == nil || folder != nil && rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(folder.File))
 	if folder == nil && rec.Folder != "" && (rec.State != ledger.Begun || rec.Previous != "") {
