@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,4 +90,26 @@ func TestCyrusStartedMeanwhile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMailWhileUndoing: mail comes to a mailbox that undo has looked at and is about to remove.
+func TestMailWhileUndoing(t *testing.T) {
+	c := &cutHost{newPassHost(t), cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true}), filepath.Join(t.TempDir(), "state")}
+	c.write("var/mail/joe", letter(1)+letter(2))
+	c.pass(0, c.migrate()...)
+	// As Cyrus would, in that moment: the program that removes the entry is run then.
+	bin := programsWithout(t, c.srv, "cyr_dbtool")
+	script := fmt.Sprintf("#!/bin/sh\ncd %s && touch 3. cyrus.index\nexec %s/cyr_dbtool \"$@\"\n", c.box(""), cyrustest.BinDir)
+	if err := os.WriteFile(filepath.Join(bin, "cyr_dbtool"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	o := c.pass(1, append([]string{"undo", "--all", "--cyrus-bin", bin}, cyrusFlagsFor(c.srv, c.state)...)...)
+	if len(o.problems("undo-failed")) != 1 {
+		t.Error(o.stderr)
+	}
+	if n := len(c.mail()); n != 3 {
+		t.Errorf("%d message files are there, want 3", n)
+	}
+	c.pass(2, append([]string{"undo", "--all"}, cyrusFlagsFor(c.srv, c.state)...)...)
+	mustRead(t, c.box("3."))
 }
