@@ -88,6 +88,8 @@ type Writer struct {
 	beside *besideFiles // nil: message files are written one after another
 	adds   []Record     // wait for message files that are written beside
 
+	guard *IndexState // nil: the index may be in any
+
 	annotations []byte // content of cyrus.annotations of a new mailbox; nil: left to Cyrus
 
 	// Of a mailbox that is updated.
@@ -156,6 +158,9 @@ func (w *Writer) create(name string) (fd int, err error) {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	fd, err = w.openat(name, flags)
 	if err == unix.EEXIST {
+		if err := w.guarded(); err != nil {
+			return -1, err
+		}
 		if err = w.unlink(name); err == nil {
 			fd, err = w.openat(name, flags)
 		}
@@ -247,6 +252,9 @@ func (w *Writer) closeFile(f *messageFile, err error) error {
 	if f.fd >= 0 {
 		if closeErr := unix.Close(f.fd); err == nil {
 			err = closeErr
+		}
+		if err == nil && f.aside {
+			err = w.guarded()
 		}
 		if err == nil && f.aside {
 			err = w.renameTo(f.made(), f.name)
@@ -472,6 +480,9 @@ func (w *Writer) commit(h IndexHeader, hdr Header) error {
 	if w.old != nil && h.Generation != w.old.Header().Generation {
 		return fmt.Errorf("generation %d, the cache has %d", h.Generation, w.old.Header().Generation)
 	}
+	if err := w.guarded(); err != nil { // before anything is replaced
+		return err
+	}
 	if w.old == nil { // else the records refer to what is in it
 		if err := w.commitCache(h.Generation); err != nil {
 			return err
@@ -486,6 +497,9 @@ func (w *Writer) commit(h IndexHeader, hdr Header) error {
 	uids := w.index.uids
 	err = errors.Join(w.syncIfReplacing(fileIndex, w.index.file), w.index.file.Close())
 	w.index = nil
+	if err == nil {
+		err = w.guarded()
+	}
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ type Identity struct {
 	// Digest is, for a folder of several files, over the names and identities of all of
 	// them, in hexadecimal; else "".
 	Digest string
+
+	settled time.Time // of several files, see Settled
 }
 
 // Equal reports whether both are of one unchanged folder.
@@ -25,15 +27,32 @@ func (a Identity) Equal(b Identity) bool {
 		a.ModTime.Equal(b.ModTime) && a.ChangeTime.Equal(b.ChangeTime)
 }
 
+// clockTick is longer than Linux goes on giving files the same change time: its clock for them
+// ticks with the timer, a hundred times a second at least.
+const clockTick = 10 * time.Millisecond
+
+// Settled returns from when on whatever changes gives the folder another identity. A change that
+// follows another at once may get the same change time: ext2, ext3 and HFS+ keep whole seconds.
+func (a Identity) Settled() time.Time {
+	same := clockTick
+	if a.ChangeTime.Nanosecond() == 0 {
+		same = time.Second
+	}
+	return latest(a.settled, a.ChangeTime.Add(same))
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 // include adds what another file has to size and times.
 func (a *Identity) include(b Identity) {
 	a.Size += b.Size
-	if b.ModTime.After(a.ModTime) {
-		a.ModTime = b.ModTime
-	}
-	if b.ChangeTime.After(a.ChangeTime) {
-		a.ChangeTime = b.ChangeTime
-	}
+	a.settled = latest(a.Settled(), b.Settled())
+	a.ModTime, a.ChangeTime = latest(a.ModTime, b.ModTime), latest(a.ChangeTime, b.ChangeTime)
 }
 
 func fileIdentity(f *os.File) (Identity, error) {

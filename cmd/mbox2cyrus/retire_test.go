@@ -900,3 +900,38 @@ func TestRetireCutOffThenMigrate(t *testing.T) {
 	same()
 	c.proved()
 }
+
+// TestRetireLateWriter: a delivery that locks with flock(2) alone has the folder open, and gets
+// the lock when it is in the archive already. That is told.
+func TestRetireLateWriter(t *testing.T) {
+	r := newRetirement(t)
+	r.write("var/mail/joe", letter(1)+letter(2))
+	r.migrate()
+	inbox := filepath.Join(r.root, "var/mail/joe")
+	f, err := os.OpenFile(inbox, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		for {
+			if _, err := os.Lstat(inbox); err != nil {
+				break // it is moved; the lock is given back soon after
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		_, werr := f.WriteString(letter(9))
+		done <- errors.Join(err, werr, f.Close())
+	}()
+	o := r.do(3, append(r.retire, "--lock", "yes")...)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if len(o.problems("archive-differs")) != 1 {
+		t.Error(o.stderr)
+	}
+	if now := mustRead(t, filepath.Join(r.archive, "var/mail/joe")); now != letter(1)+letter(2)+letter(9) {
+		t.Errorf("%q", now)
+	}
+}

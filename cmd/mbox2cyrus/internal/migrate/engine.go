@@ -41,14 +41,15 @@ type Engine struct {
 	// NoCache leaves all that derives from messages to reconstruct.
 	NoCache bool
 
-	roots  quotaRoots
-	uses   useScript
-	disks  cyrusspool.Disks
-	back   writeBack
-	filled atomic.Int64  // bytes of the folders that were filled
-	idle   beside.Pool   // of jobs that fill nothing: they write message files for those that do
-	cutOff atomic.Bool   // a stop left users undone who had been begun
-	turns  chan struct{} // has Jobs places, one for each user of whom something is read now
+	roots   quotaRoots
+	uses    useScript
+	disks   cyrusspool.Disks
+	back    writeBack
+	filled  atomic.Int64 // bytes of the folders that were filled
+	idle    beside.Pool  // of jobs that fill nothing: they write message files for those that do
+	cutOff  atomic.Bool  // a stop left users undone who had been begun
+	started started
+	turns   chan struct{} // has Jobs places, one for each user of whom something is read now
 
 	ahead   func() *target.Ahead         // asks Cyrus, the first time
 	parsers chan *cyrusspool.CacheParser // that wait for the next mailbox

@@ -72,6 +72,9 @@ func (e *Engine) fill(ctx context.Context, u *plan.User, m *mailbox) error {
 	for try := 1; ; try++ {
 		m.again = try > 1
 		err := e.fillOnce(ctx, u, m)
+		if errors.Is(err, cyrusspool.ErrIndexChanged) {
+			err = fmt.Errorf("%w: see that Cyrus is stopped, and run again", err)
+		}
 		if !errors.Is(err, source.ErrChanged) || try == readTries {
 			return err
 		}
@@ -81,6 +84,9 @@ func (e *Engine) fill(ctx context.Context, u *plan.User, m *mailbox) error {
 // fillOnce reads the folder once. An error that wraps source.ErrChanged says that what was
 // read is of two states of it.
 func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err error) {
+	if err := e.stillStopped(ctx, m); err != nil {
+		return err
+	}
 	f := &filler{mailbox: m, engine: e, user: u, root: e.place(m).Roots.Data, flags: e.Cyrus.Fresh.IndexVersion.SystemFlags()}
 	f.order.Emit = f.add
 	defer func() { err = errors.Join(err, f.close()) }()
@@ -94,7 +100,7 @@ func (e *Engine) fillOnce(ctx context.Context, u *plan.User, m *mailbox) (err er
 	if err := f.describe(&res); err != nil {
 		return err
 	}
-	if err := f.commit(); err != nil {
+	if err := f.commit(ctx); err != nil {
 		return err
 	}
 	e.filled.Add(f.source())
@@ -134,6 +140,7 @@ func (f *filler) open(ctx context.Context) error {
 	if f.manifest, err = e.Ledger.CreateManifest(f.rec.Manifest); err != nil {
 		return err
 	}
+	f.w.Guard(f.index)
 	f.w.Limit(e.Source.Rules.MaxMessage())
 	f.w.Beside(&e.idle)
 	f.aside = e.holder(f.user, f.mailbox)
@@ -207,7 +214,7 @@ func (f *filler) describe(res *source.Result) (err error) {
 }
 
 // commit makes what was written the mailbox.
-func (f *filler) commit() error {
+func (f *filler) commit(ctx context.Context) error {
 	if err := f.closeManifest(); err != nil {
 		return err
 	}
@@ -222,6 +229,9 @@ func (f *filler) commit() error {
 		if err := f.engine.disks.Sync(dirs...); err != nil {
 			return err
 		}
+	}
+	if err := f.engine.stillStopped(ctx, f.mailbox); err != nil {
+		return err
 	}
 	return f.w.Commit(f.indexHeader(), *f.header)
 }

@@ -25,6 +25,8 @@ type mailbox struct {
 	again bool
 	// entered says that Cyrus knew the mailbox before this run: clients may have seen it.
 	entered bool
+	// index is as it was when it was decided what is to be done.
+	index cyrusspool.IndexState
 
 	written  int64
 	verified int64

@@ -136,6 +136,9 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID(), u.Partition)
 		m.rec = e.newRecord(u, m)
 		m.todo = fill
+		if err := e.rememberIndex(m); err != nil {
+			return nil, err
+		}
 		return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 	case !known:
 		m.entry, m.entered = entry, true
@@ -164,6 +167,9 @@ func (e *Engine) triageFound(ctx context.Context, u *plan.User, m *mailbox) erro
 	m.rec = e.newRecord(u, m)
 	m.rec.Adopted = true
 	m.todo = fill
+	if err := e.rememberIndex(m); err != nil {
+		return err
+	}
 	refused := e.mayAdopt(u, m.entry)
 	if refused == nil {
 		return undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
@@ -189,6 +195,15 @@ func (e *Engine) notOurs(rec ledger.Mailbox, entry reconstruct.Entry) string {
 	return ""
 }
 
+// rememberIndex remembers the state of a mailbox's index, before it is decided by what is in it
+// what is to be done.
+func (e *Engine) rememberIndex(m *mailbox) (err error) {
+	if m.index, err = e.place(m).IndexState(); err != nil {
+		return fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	return nil
+}
+
 // triageKnown looks after a mailbox that an earlier run began.
 func (e *Engine) triageKnown(ctx context.Context, u *plan.User, m *mailbox) error {
 	rec, folder := m.rec, m.folder
@@ -209,6 +224,11 @@ func (e *Engine) triageKnown(ctx context.Context, u *plan.User, m *mailbox) erro
 			if left, err := e.leavePlaces(ctx, u, m); err != nil || left {
 				return err
 			}
+		}
+	}
+	if rec.State != ledger.Verified || !same { // else it is not filled
+		if err := e.rememberIndex(m); err != nil {
+			return err
 		}
 	}
 	switch {

@@ -85,6 +85,7 @@ func (r *Retirer) place(ctx context.Context, u *plan.User, p mbox.Place, m Move,
 	if err := r.Record.Set(m); err != nil {
 		return err
 	}
+	r.moved = append(r.moved, m)
 	r.tell(u.Name, string(m.Folder), m.Size, "archived as "+report.Quote(to))
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
@@ -23,11 +24,14 @@ type Retirer struct {
 	Archives []*Archive
 	Report   *report.Reporter
 	DryRun   bool
+
+	moved []Move // by this run
 }
 
 // Run retires the users of a plan, one after another. Whatever keeps one from it is
 // reported; the error is the context's.
 func (r *Retirer) Run(ctx context.Context, p *plan.Plan) error {
+	defer r.lookAgain(context.WithoutCancel(ctx))
 	for _, u := range p.Users {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -49,6 +53,29 @@ func (r *Retirer) Run(ctx context.Context, p *plan.Plan) error {
 		r.Report.User(u.Name)
 	}
 	return ctx.Err()
+}
+
+// lastWriters is how long after the last move one looks for those who had a file open and
+// waited for its lock (flock, fcntl): they write into the archive as soon as they have it.
+const lastWriters = 500 * time.Millisecond
+
+// lookAgain tells what came to files after they were moved.
+func (r *Retirer) lookAgain(ctx context.Context) {
+	if len(r.moved) == 0 {
+		return
+	}
+	time.Sleep(lastWriters)
+	for _, m := range r.moved {
+		p, err := m.check(ctx, false)
+		switch {
+		case err != nil:
+			r.fail(string(m.User), fmt.Errorf("%s: %w", report.Quote(m.archived()), err))
+		case p.Kind != "":
+			p.User, p.Folder, p.Offset = string(m.User), string(m.Folder), -1
+			p.Text = report.Quote(m.archived()) + ": " + p.Text + "; a program that had it open wrote into it, and what came is in the archive only: end that program, and deliver what came (a delivery is behind what was there) to its user's mailbox in Cyrus"
+			r.Report.Problem(p)
+		}
+	}
 }
 
 func (r *Retirer) fail(user string, err error) {

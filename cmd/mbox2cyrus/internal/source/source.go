@@ -182,7 +182,7 @@ func (s *Source) ReadFolder(ctx context.Context, path string, each Each) (Result
 
 // read reads an open folder.
 func (s *Source) read(ctx context.Context, folder *mbox.Folder, each Each, hold Hold, progress func(bytes, messages int64)) (res Result, err error) {
-	id, err := folder.Identity()
+	id, err := settled(ctx, folder)
 	if err != nil {
 		return res, err
 	}
@@ -268,6 +268,29 @@ func (res *Result) takeAccount(account mbox.Account) error {
 		return fmt.Errorf("%d bytes are accounted for, the folder has %d", total, res.ID.Size)
 	}
 	return nil
+}
+
+// settleTries is how often a folder is looked at that changes all the time.
+const settleTries = 4
+
+// settled returns the identity of a folder as soon as whatever changes from then on gives it
+// another one.
+func settled(ctx context.Context, folder *mbox.Folder) (id mbox.Identity, err error) {
+	for range settleTries {
+		if id, err = folder.Identity(); err != nil {
+			return id, err
+		}
+		left := time.Until(id.Settled())
+		if left <= 0 || left > time.Second { // by another clock
+			return id, nil
+		}
+		select {
+		case <-ctx.Done():
+			return id, ctx.Err()
+		case <-time.After(left):
+		}
+	}
+	return id, ErrChanged
 }
 
 // fileOf names the file of a folder that has several.

@@ -1,6 +1,7 @@
 package undo
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -21,11 +22,40 @@ import (
 // disk.
 func (u *Undoer) removeMailboxes(one *user) error {
 	for _, rec := range one.boxes {
+		if err := u.asChecked(rec); err != nil {
+			return fmt.Errorf("%s: %w", rec.Name, err)
+		}
+	}
+	for _, rec := range one.boxes {
 		if err := u.removeMailbox(rec); err != nil {
 			return fmt.Errorf("%s: %w", rec.Name, err)
 		}
 	}
 	return nil
+}
+
+// asChecked is an error if the index of a mailbox is not the one that check took for ours: Cyrus
+// was started since, and mail may have come in before its entry went.
+func (u *Undoer) asChecked(rec ledger.Mailbox) (err error) {
+	place := u.Cyrus.Place(rec.Partition, rec.Dir)
+	d, err := cyrusspool.OpenDir(place.Roots.Index, rec.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	id, err := identityAt(d, "cyrus.index")
+	if errors.Is(err, fs.ErrNotExist) || err == nil && (rec.IndexID == nil || id.Equal(*rec.IndexID)) {
+		return nil
+	}
+	if err == nil && stays(rec) {
+		if back, err := u.isBack(rec, place, d); err != nil || back {
+			return err
+		}
+	}
+	return cmp.Or(err, errors.New("Cyrus was started while undo went on, and changed it; it does not know the mailbox any more, whose files are all there still (reconstruct finds it)"))
 }
 
 // removeBeside removes what the user had beside them.
