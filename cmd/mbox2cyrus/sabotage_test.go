@@ -165,7 +165,7 @@ func TestSabotage(t *testing.T) {
 		{"the SHA-1", func() { s.record(func(r *cyrusspool.Record) { r.GUID[19]++ }) }, "sha1", "sha1", unasked},
 		{"a message was not parsed", func() { s.record(func(r *cyrusspool.Record) { r.CacheOffset = 0 }) }, "not-rebuilt", "not-rebuilt", unasked},
 		{"a message is expunged", func() { s.record(func(r *cyrusspool.Record) { r.SystemFlags |= cyrusspool.FlagExpunged }) },
-			"index-sums index-sums message-missing", "index-sums index-sums message-missing", unasked},
+			"count index-sums index-sums message-removed", "count index-sums index-sums message-removed", unasked},
 		{"a message is unlinked", func() { s.record(func(r *cyrusspool.Record) { r.SystemFlags |= cyrusspool.FlagUnlinked }) }, "message-missing", "message-missing", unasked},
 		{"UIDVALIDITY", func() { s.header(func(h *cyrusspool.IndexHeader) { h.UIDValidity++ }) }, "uidvalidity", "uidvalidity", "imap-uidvalidity uidvalidity"},
 		{"UIDNEXT", func() { s.header(func(h *cyrusspool.IndexHeader) { h.LastUID-- }) }, "uidnext", "uidnext", "imap-uidnext uidnext"},
