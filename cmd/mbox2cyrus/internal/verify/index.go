@@ -251,7 +251,16 @@ func (c *comparison) count(b *box) {
 // messages walks through manifest and index together: both ascend by UID.
 func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 	keywords := KeywordsOf(c.rec, b.flags)
-	want, werr := manifest.Next()
+	listed := int64(0)
+	next := func() (m ledger.Message, err error) {
+		if m, err = manifest.Next(); err == nil {
+			listed++
+		} else if err == io.EOF && listed != c.rec.Messages {
+			c.differ(report.Difference, "manifest", -1, "its manifest lists %d messages, the ledger has %d: is one of them of another day?", listed, c.rec.Messages)
+		}
+		return m, err
+	}
+	want, werr := next()
 	have, herr := b.next()
 	for {
 		if werr != nil && werr != io.EOF {
@@ -268,7 +277,7 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 				c.differ(report.Attention, "message-removed", want.Offset, "UID %d was removed in Cyrus since it was migrated: its index has it as expunged", want.UID)
 				c.gone++
 				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since it was migrated")
-				want, werr = manifest.Next()
+				want, werr = next()
 			}
 			have, herr = b.next() // else it is told as missing
 		case werr == io.EOF && have.UID >= c.rec.UIDNext:
@@ -282,18 +291,18 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 				c.expunged++
 				c.res.Verified++ // it was there
 				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since it was migrated")
-				want, werr = manifest.Next()
+				want, werr = next()
 				continue
 			}
 			if want.UID < c.rec.FirstUID {
 				c.differ(report.Attention, "message-removed", want.Offset, "UID %d was migrated by an earlier pass and is no longer in Cyrus", want.UID)
 				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since an earlier pass")
-				want, werr = manifest.Next()
+				want, werr = next()
 				continue
 			}
 			c.differ(report.Difference, "message-missing", want.Offset, "UID %d is not in Cyrus", want.UID)
 			c.tell(report.SourceOnly, want.UID, &want, "")
-			want, werr = manifest.Next()
+			want, werr = next()
 		case have.UID < c.rec.FirstUID && (werr == io.EOF || have.UID < want.UID):
 			c.tell(report.CyrusOnly, have.UID, nil, "Cyrus had it before")
 			have, herr = b.next()
@@ -303,7 +312,7 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 			have, herr = b.next()
 		default:
 			c.message(want, have, keywords)
-			want, werr = manifest.Next()
+			want, werr = next()
 			have, herr = b.next()
 		}
 	}
