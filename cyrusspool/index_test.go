@@ -371,3 +371,25 @@ func mendCRCs(index []byte) {
 		part = part[size:]
 	}
 }
+
+// TestWhatVersionsHave: where a version has no \Seen, no SHA-1 or no CRC in its index, others
+// look for them elsewhere, or not at all. Version 12 is the first with \Seen and CRCs
+// (the indexes in testdata/golden), 10 with a SHA-1.
+func TestWhatVersionsHave(t *testing.T) {
+	for v := range newest + 1 {
+		if !v.Known() {
+			continue
+		}
+		if seen := v.SystemFlags()&FlagSeen != 0; seen != (v >= 12) {
+			t.Errorf("version %d: \\Seen %v", v, seen)
+		}
+		if v.HasGUID() != (v >= 10) || v.HasCacheCRC() != (v >= 12) {
+			t.Errorf("version %d: SHA-1 %v, CRC %v", v, v.HasGUID(), v.HasCacheCRC())
+		}
+		for _, flag := range []uint32{FlagAnswered, FlagFlagged, FlagDeleted, FlagDraft} {
+			if v.SystemFlags()&flag == 0 {
+				t.Errorf("version %d: no flag %x", v, flag)
+			}
+		}
+	}
+}

@@ -180,6 +180,40 @@ func TestHasMessage(t *testing.T) {
 	}
 }
 
+// TestUpdateMessageLost: what should have its file, and has none, or not one of that size, is
+// written again.
+func TestUpdateMessageLost(t *testing.T) {
+	partition := t.TempDir()
+	w := createMailbox(t, partition)
+	writeAndAdd(t, w, 1, 2, 3, 4)
+	if err := w.Commit(IndexHeader{UIDValidity: 77, Generation: 5}, testHeader); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(partition, DirByID("abc1"))
+	err := errors.Join(os.Remove(filepath.Join(dir, "1.")), os.Truncate(filepath.Join(dir, "2."), 3),
+		os.Rename(filepath.Join(dir, "3."), filepath.Join(dir, "other")), os.Symlink("other", filepath.Join(dir, "3.")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := UpdateMailbox(partition, DirByID("abc1"), nobody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	for uid := range uint32(4) {
+		uid++
+		text := messageText(uid)
+		_, _, kept, err := u.UpdateMessage(uid, time.Unix(1, 0), strings.NewReader(text), int64(len(text)), sha1.Sum([]byte(text)))
+		info, serr := os.Lstat(filepath.Join(dir, messageName(uid)))
+		if err != nil || serr != nil {
+			t.Fatal(err, serr)
+		}
+		if kept != (uid == 4) || !info.Mode().IsRegular() || info.Size() != int64(len(text)) {
+			t.Errorf("UID %d: kept %v, %v of %d bytes", uid, kept, info.Mode(), info.Size())
+		}
+	}
+}
+
 // TestUpdateMessageLonger: a message of several Writes whose first is the old one.
 func TestUpdateMessageLonger(t *testing.T) {
 	partition := t.TempDir()

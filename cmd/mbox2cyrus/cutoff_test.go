@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -334,6 +336,74 @@ func expunge(mailbox string, uids ...imap.UID) func(*imapclient.Client) error {
 			return err
 		}
 		return c.Expunge().Close()
+	}
+}
+
+// TestRemovedSinceTheLastPass: joe removes a message in Cyrus, and no pass comes after it. It is
+// no loss where the index proves that, as long as Cyrus keeps the record and the file.
+func TestRemovedSinceTheLastPass(t *testing.T) {
+	for _, mode := range []string{"delayed", "immediate"} {
+		t.Run(mode, func(t *testing.T) {
+			c := &cutHost{passHost: newPassHost(t), srv: cyrustest.ForTest(t, cyrustest.Options{Extra: []string{"expunge_mode: " + mode}}), state: filepath.Join(t.TempDir(), "state")}
+			c.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+			c.pass(0, c.migrate()...)
+			index, err := os.ReadFile(filepath.Join(c.srv.Spool, dirOf(t, c.srv, "user/joe"), "cyrus.index"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if head, err := cyrusspool.ParseIndexHeader(index); err != nil || head.Version < cyrusspool.Version12 {
+				t.Skip("needs an index that keeps what was expunged, of Cyrus 2.4 or later", err)
+			}
+			useCyrus(t, c.srv, expunge("INBOX", 2))
+			levels := [][]string{{"--level", "index"}, {"--level", "content"}}
+			if piped, err := imapdOnPipe(); err != nil {
+				t.Fatal(err)
+			} else if piped {
+				levels = append(levels, []string{"--imap"})
+			}
+			verify := func(code int, kinds ...string) {
+				t.Helper()
+				for _, level := range levels {
+					o := c.pass(code, append(append([]string{"verify"}, level...), flagsFor(c.srv, c.root, c.state)...)...)
+					for _, kind := range kinds {
+						if len(o.problems(kind)) != 1 {
+							t.Errorf("%q: no %s: %q", level, kind, o.severe())
+						}
+					}
+					if code == 2 && len(o.severe()) != len(kinds) {
+						t.Errorf("%q: %q", level, o.severe())
+					}
+				}
+			}
+			file := filepath.Join(c.srv.Spool, dirOf(t, c.srv, "user/joe"), "2.")
+			text, err := os.ReadFile(file)
+			switch {
+			case errors.Is(err, fs.ErrNotExist): // removed at once: nothing tells it from a loss
+				verify(3, "message-missing", "count")
+				return
+			case err != nil:
+				t.Fatal(err)
+			}
+			verify(2, "message-removed")
+			if err := os.WriteFile(file, text[1:], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			verify(3) // "message-missing", or "content"
+			if err := os.WriteFile(file, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(filepath.Join(filepath.Dir(file), "3.")); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := c.srv.Run(t.Context(), "reconstruct", "user/joe"); err != nil {
+				t.Fatal(err, out)
+			}
+			verify(3, "message-removed", "message-missing") // 3 is marked as expunged, too
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			verify(3)
+		})
 	}
 }
 

@@ -100,6 +100,50 @@ func TestWhatIndexLevelSees(t *testing.T) {
 	}
 }
 
+// TestWhatCountLevelSees changes numbers in the header of an index.
+func TestWhatCountLevelSees(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+		t.Fatalf("migrate: exit code %d\n%s", o.code, o.stderr)
+	}
+	s := &saboteur{t: t, dir: filepath.Join(srv.Spool, dirOf(t, srv, "user/joe"))}
+	index := filepath.Join(s.dir, "cyrus.index")
+	good, err := os.ReadFile(index)
+	s.must(err)
+	if head, err := cyrusspool.ParseIndexHeader(good); err != nil || head.Version < cyrusspool.Version12 {
+		t.Skip("needs an index that counts its messages, of Cyrus 2.4 or later", err)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*cyrusspool.IndexHeader)
+		code   int
+		kinds  []string
+	}{
+		{"nothing", func(*cyrusspool.IndexHeader) {}, 0, nil},
+		{"a message is gone", func(h *cyrusspool.IndexHeader) { h.Exists-- }, 3, []string{"count"}},
+		{"a message more, of no UID", func(h *cyrusspool.IndexHeader) { h.Exists++ }, 3, []string{"count"}},
+		{"mail came in", func(h *cyrusspool.IndexHeader) { h.Exists, h.LastUID = h.Exists+1, h.LastUID+1 }, 2, []string{"newer-mail"}},
+		{"mail came in, and more is gone", func(h *cyrusspool.IndexHeader) { h.Exists, h.LastUID = h.Exists-1, h.LastUID+1 }, 3, []string{"newer-mail", "count"}},
+		{"UIDVALIDITY", func(h *cyrusspool.IndexHeader) { h.UIDValidity++ }, 3, []string{"uidvalidity"}},
+		{"UIDNEXT", func(h *cyrusspool.IndexHeader) { h.LastUID-- }, 3, []string{"uidnext"}},
+	} {
+		s.header(c.change)
+		o := runJSON(t, append([]string{"verify", "--level", "count"}, flags...)...)
+		for _, kind := range c.kinds {
+			if len(o.problems(kind)) != 1 {
+				t.Errorf("%s: no %s", c.name, kind)
+			}
+		}
+		if o.code != c.code || len(o.severe()) != len(c.kinds) {
+			t.Errorf("%s: exit code %d, want %d: %q", c.name, o.code, c.code, o.severe())
+		}
+		s.must(os.WriteFile(index, good, 0o600))
+	}
+}
+
 // TestLostOfEarlierPass: in a mailbox that was appended to, a message of an earlier pass that
 // its user removed is no difference, and one whose message file was lost is.
 func TestLostOfEarlierPass(t *testing.T) {

@@ -165,7 +165,7 @@ func TestSabotage(t *testing.T) {
 		{"the SHA-1", func() { s.record(func(r *cyrusspool.Record) { r.GUID[19]++ }) }, "sha1", "sha1", unasked},
 		{"a message was not parsed", func() { s.record(func(r *cyrusspool.Record) { r.CacheOffset = 0 }) }, "not-rebuilt", "not-rebuilt", unasked},
 		{"a message is expunged", func() { s.record(func(r *cyrusspool.Record) { r.SystemFlags |= cyrusspool.FlagExpunged }) },
-			"index-sums index-sums message-missing", "index-sums index-sums message-missing", unasked},
+			"count index-sums index-sums message-removed", "count index-sums index-sums message-removed", unasked},
 		{"a message is unlinked", func() { s.record(func(r *cyrusspool.Record) { r.SystemFlags |= cyrusspool.FlagUnlinked }) }, "message-missing", "message-missing", unasked},
 		{"UIDVALIDITY", func() { s.header(func(h *cyrusspool.IndexHeader) { h.UIDValidity++ }) }, "uidvalidity", "uidvalidity", "imap-uidvalidity uidvalidity"},
 		{"UIDNEXT", func() { s.header(func(h *cyrusspool.IndexHeader) { h.LastUID-- }) }, "uidnext", "uidnext", "imap-uidnext uidnext"},
@@ -179,14 +179,14 @@ func TestSabotage(t *testing.T) {
 			s.header(func(h *cyrusspool.IndexHeader) { h.HeaderFileCRC = crc32.ChecksumIEEE(b) })
 		}, "keywords keywords", "keywords keywords", "imap-flags imap-flags"},
 		{"the manifest lacks a message", func() { s.lines(func(l []string) []string { return slices.Delete(l, 2, 3) }) },
-			"message-extra", "message-extra source-extra", "imap-extra"},
+			"manifest message-extra", "manifest message-extra source-extra", "imap-extra"},
 		{"the manifest lacks the last message", func() { s.lines(func(l []string) []string { return l[:3] }) },
-			"message-extra", "message-extra source-extra", "imap-extra"},
+			"manifest message-extra", "manifest message-extra source-extra", "imap-extra"},
 		{"the manifest has a message more", func() {
 			s.lines(func(l []string) []string { return append(l, strings.Replace(l[3], "6", "13", 1)) })
-		}, "message-missing", "message-missing source-missing", "imap-missing"},
+		}, "manifest message-missing", "manifest message-missing source-missing", "imap-missing"},
 		{"the manifest has a message twice", func() { s.lines(func(l []string) []string { return slices.Insert(l, 2, l[2]) }) },
-			"message-missing", "message-missing source-missing", "imap-missing"},
+			"manifest message-missing", "manifest message-missing source-missing", "imap-missing"},
 		{"the manifest has another date", func() { s.line(5, "1") }, "date", "date source-changed", "imap-date"},
 		{"the manifest has another size", func() { s.line(3, "1") }, "size", "size source-changed", "imap-size imap-text"},
 		{"the manifest has another offset", func() { s.line(1, "1") }, same, "source-changed", same},
@@ -241,8 +241,8 @@ func TestSabotage(t *testing.T) {
 // earlier passes only flags and dates are their user's by now.
 func TestSabotageOfEarlierPass(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
-	h := newPassHost(t)
-	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h, state := newPassHost(t), filepath.Join(t.TempDir(), "state")
+	flags := flagsFor(srv, h.root, state)
 	h.write("var/mail/joe", letter(1)+letter(2))
 	migrate := func(more ...string) {
 		t.Helper()
@@ -254,7 +254,13 @@ func TestSabotageOfEarlierPass(t *testing.T) {
 	useCyrus(t, srv, appendAndFlag) // UID 3
 	h.write("var/mail/joe", letter(1)+letter(2)+letter(3))
 	migrate("--on-conflict", "append") // UID 4
-	s := &saboteur{t: t, dir: filepath.Join(srv.Spool, dirOf(t, srv, "user/joe"))}
+	manifests, err := filepath.Glob(filepath.Join(state, "manifests", "*"))
+	if err != nil || len(manifests) != 1 {
+		t.Fatal(manifests, err)
+	}
+	s := &saboteur{t, filepath.Join(srv.Spool, dirOf(t, srv, "user/joe")), manifests[0]}
+	listed, err := os.ReadFile(s.manifest)
+	s.must(err)
 	index := filepath.Join(s.dir, "cyrus.index")
 	good, err := os.ReadFile(index)
 	s.must(err)
@@ -272,6 +278,7 @@ func TestSabotageOfEarlierPass(t *testing.T) {
 		}, ""},
 		{"the SHA-1 of an earlier message", func() { s.record(func(r *cyrusspool.Record) { r.GUID[0]++ }) }, "sha1"},
 		{"the first appended message", func() { s.header(func(h *cyrusspool.IndexHeader) { h.NumRecords-- }) }, "message-missing"},
+		{"the manifest lacks an earlier message", func() { s.lines(func(l []string) []string { return slices.Delete(l, 2, 3) }) }, "manifest"},
 		{"the file of the first appended message", func() { s.must(os.Remove(s.message(4))) }, "file-missing"}, // the last, for it stays gone
 	} {
 		c.do()
@@ -282,5 +289,6 @@ func TestSabotageOfEarlierPass(t *testing.T) {
 			}
 		}
 		s.must(os.WriteFile(index, good, 0o600))
+		s.must(os.WriteFile(s.manifest, listed, 0o600))
 	}
 }

@@ -59,6 +59,7 @@ var ErrNo = errors.New("imapd refuses the mailbox")
 // Read opens one of the user's mailboxes without changing it, and calls each for every
 // message, in the order of their UIDs.
 func (s *Session) Read(name cyrusspool.Name, open func(Mailbox), each func(Message) error) error {
+	defer s.conn.expect()()
 	client := s.server.ClientName(name)
 	data, err := s.client.Select(client, &imap.SelectOptions{ReadOnly: true}).Wait()
 	var no *imap.Error

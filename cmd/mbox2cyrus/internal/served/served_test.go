@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
 )
 
 // ask asks as Cyrus SASL does.
@@ -124,5 +126,36 @@ func TestClientName(t *testing.T) {
 		if got := s.ClientName(tt.name); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
+	}
+}
+
+// TestSilentIMAPD: an imapd that does not answer is given up.
+func TestSilentIMAPD(t *testing.T) {
+	const program = `#!/bin/sh
+printf '* OK [CAPABILITY IMAP4rev1] ready\r\n'
+while read tag command rest; do
+	case $command in
+	LOGIN) printf '%s OK [CAPABILITY IMAP4rev1] in\r\n' $tag ;;
+	EXAMINE) exec cat 3>&1 >/dev/null ;;
+	esac
+done
+`
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "imapd"), []byte(program), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{programs: reconstruct.Programs{Dir: dir}, auth: &auth{password: "x"}, sep: '/', altNamespace: true, patience: time.Second}
+	session, err := s.Login(t.Context(), "joe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * s.patience) // nothing is expected
+	start := time.Now()
+	err = session.Read("user.joe", func(Mailbox) {}, func(Message) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "does not go on") || time.Since(start) < s.patience {
+		t.Errorf("%v, after %v", err, time.Since(start))
+	}
+	if err := session.Close(); err == nil {
+		t.Error("it is said to have ended well")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -30,6 +31,7 @@ type Server struct {
 	owner     cyrusspool.Owner // of Cyrus's files
 	programs  reconstruct.Programs
 	auth      *auth
+	patience  time.Duration // with an imapd that has something to say
 
 	sep          byte
 	altNamespace bool
@@ -42,7 +44,7 @@ func Open(ctx context.Context, c *target.Cyrus) (s *Server, err error) {
 	} else if running {
 		return nil, fmt.Errorf("%w while Cyrus is running: stop it, or ask it with any IMAP client", ErrNotPossible)
 	}
-	s = &Server{configDir: c.ConfigDir, owner: c.Fresh.Owner, programs: *c.Programs, sep: c.Rules.Separator(), altNamespace: c.AltNamespace()}
+	s = &Server{configDir: c.ConfigDir, owner: c.Fresh.Owner, programs: *c.Programs, patience: patience, sep: c.Rules.Separator(), altNamespace: c.AltNamespace()}
 	if s.scratch, err = scratch.Make(scratch.IMAPD); err != nil {
 		return nil, fmt.Errorf("asking imapd: %w", err)
 	}
@@ -85,6 +87,10 @@ func (s *Server) open(ctx context.Context, c *target.Cyrus) (err error) {
 	}
 	return session.Close()
 }
+
+// patience is how long an imapd that was asked may say nothing. It waits for ever where a
+// message file is a pipe (FIFO), or somebody holds a lock.
+const patience = 5 * time.Minute
 
 // probeUser needs no mailbox to log in.
 const probeUser = "mbox2cyrusprobe"
@@ -140,7 +146,7 @@ func (s *Server) Close() error {
 // Session is one user's IMAP session. It is used by one goroutine.
 type Session struct {
 	server *Server
-	imapd  *reconstruct.IMAPD
+	conn   *pipeConn
 	client *imapclient.Client
 }
 
@@ -150,8 +156,10 @@ func (s *Server) Login(ctx context.Context, userid string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &rev1.Conn{Conn: pipeConn{imapd}}
-	session := &Session{server: s, imapd: imapd, client: imapclient.New(conn, nil)}
+	session := &Session{server: s, conn: &pipeConn{IMAPD: imapd, patience: s.patience}}
+	conn := &rev1.Conn{Conn: session.conn}
+	session.client = imapclient.New(conn, nil)
+	defer session.conn.expect()()
 	err = session.client.WaitGreeting()
 	if err == nil {
 		err = session.client.Login(userid, s.auth.password).Wait()
@@ -168,6 +176,7 @@ func (s *Server) Login(ctx context.Context, userid string) (*Session, error) {
 
 // Close logs out and ends imapd.
 func (s *Session) Close() error {
+	defer s.conn.expect()()
 	err := s.client.Logout().Wait()
 	if err := errors.Join(err, s.client.Close()); err != nil {
 		return fmt.Errorf("imapd: %w", err)
@@ -175,22 +184,65 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// pipeConn makes an IMAPD a net.Conn, as the client library wants it.
-type pipeConn struct{ *reconstruct.IMAPD }
+// pipeConn makes an IMAPD a net.Conn, as the client library wants it. The library bounds how
+// long a response may take, and not how long the first byte of one; that is done here, while
+// one is expected.
+type pipeConn struct {
+	*reconstruct.IMAPD
+	patience time.Duration
+	silent   error // of Read, from then on: the library may miss the first
 
-func (pipeConn) LocalAddr() net.Addr  { return pipeAddr{} }
-func (pipeConn) RemoteAddr() net.Addr { return pipeAddr{} }
+	mu        sync.Mutex
+	expecting bool
+}
 
-// Read says that the connection is closed as a network's would.
-func (c pipeConn) Read(b []byte) (int, error) {
+// expect says that imapd has been asked something, until the returned function is called.
+func (c *pipeConn) expect() (done func()) {
+	set := func(expecting bool) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.expecting = expecting
+		_ = c.bound(time.Time{}) // fails if the pipe is closed: then nothing is read any more
+	}
+	set(true)
+	return func() { set(false) }
+}
+
+func (c *pipeConn) bound(t time.Time) error {
+	if t.IsZero() && c.expecting {
+		t = time.Now().Add(c.patience)
+	}
+	return c.IMAPD.SetReadDeadline(t)
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *pipeConn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bound(t)
+}
+
+func (*pipeConn) LocalAddr() net.Addr  { return pipeAddr{} }
+func (*pipeConn) RemoteAddr() net.Addr { return pipeAddr{} }
+
+// Read says that the connection is closed as a network's would, and what silence may mean.
+func (c *pipeConn) Read(b []byte) (int, error) {
+	if c.silent != nil {
+		return 0, c.silent
+	}
 	n, err := c.IMAPD.Read(b)
-	if errors.Is(err, os.ErrClosed) {
+	switch {
+	case errors.Is(err, os.ErrClosed):
 		err = net.ErrClosed
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.silent = fmt.Errorf("it does not go on (is a message file a pipe, or a lock held?): %w", err)
+		err = c.silent
 	}
 	return n, err
 }
 
-func (c pipeConn) SetDeadline(t time.Time) error {
+// SetDeadline implements net.Conn.
+func (c *pipeConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 

@@ -40,6 +40,11 @@ type comparison struct {
 	inUse             bool
 	flagged, expunged int64 // messages that they changed, and removed
 
+	// changed says that Cyrus changed the mailbox since it was verified: a message that the index
+	// has as expunged, its user may have removed.
+	changed bool
+	gone    int64 // messages that their user removed, as the index proves
+
 	dir   *os.File                // of the message files; nil: they are not looked at
 	cache *cyrusspool.CacheReader // nil: there is none
 }
@@ -70,7 +75,9 @@ func Count(rec ledger.Mailbox, place cyrusspool.Place) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
 	}
-	c.header(b)
+	if c.header(b) {
+		c.count(b)
+	}
 	if c.n == 0 {
 		c.res.Verified = rec.Messages
 	}
@@ -113,9 +120,13 @@ func index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen ma
 	if c.version = b.index.Header().Version; c.version.SystemFlags()&cyrusspool.FlagSeen == 0 {
 		b.seen = seen[rec.UniqueID].Seen
 	}
-	c.inUse = each.inUse && c.changedSince(b)
-	c.header(b)
+	c.changed = c.changedSince(b)
+	c.inUse = each.inUse && c.changed
+	counts := c.header(b)
 	if err = c.messages(manifest, b); err == nil {
+		if counts && !c.inUse {
+			c.count(b)
+		}
 		err = c.sums(b)
 		c.tellUse()
 	}
@@ -171,54 +182,85 @@ func openBox(place cyrusspool.Place) (b *box, err error) {
 
 func (b *box) close() error { return b.file.Close() }
 
-// next returns the next message that is not expunged, io.EOF at the end.
+// next returns the next record, also of a message that is gone, io.EOF at the end.
 func (b *box) next() (cyrusspool.Record, error) {
-	for {
-		r, err := b.index.Next()
-		if b.seen.Contains(r.UID) {
-			r.SystemFlags |= cyrusspool.FlagSeen
-		}
-		if err != nil {
-			return r, err
-		}
-		if r.SystemFlags&cyrusspool.FlagExpunged == 0 {
-			b.exists, b.bytes = b.exists+1, b.bytes+r.Size
-		}
-		if r.SystemFlags&(cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked) == 0 {
-			return r, nil
-		}
+	r, err := b.index.Next()
+	if err != nil {
+		return r, err
 	}
+	if b.seen.Contains(r.UID) {
+		r.SystemFlags |= cyrusspool.FlagSeen
+	}
+	if r.SystemFlags&cyrusspool.FlagExpunged == 0 {
+		b.exists, b.bytes = b.exists+1, b.bytes+r.Size
+	}
+	return r, nil
 }
 
-func (c *comparison) header(b *box) {
-	h := b.index.Header()
-	if h.Version < cyrusspool.Version12 {
-		h.Exists = h.NumRecords // nothing expunged stays in such an index
+// isGone reports whether clients do not see the message of a record.
+func isGone(r cyrusspool.Record) bool {
+	return r.SystemFlags&(cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked) != 0
+}
+
+// removed reports whether a message of the manifest that is gone was removed in Cyrus since it
+// was verified, and is not lost: its record says that it was expunged, and its file is there
+// still (expunge_mode: delayed). Without the file nothing can be told: reconstruct
+// marks a message whose file it misses as expunged too, and as unlinked
+// (imap/mailbox.c, mailbox_reconstruct_compare_update).
+func (c *comparison) removed(want ledger.Message, r cyrusspool.Record) bool {
+	if !c.changed || r.SystemFlags&cyrusspool.FlagUnlinked != 0 || r.GUID != want.GUID || int64(r.Size) != want.Size {
+		return false
 	}
+	_, why := c.file(r)
+	return why == ""
+}
+
+// header compares the header of the index. counts says that the number of messages is to be
+// compared, too.
+func (c *comparison) header(b *box) (counts bool) {
+	h := b.index.Header()
 	if h.UIDValidity != c.rec.UIDValid {
 		c.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY is %d in Cyrus, must be %d", h.UIDValidity, c.rec.UIDValid)
 	}
 	c.res.Newer = h.LastUID+1 > c.rec.UIDNext
 	if c.rec.FirstUID > 0 && h.LastUID+1 >= c.rec.UIDNext {
-		return // Cyrus had messages of its own there before: how many there are now is its affair
+		return false // Cyrus had messages of its own there before: how many there are now is its affair
 	}
 	next := h.LastUID + 1
 	if next < c.rec.UIDNext {
 		c.differ(report.Difference, "uidnext", -1, "UIDNEXT is %d in Cyrus, must be %d", next, c.rec.UIDNext)
-		return
+		return false
 	}
 	if c.res.Newer {
 		c.differ(report.Attention, "newer-mail", -1, "UIDNEXT is %d in Cyrus, was %d when it was migrated: mail has come in since", next, c.rec.UIDNext)
 	}
-	if n := int64(h.Exists); !c.inUse && (n < c.rec.Messages || n > c.rec.Messages && !c.res.Newer) {
-		c.differ(report.Difference, "count", -1, "%d messages in Cyrus, must be %d", n, c.rec.Messages)
+	return true
+}
+
+// count compares the number of messages, without those that their user removed.
+func (c *comparison) count(b *box) {
+	h := b.index.Header()
+	if h.Version < cyrusspool.Version12 {
+		h.Exists = h.NumRecords // nothing expunged stays in such an index
+	}
+	if n, must := int64(h.Exists), c.rec.Messages-c.gone; n < must || n > must && !c.res.Newer {
+		c.differ(report.Difference, "count", -1, "%d messages in Cyrus, must be %d", n, must)
 	}
 }
 
 // messages walks through manifest and index together: both ascend by UID.
 func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 	keywords := KeywordsOf(c.rec, b.flags)
-	want, werr := manifest.Next()
+	listed := int64(0)
+	next := func() (m ledger.Message, err error) {
+		if m, err = manifest.Next(); err == nil {
+			listed++
+		} else if err == io.EOF && listed != c.rec.Messages {
+			c.differ(report.Difference, "manifest", -1, "its manifest lists %d messages, the ledger has %d: is one of them of another day?", listed, c.rec.Messages)
+		}
+		return m, err
+	}
+	want, werr := next()
 	have, herr := b.next()
 	for {
 		if werr != nil && werr != io.EOF {
@@ -230,6 +272,14 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 		switch {
 		case werr == io.EOF && herr == io.EOF:
 			return nil
+		case herr == nil && isGone(have) && (werr == io.EOF || have.UID <= want.UID):
+			if werr == nil && have.UID == want.UID && want.UID >= c.rec.FirstUID && !c.inUse && c.removed(want, have) {
+				c.differ(report.Attention, "message-removed", want.Offset, "UID %d was removed in Cyrus since it was migrated: its index has it as expunged", want.UID)
+				c.gone++
+				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since it was migrated")
+				want, werr = next()
+			}
+			have, herr = b.next() // else it is told as missing
 		case werr == io.EOF && have.UID >= c.rec.UIDNext:
 			if c.each.tell == nil {
 				return nil // came in later; header has said so
@@ -241,18 +291,18 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 				c.expunged++
 				c.res.Verified++ // it was there
 				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since it was migrated")
-				want, werr = manifest.Next()
+				want, werr = next()
 				continue
 			}
 			if want.UID < c.rec.FirstUID {
 				c.differ(report.Attention, "message-removed", want.Offset, "UID %d was migrated by an earlier pass and is no longer in Cyrus", want.UID)
 				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since an earlier pass")
-				want, werr = manifest.Next()
+				want, werr = next()
 				continue
 			}
 			c.differ(report.Difference, "message-missing", want.Offset, "UID %d is not in Cyrus", want.UID)
 			c.tell(report.SourceOnly, want.UID, &want, "")
-			want, werr = manifest.Next()
+			want, werr = next()
 		case have.UID < c.rec.FirstUID && (werr == io.EOF || have.UID < want.UID):
 			c.tell(report.CyrusOnly, have.UID, nil, "Cyrus had it before")
 			have, herr = b.next()
@@ -262,7 +312,7 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 			have, herr = b.next()
 		default:
 			c.message(want, have, keywords)
-			want, werr = manifest.Next()
+			want, werr = next()
 			have, herr = b.next()
 		}
 	}

@@ -56,12 +56,8 @@ func (v *Verifier) servedMailbox(rec ledger.Mailbox, session *served.Session) (c
 	}
 	defer func() { err = errors.Join(err, manifest.Close()) }()
 	s := &servedCheck{comparison: c, manifest: manifest}
-	if rec.FirstUID > 0 {
-		if s.box, err = openBox(v.Cyrus.Place(rec.Partition, rec.Dir)); err != nil {
-			return nil, fmt.Errorf("%s: %w", rec.Name, err)
-		}
-		defer func() { err = errors.Join(err, s.box.close()) }()
-	}
+	s.place = v.Cyrus.Place(rec.Partition, rec.Dir)
+	defer func() { err = errors.Join(err, s.closeBox()) }()
 	s.advance()
 	err = session.Read(cyrusspool.Name(rec.Name), s.mailbox, s.message)
 	if errors.Is(err, served.ErrNo) {
@@ -84,9 +80,10 @@ type servedCheck struct {
 	next     ledger.Message
 	err      error // of next
 
-	// The index of a mailbox that was appended to: what it does not list, its user removed.
+	// The index says which messages their user removed. It is opened for the first that is missing.
+	place  cyrusspool.Place
 	box    *box
-	listed uint32 // the last UID that was read there
+	listed cyrusspool.Record // that was read there last
 }
 
 func (s *servedCheck) advance() { s.next, s.err = s.manifest.Next() }
@@ -103,7 +100,7 @@ func (s *servedCheck) mailbox(m served.Mailbox) {
 // missing reports the messages of the manifest up to the one of uid that are not served.
 func (s *servedCheck) missing(uid uint32) error {
 	for s.err == nil && s.next.UID < uid {
-		must, err := s.mustBeServed(s.next.UID)
+		must, err := s.mustBeServed(s.next)
 		if err != nil {
 			return err
 		}
@@ -118,24 +115,46 @@ func (s *servedCheck) missing(uid uint32) error {
 	return s.err
 }
 
+func (s *servedCheck) openBox() (err error) {
+	if s.box, err = openBox(s.place); err != nil {
+		return err
+	}
+	s.version = s.box.index.Header().Version
+	s.changed = s.changedSince(s.box)
+	s.dir, err = cyrusspool.OpenDir(s.place.Roots.Data, s.place.Dir)
+	return err
+}
+
+func (s *servedCheck) closeBox() error {
+	var err error
+	if s.box != nil {
+		err = s.box.close()
+	}
+	return errors.Join(err, s.closeFiles())
+}
+
 // mustBeServed reports whether clients must see a message of the manifest. It is asked in the
 // order of UIDs.
-func (s *servedCheck) mustBeServed(uid uint32) (bool, error) {
-	if uid >= s.rec.FirstUID {
-		return true, nil
-	}
-	for s.listed < uid {
-		r, err := s.box.next()
-		if err == io.EOF {
-			s.listed = 1<<32 - 1
-			break
-		}
-		if err != nil {
+func (s *servedCheck) mustBeServed(want ledger.Message) (bool, error) {
+	if s.box == nil {
+		if err := s.openBox(); err != nil {
 			return false, err
 		}
-		s.listed = r.UID
 	}
-	return s.listed == uid, nil
+	for s.listed.UID < want.UID {
+		r, err := s.box.next()
+		if err == io.EOF {
+			r = cyrusspool.Record{UID: 1<<32 - 1}
+		} else if err != nil {
+			return false, err
+		}
+		s.listed = r
+	}
+	listed := s.listed.UID == want.UID
+	if want.UID < s.rec.FirstUID { // of an earlier pass: what the index does not list, its user removed
+		return listed && !isGone(s.listed), nil
+	}
+	return !listed || !isGone(s.listed) || !s.removed(want, s.listed), nil
 }
 
 func (s *servedCheck) rest() error {
