@@ -21,7 +21,7 @@ var ErrIndexChanged = errors.New(fileIndex + " was changed meanwhile by another 
 // IndexState returns the state of the mailbox's cyrus.index, which need not be there.
 func (p Place) IndexState() (s IndexState, err error) {
 	f, err := OpenFile(p.Roots.Index, p.IndexFile())
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) { // something else may be in its way
 		return s, nil
 	}
 	if err != nil {
