@@ -29,9 +29,8 @@ type database struct {
 }
 
 var (
-	mailboxList    = database{backend: "mboxlist_db", path: "mboxlist_db_path", file: "mailboxes.db"}
-	ownMailboxList = database{backend: "mboxlist_db", path: "mboxlist_db_path", file: "mailboxes.db", own: true}
-	annotations    = database{backend: "annotation_db", path: "annotation_db_path", file: "annotations.db"}
+	mailboxList = database{backend: "mboxlist_db", path: "mboxlist_db_path", file: "mailboxes.db"}
+	annotations = database{backend: "annotation_db", path: "annotation_db_path", file: "annotations.db"}
 )
 
 const (

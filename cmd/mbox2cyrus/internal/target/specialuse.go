@@ -133,9 +133,7 @@ func (c *Cyrus) runSpecialUse(ctx context.Context, names map[string]string, oper
 		conf = append(conf, cyrusspool.Setting{Key: "xlist-" + use, Value: folder})
 	}
 	list := mailboxList
-	if len(entered) > 0 {
-		list = ownMailboxList
-	}
+	list.own = len(entered) > 0
 	done, err := c.aside(ctx, conf, []database{list, annotations}, func(ctx context.Context, p *reconstruct.Programs) (err error) {
 		if list.own {
 			if err := p.Enter(ctx, c.Fresh.ListForm, entered); err != nil {
