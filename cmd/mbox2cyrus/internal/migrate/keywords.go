@@ -34,7 +34,7 @@ func placeKeywords(names, existing, ours []string) *keywords {
 	k := &keywords{header: slices.Clone(existing)}
 	wanted := map[string]bool{}
 	for _, name := range names {
-		if isAtom(name) {
+		if cyrusspool.Keyword(name) == name {
 			wanted[strings.ToLower(name)] = true
 		}
 	}
@@ -50,10 +50,8 @@ func placeKeywords(names, existing, ours []string) *keywords {
 			k.place("", -1)
 			continue
 		}
-		as := name
-		if !isAtom(name) {
-			as = toAtom(name)
-			base := as
+		as := cyrusspool.Keyword(name)
+		if base := as; base != name {
 			for n := 2; taken(as); n++ {
 				as = base + "-" + strconv.Itoa(n)
 			}
@@ -115,34 +113,4 @@ func (k *keywords) userFlags(bits uint64) (flags [4]uint32) {
 		}
 	}
 	return flags
-}
-
-func atomByte(c byte) bool {
-	return c > ' ' && c < 0x7f && !strings.ContainsRune(`(){%*"\]`, rune(c))
-}
-
-// isAtom tells whether Cyrus takes s for a keyword. NIL is no word at all in cyrus.header
-// (imap/imapparse.c, getxstring), in capitals; other programs may not mind them.
-func isAtom(s string) bool {
-	for i := range len(s) {
-		if !atomByte(s[i]) {
-			return false
-		}
-	}
-	return s != "" && !isNIL(s)
-}
-
-func isNIL(s string) bool { return strings.EqualFold(s, "NIL") }
-
-func toAtom(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if !atomByte(c) {
-			b[i] = '_'
-		}
-	}
-	if isNIL(s) {
-		b = append(b, '_')
-	}
-	return string(b)
 }

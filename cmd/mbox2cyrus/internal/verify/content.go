@@ -79,22 +79,14 @@ func (s *contentCheck) folder(res source.Result) {
 	}
 }
 
-// isKeywordOf reports whether a keyword of a folder may have become that flag in Cyrus: the
-// same but for case, or with _ where it is no atom, and then perhaps longer.
+// isKeywordOf reports whether a keyword of a folder may have become that flag in Cyrus: one
+// that had to be changed may have a number behind it, so that it is not another's.
 func isKeywordOf(name, flag string) bool {
-	changed := strings.EqualFold(name, "NIL")
-	if len(flag) < len(name) {
-		return false
+	as := cyrusspool.Keyword(name)
+	if as == name || len(flag) <= len(as) {
+		return strings.EqualFold(flag, as) || strings.EqualFold(flag, name)
 	}
-	for i := range len(name) {
-		if !strings.EqualFold(name[i:i+1], flag[i:i+1]) {
-			if flag[i] != '_' {
-				return false
-			}
-			changed = true
-		}
-	}
-	return changed || len(flag) == len(name)
+	return strings.EqualFold(flag[:len(as)+1], as+"-")
 }
 
 // compareHeld compares what the source has that is to be held with the list of what is.
