@@ -28,6 +28,15 @@ func byteLock(which int64, how int16) *unix.Flock_t {
 	return &unix.Flock_t{Type: how, Start: which, Len: 1}
 }
 
+// How long a lock is waited for, and how often it is tried. A run that was killed while it
+// started a program leaves its locks to the new process, which lets go of them when it
+// executes the program: some milliseconds later, or more on a busy machine. Tests shorten
+// the wait.
+var (
+	lockWait  = 2 * time.Second
+	lockCheck = 10 * time.Millisecond
+)
+
 // ErrBusy is returned by Open when another run holds the state directory.
 var ErrBusy = errors.New("another run of mbox2cyrus is using this state directory")
 
@@ -39,7 +48,9 @@ func takeLock(dir string) (*os.File, error) {
 	}
 	// An open-file-description lock: a POSIX lock would be lost as soon as any
 	// goroutine closed any descriptor of this file.
-	err = unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, byteLock(lockOfRun, unix.F_WRLCK))
+	err = waitForLock(func() error {
+		return unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, byteLock(lockOfRun, unix.F_WRLCK))
+	})
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 		holder, _ := io.ReadAll(io.LimitReader(lock, 200))
 		return nil, errors.Join(fmt.Errorf("state directory %s: %w (%s)", dir, ErrBusy, bytes.TrimSpace(holder)), lock.Close())
@@ -56,6 +67,16 @@ func takeLock(dir string) (*os.File, error) {
 	return lock, nil
 }
 
+// waitForLock tries until it is not refused for somebody else's lock, or lockWait is over.
+func waitForLock(try func() error) (err error) {
+	for end := time.Now().Add(lockWait); ; time.Sleep(lockCheck) {
+		err = try()
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
 // InUse tells which run holds the state directory, "" for none. Nothing is made or held.
 func InUse(dir string) (holder string, err error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDONLY|unix.O_NOFOLLOW, 0)
@@ -66,9 +87,15 @@ func InUse(dir string) (holder string, err error) {
 		return "", fmt.Errorf("state directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	lock := byteLock(lockOfRun, unix.F_WRLCK)
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, lock); err != nil || lock.Type == unix.F_UNLCK {
-		return "", nil // a file system that knows no locks tells nothing, and no run writes there
+	err = waitForLock(func() error {
+		lock := byteLock(lockOfRun, unix.F_WRLCK)
+		if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, lock); err == nil && lock.Type != unix.F_UNLCK {
+			return unix.EAGAIN
+		}
+		return nil // a file system that knows no locks tells nothing, and no run writes there
+	})
+	if err == nil {
+		return "", nil
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 200))
 	return cmp.Or(string(bytes.TrimSpace(text)), "no pid is told"), err
