@@ -154,3 +154,32 @@ func joined(words []string) string {
 	s := fmt.Sprint(words)
 	return s[1 : len(s)-1]
 }
+
+// TestKeptMoved: where a part that cannot be read may be the place of a message that had another
+// one, and some message is not met, the mailbox is left.
+func TestKeptMoved(t *testing.T) {
+	for _, c := range []struct {
+		unread, shifted, loose bool
+		met                    int64
+		kept                   int
+		refused                bool
+	}{
+		{false, true, false, 1, 0, false}, // all can be read: they were removed
+		{true, true, false, 3, 0, false},  // all are met
+		{true, true, false, 2, 1, true},
+		{true, false, false, 1, 1, false}, // others are behind it, and were there before
+		{true, false, true, 1, 1, true},
+		{true, false, true, 2, 1, false},
+		{true, false, true, 1, 2, false},
+	} {
+		f := laterPass(t)
+		f.prev.rec.Messages = 3
+		f.unread, f.shifted, f.loose, f.met, f.kept = c.unread, c.shifted, c.loose, c.met, make([]ledger.Message, c.kept)
+		for i := range f.kept {
+			f.kept[i] = ledger.Message{UID: uint32(5 + i), Size: 1}
+		}
+		if err := f.flush(); errors.Is(err, errUnreadMoved) != c.refused || !c.refused && err != nil {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
