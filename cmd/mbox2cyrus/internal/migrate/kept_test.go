@@ -159,21 +159,23 @@ func joined(words []string) string {
 // one, and some message is not met, the mailbox is left.
 func TestKeptMoved(t *testing.T) {
 	for _, c := range []struct {
+		appends                bool // what the index has stays anyhow
 		unread, shifted, loose bool
 		met                    int64
 		kept                   int
 		refused                bool
 	}{
-		{false, true, false, 1, 0, false}, // all can be read: they were removed
-		{true, true, false, 3, 0, false},  // all are met
-		{true, true, false, 2, 1, true},
-		{true, false, false, 1, 1, false}, // others are behind it, and were there before
-		{true, false, true, 1, 1, true},
-		{true, false, true, 2, 1, false},
-		{true, false, true, 1, 2, false},
+		{false, false, true, false, 1, 0, false}, // all can be read: they were removed
+		{false, true, true, false, 3, 0, false},  // all are met
+		{false, true, true, false, 2, 1, true},
+		{false, true, false, false, 1, 1, false}, // others are behind it, and were there before
+		{false, true, false, true, 1, 1, true},
+		{false, true, false, true, 2, 1, false},
+		{false, true, false, true, 1, 2, false},
+		{true, true, false, true, 0, 1, false},
 	} {
 		f := laterPass(t)
-		f.prev.rec.Messages = 3
+		f.prev.rec.Messages, f.update = 3, !c.appends
 		f.unread, f.shifted, f.loose, f.met, f.kept = c.unread, c.shifted, c.loose, c.met, make([]ledger.Message, c.kept)
 		for i := range f.kept {
 			f.kept[i] = ledger.Message{UID: uint32(5 + i), Size: 1}

@@ -161,9 +161,10 @@ func byUID(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) }
 
 // flush adds what had to wait for messages with lower UIDs.
 func (f *filler) flush() error {
-	// It was not known yet when keep looked for what may be there.
-	if f.unread && f.shifted && f.met < f.prev.rec.Messages || f.loose && f.met+int64(len(f.kept)) < f.prev.rec.Messages {
-		return errUnreadMoved
+	if f.update && f.unread { // keep did not know yet what lies behind
+		if n := f.prev.rec.Messages; f.shifted && f.met < n || f.loose && f.met+int64(len(f.kept)) < n {
+			return errUnreadMoved
+		}
 	}
 	if f.append {
 		for _, m := range f.kept {
