@@ -23,7 +23,7 @@ func told(t *testing.T, l *Ledger) (all []string) {
 	}
 	for _, user := range []string{"ann", "joe", "zoe"} {
 		s, ok := l.Subscriptions(user)
-		say("%s: %v, quota %v, subscriptions %+v %v", user, l.NamesOf(user), l.GaveQuota(user), s, ok)
+		say("%s: %d, quota %v, subscriptions %+v %v", user, len(l.NamesOf(user)), l.GaveQuota(user), s, ok)
 	}
 	dirs := map[MadeDir]bool{}
 	for _, dir := range []string{"a", "a/b", "c", "d", "e"} {
@@ -33,6 +33,14 @@ func told(t *testing.T, l *Ledger) (all []string) {
 	say("%v %d %v, root %q, marks %v, approved %v %v %v, gone %d", l.Users(), l.Len(), l.MadeDirs(dirs), l.SourceRoot(),
 		slices.Sorted(maps.Keys(l.Marks())), by, at.UTC(), ok, len(l.gone))
 	return all
+}
+
+// toldInFull is that of the journal below, without what is said of each mailbox.
+var toldInFull = []string{
+	"ann: 1, quota true, subscriptions {User:ann Path:x Names:n SHA1: Next:} true",
+	"joe: 1, quota false, subscriptions {User: Path: Names: SHA1: Next:} false", // the quota went with what was undone
+	"zoe: 0, quota true, subscriptions {User: Path: Names: SHA1: Next:} false",
+	`[ann joe] 2 [{/ a/b} {/ a} {/ c} {/ d}], root "/other", marks [one], approved root 1970-01-01 00:00:05 +0000 UTC true, gone 1`,
 }
 
 // TestReopened: a journal says the same to whoever reads it, once or as often as one likes,
@@ -71,6 +79,9 @@ func TestReopened(t *testing.T) {
 	end := len(want) - 1
 	want[end] = strings.Replace(want[end], `root ""`, `root "/other"`, 1)
 	want[end] = strings.Replace(want[end], `marks []`, `marks [one]`, 1)
+	if diff := cmp.Diff(toldInFull, want[len(want)-len(toldInFull):]); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
 	for _, tail := range []string{"", "{", `{"set":{"state":"undone","mailbox":"user.ann"}}`, "{\"set\n"} {
 		must(os.WriteFile(path, []byte(string(whole)+tail), 0o600))
 		for name, again := range map[string]func(string) (*Ledger, error){"read": Read, "opened": Open} {
