@@ -2,6 +2,7 @@ package cyrusspool
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,4 +50,49 @@ func TestGuard(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestGuardUpdate: the index changes while a message is written that is to take the place of
+// another one.
+func TestGuardUpdate(t *testing.T) {
+	root := t.TempDir()
+	place := OneRoot(root).At("box")
+	w, err := place.Create(Version12, nobody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeAndAdd(t, w, 1)
+	if err := errors.Join(w.Commit(IndexHeader{UIDValidity: 1}, Header{UniqueID: "id"}), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if w, err = place.Update(nobody); err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	state, err := place.IndexState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Guard(state)
+	_, _, _, err = w.UpdateMessage(1, time.Now(), changing{filepath.Join(root, "box", fileIndex), t}, -1, [20]byte{})
+	if !errors.Is(err, ErrIndexChanged) {
+		t.Errorf("error %v, want %v", err, ErrIndexChanged)
+	}
+	if b, err := os.ReadFile(filepath.Join(root, "box", "1.")); err != nil || string(b) != messageText(1) {
+		t.Errorf("the message is %q, %v", b, err)
+	}
+}
+
+// changing is a message that changes an index as it is read.
+type changing struct {
+	index string
+	t     *testing.T
+}
+
+func (c changing) WriteTo(w io.Writer) (int64, error) {
+	if err := os.WriteFile(c.index, []byte("other"), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	n, err := io.WriteString(w, "a\r\n\r\nb\r\n")
+	return int64(n), err
 }

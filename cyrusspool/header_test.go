@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,8 @@ func TestHeaderForms(t *testing.T) {
 			`%(T el N "user.joe.My Sent" I 1 J Px Q user.joe A %(joe lr anyone "" "NIL" l {3+}` + "\r\na%b r {1+}\r\n\xe9 s) U ($Label1 NIL Junk))\n"},
 		{Header{Form: HeaderDlist, UniqueID: "1", Name: Name(strings.Repeat("x", 1024))},
 			"%(N {1024+}\r\n" + strings.Repeat("x", 1024) + " I 1 A %())\n"},
+		{Header{UniqueID: "1", Flags: []string{"NIL"}}, "\t1\nNIL \n\n"},
+		{Header{UniqueID: "1", Flags: slices.Repeat([]string{"f"}, MaxUserFlags)}, "\t1\n" + strings.Repeat("f ", MaxUserFlags) + "\n\n"},
 	}
 	for _, test := range tests {
 		got, err := test.h.Append([]byte("before"))

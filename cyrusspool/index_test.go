@@ -146,6 +146,47 @@ func TestEveryField(t *testing.T) {
 	}
 }
 
+// TestRecordsTakeNothingOver: a record that is written where another one was, or read after
+// one, is as it is alone.
+func TestRecordsTakeNothingOver(t *testing.T) {
+	full, _ := filled[Record](t)
+	full.CacheOffset = 1<<48 - 1
+	for v := range newest + 1 {
+		if !v.Known() {
+			continue
+		}
+		r := Record{UID: 7, Size: 1}
+		alone, err := AppendRecord(nil, v, &r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dirty := bytes.Repeat([]byte{0xff}, v.RecordSize())
+		if after, err := AppendRecord(dirty[:0], v, &r); err != nil || !bytes.Equal(after, alone) {
+			t.Errorf("version %d: %x, %v, want %x", v, after, err, alone)
+		}
+		h := IndexHeader{Version: v, NumRecords: 2}
+		index, err := h.AppendTo(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		full.UID, full.SystemFlags = 6, full.SystemFlags&v.SystemFlags()
+		if index, err = AppendRecord(index, v, &full); err != nil {
+			t.Logf("version %d: %v", v, err)
+			continue
+		}
+		reader, err := NewIndexReader(bytes.NewReader(append(index, alone...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := reader.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := reader.Next(); err != nil || got != r {
+			t.Errorf("version %d: %+v, %v, want %+v", v, got, err, r)
+		}
+	}
+}
+
 func TestRecordRanges(t *testing.T) {
 	const billion = 1_000_000_000
 	tests := []struct {

@@ -61,7 +61,6 @@ func (r *IndexReader) Next() (Record, error) {
 		return Record{}, fmt.Errorf("cyrus.index: record %d of %d: %w", r.read+1, r.header.NumRecords, err)
 	}
 	v, before := r.header.Version, r.last.UID
-	r.last = Record{}
 	if err := parseStruct(r.buf, v, len(r.buf), layouts[v].record, &r.last); err != nil {
 		return Record{}, fmt.Errorf("cyrus.index: record %d of %d: %w", r.read+1, r.header.NumRecords, err)
 	}

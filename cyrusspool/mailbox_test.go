@@ -420,6 +420,41 @@ func TestCommitRefused(t *testing.T) {
 	}
 }
 
+// TestCommitInTheWay: what is in the way of a file fails the commit, and the mailbox has no
+// index then: what is there of it is not taken for all.
+func TestCommitInTheWay(t *testing.T) {
+	for _, name := range []string{
+		fileCache, fileCache + newSuffix, fileHeader, fileHeader + newSuffix, fileAnnots + newSuffix, fileIndex, "7.",
+	} {
+		for _, cache := range []bool{false, true} {
+			if cache && name == fileCache+newSuffix {
+				continue // met before
+			}
+			t.Run(fmt.Sprint(name, " ", cache), func(t *testing.T) {
+				partition := t.TempDir()
+				w := createMailbox(t, partition)
+				w.annotations = []byte("x")
+				if cache {
+					if err := w.MakeCache(newCacheParser(t)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				writeAndAdd(t, w, 1)
+				dir := filepath.Join(partition, DirByID("abc1"))
+				if err := os.MkdirAll(filepath.Join(dir, name, "x"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.Commit(IndexHeader{UIDValidity: 1}, testHeader); err == nil {
+					t.Error("committed")
+				}
+				if info, err := os.Stat(filepath.Join(dir, fileIndex)); name != "7." && err == nil && !info.IsDir() {
+					t.Error("there is an index")
+				}
+			})
+		}
+	}
+}
+
 // TestWriterOwner needs root: everything must belong to the owner, also what a run that
 // was interrupted left to root.
 func TestWriterOwner(t *testing.T) {

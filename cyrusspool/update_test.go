@@ -160,6 +160,12 @@ func TestHasMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	size := int64(len(messageText(1)))
+	if err := os.Symlink(strings.Repeat("x", int(size)), filepath.Join(partition, DirByID("abc1"), "4.")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(partition, DirByID("abc1"), "5."), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		uid         uint32
 		size, limit int64
@@ -172,6 +178,9 @@ func TestHasMessage(t *testing.T) {
 		{2, size, MaxMessageSize, false}, // a link
 		{3, size, MaxMessageSize, false}, // not there
 		{3, 0, MaxMessageSize, false},
+		{4, size, MaxMessageSize, false}, // a link that is as large itself
+		{5, 0, MaxMessageSize, false},    // no message is empty
+		{1, size, 1 << 60, true},
 	} {
 		w.Limit(test.limit)
 		if got := w.HasMessage(test.uid, test.size); got != test.want {

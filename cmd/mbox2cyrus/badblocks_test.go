@@ -23,6 +23,7 @@ type failingDisk struct {
 	t          *testing.T
 	image, dir string
 	mounted    bool
+	copies     bool // a text may be on the disk more than once: of a file that was written over, btrfs leaves some
 }
 
 func newFailingDisk(t *testing.T) *failingDisk {
@@ -77,12 +78,14 @@ func (d *failingDisk) breakBlocks(texts ...string) {
 		d.t.Fatal(err)
 	}
 	for _, text := range texts {
-		at := bytes.Index(b, []byte(text))
-		if at < 0 || bytes.Contains(b[at+1:], []byte(text)) {
-			d.t.Fatalf("%q is not once on the disk", text)
+		if n := bytes.Count(b, []byte(text)); n == 0 || n > 1 && !d.copies {
+			d.t.Fatalf("%q is %d times on the disk", text, n)
 		}
-		if _, err := f.WriteAt(bytes.Repeat([]byte("#"), 4096), int64(at-at%4096)); err != nil {
-			d.t.Fatal(err)
+		for at := bytes.Index(b, []byte(text)); at >= 0; at = bytes.Index(b, []byte(text)) {
+			if _, err := f.WriteAt(bytes.Repeat([]byte("#"), 4096), int64(at-at%4096)); err != nil {
+				d.t.Fatal(err)
+			}
+			b[at] = '#'
 		}
 	}
 	if err := f.Close(); err != nil {
@@ -406,4 +409,42 @@ func TestBadBlocksUnderLargeMessages(t *testing.T) {
 		}
 	}
 	do(2, "verify", "--level", "content")
+}
+
+// TestBadBlockAfterRemoval: mail is removed from a folder, which moves what is behind it, and a
+// block of what is the first message now goes bad. Where that was before is not known when it is
+// met: what Cyrus has of it must stay.
+func TestBadBlockAfterRemoval(t *testing.T) {
+	const base = "X-IMAPbase: 1054563072 0000000020"
+	second := func(first ...string) string { return longLetter("moved", 2, 300, append(first, "X-UID: 4")...) }
+	rest := longLetter("moved", 3, 150, "X-UID: 6") + letter(4, "X-UID: 8")
+	for _, c := range []struct {
+		name, removed, rest string // what was before all, and what is behind
+	}{
+		{"as large as what was removed", longLetter("gone", 1, 301, base, "X-UID: 2"), rest},
+		{"larger", letter(1, base, "X-UID: 2"), rest},
+		{"and nothing is behind it", longLetter("gone", 1, 400, base, "X-UID: 2"), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			d := newFailingDisk(t)
+			h := &passHost{t: t, root: filepath.Join(d.dir, "host")}
+			h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\n")
+			h.write("var/mail/joe", letter(1))
+			h.write("home/joe/mail/moved", c.removed+second()+c.rest)
+			flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+			if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			before := serve(t, srv)["moved"].Messages
+			h.write("home/joe/mail/moved", second(base)+c.rest)
+			d.copies = true
+			d.breakBlocks(mark("moved", 2, 150))
+			o := runJSON(t, append([]string{"migrate"}, flags...)...)
+			after := serve(t, srv)["moved"].Messages
+			if o.code != 1 || len(before) < 2 || !slices.Equal(describe(cyrustest.MailboxView{Messages: before}), describe(cyrustest.MailboxView{Messages: after})) {
+				t.Errorf("exit code %d, %q; %d messages became %d", o.code, o.severe(), len(before), len(after))
+			}
+		})
+	}
 }

@@ -124,7 +124,9 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 	}
 	anew := !expected || f.again || had.Date != msg.Date
 	if expected {
+		f.met++
 		f.shifted = f.shifted || had.File != m.File || had.Offset != m.Offset
+		f.loose = f.loose && f.shifted
 		if !anew && f.prev.sameBytes(f.read-1) && f.w.HasMessage(msg.UID, had.Size) {
 			msg.Size, msg.GUID = had.Size, had.GUID
 			size, err := m.WriteTo(io.Discard) // its end is known then
@@ -159,6 +161,11 @@ func byUID(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) }
 
 // flush adds what had to wait for messages with lower UIDs.
 func (f *filler) flush() error {
+	if f.update && f.unread { // keep did not know yet what lies behind
+		if n := f.prev.rec.Messages; f.shifted && f.met < n || f.loose && f.met+int64(len(f.kept)) < n {
+			return errUnreadMoved
+		}
+	}
 	if f.append {
 		for _, m := range f.kept {
 			f.new = append(f.new, f.countKept(m))
@@ -208,12 +215,17 @@ func (f *filler) appendNew() error {
 	return nil
 }
 
+// errUnreadMoved: it is not known which messages of an earlier pass are where the source cannot
+// be read.
+var errUnreadMoved = errors.New("the folder changed since an earlier pass, and a part of it cannot be read any more that may have messages which that pass brought; the mailbox is left as it is: copy the file with ddrescue, put the copy in its place and run again")
+
 // keep makes the messages stay that an earlier pass brought from a part of the folder that
 // cannot be read any more: what Cyrus has is all that there is of them.
 func (f *filler) keep(a source.Aside) error {
 	if f.prev == nil || f.prev.rec.Manifest == "" || a.Kind != mbox.KindUnreadable {
 		return nil
 	}
+	f.unread, f.loose = true, true
 	err := f.engine.Ledger.EachMessage(f.prev.rec.Manifest, func(m ledger.Message) error {
 		if m.File != a.File || m.Offset >= a.Offset+a.Length || a.Offset >= m.End {
 			return nil
@@ -222,7 +234,7 @@ func (f *filler) keep(a source.Aside) error {
 			return source.ErrChanged // a moment ago all could be read: it is not followed then
 		}
 		if f.shifted || f.again {
-			return errors.New("the folder changed since an earlier pass, and a part of it cannot be read any more that may have messages which that pass brought; the mailbox is left as it is: copy the file with ddrescue, put the copy in its place and run again")
+			return errUnreadMoved
 		}
 		f.kept = append(f.kept, m)
 		return nil

@@ -289,7 +289,7 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 		case herr == io.EOF || werr == nil && want.UID < have.UID:
 			if c.inUse {
 				c.expunged++
-				c.res.Verified++ // it was there
+				c.verified(want.UID) // it was there
 				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since it was migrated")
 				want, werr = next()
 				continue
@@ -324,7 +324,11 @@ func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywor
 	}
 	if want.UID < c.rec.FirstUID && have.GUID == want.GUID {
 		kind, why, mark := "", "", report.Unreadable
-		if kind, why = c.file(have); why == "" && have.CacheOffset > 0 && have.SystemFlags&cyrusspool.FlagArchived == 0 {
+		switch kind, why = c.file(have); {
+		case why != "":
+		case int64(have.Size) != want.Size:
+			kind, why, mark = "size", wrongSize(want, have), report.Differs
+		case have.CacheOffset > 0 && have.SystemFlags&cyrusspool.FlagArchived == 0:
 			kind, why, mark = "cache", c.cached(have), report.Differs
 		}
 		if why != "" {
@@ -332,7 +336,7 @@ func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywor
 			c.tell(mark, want.UID, &want, why)
 			return
 		}
-		c.res.Verified++ // flags and date are its user's by now
+		c.verified(want.UID) // flags and date are its user's by now
 		c.tell(report.Same, want.UID, &want, "")
 		return
 	}
@@ -344,7 +348,7 @@ func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywor
 		what = append(what, text)
 	}
 	if int64(have.Size) != want.Size {
-		differ("size", "size is %d in Cyrus, must be %d", have.Size, want.Size)
+		differ("size", "%s", wrongSize(want, have))
 	}
 	if have.GUID != want.GUID {
 		differ("sha1", "SHA-1 is %x in Cyrus, must be %x", have.GUID, want.GUID)
@@ -375,10 +379,22 @@ func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywor
 		mark = report.Unreadable
 	}
 	if c.n == before {
-		c.res.Verified++
+		c.verified(want.UID)
 		mark = report.Same
 	}
 	c.tell(mark, want.UID, &want, strings.Join(what, ", "))
+}
+
+func wrongSize(want ledger.Message, have cyrusspool.Record) string {
+	return fmt.Sprintf("size is %d in Cyrus, must be %d", have.Size, want.Size)
+}
+
+// verified counts a message that is as it must be in the index, unless source or message file
+// have shown already that it is not.
+func (c *comparison) verified(uid uint32) {
+	if !c.each.faults.has(uid) {
+		c.res.Verified++
+	}
 }
 
 // tell tells of one message, with what is known of it already. want is nil if it is not in
