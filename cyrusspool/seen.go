@@ -118,7 +118,7 @@ func parseSkiplist(b []byte) (map[string]string, error) {
 		return nil, fmt.Errorf("%w: skiplist version %d", ErrSeen, version)
 	}
 	r := skiplistReader{b: b, at: skiplistHeader}
-	logStart := int(binary.BigEndian.Uint32(b[40:]))
+	logStart := binary.BigEndian.Uint32(b[40:])
 	values, keys := map[string]string{}, map[uint32]string{} // keys by the offset of their record
 	var pending []func()
 	for r.at < len(b) && r.err == nil {
@@ -133,7 +133,7 @@ func parseSkiplist(b []byte) (map[string]string, error) {
 			value := r.text(r.number())
 			r.pointers()
 			keys[at] = key
-			if int(at) < logStart {
+			if at < logStart {
 				values[key] = value
 			} else {
 				pending = append(pending, func() { values[key] = value })

@@ -1,6 +1,7 @@
 package cyrusspool
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -69,7 +70,7 @@ func ParseUIDSet(text string) (UIDSet, error) {
 		}
 		ranges = append(ranges, [2]uint32{uint32(min(from, to)), uint32(max(from, to))})
 	}
-	slices.SortFunc(ranges, func(a, b [2]uint32) int { return int(int64(a[0]) - int64(b[0])) })
+	slices.SortFunc(ranges, func(a, b [2]uint32) int { return cmp.Compare(a[0], b[0]) })
 	var s UIDSet
 	for _, r := range ranges {
 		n := len(s.ranges)

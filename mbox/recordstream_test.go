@@ -90,7 +90,7 @@ func TestRecordDates(t *testing.T) {
 // that looks ahead too often or holds a message.
 func TestHostileRecords(t *testing.T) {
 	const size = 12 << 20
-	line := func(n int) string { return fmt.Sprintf("%s,%d;000000000010-00000000\r\n", recDate, n) }
+	line := func(n int64) string { return fmt.Sprintf("%s,%d;000000000010-00000000\r\n", recDate, n) }
 	head := mbxFile(h0, "")
 	for _, c := range []struct {
 		name string

@@ -138,7 +138,7 @@ func TestUnionDuplicates(t *testing.T) {
 
 // TestUnionUIDs: whose numbers count, and what is done when there are not enough.
 func TestUnionUIDs(t *testing.T) {
-	numbered := func(uid, last int) string {
+	numbered := func(uid, last uint32) string {
 		return fmt.Sprintf("From x Mon Jun  2 10:11:12 2003\nSubject: n\nX-IMAPbase: 1054563072 %d\nX-UID: %d\n\nbody\n\n", last, uid)
 	}
 	pseudo := "From MAILER-DAEMON Mon Jun  2 10:11:12 2003\nSubject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1000000000 0000000020 kw\nStatus: RO\n\ntext\n\n"

@@ -171,8 +171,8 @@ func exitCode(err error) int {
 		return report.ExitUsage
 	case errors.Is(err, target.ErrPermission), errors.Is(err, fs.ErrPermission):
 		return report.ExitPermission
-	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames), errors.Is(err, errOtherHost), errors.Is(err, plan.ErrPerUser), errors.Is(err, source.ErrRules),
-		errors.Is(err, specialuse.ErrFile), errors.Is(err, served.ErrNotPossible):
+	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames), errors.Is(err, errOtherHost), errors.Is(err, plan.ErrPerUser), errors.Is(err, plan.ErrFile),
+		errors.Is(err, source.ErrRules), errors.Is(err, specialuse.ErrFile), errors.Is(err, served.ErrNotPossible):
 		return report.ExitConfig
 	}
 	return report.ExitFailed

@@ -19,6 +19,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 	"mbox2cyrus/reconstruct"
@@ -288,9 +289,9 @@ func sourceZone(c *cli.Context) (*time.Location, error) {
 func readNames(path string) (names []string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("--users-from: %w", err)
+		return nil, fmt.Errorf("%w: --users-from: %w", target.ErrConfig, err)
 	}
-	defer f.Close()
+	defer f.Close() // read only: nothing can be lost
 	sc := bufio.NewScanner(f)
 	for sc.Scan() {
 		if name := strings.TrimSpace(sc.Text()); name != "" && !strings.HasPrefix(name, "#") {
@@ -298,7 +299,7 @@ func readNames(path string) (names []string, err error) {
 		}
 	}
 	if err := sc.Err(); err != nil {
-		return nil, fmt.Errorf("--users-from %s: %w", path, err)
+		return nil, fmt.Errorf("%w: --users-from %s: %w", target.ErrConfig, path, err)
 	}
 	return names, nil
 }

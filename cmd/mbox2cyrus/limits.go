@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -55,14 +56,26 @@ func (p *program) limit(c *cli.Context, s *session) error {
 }
 
 // stopped reports whether err is that the run was told to stop, by a signal or by the
-// clock.
+// clock, and nothing besides.
 func (p *program) stopped(err error) bool {
-	return errors.Is(err, context.Canceled) && (p.caught.exitCode() != 0 || p.timeUp.Load())
+	return onlyCanceled(err) && (p.caught.exitCode() != 0 || p.timeUp.Load())
+}
+
+// onlyCanceled is errors.Is(err, context.Canceled), but for an error that joins others to it:
+// what failed while a run was being stopped must be told.
+func onlyCanceled(err error) bool {
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(e.Unwrap(), func(one error) bool { return !onlyCanceled(one) })
+	case interface{ Unwrap() error }:
+		return onlyCanceled(e.Unwrap())
+	}
+	return err == context.Canceled
 }
 
 // end is finish for a command without a session.
 func (p *program) end(rep *report.Reporter, err error) error {
-	if err != nil && p.caught.exitCode() == 0 {
+	if err != nil && !p.stopped(err) {
 		return err
 	}
 	p.code, err = rep.Finish(p.caught.exitCode())

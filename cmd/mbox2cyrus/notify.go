@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/review"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/internal/plural"
 )
 
@@ -28,7 +29,7 @@ func (p *program) notifyCommand() *cli.Command {
 			}
 			tmpl, err := review.LetterTemplate(c.String("template"))
 			if err != nil {
-				return usagef("--template: %v", err)
+				return fmt.Errorf("%w: --template: %w", target.ErrConfig, err)
 			}
 			r, err := p.load(c)
 			if err != nil {

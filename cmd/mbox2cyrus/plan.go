@@ -239,12 +239,11 @@ func (s *session) sayMoving(folders []plan.Moved) {
 		}
 		s.report.Problem(report.Problem{Severity: report.Note, User: m.User, Folder: m.Folder, Offset: -1, Kind: kind, Text: what})
 	}
-	for delivered, n := range seen {
-		if delivered {
-			s.report.Printf("delivery runs: INBOXes that grew while this was planned: %d; in the window, stop it before the last pass", n)
-		} else {
-			s.report.Printf("the source is in use: folders that changed while this was planned: %d; in the window, stop UW IMAP and logins before the last pass", n)
-		}
+	if n := seen[true]; n > 0 {
+		s.report.Printf("delivery runs: INBOXes that grew while this was planned: %d; in the window, stop it before the last pass", n)
+	}
+	if n := seen[false]; n > 0 {
+		s.report.Printf("the source is in use: folders that changed while this was planned: %d; in the window, stop UW IMAP and logins before the last pass", n)
 	}
 }
 

@@ -26,7 +26,7 @@ func (p *program) verifyCommand() *cli.Command {
 			boolFlag("messages", "a line for each message: = same, + only in the source, - only in Cyrus, * differs, ! unreadable"),
 			boolFlag("second-opinion", "have go-mbox, an independent reader, count every unix folder, and say why it counts otherwise"),
 			boolFlag("imap", "ask Cyrus's imapd, on a pipe and without a daemon, what clients would see of every message")}, outputFlags()),
-		Action: func(c *cli.Context) (err error) {
+		Action: func(c *cli.Context) error {
 			want := verify.Level(c.String(flagLevel))
 			if !slices.Contains(verify.Levels, want) {
 				return usagef("--level %s: count, index or content", want)
@@ -34,64 +34,73 @@ func (p *program) verifyCommand() *cli.Command {
 			if c.Bool("messages") && want == verify.LevelCount {
 				return usagef("--messages compares messages: give --level index or content")
 			}
-			s, err := p.open(c)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, s.close()) }()
-			holder, err := ledger.InUse(s.state)
-			if err != nil {
-				return err
-			}
-			if holder != "" {
-				s.report.Problem(report.Problem{Severity: report.Attention, Offset: -1, Kind: "run-goes-on", Text: fmt.Sprintf(
-					"another run of mbox2cyrus is using the state directory (%s): what it has not finished is told as cut off or missing; verify again when it has ended", holder)})
-			}
-			l, err := ledger.Read(s.state)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, l.Close()) }()
-			if err := s.plan.HoldTo(l); err != nil {
-				return err
-			}
-			if err := s.plan.AddRetired(l, s.opts.selection); err != nil {
-				return err
-			}
-			if want == verify.LevelContent || c.Bool("second-opinion") {
-				if err := p.takeLocks(c, s); err != nil {
-					return err
-				}
-			}
-			var imap *served.Server
-			if c.Bool("imap") {
-				if imap, err = served.Open(c.Context, s.cyrus); err != nil {
-					return err
-				}
-				defer func() { err = errors.Join(err, imap.Close()) }()
-			}
-			if err := s.keepRecord(c, now()); err != nil {
-				return err
-			}
-			if err := p.progress(c, s, l, false); err != nil {
-				return err
-			}
-			retired, err := retire.OpenRecord(s.state, false)
-			if err != nil {
-				return err
-			}
-			v := &verify.Verifier{Retired: retired.Check, Source: s.source(p.display), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: p.display, Jobs: s.opts.jobs, Level: want,
-				Served: imap, Answers: s.report.Served}
-			if c.Bool("messages") {
-				v.Message = s.report.Message
-			}
-			if c.Bool("second-opinion") {
-				v.Opinion = s.report.Opinion
-			}
-			s.reportPlan()
-			err = v.Run(c.Context, s.plan)
-			p.display.Stop()
-			return p.finish(s, err)
+			return p.verify(c, want)
 		},
 	}
+}
+
+func (p *program) verify(c *cli.Context, level verify.Level) (err error) {
+	s, err := p.open(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.sayInUse(); err != nil {
+		return err
+	}
+	l, err := ledger.Read(s.state)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	if err := s.plan.HoldTo(l); err != nil {
+		return err
+	}
+	if err := s.plan.AddRetired(l, s.opts.selection); err != nil {
+		return err
+	}
+	if level == verify.LevelContent || c.Bool("second-opinion") {
+		if err := p.takeLocks(c, s); err != nil {
+			return err
+		}
+	}
+	var imap *served.Server
+	if c.Bool("imap") {
+		if imap, err = served.Open(c.Context, s.cyrus); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, imap.Close()) }()
+	}
+	if err := s.keepRecord(c, now()); err != nil {
+		return err
+	}
+	if err := p.progress(c, s, l, false); err != nil {
+		return err
+	}
+	retired, err := retire.OpenRecord(s.state, false)
+	if err != nil {
+		return err
+	}
+	v := &verify.Verifier{Retired: retired.Check, Source: s.source(p.display), Cyrus: s.cyrus, Ledger: l, Report: s.report, Progress: p.display, Jobs: s.opts.jobs, Level: level,
+		Served: imap, Answers: s.report.Served}
+	if c.Bool("messages") {
+		v.Message = s.report.Message
+	}
+	if c.Bool("second-opinion") {
+		v.Opinion = s.report.Opinion
+	}
+	s.reportPlan()
+	err = v.Run(c.Context, s.plan)
+	p.display.Stop()
+	return p.finish(s, err)
+}
+
+// sayInUse says that another run goes on.
+func (s *session) sayInUse() error {
+	holder, err := ledger.InUse(s.state)
+	if err == nil && holder != "" {
+		s.report.Problem(report.Problem{Severity: report.Attention, Offset: -1, Kind: "run-goes-on", Text: fmt.Sprintf(
+			"another run of mbox2cyrus is using the state directory (%s): what it has not finished is told as cut off or missing; verify again when it has ended", holder)})
+	}
+	return err
 }

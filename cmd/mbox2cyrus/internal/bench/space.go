@@ -55,7 +55,7 @@ func (b *bench) enough(bytes, files int64) (bool, error) {
 		return false, fmt.Errorf("free space of %s: %w", b.scratch, err)
 	}
 	// A file system that makes inodes as it needs them says that it has none.
-	return int64(fs.Bavail)*fs.Bsize > bytes && (fs.Files == 0 || int64(fs.Ffree) > files), nil
+	return int64(fs.Bavail)*int64(fs.Bsize) > bytes && (fs.Files == 0 || int64(fs.Ffree) > files), nil
 }
 
 // roomFor sees to it that so many spools of a host, and tar files of them, have room.

@@ -150,7 +150,6 @@ func (x *Exporter) layOut(id string, entries []reconstruct.Entry) (places []plac
 			places = append(places, place{entry: e, path: inboxFile})
 			continue
 		}
-		isParent := slices.ContainsFunc(entries, func(o reconstruct.Entry) bool { return strings.HasPrefix(o.Name, e.Name+".") })
 		components := cyrusspool.Name(e.Name).Folder()
 		above, last := components[:len(components)-1], components[len(components)-1]
 		dir := l.dirOf(above)
@@ -160,7 +159,7 @@ func (x *Exporter) layOut(id string, entries []reconstruct.Entry) (places []plac
 		if l.slash {
 			wanted = path.Join(dir, strings.ReplaceAll(last, "^", "."))
 		}
-		if isParent {
+		if isParent(entries, e.Name) {
 			p.dir = p.path
 			l.dirs[e.Name] = p.dir
 			if p.path = ""; !x.isEmpty(e) {
@@ -173,6 +172,14 @@ func (x *Exporter) layOut(id string, entries []reconstruct.Entry) (places []plac
 		places = append(places, p)
 	}
 	return places
+}
+
+// isParent reports whether there is a mailbox below one, among entries that are sorted. It need
+// not be the next: "a-b" comes before "a.b".
+func isParent(entries []reconstruct.Entry, name string) bool {
+	below := name + "."
+	i, _ := slices.BinarySearchFunc(entries, below, func(e reconstruct.Entry, name string) int { return strings.Compare(e.Name, name) })
+	return i < len(entries) && strings.HasPrefix(entries[i].Name, below)
 }
 
 // layout is which paths are taken.

@@ -19,6 +19,9 @@ import (
 // fileVersion is the format of plan files.
 const fileVersion = 1
 
+// ErrFile is wrapped by every error of a plan file that cannot be read.
+var ErrFile = errors.New("plan")
+
 // file is a plan as it is kept for review: what is decided, and of which state
 // of the source.
 type file struct {
@@ -77,24 +80,25 @@ func (p *Plan) WriteFile(path, sourceRoot string, rules source.Rules, sel Select
 // Apply holds the plan, which was made just now of the users who are selected, to the one
 // that was reviewed: a user of whom anything is no longer as it was reviewed is not migrated,
 // nor one who is not in it and has mail; if it was made for some users, the others are left
-// out. A plan that was reviewed under other rules is an error that wraps source.ErrRules.
+// out. A plan that was reviewed under other rules is an error that wraps source.ErrRules, one
+// that cannot be read wraps [ErrFile].
 func (p *Plan) Apply(path string, rules source.Rules, sel Selection) (err error) {
 	r, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("plan: %w", err)
+		return fmt.Errorf("%w: %w", ErrFile, err)
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
 	var reviewed file
 	dec := json.NewDecoder(r)
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&reviewed); err != nil {
-		return fmt.Errorf("plan %s: offset %d: %w", path, dec.InputOffset(), err)
+		return fmt.Errorf("%w %s: offset %d: %w", ErrFile, path, dec.InputOffset(), err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return fmt.Errorf("plan %s: something follows the plan at offset %d", path, dec.InputOffset())
+		return fmt.Errorf("%w %s: something follows the plan at offset %d", ErrFile, path, dec.InputOffset())
 	}
 	if reviewed.Version != fileVersion {
-		return fmt.Errorf("plan %s: version %d, this program knows %d", path, reviewed.Version, fileVersion)
+		return fmt.Errorf("%w %s: version %d, this program knows %d", ErrFile, path, reviewed.Version, fileVersion)
 	}
 	if reviewed.Rules != rules.String() {
 		return fmt.Errorf("plan %s: %w: it was made with %s; give migrate the same flags, it was given %s",

@@ -140,6 +140,9 @@ func (s Summary) verdict() string {
 	case ExitDifference:
 		return "VERIFICATION FOUND A DIFFERENCE: see the problems marked difference"
 	case ExitInterrupt, ExitTerminated:
+		if s.Command == "export" { // which goes on with nothing
+			return "NOT FINISHED; remove what is left of it (its name ends in .partial), if anything, and run the same command again: stopped by a signal"
+		}
 		return "NOT FINISHED; run the same command again to go on: stopped by a signal at a safe point"
 	}
 	return "FAILED: see the problems marked failure"

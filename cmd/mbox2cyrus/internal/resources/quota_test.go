@@ -71,7 +71,7 @@ func limit(t *testing.T, dir string, kind, id int, q diskQuota) {
 		t.Fatal(err)
 	}
 	defer d.Close() // only to name the file system
-	_, _, errno := unix.Syscall6(unix.SYS_QUOTACTL_FD, d.Fd(), uintptr(setQuota<<8|kind), uintptr(id), uintptr(unsafe.Pointer(&q)), 0, 0)
+	_, _, errno := unix.Syscall6(unix.SYS_QUOTACTL_FD, d.Fd(), uintptr(setQuota<<8)|uintptr(kind), uintptr(id), uintptr(unsafe.Pointer(&q)), 0, 0)
 	if errno == unix.ENOSYS {
 		t.Skip("the kernel has no quotactl_fd (Linux 5.14)")
 	}

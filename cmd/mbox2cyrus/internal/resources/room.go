@@ -53,7 +53,7 @@ func RoomIn(dir string, uid int) (r Room, err error) {
 	if err := unix.Fstatfs(fd, &st); err != nil {
 		return r, fmt.Errorf("%s: statfs: %w", dir, err)
 	}
-	r = Room{Bytes: int64(st.Bavail) * st.Bsize, Inodes: int64(st.Ffree)}
+	r = Room{Bytes: int64(st.Bavail) * int64(st.Bsize), Inodes: int64(st.Ffree)}
 	if st.Files == 0 {
 		r.Inodes = Unlimited
 	}

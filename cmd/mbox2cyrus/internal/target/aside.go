@@ -143,7 +143,7 @@ func (c *Cyrus) pathOf(db database) (path string, ok bool) {
 // roomInMemory reports whether n bytes are free in a file system that is in memory.
 func roomInMemory(n int64) bool {
 	var st unix.Statfs_t
-	return unix.Statfs(scratch.Memory, &st) == nil && st.Type == unix.TMPFS_MAGIC && int64(st.Bavail)*st.Bsize >= n
+	return unix.Statfs(scratch.Memory, &st) == nil && st.Type == unix.TMPFS_MAGIC && int64(st.Bavail)*int64(st.Bsize) >= n
 }
 
 // makeOwn makes a directory that belongs to Cyrus's user alone.
