@@ -161,6 +161,9 @@ func (s *session) close() error {
 	if s.ledger != nil {
 		err = s.ledger.Close()
 	}
+	if s.cyrus != nil {
+		err = errors.Join(err, s.cyrus.Close())
+	}
 	if s.host != nil {
 		err = errors.Join(err, s.host.Close())
 	}

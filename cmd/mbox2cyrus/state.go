@@ -40,20 +40,18 @@ func openLedger(c *cli.Context, state string, cyrus *target.Cyrus, rep *report.R
 }
 
 // holdPrograms waits for Cyrus's programs that a killed run had started, and has those of
-// this run keep the next one waiting in turn.
+// this run keep the next one waiting in turn. Nor may a run with another state directory write
+// to this Cyrus from then on.
 func holdPrograms(c *cli.Context, l *ledger.Ledger, cyrus *target.Cyrus, rep *report.Reporter) error {
-	hold, waited, err := l.HoldPrograms(c.Context, func(what string) {
+	hold, err := l.HoldPrograms(c.Context, func(what string) {
 		rep.Say("mbox2cyrus: " + what) // quiet or not: it would look as if it hung
 		rep.Log(report.Info, "waiting-for-programs", what)
 	})
-	if err == nil && waited {
-		err = cyrus.Refresh(c.Context) // they may have entered mailboxes since it was asked
-	}
 	if err != nil {
 		return err
 	}
 	cyrus.Programs.Hold = append(cyrus.Programs.Hold, hold)
-	return nil
+	return cyrus.Lock(c.Context)
 }
 
 // sweep removes the scratch directories that killed runs have left. What it cannot remove

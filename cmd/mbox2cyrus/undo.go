@@ -43,6 +43,7 @@ func (p *program) undoCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			defer func() { err = errors.Join(err, cyrus.Close()) }()
 			return p.undo(c, cyrus, rep, users)
 		},
 	}

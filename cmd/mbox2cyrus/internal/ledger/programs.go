@@ -29,38 +29,37 @@ var ErrPrograms = errors.New("programs of Cyrus that a killed run had started ar
 // HoldPrograms waits for the Cyrus programs that a run had started which was killed: they
 // go on without it, on the same mailboxes. say is told whom it waits for. Then it returns
 // a file that all programs are to inherit which this run starts: as long as one of them
-// has it open, the next run can tell. waited says that it had to wait.
-func (l *Ledger) HoldPrograms(ctx context.Context, say func(string)) (hold *os.File, waited bool, err error) {
-	if waited, err = l.awaitPrograms(ctx, say); err != nil {
-		return nil, waited, err
+// has it open, the next run can tell.
+func (l *Ledger) HoldPrograms(ctx context.Context, say func(string)) (hold *os.File, err error) {
+	if err := l.awaitPrograms(ctx, say); err != nil {
+		return nil, err
 	}
 	// For reading only: the programs run as Cyrus's user, who must not write here. What is
 	// locked is this open file, which is theirs too once they have inherited it.
 	if hold, err = os.OpenFile(l.lock.Name(), os.O_RDONLY|unix.O_NOFOLLOW, 0); err != nil {
-		return nil, waited, fmt.Errorf("state directory: %w", err)
+		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	if err := unix.FcntlFlock(hold.Fd(), unix.F_OFD_SETLK, byteLock(lockOfPrograms, unix.F_RDLCK)); err != nil {
-		return nil, waited, errors.Join(fmt.Errorf("state directory %s: lock: %w", l.dir, err), hold.Close())
+		return nil, errors.Join(fmt.Errorf("state directory %s: lock: %w", l.dir, err), hold.Close())
 	}
 	l.hold = hold
-	return hold, waited, nil
+	return hold, nil
 }
 
-func (l *Ledger) awaitPrograms(ctx context.Context, say func(string)) (waited bool, err error) {
+func (l *Ledger) awaitPrograms(ctx context.Context, say func(string)) error {
 	start := time.Now()
 	var told time.Time
 	for {
 		// Only asked for: this run has the other lock, so nobody takes this one now.
 		lock := byteLock(lockOfPrograms, unix.F_WRLCK)
 		if err := unix.FcntlFlock(l.lock.Fd(), unix.F_OFD_GETLK, lock); err != nil {
-			return waited, fmt.Errorf("state directory %s: lock: %w", l.dir, err)
+			return fmt.Errorf("state directory %s: lock: %w", l.dir, err)
 		}
 		if lock.Type == unix.F_UNLCK {
-			return waited, nil
+			return nil
 		}
-		waited = true
 		if time.Since(start) >= programsWait {
-			return waited, fmt.Errorf("state directory %s: %w after %v: %s; see what they are doing, and run this again when they have ended", l.dir, ErrPrograms, programsWait, l.holders())
+			return fmt.Errorf("state directory %s: %w after %v: %s; see what they are doing, and run this again when they have ended", l.dir, ErrPrograms, programsWait, l.holders())
 		}
 		if now := time.Now(); now.Sub(told) >= programsTell {
 			told = now
@@ -68,7 +67,7 @@ func (l *Ledger) awaitPrograms(ctx context.Context, say func(string)) (waited bo
 		}
 		select {
 		case <-ctx.Done():
-			return waited, ctx.Err()
+			return ctx.Err()
 		case <-time.After(programsCheck):
 		}
 	}

@@ -31,12 +31,12 @@ func (e *Engine) triageFilled(u *plan.User, m *mailbox) error {
 	return err
 }
 
-// neverEntered reports whether a mailbox that a run began never came as far as to be Cyrus's,
-// which has another of its name now: somebody made the account since. If its user has been
-// given anything beside his mailboxes, that is for a person to judge.
+// neverEntered reports whether a mailbox that a run began, or filled and did not verify, is not
+// the one of its name that Cyrus has now: somebody made the account since that run looked. If
+// its user has been given anything beside his mailboxes, that is for a person to judge.
 func (e *Engine) neverEntered(u *plan.User, rec ledger.Mailbox, entry reconstruct.Entry) bool {
 	_, subscribed := e.Ledger.Subscriptions(u.Name)
-	return entry.UniqueID != rec.UniqueID && rec.State == ledger.Begun && rec.Previous == "" && !rec.Adopted &&
+	return entry.UniqueID != rec.UniqueID && rec.State != ledger.Verified && rec.State != ledger.Undoing && rec.Previous == "" && !rec.Adopted &&
 		!subscribed && !e.Ledger.GaveQuota(u.Name) && !e.Cyrus.HasID(rec.UniqueID)
 }
 

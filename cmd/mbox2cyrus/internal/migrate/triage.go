@@ -136,6 +136,9 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID(), u.Partition)
 		m.rec = e.newRecord(u, m)
 		m.todo = fill
+		if err := e.mustHaveNoMail(m); err != nil {
+			return nil, err
+		}
 		if err := e.rememberIndex(m); err != nil {
 			return nil, err
 		}
@@ -309,6 +312,22 @@ func (e *Engine) mayAdopt(u *plan.User, entry reconstruct.Entry) error {
 	}
 	if e.Running {
 		return fmt.Errorf("an empty %s is in Cyrus already, which is running: stop Cyrus, so that the mailbox can be filled", report.Quote(entry.Name))
+	}
+	return nil
+}
+
+// mustHaveNoMail refuses a mailbox that neither Cyrus nor the ledger knows where message files
+// are in its directory: a mailboxes.db that is lost, or another imapd.conf, does not make them
+// nobody's mail.
+func (e *Engine) mustHaveNoMail(m *mailbox) error {
+	place := e.place(m)
+	name, err := undo.MessageFile(place)
+	if err == nil && name != "" {
+		err = fmt.Errorf("Cyrus has no such mailbox, but %s has mail (%s): if it is the user's, Cyrus's reconstruct finds it, else move it away; nothing of this user was touched",
+			report.Quote(place.Messages()), name)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
 	return nil
 }

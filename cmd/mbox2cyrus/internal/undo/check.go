@@ -124,6 +124,10 @@ func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 		return fmt.Errorf("its partition %q is not configured", rec.Partition)
 	}
 	place := c.u.Cyrus.Place(rec.Partition, rec.Dir)
+	if k, moved := movedSince(rec, place.Roots); moved {
+		c.found(rec, "its %s was below %s before it was migrated, and imapd.conf has another place for it now: name the old one there, if only for undo (a link to the new one will do)", k.Name, k.Root)
+		return nil
+	}
 	for _, root := range place.Roots.All() {
 		if _, err := os.Stat(root); err != nil { // not mounted, say
 			return err
@@ -133,6 +137,23 @@ func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 		}
 	}
 	return nil
+}
+
+// movedSince returns a kept file that undo would put back where Cyrus does not look for it any
+// more: imapd.conf names other directories than when the mailbox was adopted.
+func movedSince(rec ledger.Mailbox, roots cyrusspool.Roots) (k ledger.KeptFile, moved bool) {
+	if !stays(rec) {
+		return k, false
+	}
+	now := map[string]string{"cyrus.header": roots.Header, "cyrus.index": roots.Index, "cyrus.cache": roots.Cache}
+	for _, k := range rec.Original.Files {
+		root, known := now[k.Name]
+		_, have := keptSum(rec.Original.Files, root, k.Name)
+		if known && !have || !slices.Contains(roots.All(), k.Root) {
+			return k, true
+		}
+	}
+	return k, false
 }
 
 // directory looks at one of the directories that a mailbox has its files in.

@@ -21,6 +21,26 @@ func stays(rec ledger.Mailbox) bool { return rec.Adopted && !rec.Recognised }
 // gone are the flags of a record whose message no client sees.
 const gone = cyrusspool.FlagExpunged | cyrusspool.FlagUnlinked
 
+// MessageFile returns the name of a message file that is in a mailbox's directory, "" if there is
+// none.
+func MessageFile(place cyrusspool.Place) (name string, err error) {
+	d, err := cyrusspool.OpenDir(place.Roots.Data, place.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
+	err = eachEntry(d, func(e fs.DirEntry) error {
+		if e.Type().IsRegular() && messageUID(e.Name()) > 0 {
+			name = e.Name()
+		}
+		return nil
+	})
+	return name, err
+}
+
 // Strays returns how many message files a mailbox has that its index does not name, and
 // the name of one. Cyrus's reconstruct would take them for messages.
 func Strays(place cyrusspool.Place) (n int, example string, err error) {

@@ -15,6 +15,13 @@ import (
 
 // userFiles finds what somebody put beside a user's mailboxes since.
 func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) {
+	for _, k := range u.Files {
+		if k.Root != c.u.Cyrus.ConfigDir {
+			c.found(rec, "the user's file %s was below %s before he was migrated, and the configdirectory is %s now: name the old one in imapd.conf, if only for undo (a link to the new one will do)",
+				report.Quote(k.Name), k.Root, c.u.Cyrus.ConfigDir)
+			return nil
+		}
+	}
 	d, err := cyrusspool.OpenDir(c.u.Cyrus.ConfigDir, u.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+)
+
+// beingWritten waits until a run writes an index somewhere in Cyrus's spool.
+func beingWritten(t *testing.T, srv *cyrustest.Server) {
+	t.Helper()
+	until(t, "a mailbox is being filled", func() bool {
+		for path := range snapshot(t, srv.Spool) {
+			if filepath.Base(path) == "cyrus.index.NEW" {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// TestAccountMadeMeanwhile: Cyrus runs, and makes an account, which gets mail, while the first
+// pass reads the folder that is to become its INBOX. That mail stays where it is seen, and the
+// folder's comes with the next pass.
+func TestAccountMadeMeanwhile(t *testing.T) {
+	for name, legacy := range map[string]bool{"by name": true, "by unique id": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := &cutHost{newPassHost(t), cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: legacy, Extra: []string{"autocreate_quota: 0"}}), filepath.Join(t.TempDir(), "state")}
+			text := ""
+			for i := range 20 {
+				text += letter(10 + i)
+			}
+			c.write("var/mail/joe", text)
+			c.write("home/joe/mail/work", letter(1))
+			came := func(client *imapclient.Client) error {
+				const text = "Subject: came to Cyrus\r\n\r\nhello\r\n"
+				cmd := client.Append("INBOX", int64(len(text)), nil)
+				if _, err := cmd.Write([]byte(text)); err != nil {
+					return err
+				}
+				if err := cmd.Close(); err != nil {
+					return err
+				}
+				_, err := cmd.Wait()
+				return err
+			}
+			whileServed(t, c.srv, func() {
+				done := make(chan outcome)
+				go func() { done <- runJSON(t, c.migrate("--bwlimit", "500")...) }()
+				beingWritten(t, c.srv)
+				client, err := cyrustest.Login(c.srv.IMAPAddr(), "joe", "secret") // which makes it
+				if err == nil {
+					err = came(client)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				client.Close()
+				if o := <-done; o.code != 1 || len(o.problems("user-failed")) != 1 {
+					t.Errorf("exit code %d\n%s", o.code, o.stderr)
+				}
+			})
+			if got, want := describe(serve(t, c.srv)["INBOX"]), []string{"1  33"}; !slices.Equal(got, want) {
+				t.Fatalf("INBOX has %q, want %q", got, want)
+			}
+			c.pass(1, c.migrate()...) // he has mail
+			c.pass(0, c.migrate("--merge")...)
+			c.proved()
+			views := serve(t, c.srv)
+			if got := describe(views["INBOX"]); len(got) != 21 || got[0] != "1  33" {
+				t.Errorf("INBOX has %q", got)
+			}
+			if got := describe(views["work"]); len(got) != 1 {
+				t.Errorf("work has %q", got)
+			}
+			if files := c.mail(); len(files) != 22 {
+				t.Errorf("message files: %q", files)
+			}
+		})
+	}
+}
+
+// TestTwoStateDirectories: two hosts, each with a state directory, have a joe. Whoever comes
+// while the other is at work is refused, and whoever comes after him finds that joe is there.
+func TestTwoStateDirectories(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	one, two := newPassHost(t), newPassHost(t)
+	text := ""
+	for i := range 20 {
+		text += letter(10 + i)
+	}
+	one.write("var/mail/joe", text)
+	two.write("var/mail/joe", letter(1))
+	two.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nann:x:1001:1001::/home/ann:/bin/sh\n")
+	two.write("var/mail/ann", letter(2))
+	ones, twos := flagsFor(srv, one.root, filepath.Join(t.TempDir(), "one")), flagsFor(srv, two.root, filepath.Join(t.TempDir(), "two"))
+	done := make(chan outcome)
+	go func() { done <- runJSON(t, append([]string{"migrate", "--bwlimit", "500"}, ones...)...) }()
+	beingWritten(t, srv)
+	if o := runJSON(t, append([]string{"migrate"}, twos...)...); o.code != 1 || !strings.Contains(o.stderr, "another run of mbox2cyrus, with another state directory") {
+		t.Errorf("while another run is at work: exit code %d\n%s", o.code, o.stderr)
+	}
+	if o := <-done; o.code != 0 {
+		t.Errorf("the first: exit code %d\n%s", o.code, o.stderr)
+	}
+	if o := runJSON(t, append([]string{"migrate"}, twos...)...); o.code != 1 || o.summary(t)["messages_verified"] != 1.0 {
+		t.Errorf("after it: exit code %d\n%s", o.code, o.stderr)
+	}
+	if o := runJSON(t, append([]string{"verify", "--level", "content"}, ones...)...); o.code != 0 {
+		t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
+	}
+	if got := describe(serve(t, srv)["INBOX"]); len(got) != 20 {
+		t.Errorf("INBOX has %q", got)
+	}
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"path/filepath"
+	"testing"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+)
+
+// TestMailThatCyrusDoesNotKnow: mailboxes.db is lost, and a pass with a state directory that
+// knows nothing comes to a user whose mail is in the partition. It stays.
+func TestMailThatCyrusDoesNotKnow(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true})
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1)+letter(2))
+	if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "one"))...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if out, err := srv.Run(t.Context(), "cyr_dbtool", filepath.Join(srv.ConfigDir, "mailboxes.db"), "twoskip", "delete", "Nuser\x1fjoe"); err != nil {
+		t.Fatal(out, err)
+	}
+	before := snapshot(t, srv.Spool)
+	h.write("var/mail/joe", letter(3))
+	o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "two"))...)...)
+	if o.code != 1 || len(o.problems("user-failed")) != 1 {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if diff := diffSnapshots(before, snapshot(t, srv.Spool)); diff != "" {
+		t.Errorf("the spool was touched: %s", diff)
+	}
+}
