@@ -413,7 +413,8 @@ func TestBadBlocksUnderLargeMessages(t *testing.T) {
 
 // TestBadBlockAfterRemoval: mail is removed from a folder, which moves what is behind it, and a
 // block of what is the first message now goes bad. Where that was before is not known when it is
-// met: what Cyrus has of it must stay.
+// met: what Cyrus has of it must stay. So it is where a pass was cut off in between, which had
+// read all of it.
 func TestBadBlockAfterRemoval(t *testing.T) {
 	const base = "X-IMAPbase: 1054563072 0000000020"
 	second := func(first ...string) string { return longLetter("moved", 2, 300, append(first, "X-UID: 4")...) }
@@ -425,26 +426,34 @@ func TestBadBlockAfterRemoval(t *testing.T) {
 		{"larger", letter(1, base, "X-UID: 2"), rest},
 		{"and nothing is behind it", longLetter("gone", 1, 400, base, "X-UID: 2"), ""},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			srv := cyrustest.ForTest(t, cyrustest.Options{})
-			d := newFailingDisk(t)
-			h := &passHost{t: t, root: filepath.Join(d.dir, "host")}
-			h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\n")
-			h.write("var/mail/joe", letter(1))
-			h.write("home/joe/mail/moved", c.removed+second()+c.rest)
-			flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
-			if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
-				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
-			}
-			before := serve(t, srv)["moved"].Messages
-			h.write("home/joe/mail/moved", second(base)+c.rest)
-			d.copies = true
-			d.breakBlocks(mark("moved", 2, 150))
-			o := runJSON(t, append([]string{"migrate"}, flags...)...)
-			after := serve(t, srv)["moved"].Messages
-			if o.code != 1 || len(before) < 2 || !slices.Equal(describe(cyrustest.MailboxView{Messages: before}), describe(cyrustest.MailboxView{Messages: after})) {
-				t.Errorf("exit code %d, %q; %d messages became %d", o.code, o.severe(), len(before), len(after))
-			}
-		})
+		for _, cut := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, cut off before %v", c.name, cut), func(t *testing.T) { badBlockAfterRemoval(t, c.removed+second()+c.rest, second(base)+c.rest, cut) })
+		}
+	}
+}
+
+func badBlockAfterRemoval(t *testing.T, first, later string, cut bool) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true})
+	d := newFailingDisk(t)
+	h := &passHost{t: t, root: filepath.Join(d.dir, "host")}
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\n")
+	h.write("var/mail/joe", letter(1))
+	h.write("home/joe/mail/moved", first)
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	before := serve(t, srv)["moved"].Messages
+	h.write("home/joe/mail/moved", later)
+	if cut {
+		needStrace(t)
+		killAtPaths(t, "renameat", []string{filepath.Join(srv.Spool, "user/joe/moved")}, append([]string{"migrate", "--quiet"}, flags...)...)
+	}
+	d.copies = true
+	d.breakBlocks(mark("moved", 2, 150))
+	o := runJSON(t, append([]string{"migrate"}, flags...)...)
+	after := serve(t, srv)["moved"].Messages
+	if o.code != 1 || len(before) < 2 || !slices.Equal(describe(cyrustest.MailboxView{Messages: before}), describe(cyrustest.MailboxView{Messages: after})) {
+		t.Errorf("exit code %d, %q; %d messages became %d", o.code, o.severe(), len(before), len(after))
 	}
 }

@@ -39,9 +39,9 @@ type filler struct {
 
 	kept     []ledger.Message // of an earlier pass, where the source cannot be read any more, by UID
 	shifted  bool             // some message is elsewhere in the source than in that pass
-	unread   bool             // a part of the source cannot be read
-	loose    bool             // such a part has nothing behind it yet that is where it was
-	met      int64            // messages of that pass that the source has
+	loose    bool             // a part that cannot be read has nothing behind it yet that is where it was
+	brought  int64            // messages of that pass, if a part cannot be read
+	met      int64            // of these, such as the source has
 	order    ledger.Order
 	new      []ledger.Message // in a later pass where UIDs need not rise: what waits for lower ones
 	read     int64            // messages of the source

@@ -124,6 +124,7 @@ func TestAddKept(t *testing.T) {
 			if err := f.keep(source.Aside{Kind: mbox.KindUnreadable, File: "a", Offset: 150, Length: 100}); err != nil {
 				t.Fatal(err)
 			}
+			f.loose = false // something behind it is where it was
 			for _, uid := range c.adds {
 				if err := f.order.Add(ledger.Message{UID: uid, Size: 1, Keywords: 1 << 2}); err != nil {
 					t.Fatal(err)
@@ -175,8 +176,10 @@ func TestKeptMoved(t *testing.T) {
 		{true, true, false, true, 0, 1, false},
 	} {
 		f := laterPass(t)
-		f.prev.rec.Messages, f.update = 3, !c.appends
-		f.unread, f.shifted, f.loose, f.met, f.kept = c.unread, c.shifted, c.loose, c.met, make([]ledger.Message, c.kept)
+		if f.append = c.appends; c.unread {
+			f.brought = 3
+		}
+		f.shifted, f.loose, f.met, f.kept = c.shifted, c.loose, c.met, make([]ledger.Message, c.kept)
 		for i := range f.kept {
 			f.kept[i] = ledger.Message{UID: uint32(5 + i), Size: 1}
 		}

@@ -113,9 +113,10 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 		return nil
 	}
 	var had ledger.Message
-	known := f.update && msg.UID < f.prev.rec.UIDNext // there may be a file
+	before := f.prev != nil && !f.append && msg.UID < f.prev.rec.UIDNext
+	known := before && f.update // there may be a file
 	expected := false
-	if known && (f.prev.moved != nil || f.read > 1 || msg.UID <= f.prev.next.UID) {
+	if before && (f.prev.moved != nil || f.read > 1 || msg.UID <= f.prev.next.UID) {
 		// The first message of a folder can have a UID above all others (uw-mbox 4 b):
 		// to look for it would pass over them.
 		if had, expected, err = f.prev.lookup(msg.UID); err != nil {
@@ -127,7 +128,7 @@ func (f *filler) write(msg *ledger.Message, m *mbox.Message) (err error) {
 		f.met++
 		f.shifted = f.shifted || had.File != m.File || had.Offset != m.Offset
 		f.loose = f.loose && f.shifted
-		if !anew && f.prev.sameBytes(f.read-1) && f.w.HasMessage(msg.UID, had.Size) {
+		if known && !anew && f.prev.sameBytes(f.read-1) && f.w.HasMessage(msg.UID, had.Size) {
 			msg.Size, msg.GUID = had.Size, had.GUID
 			size, err := m.WriteTo(io.Discard) // its end is known then
 			if err == nil && size != had.Size {
@@ -161,10 +162,9 @@ func byUID(a, b ledger.Message) int { return cmp.Compare(a.UID, b.UID) }
 
 // flush adds what had to wait for messages with lower UIDs.
 func (f *filler) flush() error {
-	if f.update && f.unread { // keep did not know yet what lies behind
-		if n := f.prev.rec.Messages; f.shifted && f.met < n || f.loose && f.met+int64(len(f.kept)) < n {
-			return errUnreadMoved
-		}
+	// keep did not know yet what lies behind.
+	if !f.append && (f.shifted && f.met < f.brought || f.loose && f.met+int64(len(f.kept)) < f.brought) {
+		return errUnreadMoved
 	}
 	if f.append {
 		for _, m := range f.kept {
@@ -225,8 +225,9 @@ func (f *filler) keep(a source.Aside) error {
 	if f.prev == nil || f.prev.rec.Manifest == "" || a.Kind != mbox.KindUnreadable {
 		return nil
 	}
-	f.unread, f.loose = true, true
+	f.loose, f.brought = true, 0
 	err := f.engine.Ledger.EachMessage(f.prev.rec.Manifest, func(m ledger.Message) error {
+		f.brought++
 		if m.File != a.File || m.Offset >= a.Offset+a.Length || a.Offset >= m.End {
 			return nil
 		}

@@ -52,6 +52,7 @@ func (e *Engine) openPrevious(ctx context.Context, u *plan.User, m *mailbox) (p 
 		}
 	}
 	if !p.rising() {
+		p.moved = []ledger.Message{} // not nil, if that pass brought none
 		return p, e.Ledger.EachMessage(p.rec.Manifest, func(m ledger.Message) error {
 			p.moved = append(p.moved, m)
 			return nil
