@@ -134,7 +134,7 @@ func (s *session) look(c *cli.Context) (homes *plan.Homes, err error) {
 	var done sync.WaitGroup
 	done.Go(func() { homes, lookErr = plan.Look(ctx, s.host, s.opts.selection) })
 	// A ledger that is not there is not made yet: much may still stand against the run.
-	if c.Command.Name == migrateName && !c.Bool(flagDryRun) && ledger.Exists(s.state) {
+	if migrates(c) && ledger.Exists(s.state) {
 		done.Go(func() { s.ledger, ledgerErr = ledger.Open(s.state) })
 	}
 	if s.cyrus, err = openCyrus(c, s.opts.acl); err != nil {
@@ -144,6 +144,9 @@ func (s *session) look(c *cli.Context) (homes *plan.Homes, err error) {
 	return homes, cmp.Or(err, lookErr, ledgerErr)
 }
 
+// migrates reports whether mail is to be migrated, and not only what would be done is to be shown.
+func migrates(c *cli.Context) bool { return c.Command.Name == migrateName && !c.Bool(flagDryRun) }
+
 // openCyrus opens the Cyrus that the flags name. acl is what new mailboxes get besides
 // the owner's rights.
 func openCyrus(c *cli.Context, acl []reconstruct.ACL) (*target.Cyrus, error) {
@@ -152,7 +155,7 @@ func openCyrus(c *cli.Context, acl []reconstruct.ACL) (*target.Cyrus, error) {
 		return nil, err
 	}
 	return target.Open(c.Context, target.Options{IMAPDConf: conf, BinDir: c.String("cyrus-bin"), Partition: c.String("partition"),
-		Domain: c.String(flagDomain), ACL: acl})
+		Domain: c.String(flagDomain), ACL: acl, Writes: migrates(c)})
 }
 
 func (s *session) close() error {

@@ -38,6 +38,8 @@ type Options struct {
 	Domain    string // virtual domain of the users, "" for Cyrus's default domain
 	// ACL are rights that are given besides the owner's, in every mailbox that is made.
 	ACL []reconstruct.ACL
+	// Writes says that Lock will be wanted.
+	Writes bool
 }
 
 // Cyrus is the installed Cyrus.
@@ -95,23 +97,36 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if os.Geteuid() == 0 {
 		c.Programs.Credential = &syscall.Credential{Uid: uint32(c.owner.UID), Gid: uint32(c.owner.GID)}
 	}
+	if opts.Writes { // before it is asked for its mailboxes, so that Lock need not ask again
+		if err := c.tryLock(); err != nil && !errors.Is(err, ErrBusy) {
+			return nil, err
+		}
+	}
+	if err := c.ask(ctx, conf, opts.Domain); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// ask asks Cyrus's programs for all that is to be known.
+func (c *Cyrus) ask(ctx context.Context, conf *cyrusspool.Conf, domain string) error {
 	// Each program that is asked takes some time to start: two at a time.
 	if err := both(
 		func() (err error) { c.Version, err = c.Programs.Version(ctx); return err },
 		func() error { return c.askSettings(ctx, conf) },
 	); err != nil {
-		return nil, err
+		return err
 	}
-	if err := c.chooseDomain(opts.Domain); err != nil {
-		return nil, err
+	if err := c.chooseDomain(domain); err != nil {
+		return err
 	}
 	if err := both(
 		func() error { return c.probe(ctx, func(p *probe) error { return c.learnFresh(ctx, p) }) },
 		func() error { return c.Refresh(ctx) },
 	); err != nil {
-		return nil, err
+		return err
 	}
-	return c, c.checkSeen()
+	return c.checkSeen()
 }
 
 // both calls two functions at once, and returns the error of the first that has one.
