@@ -149,6 +149,8 @@ func (e *Engine) begin(triaged <-chan *job, begun chan<- *job) {
 			if err != nil {
 				e.nothingToFinish(j, err)
 			} else {
+				todo := j.toFill()
+				e.readAhead(j.user, todo[:min(foldersAhead, len(todo))]...)
 				begun <- j
 			}
 		}
@@ -160,15 +162,13 @@ func (e *Engine) begin(triaged <-chan *job, begun chan<- *job) {
 func (e *Engine) setBegun(batch []*job) error {
 	var begun []ledger.Mailbox
 	for _, j := range batch {
-		for _, m := range j.boxes {
-			if m.todo == fill {
-				m.rec.State, m.rec.Folder = ledger.Begun, ledger.RawName(m.folderName())
-				if m.before != nil {
-					m.rec.Previous = m.before.Manifest
-					m.rec.Manifest = m.rec.OtherManifest(m.rec.Previous)
-				}
-				begun = append(begun, m.rec)
+		for _, m := range j.toFill() {
+			m.rec.State, m.rec.Folder = ledger.Begun, ledger.RawName(m.folderName())
+			if m.before != nil {
+				m.rec.Previous = m.before.Manifest
+				m.rec.Manifest = m.rec.OtherManifest(m.rec.Previous)
 			}
+			begun = append(begun, m.rec)
 		}
 	}
 	if len(begun) == 0 {

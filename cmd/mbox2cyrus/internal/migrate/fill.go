@@ -55,9 +55,10 @@ type filler struct {
 
 // fillAll writes the directories of the mailboxes that need it.
 func (e *Engine) fillAll(ctx context.Context, j *job) error {
-	for _, m := range j.boxes {
-		if m.todo != fill {
-			continue
+	todo := j.toFill()
+	for i, m := range todo {
+		if ahead := i + foldersAhead; ahead < len(todo) {
+			e.readAhead(j.user, todo[ahead])
 		}
 		if err := e.fill(ctx, j.user, m); errors.Is(err, mbox.ErrBusy) {
 			e.setAside(j, m, err) // the next run knows what was begun
@@ -67,6 +68,19 @@ func (e *Engine) fillAll(ctx context.Context, j *job) error {
 		}
 	}
 	return nil
+}
+
+// foldersAhead is how many folders the kernel is asked to read ahead of the one that is read. With
+// one it would often come too late, with more than some they only wait for one another.
+const foldersAhead = 3
+
+// readAhead has the kernel read folders of a user whose turn comes soon.
+func (e *Engine) readAhead(u *plan.User, boxes ...*mailbox) {
+	for _, m := range boxes {
+		if m.folder != nil {
+			e.Source.ReadAhead(u.User, m.folder.File)
+		}
+	}
 }
 
 // fill writes one mailbox: message files, header, index and manifest. It is

@@ -73,6 +73,16 @@ func (j *job) work() (work []*mailbox) {
 	return work
 }
 
+// toFill are those of the mailboxes that are to be filled.
+func (j *job) toFill() (todo []*mailbox) {
+	for _, m := range j.boxes {
+		if m.todo == fill {
+			todo = append(todo, m)
+		}
+	}
+	return todo
+}
+
 func (j *job) messages() (n int64) {
 	for _, m := range j.work() {
 		n += m.rec.Messages
