@@ -24,14 +24,21 @@ func beingWritten(t *testing.T, srv *cyrustest.Server) {
 	})
 }
 
-// TestAccountMadeMeanwhile: Cyrus runs, and makes an account, which gets mail, while the first
+// TestAccountMadeMeanwhile: Cyrus runs, or is started, and makes an account, which gets mail, while the first
 // pass reads the folder that is to become its INBOX. That mail stays where it is seen, and the
 // folder's comes with the next pass.
 func TestAccountMadeMeanwhile(t *testing.T) {
-	for name, legacy := range map[string]bool{"by name": true, "by unique id": false} {
-		t.Run(name, func(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		legacy, started bool
+	}{
+		{"by name", true, false},
+		{"by unique id", false, false},
+		{"by unique id, Cyrus started meanwhile", false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c := &cutHost{newPassHost(t), cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: legacy, Extra: []string{"autocreate_quota: 0"}}), filepath.Join(t.TempDir(), "state")}
+			c := &cutHost{newPassHost(t), cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: tt.legacy, Extra: []string{"autocreate_quota: 0"}}), filepath.Join(t.TempDir(), "state")}
 			text := ""
 			for i := range 20 {
 				text += letter(10 + i)
@@ -50,10 +57,18 @@ func TestAccountMadeMeanwhile(t *testing.T) {
 				_, err := cmd.Wait()
 				return err
 			}
-			whileServed(t, c.srv, func() {
-				done := make(chan outcome)
+			done := make(chan outcome)
+			migrate := func() {
 				go func() { done <- runJSON(t, c.migrate("--bwlimit", "500")...) }()
 				beingWritten(t, c.srv)
+			}
+			if tt.started {
+				migrate()
+			}
+			whileServed(t, c.srv, func() {
+				if !tt.started {
+					migrate()
+				}
 				client, err := cyrustest.Login(c.srv.IMAPAddr(), "joe", "secret") // which makes it
 				if err == nil {
 					err = came(client)

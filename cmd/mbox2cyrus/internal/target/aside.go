@@ -84,6 +84,7 @@ func (c *Cyrus) onCopies(ctx context.Context, conf []cyrusspool.Setting, dbs []d
 		return err
 	}
 	defer func() { err = errors.Join(err, held.Release()) }()
+	known := c.unchanged()
 	if !roomInMemory(asideFactor*held.Size() + asideRoom) {
 		return errNoCopies
 	}
@@ -124,7 +125,13 @@ func (c *Cyrus) onCopies(ctx context.Context, conf []cyrusspool.Setting, dbs []d
 	if err := do(limited, p); err != nil {
 		return err
 	}
-	return held.Replace(copies, c.owner)
+	if err := held.Replace(copies, c.owner); err != nil {
+		return err
+	}
+	if known { // and what was done to it since is our own
+		c.listed(c.listState())
+	}
+	return nil
 }
 
 // pathOf returns where a database is. It reports false where a copy cannot stand in for it:

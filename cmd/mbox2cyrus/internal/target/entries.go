@@ -12,10 +12,12 @@ import (
 
 // Refresh asks Cyrus again which mailboxes it has.
 func (c *Cyrus) Refresh(ctx context.Context) error {
+	state := c.listState() // before it is read
 	list, _, err := c.Programs.List(ctx)
 	if err != nil {
 		return err
 	}
+	c.listed(state)
 	c.know(list)
 	return nil
 }

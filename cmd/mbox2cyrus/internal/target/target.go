@@ -60,6 +60,7 @@ type Cyrus struct {
 	acl      []reconstruct.ACL
 	owner    cyrusspool.Owner    // of the configdirectory
 	entries  []reconstruct.Entry // sorted by name
+	known    *knownList          // mailboxes.db as of entries and what was entered since
 	noCopies *atomic.Bool        // see aside
 	lock     *os.File            // nil: not taken
 	longList int64               // longMailboxList, but for tests
@@ -71,7 +72,7 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	c := &Cyrus{IMAPDConf: opts.IMAPDConf, conf: conf, roots: conf.Roots(), acl: opts.ACL, noCopies: new(atomic.Bool), longList: longMailboxList}
+	c := &Cyrus{IMAPDConf: opts.IMAPDConf, conf: conf, roots: conf.Roots(), acl: opts.ACL, noCopies: new(atomic.Bool), known: new(knownList), longList: longMailboxList}
 	var ok bool
 	if c.ConfigDir, ok = conf.Get("configdirectory"); !ok {
 		return nil, fmt.Errorf("%w: %s: configdirectory is not set", ErrConfig, opts.IMAPDConf)
@@ -278,46 +279,6 @@ func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) (subscri
 		}
 	}
 	return subscriptions, nil
-}
-
-// stillNew is an error if Cyrus has other mailboxes by now in the place of some of entries, which
-// it did not have at the last Refresh: an account may be made at any time, by the first mail that
-// comes for it (autocreate). ctl_mboxlist -u would put ours in its place, and nobody would see its
-// mail any more.
-func (c *Cyrus) stillNew(ctx context.Context, entries []reconstruct.Entry) error {
-	var names []string
-	var asked []reconstruct.Entry
-	for _, e := range entries {
-		if name := cyrusspool.Name(e.Name); !c.Has(name) {
-			names, asked = append(names, c.operand(name)), append(asked, e)
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	paths, err := c.Programs.Paths(ctx, names)
-	if err != nil {
-		return err
-	}
-	for i, e := range asked {
-		p, there := paths[names[i]]
-		if !there {
-			continue
-		}
-		// It may be ours, entered a moment ago for several users together.
-		place := c.Place(e.Partition, c.Dir(e))
-		if filepath.Clean(p.Data) == place.Messages() {
-			header, err := place.ReadHeader()
-			if err != nil {
-				return fmt.Errorf("%s: %w", e.Name, err)
-			}
-			if header.UniqueID == e.UniqueID {
-				continue
-			}
-		}
-		return fmt.Errorf("%s was made in Cyrus while this run went on, and is left as it is: run again", e.Name)
-	}
-	return nil
 }
 
 // subscriptions returns the path of a user's subscriptions. Cyrus names the
