@@ -475,23 +475,21 @@ func (c *cutHost) account(name string) {
 	}
 }
 
-// inTheWay puts a file where the directory of a mailbox of joe's is to be, so that he fails
-// there, and returns what takes it away.
+// inTheWay puts a directory where the first message of a mailbox of joe's is to be, so that he
+// fails there, when his INBOX has been filled. It returns what takes that away.
 func (c *cutHost) inTheWay(name string) (remove func()) {
 	c.t.Helper()
-	if err := os.MkdirAll(c.box(""), 0o700); err != nil {
+	path := c.box(name + "/1.")
+	if err := os.MkdirAll(path, 0o700); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := os.WriteFile(c.box(name), nil, 0o600); err != nil {
-		c.t.Fatal(err)
-	}
-	for _, path := range []string{filepath.Dir(c.box("")), c.box(""), c.box(name)} {
+	for _, path := range []string{filepath.Dir(c.box("")), c.box(""), c.box(name), path} {
 		if err := os.Chown(path, c.srv.UID, c.srv.GID); err != nil {
 			c.t.Fatal(err)
 		}
 	}
 	return func() {
-		if err := os.Remove(c.box(name)); err != nil {
+		if err := os.Remove(path); err != nil {
 			c.t.Fatal(err)
 		}
 	}
