@@ -143,6 +143,8 @@ func (e *Engine) run(ctx context.Context, p *plan.Plan, finish func(context.Cont
 
 // begin records of all users who wait that their mailboxes are begun, and passes them on.
 func (e *Engine) begin(triaged <-chan *job, begun chan<- *job) {
+	var ahead sync.WaitGroup
+	defer ahead.Wait()
 	for batch := waiting(triaged); len(batch) > 0; batch = waiting(triaged) {
 		err := e.setBegun(batch)
 		for _, j := range batch {
@@ -150,7 +152,8 @@ func (e *Engine) begin(triaged <-chan *job, begun chan<- *job) {
 				e.nothingToFinish(j, err)
 			} else {
 				todo := j.toFill()
-				e.readAhead(j.user, todo[:min(foldersAhead, len(todo))]...)
+				// A home that hangs must not keep others waiting.
+				ahead.Go(func() { e.readAhead(j.user, todo[:min(foldersAhead, len(todo))]...) })
 				begun <- j
 			}
 		}
