@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/emersion/go-imap/v2/imapclient"
-
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 )
 
@@ -45,18 +43,6 @@ func TestAccountMadeMeanwhile(t *testing.T) {
 			}
 			c.write("var/mail/joe", text)
 			c.write("home/joe/mail/work", letter(1))
-			came := func(client *imapclient.Client) error {
-				const text = "Subject: came to Cyrus\r\n\r\nhello\r\n"
-				cmd := client.Append("INBOX", int64(len(text)), nil)
-				if _, err := cmd.Write([]byte(text)); err != nil {
-					return err
-				}
-				if err := cmd.Close(); err != nil {
-					return err
-				}
-				_, err := cmd.Wait()
-				return err
-			}
 			done := make(chan outcome)
 			migrate := func() {
 				go func() { done <- runJSON(t, c.migrate("--bwlimit", "500")...) }()
@@ -71,7 +57,7 @@ func TestAccountMadeMeanwhile(t *testing.T) {
 				}
 				client, err := cyrustest.Login(c.srv.IMAPAddr(), "joe", "secret") // which makes it
 				if err == nil {
-					err = came(client)
+					err = oneMessage(client)
 				}
 				if err != nil {
 					t.Error(err)
