@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/lockwait"
 )
 
 // lockName is the file in a state directory that runs lock.
@@ -28,14 +30,8 @@ func byteLock(which int64, how int16) *unix.Flock_t {
 	return &unix.Flock_t{Type: how, Start: which, Len: 1}
 }
 
-// How long a lock is waited for, and how often it is tried. A run that was killed while it
-// started a program leaves its locks to the new process, which lets go of them when it
-// executes the program: some milliseconds later, or more on a busy machine. Tests shorten
-// the wait.
-var (
-	lockWait  = 2 * time.Second
-	lockCheck = 10 * time.Millisecond
-)
+// lockWait is how long a lock is waited for. Tests shorten it.
+var lockWait = lockwait.Longest
 
 // ErrBusy is returned by Open when another run holds the state directory.
 var ErrBusy = errors.New("another run of mbox2cyrus is using this state directory")
@@ -48,10 +44,10 @@ func takeLock(dir string) (*os.File, error) {
 	}
 	// An open-file-description lock: a POSIX lock would be lost as soon as any
 	// goroutine closed any descriptor of this file.
-	err = waitForLock(func() error {
+	err = lockwait.For(lockWait, func() error {
 		return unix.FcntlFlock(lock.Fd(), unix.F_OFD_SETLK, byteLock(lockOfRun, unix.F_WRLCK))
 	})
-	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+	if lockwait.Refused(err) {
 		holder, _ := io.ReadAll(io.LimitReader(lock, 200))
 		return nil, errors.Join(fmt.Errorf("state directory %s: %w (%s)", dir, ErrBusy, bytes.TrimSpace(holder)), lock.Close())
 	}
@@ -67,16 +63,6 @@ func takeLock(dir string) (*os.File, error) {
 	return lock, nil
 }
 
-// waitForLock tries until it is not refused for somebody else's lock, or lockWait is over.
-func waitForLock(try func() error) (err error) {
-	for end := time.Now().Add(lockWait); ; time.Sleep(lockCheck) {
-		err = try()
-		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) || time.Now().After(end) {
-			return err
-		}
-	}
-}
-
 // InUse tells which run holds the state directory, "" for none. Nothing is made or held.
 func InUse(dir string) (holder string, err error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDONLY|unix.O_NOFOLLOW, 0)
@@ -87,7 +73,7 @@ func InUse(dir string) (holder string, err error) {
 		return "", fmt.Errorf("state directory: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	err = waitForLock(func() error {
+	err = lockwait.For(lockWait, func() error {
 		lock := byteLock(lockOfRun, unix.F_WRLCK)
 		if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, lock); err == nil && lock.Type != unix.F_UNLCK {
 			return unix.EAGAIN

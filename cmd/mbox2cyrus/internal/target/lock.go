@@ -8,17 +8,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/lockwait"
 )
 
 // ErrBusy is returned by Lock when another run writes to this Cyrus.
 var ErrBusy = errors.New("another run of mbox2cyrus, with another state directory, is writing to this Cyrus")
-
-// How long the lock is waited for, and how often it is tried: a run that was killed while it
-// started a program leaves it to the new process until that executes the program.
-const (
-	lockWait  = 2 * time.Second
-	lockCheck = 10 * time.Millisecond
-)
 
 // Lock keeps runs with other state directories from writing to this Cyrus until Close, and as
 // long as programs go on that it was asked to run after this. What is known of Cyrus's mailboxes
@@ -27,26 +22,27 @@ const (
 // The lock is on the configdirectory itself (flock(2)), so that nothing is left there. A file
 // system that knows no such locks is no reason not to go on.
 func (c *Cyrus) Lock(ctx context.Context) error {
-	listed := c.lock != nil
-	for end := time.Now().Add(lockWait); c.lock == nil; time.Sleep(lockCheck) {
-		if err := c.tryLock(); err != nil && (!errors.Is(err, ErrBusy) || time.Now().After(end)) {
+	listed := c.lock != nil // by Open, which asked for the mailboxes after it
+	if !listed {
+		if err := c.takeLock(lockwait.Longest); err != nil {
 			return err
 		}
 	}
 	c.Programs.Hold = append(c.Programs.Hold, c.lock)
-	if listed { // by Open, which had the lock by then
+	if listed {
 		return nil
 	}
 	return c.Refresh(ctx)
 }
 
-// tryLock takes the lock if it is free.
-func (c *Cyrus) tryLock() error {
+// takeLock takes the lock, or returns an error that wraps ErrBusy.
+func (c *Cyrus) takeLock(longest time.Duration) error {
 	dir, err := os.Open(c.ConfigDir)
 	if err != nil {
 		return err
 	}
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+	err = lockwait.For(longest, func() error { return unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) })
+	if errors.Is(err, unix.EWOULDBLOCK) {
 		return errors.Join(fmt.Errorf("configdirectory %s: %w: run this again when that has ended", c.ConfigDir, ErrBusy), dir.Close())
 	}
 	c.lock = dir

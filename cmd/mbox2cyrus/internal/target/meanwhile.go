@@ -17,6 +17,9 @@ import (
 // comes for it (autocreate). ctl_mboxlist -u would put ours in its place, and nobody would see its
 // mail any more.
 func (c *Cyrus) stillNew(ctx context.Context, entries []reconstruct.Entry) error {
+	if c.unchanged() {
+		return nil
+	}
 	var names []string
 	var asked []reconstruct.Entry
 	for _, e := range entries {
@@ -24,7 +27,7 @@ func (c *Cyrus) stillNew(ctx context.Context, entries []reconstruct.Entry) error
 			names, asked = append(names, c.operand(name)), append(asked, e)
 		}
 	}
-	if len(names) == 0 || c.unchanged() {
+	if len(names) == 0 {
 		return nil
 	}
 	paths, err := c.Programs.Paths(ctx, names)

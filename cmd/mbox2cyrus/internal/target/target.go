@@ -99,7 +99,7 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 		c.Programs.Credential = &syscall.Credential{Uid: uint32(c.owner.UID), Gid: uint32(c.owner.GID)}
 	}
 	if opts.Writes { // before it is asked for its mailboxes, so that Lock need not ask again
-		if err := c.tryLock(); err != nil && !errors.Is(err, ErrBusy) {
+		if err := c.takeLock(0); err != nil && !errors.Is(err, ErrBusy) {
 			return nil, err
 		}
 	}
