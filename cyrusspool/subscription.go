@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// ErrSubscriptions is the error of a subscription file that cannot be read, or written.
+// ErrSubscriptions is the error of a subscription file whose content is none, or would be.
 var ErrSubscriptions = errors.New("malformed subscription file")
 
 // SubscriptionForm is one of the two forms of a user's subscription file

@@ -2,7 +2,10 @@ package cyrusspool
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -64,6 +67,19 @@ func TestSubscriptionsRefused(t *testing.T) {
 		if b, err := s.Append([]byte("x")); !errors.Is(err, ErrSubscriptions) || string(b) != "x" {
 			t.Errorf("%q: %q, %v, want ErrSubscriptions", name, b, err)
 		}
+	}
+}
+
+// TestSubscriptionsNotWritten: that the disk takes no more is not the fault of the list.
+func TestSubscriptionsNotWritten(t *testing.T) {
+	root := t.TempDir()
+	path := filepath.Join(root, "user", "sub.db")
+	if err := os.MkdirAll(filepath.Join(path+newSuffix, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := Subscriptions{Names: []Name{"user.joe"}}
+	if _, err := s.WriteFile(root, path, Owner{UID: -1, GID: -1, FileMode: 0o600}); err == nil || errors.Is(err, ErrSubscriptions) || !strings.Contains(err.Error(), path) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -65,16 +65,16 @@ func (s *Subscriptions) place(root, path string, o Owner, do func(dir *os.File, 
 	}
 	rel, err := filepath.Rel(root, path)
 	if err != nil {
-		return sum, fmt.Errorf("%w: %s: %w", ErrSubscriptions, path, err)
+		return sum, fmt.Errorf("write subscriptions %s: %w", path, err)
 	}
 	err = o.Do(func() (err error) {
 		dir, err := makeDir(root, filepath.Dir(rel), o)
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrSubscriptions, err)
+			return fmt.Errorf("write subscriptions %s: %w", path, err)
 		}
 		defer func() { err = errors.Join(err, dir.Close()) }()
 		if err := do(dir, filepath.Base(rel), content, o); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrSubscriptions, path, err)
+			return fmt.Errorf("write subscriptions %s: %w", path, err)
 		}
 		return nil
 	})

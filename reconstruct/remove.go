@@ -133,6 +133,29 @@ func (p *Programs) dbtool(ctx context.Context, db Database, action, lines string
 	return nil
 }
 
+// Damaged reports whether Cyrus finds the database damaged (cyr_dbtool consistent). Of a
+// damaged one [Programs.List] may return a part and no error: ctl_mboxlist ends its list
+// where it cannot read on, and says nothing (imap/ctl_mboxlist.c, do_dump). A release that
+// cannot be asked gives false.
+func (p *Programs) Damaged(ctx context.Context, db Database) (bool, error) {
+	if !p.Has("cyr_dbtool") {
+		return false, nil
+	}
+	damaged := false
+	out := &lines{each: func(line string) { damaged = damaged || line == "No, not consistent" }}
+	_, err := p.run(ctx, call{program: "cyr_dbtool", args: []string{db.Path, db.Type, "consistent"}, stdout: out})
+	out.close()
+	var exit *ExitError
+	if errors.As(err, &exit) && exit.Signal == 0 && exit.Code != exitSoftware {
+		err = nil // it does not know the question, or List has the error too
+	}
+	return damaged, err
+}
+
+// exitSoftware is how Cyrus's programs end when they find that they went wrong (sysexits.h,
+// EX_SOFTWARE): here at what they cannot read.
+const exitSoftware = 70
+
 // keys returns the keys of an entry's records.
 func (e *Entry) keys(form ListForm) ([]string, error) {
 	if err := checkName(e.Name); err != nil {

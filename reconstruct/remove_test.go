@@ -113,3 +113,25 @@ func TestRecordsAreReadAndPutBack(t *testing.T) {
 		}
 	}
 }
+
+// TestDamaged: what is not an answer is no damage, but a program that went wrong is an error.
+func TestDamaged(t *testing.T) {
+	for _, tt := range []struct {
+		script        string
+		damaged, fail bool
+	}{
+		{"echo 'Yes, consistent'", false, false},
+		{"echo 'No, not consistent'", true, false},
+		{"echo 'Usage: cyr_dbtool ...' >&2; exit 255", false, false},
+		{"echo 'fatal error: Internal error: assertion failed' >&2; exit 70", false, true},
+		{"kill -SEGV $$", false, true},
+	} {
+		p := fake(t, map[string]string{"cyr_dbtool": tt.script})
+		if damaged, err := p.Damaged(t.Context(), testDB); damaged != tt.damaged || (err != nil) != tt.fail {
+			t.Errorf("%s: %v, %v", tt.script, damaged, err)
+		}
+	}
+	if damaged, err := fake(t, nil).Damaged(t.Context(), testDB); damaged || err != nil {
+		t.Errorf("without the program: %v, %v", damaged, err)
+	}
+}

@@ -122,6 +122,8 @@ func (p *Programs) run(ctx context.Context, c call) (string, error) {
 			e.Signal = ws.Signal()
 		}
 		return said.String(), e
+	case errors.Is(err, exec.ErrWaitDelay):
+		return said.String(), fmt.Errorf("%s: it ended, but a process that it started had its output open %v later, so that it may not be all: %w", c.program, termWait, err)
 	case err != nil:
 		return said.String(), fmt.Errorf("%s: %w", c.program, err)
 	}

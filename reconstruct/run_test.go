@@ -106,6 +106,18 @@ func TestContext(t *testing.T) {
 	}
 }
 
+// TestChildKeepsOutput: a program that ended is not waited for without end, and what it said is
+// not taken for all.
+func TestChildKeepsOutput(t *testing.T) {
+	defer func(d time.Duration) { termWait = d }(termWait)
+	termWait = 100 * time.Millisecond
+	p := fake(t, map[string]string{"reconstruct": "echo user/joe; sleep 2 &"})
+	_, err := p.Reconstruct(t.Context(), Job{Users: []string{"joe"}})
+	if err == nil || !strings.Contains(err.Error(), "reconstruct: it ended, but a process that it started") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Whatever a program prints, memory stays bounded and the program ends.
 func TestMuchOutput(t *testing.T) {
 	const size = 100_000_000

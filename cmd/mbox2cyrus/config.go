@@ -162,16 +162,21 @@ func (p *program) configCommand() *cli.Command {
 	}
 }
 
+// isArgument reports whether a flag was given among the arguments, and not as a setting.
+func (p *program) isArgument(c *cli.Context, name string) bool {
+	return c.IsSet(name) && !p.configured[name] && slices.ContainsFunc(p.args, func(a string) bool {
+		a, _, _ = strings.Cut(a, "=")
+		return strings.TrimLeft(a, "-") == name
+	})
+}
+
 func (p *program) showSetting(c *cli.Context, f cli.Flag) error {
 	name := f.Names()[0]
 	from := "default"
 	switch {
 	case p.configured[name]:
 		from = c.String(flagConfig)
-	case c.IsSet(name) && slices.ContainsFunc(p.args, func(a string) bool {
-		a, _, _ = strings.Cut(a, "=")
-		return strings.TrimLeft(a, "-") == name
-	}):
+	case p.isArgument(c, name):
 		from = "flag"
 	case c.IsSet(name):
 		from = env(name)[0]

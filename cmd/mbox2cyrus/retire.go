@@ -100,6 +100,11 @@ func (p *program) restore(c *cli.Context) (err error) {
 	if c.Bool(flagOnlyFailed) {
 		return usagef("retire --restore does not take --%s", flagOnlyFailed)
 	}
+	for _, name := range []string{flagMaxDuration, flagBWLimit, flagStatusFile} { // as settings they are of other commands
+		if p.isArgument(c, name) {
+			return usagef("retire --restore does not take --%s", name)
+		}
+	}
 	sel, err := parseSelection(c)
 	if err != nil {
 		return err

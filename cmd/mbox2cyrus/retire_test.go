@@ -115,6 +115,11 @@ func TestRetireAndRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	restore := []string{"retire", "--restore", "--state", state}
+	for _, flag := range []string{"--max-duration=1h", "--bwlimit=1M", "--status-file=" + filepath.Join(state, "status")} { // it does not obey them
+		if o := runJSON(t, append(restore, flag)...); o.code != 64 || !strings.Contains(o.stderr, "does not take") {
+			t.Errorf("%s: exit code %d\n%s", flag, o.code, o.stderr)
+		}
+	}
 	r = runJSON(t, restore...)
 	if r.code != 2 || len(r.problems("place-taken")) != 1 {
 		t.Errorf("restore over a file: exit code %d\n%s", r.code, r.stderr)

@@ -39,6 +39,13 @@ type line struct {
 
 // read loads the journal and returns the length of its undamaged part.
 func (l *Ledger) read(path string) (good int64, err error) {
+	defer func() {
+		if err == nil && good == 0 && l.journal != nil {
+			if err = BeginsTorn(l.journal); err != nil {
+				err = fmt.Errorf("ledger: %w", err)
+			}
+		}
+	}()
 	l.boxes, l.subs, l.approved = mailboxes{}, map[RawName]Subscriptions{}, map[string]approvedBy{}
 	l.made, l.gone, l.quotas = map[MadeDir]bool{}, nil, map[RawName]bool{}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
@@ -77,6 +84,23 @@ func (l *Ledger) read(path string) (good int64, err error) {
 			return good, nil
 		}
 	}
+}
+
+// longestFirstLine is more than the first line of a journal has, which tells its version.
+const longestFirstLine = 32
+
+// BeginsTorn is an error if more is in a journal without one whole line than a crash leaves of its
+// first, which is on the disk before the next is written: as if nothing had been recorded, whatever
+// it was would be forgotten.
+func BeginsTorn(f *os.File) error {
+	info, err := f.Stat()
+	if err == nil && info.Size() > longestFirstLine {
+		err = fmt.Errorf("line 1 at offset 0 is damaged, and none of its %d bytes can be read", info.Size())
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return nil
 }
 
 // take takes what the line at a place of the journal says.

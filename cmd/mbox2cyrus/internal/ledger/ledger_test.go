@@ -101,6 +101,33 @@ func TestDamageInTheMiddleIsRefused(t *testing.T) {
 	}
 }
 
+// TestNothingToReadIsRefused: a journal of which nothing can be read is not one that is yet to be
+// written, unless a crash can have left it.
+func TestNothingToReadIsRefused(t *testing.T) {
+	for text, ok := range map[string]bool{"": true, `{"led`: true, "\x00\x00\x00": true, strings.Repeat("\x00", 500): false, strings.Repeat("x", 500) + "\n": false} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, JournalName)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l, err := Read(dir)
+		if (err == nil) != ok {
+			t.Errorf("Read of %.10q…: %v", text, err)
+		}
+		if err == nil {
+			l.Close()
+		}
+		if l, err = Open(dir); (err == nil) != ok {
+			t.Errorf("Open of %.10q…: %v", text, err)
+		}
+		if err == nil {
+			l.Close()
+		} else if b, rerr := os.ReadFile(path); rerr != nil || string(b) != text || !strings.Contains(err.Error(), "damaged") {
+			t.Errorf("%v; it was changed: %v", err, rerr)
+		}
+	}
+}
+
 func TestNewerVersionIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, JournalName), []byte("{\"ledger\":99}\n"), 0o600); err != nil {

@@ -120,6 +120,13 @@ func (r *Record) read(path string) (good int64, err error) {
 		return 0, fmt.Errorf("record: %w", err)
 	}
 	defer f.Close() // read only: nothing can be lost
+	defer func() {
+		if err == nil && good == 0 {
+			if err = ledger.BeginsTorn(f); err != nil {
+				err = fmt.Errorf("record: %w", err)
+			}
+		}
+	}()
 	br := bufio.NewReader(f)
 	for n := 1; ; n++ {
 		b, err := br.ReadBytes('\n')

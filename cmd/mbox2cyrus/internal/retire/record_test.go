@@ -3,11 +3,27 @@ package retire
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 )
+
+// TestRecordWithoutALine: a record of which nothing can be read is no empty one.
+func TestRecordWithoutALine(t *testing.T) {
+	state := t.TempDir()
+	for text, ok := range map[string]bool{"": true, `{"ret`: true, strings.Repeat("\x00", 500): false} {
+		if err := os.WriteFile(filepath.Join(state, recordName), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenRecord(state, false); (err == nil) != ok {
+			t.Errorf("%.10q…: %v", text, err)
+		}
+	}
+}
 
 // TestRecordIsAskedForOne: what is asked of one login, or one mailbox, costs the same however
 // many others there are. It is asked for each of them, so else a run takes their square.

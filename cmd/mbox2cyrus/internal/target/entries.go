@@ -12,14 +12,47 @@ import (
 
 // Refresh asks Cyrus again which mailboxes it has.
 func (c *Cyrus) Refresh(ctx context.Context) error {
-	state := c.listState() // before it is read
-	list, _, err := c.Programs.List(ctx)
+	form, err := c.askList(ctx)
 	if err != nil {
 		return err
 	}
+	return c.checkList(form)
+}
+
+// askList asks Cyrus which mailboxes it has, and returns the form of its answer.
+func (c *Cyrus) askList(ctx context.Context) (reconstruct.ListForm, error) {
+	state := c.listState() // before it is read
+	list, form, err := c.Programs.List(ctx)
+	if err != nil {
+		return form, err
+	}
 	c.listed(state)
 	c.know(list)
+	return form, nil
+}
+
+// checkList refuses a list that is not in the form in which this Cyrus lists: a program that
+// ended before it said anything, with exit status 0, is not to be taken for a Cyrus without
+// mailboxes. Up to 3.4 that looks the same.
+func (c *Cyrus) checkList(form reconstruct.ListForm) error {
+	if want := c.Fresh.ListForm; form != want && (form != reconstruct.FormUnknown || want == reconstruct.FormJSON) {
+		return fmt.Errorf("ctl_mboxlist -d gave a list in form %s, and this Cyrus lists in form %s: it does not say which mailboxes there are", form, want)
+	}
 	return nil
+}
+
+// checkDatabase refuses a mailboxes.db that Cyrus finds damaged: its list ends early then, and
+// new mailboxes would take the place of those that it leaves out.
+func (c *Cyrus) checkDatabase(ctx context.Context) error {
+	path, ok := c.pathOf(mailboxList)
+	if !ok {
+		return nil
+	}
+	damaged, err := c.Programs.Damaged(ctx, reconstruct.Database{Path: path, Type: c.settings[mailboxList.backend]})
+	if err == nil && damaged {
+		err = fmt.Errorf("%s is damaged (cyr_dbtool says that it is not consistent), so that Cyrus does not list all of its mailboxes: nothing was written; put it right first, from a copy of Cyrus's own (in db.backup1 of configdirectory, as a rule) or a backup", path)
+	}
+	return err
 }
 
 // know takes a list of mailboxes for all that Cyrus has.

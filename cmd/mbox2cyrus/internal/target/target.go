@@ -103,14 +103,14 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 			return nil, err
 		}
 	}
-	if err := c.ask(ctx, conf, opts.Domain); err != nil {
+	if err := c.ask(ctx, conf, opts.Domain, opts.Writes); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
 // ask asks Cyrus's programs for all that is to be known.
-func (c *Cyrus) ask(ctx context.Context, conf *cyrusspool.Conf, domain string) error {
+func (c *Cyrus) ask(ctx context.Context, conf *cyrusspool.Conf, domain string, writes bool) error {
 	// Each program that is asked takes some time to start: two at a time.
 	if err := both(
 		func() (err error) { c.Version, err = c.Programs.Version(ctx); return err },
@@ -121,10 +121,19 @@ func (c *Cyrus) ask(ctx context.Context, conf *cyrusspool.Conf, domain string) e
 	if err := c.chooseDomain(domain); err != nil {
 		return err
 	}
+	var form reconstruct.ListForm
 	if err := both(
 		func() error { return c.probe(ctx, func(p *probe) error { return c.learnFresh(ctx, p) }) },
-		func() error { return c.Refresh(ctx) },
+		func() (err error) {
+			if form, err = c.askList(ctx); err == nil && writes {
+				err = c.checkDatabase(ctx)
+			}
+			return err
+		},
 	); err != nil {
+		return err
+	}
+	if err := c.checkList(form); err != nil {
 		return err
 	}
 	return c.checkSeen()

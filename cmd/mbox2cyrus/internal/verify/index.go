@@ -103,19 +103,63 @@ type messages struct {
 	inUse  bool                 // Verifier.InUse
 }
 
-func index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen map[string]cyrusspool.SeenState, each messages) (res Result, err error) {
-	c := &comparison{rec: rec, each: each}
-	b, err := openBox(place)
+// readTries is how often a mailbox is compared that changes while it is read.
+const readTries = 5
+
+// errChanged says that a mailbox did not stay as it was while it was read.
+var errChanged = errors.New("Cyrus changed the mailbox each time that it was read: stop Cyrus, or try again when it is quiet")
+
+// index compares again if it finds a difference, or cannot read on, in a mailbox that changed
+// meanwhile: a server may write to an index that is being read, or put another one and its
+// cyrus.cache in their places.
+func index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen map[string]cyrusspool.SeenState, each messages) (Result, error) {
+	if tell, last := each.tell, uint32(0); tell != nil {
+		each.tell = func(m report.Message) { // once of each: they come in the order of their UIDs
+			if m.UID > last {
+				last = m.UID
+				tell(m)
+			}
+		}
+	}
+	res, err := whileQuiet(place, func() (Result, error) { return compareOnce(l, rec, place, seen, each) })
 	if err != nil {
 		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
 	}
+	return res, nil
+}
+
+// whileQuiet calls compare again where what came of it may be of the changes of a mailbox.
+func whileQuiet(place cyrusspool.Place, compare func() (Result, error)) (Result, error) {
+	for try := 1; ; try++ {
+		before, berr := place.IndexState()
+		res, err := compare()
+		if err == nil && !slices.ContainsFunc(res.Problems, func(p report.Problem) bool { return p.Severity == report.Difference }) {
+			return res, nil
+		}
+		after, aerr := place.IndexState()
+		switch {
+		case berr != nil || aerr != nil || after == before:
+			return res, err
+		case try == readTries:
+			return Result{}, errors.Join(errChanged, err)
+		}
+	}
+}
+
+// compareOnce is index where nobody changes the mailbox meanwhile.
+func compareOnce(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen map[string]cyrusspool.SeenState, each messages) (res Result, err error) {
+	c := &comparison{rec: rec, each: each}
+	b, err := openBox(place)
+	if err != nil {
+		return Result{}, err
+	}
 	if err := c.openFiles(place, b); err != nil {
-		return Result{}, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), c.closeFiles(), b.close())
+		return Result{}, errors.Join(err, c.closeFiles(), b.close())
 	}
 	defer func() { err = errors.Join(err, c.closeFiles()) }()
 	manifest, err := l.OpenManifest(rec.Manifest)
 	if err != nil {
-		return Result{}, errors.Join(fmt.Errorf("%s: %w", rec.Name, err), b.close())
+		return Result{}, errors.Join(err, b.close())
 	}
 	if c.version = b.index.Header().Version; c.version.SystemFlags()&cyrusspool.FlagSeen == 0 {
 		b.seen = seen[rec.UniqueID].Seen
@@ -131,7 +175,7 @@ func index(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, seen ma
 		c.tellUse()
 	}
 	if err := errors.Join(err, manifest.Close(), b.close()); err != nil {
-		return Result{}, fmt.Errorf("%s: %w", rec.Name, err)
+		return Result{}, err
 	}
 	c.res.IndexID = b.id
 	return c.result(), nil

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+)
+
+// TestListIsNotAll: Cyrus does not tell of a mailbox that it has, with exit status 0 and without
+// a word. Another host's joe does not take its place.
+func TestListIsNotAll(t *testing.T) {
+	for _, tt := range []struct {
+		name, says string
+		cause      func(t *testing.T, srv *cyrustest.Server) (bin string)
+	}{
+		{"nothing is printed", "it does not say which mailboxes there are", func(t *testing.T, srv *cyrustest.Server) string {
+			dir := filepath.Join(srv.Dir, "programs")
+			wrapProgram(t, srv, dir, "ctl_mboxlist", "if [ \"$3\" = -d ]; then exit 0; fi\n")
+			return dir
+		}},
+		{"mailboxes.db is damaged", "mailboxes.db is damaged", func(t *testing.T, srv *cyrustest.Server) string {
+			path := filepath.Join(srv.ConfigDir, "mailboxes.db")
+			db, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			record := bytes.Index(db, []byte("Nuser\x1fann")) // joe's are after it
+			clear(db[record : record+8])
+			if err := os.WriteFile(path, db, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return cyrustest.BinDir
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			one, two := newPassHost(t), newPassHost(t)
+			one.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nann:x:1001:1001::/home/ann:/bin/sh\n")
+			one.write("var/mail/ann", letter(1))
+			one.write("var/mail/joe", letter(1)+letter(2))
+			two.write("var/mail/joe", letter(3))
+			if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, one.root, filepath.Join(t.TempDir(), "one"))...)...); o.code != 0 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			bin := tt.cause(t, srv)
+			spool := snapshot(t, srv.Spool)
+			o := runJSON(t, append([]string{"migrate", "--cyrus-bin", bin}, flagsFor(srv, two.root, filepath.Join(t.TempDir(), "two"))...)...)
+			if o.code != 1 || !strings.Contains(o.stderr, tt.says) {
+				t.Errorf("exit code %d\n%s", o.code, o.stderr)
+			}
+			if diff := diffSnapshots(spool, snapshot(t, srv.Spool)); diff != "" {
+				t.Errorf("the spool was changed: %s", diff)
+			}
+			if got, want := describe(serve(t, srv)["INBOX"]), []string{"1  22", "2  22"}; !slices.Equal(got, want) {
+				t.Errorf("INBOX has %q, want %q", got, want)
+			}
+		})
+	}
+}
