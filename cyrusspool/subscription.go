@@ -90,6 +90,9 @@ func (s *Subscriptions) Append(b []byte) ([]byte, error) {
 		key := string(name)
 		if s.Form == SubscriptionDBNames {
 			key = toDBName(name, s.Owner)
+			if back, err := fromDBName(key, s.Owner); err != nil || back != name {
+				return b, fmt.Errorf("%w: name %q", ErrSubscriptions, name) // it would be another: "!x" has no domain
+			}
 		}
 		keys = append(keys, key)
 	}

@@ -68,6 +68,12 @@ func TestSubscriptionsRefused(t *testing.T) {
 			t.Errorf("%q: %q, %v, want ErrSubscriptions", name, b, err)
 		}
 	}
+	for _, name := range []Name{"!", "!user.bob", "INBOX.a"} {
+		s := Subscriptions{Form: SubscriptionDBNames, Owner: "joe", Names: []Name{name}}
+		if b, err := s.Append([]byte("x")); !errors.Is(err, ErrSubscriptions) || string(b) != "x" {
+			t.Errorf("%q: %q, %v, want ErrSubscriptions", name, b, err)
+		}
+	}
 }
 
 // TestSubscriptionsNotWritten: that the disk takes no more is not the fault of the list.

@@ -135,7 +135,9 @@ func TestFoldersDirectoryFormats(t *testing.T) {
 	}
 	h.file("home/alice/mail/mx/saved", oneMessage)  // a folder in a mailbox
 	h.file("home/alice/mail/mx/notes", "no mail\n") // its reader tells of it
+	h.file("home/alice/mail/mix/2003", oneMessage)  // likewise: mix has no messages of that name
 	h.file("home/alice/mail/mix/sub/x", oneMessage)
+	h.file("home/alice/mail/packed.gz", "\x1f\x8b\x08packed")
 	h.dir("home/alice/mail/maildir/tmp")
 	h.own("home/alice", 1)
 	tree := h.folders(alice)
@@ -145,10 +147,12 @@ func TestFoldersDirectoryFormats(t *testing.T) {
 	}
 	checkEqual(t, "folders", got, []string{
 		"both/.mh_sequences unix", "both/1 unix", "both/sent unix", "empty-mh/.mh_sequences unix",
-		"mh mh", "mix mix", "mix/sub/x unix", "mx mx", "mx/saved unix", "years/2003 unix", "years/2004 unix"})
-	checkEqual(t, "skipped", skippedKinds(tree.Skipped), []string{"home/alice/mail/maildir: format-not-supported"})
-	if !tree.Skipped[0].MayHoldMail {
-		t.Error("a Maildir is said to hold no mail")
+		"mh mh", "mix mix", "mix/2003 unix", "mix/sub/x unix", "mx mx", "mx/saved unix", "years/2003 unix", "years/2004 unix"})
+	checkEqual(t, "skipped", skippedKinds(tree.Skipped), []string{"home/alice/mail/maildir: format-not-supported", "home/alice/mail/packed.gz: not-a-folder"})
+	for _, s := range tree.Skipped {
+		if !s.MayHoldMail {
+			t.Errorf("%s is said to hold no mail", s.Path)
+		}
 	}
 }
 

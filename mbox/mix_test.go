@@ -93,6 +93,8 @@ func TestMix(t *testing.T) {
 		{"index cut short", one(all, la, lb[:30]), plain, 9, []Kind{KindDamage}},
 		{"damage elsewhere", one(all, "x\r\n", lb, lc), plain, 9, []Kind{KindDamage}},
 		{"expunged, and damage elsewhere", one(all, la, lc, "x\r\n"), []string{plain[0], plain[2]}, 9, []Kind{KindDamage, KindExpunged}},
+		{"expunged behind the damage", one(all, "x\r\n", lb), plain[:2], 9, []Kind{KindDamage, KindExpunged}},
+		{"damage, and lines that are not in order", one(all, lb, "x\r\n", la), plain, 9, []Kind{KindDamage}},
 		{"empty index", with(one(all), mixIndexName, ""), plain, 9, []Kind{KindDamage}},
 		{"empty mailbox", with(mixFiles(nil), mixIndexName, ""), nil, 9, nil},
 		{"no index", without(one(all), mixIndexName), plain, 9, []Kind{KindDamage}},
@@ -138,8 +140,17 @@ func TestMix(t *testing.T) {
 		{"the text is missing from the line end on", one(ra[:44]+rb, la, lb), plain[1:2], 9, []Kind{KindDamage}},
 		{"the text and the line end are missing", one(ra[:43]+rb, la, lb), plain[1:2], 9, []Kind{KindDamage}},
 		{"the text and the end of the line are missing", one(ra[:42]+rb, la, lb), plain[1:2], 9, []Kind{KindDamage}},
-		{"as many bytes too many as the next record has", one(ra+strings.Repeat("x", len(rb))+rb, la, lb), plain[:2], 9, []Kind{KindDamage}},
+		{"as many bytes too many as the next record has", with(one(ra+strings.Repeat("x", len(rb))+rb, la, lb), mixStatusName, "S1\r\n"+mixStatus(3, 1, 0x22)),
+			[]string{plain[0], "3 DTr Work: " + b}, 9, []Kind{KindDamage}},
 		{"index of another time", one(rc+ra+rb, la, lb, lc), plain, 9, []Kind{KindDamage}},
+		{"index and data of another time, in another order", one("junk"+rc+rb+ra, mixLine(2, len(a), 1, len(rc+rb)), mixLine(3, len(b), 1, len(rc)), mixLine(4, len(c), 1, 0)),
+			plain, 9, []Kind{KindDamage}},
+		{"not in the index, behind one that is elsewhere", one(all, mixLine(2, len(a), 1, pb), lc), plain, 9, []Kind{KindDamage}},
+		{"not in the index, behind the last, which is elsewhere", one(all, la, mixLine(3, len(b), 1, pc)), plain, 9, []Kind{KindDamage}},
+		{"the last is elsewhere, and the index has it before the others", one("junk"+all, mixLine(2, len(a), 1, 4), mixLine(3, len(b), 1, 4+pb), mixLine(4, len(c), 1, 0)),
+			plain, 9, []Kind{KindDamage}},
+		{"damage in the index, and one that is elsewhere", one(all, mixLine(2, len(a), 1, pb), lb, "x\r\n"), plain, 9, []Kind{KindDamage}},
+		{"lost above the last UID", one(ra+rb, la, lb, mixLine(12, len(c), 2, 0)), plain[:2], 12, []Kind{KindDamage}},
 		{"what an expunge left", one(all+ra, la, lb, lc), plain, 9, nil},
 		{"empty message", one(mixRecord(2, ""), mixLine(2, 0, 1, 0)), []string{"2 r: \r\n"}, 9, []Kind{KindHeaderCut}},
 	}
@@ -158,6 +169,20 @@ func TestMix(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMixDataFiles: the order in which a directory lists its data files is no order.
+func TestMixDataFiles(t *testing.T) {
+	data, lines, want := map[string]string{}, "", []string{}
+	for uid := uint32(1); uid <= 16; uid++ {
+		text := fmt.Sprintf("Subject: %d\r\n\r\n", uid)
+		data[mixDataName(uid*17%32)] = mixRecord(uid, text)
+		lines += mixLine(uid, len(text), uid*17%32, 0)
+		want = append(want, fmt.Sprintf("%d r: %s", uid, text))
+	}
+	res := readDirectory(t, writeDirectory(t, mixFiles(data, lines)), FormatMix)
+	checkEqual(t, "messages", described(res), want)
+	checkEqual(t, "findings", len(res.findings), 0)
 }
 
 // TestMixLost: a message is told as lost if it is, and not if it is in another place than

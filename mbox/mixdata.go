@@ -108,8 +108,9 @@ func (r *mix) sort() {
 			r.account[ReasonDamage] += n
 			r.found.find(Finding{Kind: KindDamage, File: mixDataName(keeps.file), Offset: keeps.position(), Length: n,
 				Text: fmt.Sprintf("%d bytes of the data file are no message: that with UID %d, which the index has here, is in another place", n, m.uid)})
-			keeps.state, keeps = mixLost, m
 			r.find(KindDamage, mixDataName(m.file), m.position(), "the message with UID %d is here and not where the index has it", m.uid)
+			keeps.state = mixLost
+			*keeps, *m = *m, *keeps // flags are given to the first of a UID
 			continue
 		case m.state == mixStray && m.uid == previous:
 			m.state = mixLost // what an expunge left where the message was before

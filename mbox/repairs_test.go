@@ -83,6 +83,14 @@ var repairFixtures = []struct {
 		validity: 5, next: 6,
 		messages: []fixtureMessage{{uid: 2, flags: "r"}, {uid: 4, flags: "r"}, {uid: 5, flags: "r"}},
 		kinds:    []Kind{KindRepairUID, KindRepairUID}},
+	// those that are not believed do not use up the UIDs, and stay in the order of the file
+	{name: "UIDs far above the recorded one", repairs: RepairUIDs,
+		file: from + "Subject: m1\nX-IMAPbase: 5 10\nX-UID: 900\n\nb\n\n" + from + "Subject: m2\nX-UID: 4294967300\n\nb\n\n" +
+			from + "Subject: m3\nX-UID: 4\n\nb\n\n" + from + "Subject: m4\nX-UID: 3\n\nb\n\n",
+		validity: 5, next: 13,
+		messages: []fixtureMessage{{uid: 3, flags: "r", text: "Subject: m4\r\n\r\nb\r\n"}, {uid: 4, flags: "r", text: "Subject: m3\r\n\r\nb\r\n"},
+			{uid: 11, flags: "r", text: "Subject: m1\r\n\r\nb\r\n"}, {uid: 12, flags: "r", text: "Subject: m2\r\n\r\nb\r\n"}},
+		kinds: []Kind{KindRepairUID, KindRepairUID, KindRepairUID}},
 	// behind a foreign base nothing is believed; the stray data message is dropped
 	{name: "two mailboxes joined", repairs: RepairUIDs,
 		file: from + "Subject: m1\nX-IMAPbase: 5 9\nX-UID: 7\n\nb\n\n" + from + "Subject: m2\nX-UID: 3\n\nb\n\n" +

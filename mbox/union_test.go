@@ -270,6 +270,38 @@ func TestUnionLarge(t *testing.T) {
 	}
 }
 
+// TestDuplicates: a message of a place stands for one of an earlier place with the same bytes,
+// whichever that is.
+func TestDuplicates(t *testing.T) {
+	digests := func(all ...byte) (d []digest128) {
+		for _, b := range all {
+			d = append(d, digest128{b})
+		}
+		return d
+	}
+	var earlier []digest128
+	for _, place := range []struct {
+		mine, all []digest128
+		skip      []int
+	}{
+		{digests(5, 1, 3), digests(1, 3, 5), nil},
+		{digests(9, 3, 3, 5, 2), digests(1, 2, 3, 3, 5, 9), []int{2, 4}},
+		{digests(2, 9, 3, 3, 3, 1), digests(1, 2, 3, 3, 3, 5, 9), []int{1, 2, 3, 4, 6}},
+	} {
+		skip, all, left := duplicates(earlier, place.mine)
+		var numbers []int
+		for n := range len(place.mine) {
+			if skip.has(n + 1) {
+				numbers = append(numbers, n+1)
+			}
+		}
+		checkEqual(t, "left out", numbers, place.skip)
+		checkEqual(t, "all", all, place.all)
+		checkEqual(t, "messages", left, len(place.mine)-len(place.skip))
+		earlier = all
+	}
+}
+
 // FuzzUnion: any two files end in messages, each byte accounted for, with UIDs that ascend.
 func FuzzUnion(f *testing.F) {
 	f.Add(mailOf("a"), mailOf("a")+mailOf("b"))

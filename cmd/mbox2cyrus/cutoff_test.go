@@ -765,11 +765,13 @@ func TestFilledAndUsed(t *testing.T) {
 // message comes twice.
 func TestMergeCutOffAndUsed(t *testing.T) {
 	for _, tt := range []struct {
-		name, file string // that is being written
-		want       []string
+		name, call, file string // that is being written
+		use              func(*imapclient.Client) error
+		want             []string
 	}{
-		{"with an index in place", "play/1.", []string{`1 \Flagged 22`, "2  22", "3  22", `4 \Seen 22`, "5  33"}},
-		{"without", "3.", []string{`1 \Flagged 22`, "2  22", "3  33", "4  22", `5 \Seen 22`}},
+		{"with an index in place", "write", "play/1.", appendAndFlag, []string{`1 \Flagged 22`, "2  22", "3  22", `4 \Seen 22`, "5  33"}},
+		{"without", "write", "3.", appendAndFlag, []string{`1 \Flagged 22`, "2  22", "3  33", "4  22", `5 \Seen 22`}},
+		{"with a whole manifest, but without", "renameat", "", appendMail, []string{"1  22", "2  22", "3  33", "4  22", `5 \Seen 22`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := newCutHost(t)
@@ -778,11 +780,11 @@ func TestMergeCutOffAndUsed(t *testing.T) {
 			c.pass(0, append([]string{"migrate"}, flagsFor(c.srv, old.root, filepath.Join(t.TempDir(), "old"))...)...)
 			c.write("var/mail/joe", letter(5)+letter(7, "Status: RO"))
 			c.write("home/joe/mail/play", letter(1))
-			c.killAt("write", c.box(tt.file), c.migrate("--quiet", "--merge")...)
+			c.killAt(tt.call, c.box(tt.file), c.migrate("--quiet", "--merge")...)
 			if s := c.record("user.joe").State; s != ledger.Begun {
 				t.Fatalf("it was killed when the mailbox was %q", s)
 			}
-			useCyrus(t, c.srv, appendAndFlag)
+			useCyrus(t, c.srv, tt.use)
 			for range 2 {
 				c.pass(0, c.migrate("--merge")...)
 			}

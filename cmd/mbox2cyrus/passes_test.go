@@ -653,8 +653,8 @@ func useCyrus(t *testing.T, srv *cyrustest.Server, do func(c *imapclient.Client)
 	})
 }
 
-// appendAndFlag is what a user does in his INBOX: he gets a message and flags the first.
-func appendAndFlag(c *imapclient.Client) error {
+// appendMail is a message that a user gets in his INBOX.
+func appendMail(c *imapclient.Client) error {
 	const text = "Subject: came to Cyrus\r\n\r\nhello\r\n"
 	cmd := c.Append("INBOX", int64(len(text)), nil)
 	if _, err := cmd.Write([]byte(text)); err != nil {
@@ -663,7 +663,13 @@ func appendAndFlag(c *imapclient.Client) error {
 	if err := cmd.Close(); err != nil {
 		return err
 	}
-	if _, err := cmd.Wait(); err != nil {
+	_, err := cmd.Wait()
+	return err
+}
+
+// appendAndFlag is what a user does in his INBOX: he gets a message and flags the first.
+func appendAndFlag(c *imapclient.Client) error {
+	if err := appendMail(c); err != nil {
 		return err
 	}
 	if _, err := c.Select("INBOX", nil).Wait(); err != nil {

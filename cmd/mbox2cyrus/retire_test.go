@@ -940,3 +940,36 @@ func TestRetireLateWriter(t *testing.T) {
 		t.Errorf("%q", now)
 	}
 }
+
+// TestRetireLateWriterInDirectory: the same of a file in a mailbox that is a directory, whose own
+// times it does not change.
+func TestRetireLateWriterInDirectory(t *testing.T) {
+	r := newRetirement(t)
+	r.writeMX("home/joe/mail/work", 1)
+	r.write("var/mail/joe", letter(1))
+	r.migrate()
+	dir := filepath.Join(r.root, "home/joe/mail/work")
+	index, err := os.OpenFile(filepath.Join(dir, ".mxindex"), os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		for {
+			if _, err := os.Lstat(dir); err != nil {
+				break
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+		err := syscall.Flock(int(index.Fd()), syscall.LOCK_EX)
+		_, werr := index.WriteString("M00000002;00000000.0000")
+		done <- errors.Join(err, werr, index.Close())
+	}()
+	o := r.do(3, append(r.retire, "--lock", "yes")...)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if len(o.problems("archive-differs")) != 1 {
+		t.Error(o.stderr)
+	}
+}

@@ -66,7 +66,7 @@ func (r *Retirer) lookAgain(ctx context.Context) {
 	}
 	time.Sleep(lastWriters)
 	for _, m := range r.moved {
-		p, err := m.check(ctx, false)
+		p, err := m.check(ctx, m.IsDir) // what is written into a file leaves the times of its directory
 		switch {
 		case err != nil:
 			r.fail(string(m.User), fmt.Errorf("%s: %w", report.Quote(m.archived()), err))
