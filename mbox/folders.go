@@ -196,6 +196,8 @@ type walker struct {
 	hidden  bool    // the walk is below a name that UW does not list
 	brief   bool    // what is surely no mail is counted, not listed
 	briefly map[SkipKind]int
+
+	head [headSize]byte // of the file that is looked at
 }
 
 func (w *walker) skip(path string, s *Skipped) {
@@ -377,6 +379,9 @@ func (w *walker) folder(f File) {
 			Text: fmt.Sprintf("%d bytes in %s format under a name that begins with a dot, which this host's UW does not list (set hide-dot-files), not converted; rename it if it is wanted", f.Size, f.Format)})
 		return
 	}
+	if strings.HasSuffix(f.Path, f.Name) { // one text in memory for both
+		f.Name = f.Path[len(f.Path)-len(f.Name):]
+	}
 	if w.away {
 		f.rel = strings.TrimPrefix(f.Path, withSlash(w.homePath))
 	}
@@ -480,7 +485,7 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 	defer file.Close()
 	f := &File{Links: uint64(st.Nlink), Identity: Identity{Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim),
 		Dev: uint64(st.Dev), Ino: st.Ino}}
-	head, err := readHead(file, headSize)
+	head, err := readStart(file, w.head[:])
 	if errors.Is(err, unix.EIO) {
 		return w.lookBehind(file, f, err)
 	}
@@ -550,8 +555,10 @@ func (w *walker) lookBehind(file *os.File, f *File, why error) (*File, *Skipped,
 }
 
 // readHead returns the first n bytes of a file, fewer if it is shorter.
-func readHead(file *os.File, n int) ([]byte, error) {
-	head := make([]byte, n)
+func readHead(file *os.File, n int) ([]byte, error) { return readStart(file, make([]byte, n)) }
+
+// readStart reads the first bytes of a file into head, and returns those that there are.
+func readStart(file *os.File, head []byte) ([]byte, error) {
 	got, err := file.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -171,6 +172,10 @@ func parseJSON(r io.Reader) ([]Entry, error) {
 		if err != nil {
 			return nil, fmt.Errorf("ctl_mboxlist -d: entry %q: %w", name, err)
 		}
+		// Mostly they are those of the user's mailbox before: one list in memory for all.
+		if last := len(entries) - 1; last >= 0 && slices.Equal(entries[last].ACL, e.ACL) {
+			e.ACL = entries[last].ACL
+		}
 		entries = append(entries, e)
 	}
 	if _, err := dec.Token(); err != nil { // the closing brace
@@ -242,6 +247,7 @@ func (a *jsonACL) UnmarshalJSON(b []byte) error {
 		}
 		*a = append(*a, ACL{ID: id.(string), Rights: unique.Make(rights).Value()})
 	}
+	*a = slices.Clip(*a)
 	return nil
 }
 

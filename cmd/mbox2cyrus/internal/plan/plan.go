@@ -119,7 +119,9 @@ func Look(ctx context.Context, host *mbox.Host, sel Selection) (*Homes, error) {
 
 // Plan says what becomes of what was found. A user whose files could not be read is in the
 // plan with a problem of severity Failure and without folders. names are those that the
-// administrator chose, nil if none; an error in them wraps [ErrNames].
+// administrator chose, nil if none; an error in them wraps [ErrNames]. It is called once: what
+// was found of a user is forgotten as soon as he is in the plan, since a host may have a hundred
+// thousand folders.
 func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 	p := &Plan{}
 	blocks := h.selection.blocks()
@@ -129,7 +131,7 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 		}
 	}
 	ids := userIDs(h.all, rules)
-	anyMailDir := false
+	anyMailDir, anyInbox := false, false
 	shared := sharedHomes(h.all)
 	for i, mu := range h.chosen {
 		logins := shared[mu.Home]
@@ -138,7 +140,9 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 			u.fail("unreadable", f.err.Error())
 		} else {
 			u.fill(f.tree, rules, names, ids[mu.Name])
+			anyInbox = anyInbox || f.tree.Inbox != nil
 		}
+		h.found[i] = found{}
 		u.sayRetired()
 		if len(u.Folders) > 0 || len(u.Problems) > 0 {
 			p.Users = append(p.Users, u)
@@ -152,7 +156,7 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 		p.Problems = append(p.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "no-mail-dir",
 			Text: "no user has a folder directory of the name given by --mail-dir: if they have folders, it has another name"})
 	}
-	if kind, text := h.missing(); kind != "" {
+	if kind, text := h.missing(anyInbox); kind != "" {
 		p.Problems = append(p.Problems, report.Problem{Severity: report.Attention, Offset: -1, Kind: kind, Text: text})
 	}
 	return p, nil
@@ -163,8 +167,8 @@ const fewUsers = 3
 
 // missing tells what a host lacks that every host has: users, and INBOXes. It is the wrong
 // place then, or not mounted, or has its users from elsewhere, and a run that finds nothing
-// there must not end as if all had arrived.
-func (h *Homes) missing() (kind, text string) {
+// there must not end as if all had arrived. anyInbox says that a selected user has an INBOX.
+func (h *Homes) missing(anyInbox bool) (kind, text string) {
 	if len(h.selection.Retired) > 0 || len(h.selection.CutOff) > 0 {
 		return "", "" // all of it may be in an archive
 	}
@@ -172,9 +176,7 @@ func (h *Homes) missing() (kind, text string) {
 		return "no-users", "there are no users: the passwd file has nobody from --min-uid on who has a home or an INBOX; " +
 			"is this the root of the UW host, and all of it mounted? Else give --passwd the file that has them (or getent), or a smaller --min-uid"
 	}
-	has := slices.ContainsFunc(h.all, func(u mbox.User) bool { return u.HasInbox }) ||
-		slices.ContainsFunc(h.found, func(f found) bool { return f.tree != nil && f.tree.Inbox != nil })
-	if has || len(h.all) < fewUsers {
+	if anyInbox || len(h.all) < fewUsers || slices.ContainsFunc(h.all, func(u mbox.User) bool { return u.HasInbox }) {
 		return "", ""
 	}
 	return "no-inboxes", fmt.Sprintf("not one of %d users has an INBOX: is the directory of INBOXes mounted, or are they elsewhere? "+
@@ -236,6 +238,7 @@ func (u *User) fill(tree *mbox.Tree, rules cyrusspool.NameRules, chosen *Names, 
 }
 
 func (u *User) mapFolders(tree *mbox.Tree, rules cyrusspool.NameRules, names *Names) {
+	u.Folders = make([]Folder, 0, 1+len(tree.Folders))
 	if tree.Inbox != nil {
 		u.Folders = append(u.Folders, Folder{File: *tree.Inbox, Mailbox: cyrusspool.InboxName(u.ID)})
 		u.doubt(*tree.Inbox)
