@@ -115,6 +115,7 @@ func (s mixState) why() string {
 
 // The greatest values that a mixMessage can hold.
 const (
+	maxMixUID      = 1<<32 - 2 // that is read; whether it is kept is for giveUIDs
 	maxMixSize     = 1<<32 - 1
 	maxMixFile     = 1<<32 - 1
 	maxMixPosition = 1<<40 - 1
@@ -306,9 +307,9 @@ func (r *mix) readMeta() error {
 		switch {
 		case !meta.hasValidity || meta.validity == 0:
 			lose("the metadata have none")
-		case meta.validity > maxUID+1:
+		case meta.validity > maxUIDValidity:
 			lose("it has more than 32 bits")
-		case meta.hasLast && meta.last > maxUID:
+		case meta.hasLast && meta.last > maxMixUID:
 			lose("the last UID in the metadata leaves room for no other")
 		case !meta.hasLast:
 			lose("the metadata do not tell which UIDs were used")
@@ -322,13 +323,13 @@ func (r *mix) readMeta() error {
 func (r *mix) readIndex() error {
 	return r.readOwn(mixIndexName, "the messages of all data files are taken, those too that were expunged", func(file io.ReaderAt, size int64) error {
 		if file == nil {
-			r.gaps.add(0, maxUID+1)
+			r.gaps.add(0, maxMixUID+1)
 			return nil
 		}
 		if size == 0 && slices.ContainsFunc(r.data, func(f mixDataFile) bool { return f.size > 0 }) {
 			// Since the first message there has been a line in it (mix.c mix_index_update).
 			r.find(KindDamage, mixIndexName, 0, "the index is empty, and there are data files: the messages of all are taken, those too that were expunged")
-			r.gaps.add(0, maxUID+1)
+			r.gaps.add(0, maxMixUID+1)
 			return nil
 		}
 		return r.readIndexLines(newMixLines(io.NewSectionReader(file, 0, size)))
@@ -359,7 +360,7 @@ func (r *mix) readIndexLines(lines *mixLines) error {
 		case open && m.uid > before:
 			r.gaps.add(before, m.uid)
 		case open: // not in order: nothing can be said
-			r.gaps.add(0, maxUID+1)
+			r.gaps.add(0, maxMixUID+1)
 		}
 		if open = len(rest) > 0; open {
 			r.find(KindDamage, mixIndexName, offset, "a line of the index has more fields than UW writes: messages between UID %d and that of the next line are taken from the data files, those too that were expunged", m.uid)
@@ -369,7 +370,7 @@ func (r *mix) readIndexLines(lines *mixLines) error {
 		r.messages = append(r.messages, m)
 	}
 	if open {
-		r.gaps.add(before, maxUID+1)
+		r.gaps.add(before, maxMixUID+1)
 	}
 	return nil
 }

@@ -133,8 +133,10 @@ func TestMix(t *testing.T) {
 		{"no index, UID above the last", without(one(mixRecord(0xfffffff0, a)+rb), mixIndexName), []string{plain[1], "10 r: " + a}, 10, []Kind{KindDamage, KindUIDIgnored}},
 		{"no index, UID above all", without(one(mixRecord(0xffffffff, a)+rb), mixIndexName), []string{plain[1], "10 r: " + a}, 10, []Kind{KindDamage, KindUIDIgnored}},
 		{"no index, one UID twice", without(one(ra+mixRecord(2, b)), mixIndexName), []string{plain[0], "10 r: " + b}, 10, []Kind{KindDamage, KindUIDIgnored}},
-		{"no UIDs left", with(without(one(ra+mixRecord(2, b)), mixIndexName), mixMetaName, "S1\r\nV1\r\nLfffffffe\r\n"), []string{"1 r: " + a, "2 r: " + b}, 0,
+		{"no UIDs left", with(without(one(ra+mixRecord(2, b)), mixIndexName), mixMetaName, "S1\r\nV1\r\nL7fffffff\r\n"), []string{"1 r: " + a, "2 r: " + b}, 0,
 			[]Kind{KindDamage, KindUIDEpochLost, KindUIDIgnored}},
+		{"a UID above all that are kept", with(one(ra+mixRecord(3_000_000_000, b), la, mixLine(3_000_000_000, len(b), 1, len(ra))), mixMetaName, "S1\r\nV1\r\nLb2d05e00\r\n"),
+			[]string{"1 r: " + a, "2 r: " + b}, 0, []Kind{KindUIDEpochLost}},
 		{"bytes of the data file are missing", one(ra[:50]+rb[30:]+rc+mixRecord(5, a), la, lb, lc, mixLine(5, len(a), 1, len(all))),
 			[]string{"2 r: " + (ra[:50] + rb[30:])[45:45+len(a)], plain[2], "5 r: " + a}, 9, []Kind{KindDamage}},
 		{"the text is missing from the line end on", one(ra[:44]+rb, la, lb), plain[1:2], 9, []Kind{KindDamage}},
@@ -260,7 +262,7 @@ func TestMixDate(t *testing.T) {
 
 func TestUIDRanges(t *testing.T) {
 	var g uidRanges
-	for _, x := range [][2]uint32{{20, 30}, {0, 5}, {25, 40}, {40, 41}, {3, 4}, {50, maxUID + 1}} {
+	for _, x := range [][2]uint32{{20, 30}, {0, 5}, {25, 40}, {40, 41}, {3, 4}, {50, maxMixUID + 1}} {
 		g.add(x[0], x[1])
 	}
 	g.close()
@@ -272,7 +274,7 @@ func TestUIDRanges(t *testing.T) {
 			t.Errorf("UID %d: %t", uid, g.has(uid))
 		}
 	}
-	if !g.has(maxUID) || !g.has(0) || (uidRanges{}).has(0) || (uidRanges{}).has(1) {
+	if !g.has(maxMixUID) || !g.has(0) || (uidRanges{}).has(0) || (uidRanges{}).has(1) {
 		t.Error("the ends are wrong")
 	}
 }
@@ -363,7 +365,7 @@ func scanMix(src io.ReaderAt, size int64, listed []mixMessage, gaps bool, window
 	s.win.src, s.win.end, s.win.buf = src, size, make([]byte, window)
 	s.far.src, s.far.end, s.far.buf = src, size, make([]byte, window)
 	if gaps {
-		s.gaps.add(0, maxUID+1)
+		s.gaps.add(0, maxMixUID+1)
 	}
 	s.messages = listed
 	if err := s.verify(1, listed); err != nil {
@@ -604,7 +606,7 @@ func FuzzMixLines(f *testing.F) {
 	f.Add([]byte(mixStatus(2, 1, 3)))
 	f.Add([]byte(mixRecord(2, "x")))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if m, _, ok := parseMixIndexLine(b); ok && (m.uid == 0 || m.uid > maxUID || m.position() > maxMixPosition) {
+		if m, _, ok := parseMixIndexLine(b); ok && (m.uid == 0 || m.uid > maxMixUID || m.position() > maxMixPosition) {
 			t.Errorf("%q: %+v", b, m)
 		}
 		if r, ok := parseMixRecordLine(b); ok && (int(r.length) > len(b) || !strings.HasSuffix(string(b[:r.length]), "\r\n")) {

@@ -57,7 +57,7 @@ func (r *mix) doubtful() {
 		open, before = false, m.uid
 	}
 	if open {
-		r.gaps.add(before, maxUID+1)
+		r.gaps.add(before, maxMixUID+1)
 	}
 	r.gaps.close()
 }
@@ -138,8 +138,8 @@ func (r *mix) sort() {
 	r.last = max(r.last, previous)
 }
 
-// giveUIDs gives the messages that need one the next UIDs, when flags have been read by
-// the old ones.
+// giveUIDs gives the messages that need one the next UIDs, or all new ones, when flags have
+// been read by the old ones.
 func (r *mix) giveUIDs() error {
 	var need, all uint64
 	for i := range r.messages {
@@ -150,7 +150,7 @@ func (r *mix) giveUIDs() error {
 			}
 		}
 	}
-	if need == 0 {
+	if need == 0 && r.last <= maxUID {
 		return nil
 	}
 	anew := uint64(r.last)+need > maxUID
@@ -159,7 +159,7 @@ func (r *mix) giveUIDs() error {
 			return errors.New("the mailbox has more messages than there are UIDs")
 		}
 		r.validity, r.last = 0, 0
-		r.find(KindUIDEpochLost, mixMetaName, 0, "UIDVALIDITY cannot be kept: UIDs would have more than 32 bits; they were given anew")
+		r.find(KindUIDEpochLost, mixMetaName, 0, "UIDVALIDITY cannot be kept: UIDs would have more than 31 bits; they were given anew")
 	}
 	for i := range r.messages {
 		if m := &r.messages[i]; m.state == mixNoUID || anew && m.state != mixLost {

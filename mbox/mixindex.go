@@ -125,7 +125,7 @@ func parseMixIndexLine(line []byte) (m mixMessage, rest []byte, ok bool) {
 		return m, nil, false
 	}
 	uid, line, ok := cutHex(line[1:], ':')
-	if !ok || uid == 0 || uid > maxUID {
+	if !ok || uid == 0 || uid > maxMixUID {
 		return m, nil, false
 	}
 	m.uid = uint32(uid)
@@ -194,7 +194,7 @@ func parseMixRecordLine(b []byte) (r mixRecordLine, ok bool) {
 	if !ok {
 		return r, false
 	}
-	if uid <= maxUID {
+	if uid <= maxMixUID {
 		r.uid = uint32(uid)
 	}
 	if r.date, rest, ok = cutMixDate(rest); !ok {

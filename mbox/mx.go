@@ -84,10 +84,10 @@ func (n *numbered) adopt(x *mxIndex, size int64) {
 	case size == 0: // UW has not opened it yet
 	case x.validity == 0:
 		lose("the index has none")
-	case x.validity > maxUID+1:
+	case x.validity > maxUIDValidity:
 		lose("it has more than 32 bits")
 	case x.last > maxUID:
-		lose("the last UID in the index leaves room for no other")
+		lose("the last UID in the index has more than 31 bits")
 	default:
 		n.validity = uint32(x.validity)
 		// UW forgets files that are above the index's last UID; their UIDs are used.

@@ -2,8 +2,14 @@ package mbox
 
 import "strings"
 
-// maxUID is the greatest UID that leaves room for UIDNEXT in 32 bits (RFC 9051 2.3.1.1).
-const maxUID = 1<<32 - 2
+// maxUID is the greatest UID that is kept. IMAP has 32 bits for it (RFC 9051 2.3.1.1), but
+// programs that tell which of two UIDs is the greater by their signed difference get the
+// order wrong where they are 2^31 apart: Cyrus's reconstruct (seen with 3.6.1) does not find
+// the messages below then, and removes them.
+const maxUID = 1<<31 - 1
+
+// maxUIDValidity is the greatest UIDVALIDITY.
+const maxUIDValidity = 1<<32 - 1
 
 // uids follows UW's rules for UIDs (unix.c unix_parse), with three repairs: X-UIDs that
 // are far too great are ignored, those that follow another mailbox's X-IMAPbase are too
@@ -23,7 +29,7 @@ type uids struct {
 // UIDValidity returns the mailbox's UIDVALIDITY, 0 if it has none that can be believed
 // and the caller must choose a new one. It is final when Next has returned io.EOF.
 func (r *Reader) UIDValidity() uint32 {
-	if !r.uids.known || r.uids.validity > maxUID+1 {
+	if !r.uids.known || r.uids.validity > maxUIDValidity {
 		return 0
 	}
 	return uint32(r.uids.validity)
@@ -69,7 +75,7 @@ func (r *Reader) base(value []byte, ximap bool, offset int64) error {
 func (r *Reader) adopt(validity, last uint64) error {
 	u := &r.uids
 	u.known, u.validity, u.last, u.recorded = true, validity, last, last
-	if validity > maxUID+1 {
+	if validity > maxUIDValidity {
 		u.reason = "UIDVALIDITY has more than 32 bits"
 	}
 	if r.surveying || last+r.messageBound() <= maxUID {
@@ -77,7 +83,7 @@ func (r *Reader) adopt(validity, last uint64) error {
 	}
 	messages, err := r.messages()
 	if err == nil && last+messages > maxUID {
-		*u = uids{reason: "UIDs would have more than 32 bits; they were given anew"}
+		*u = uids{reason: "UIDs would have more than 31 bits; they were given anew"}
 	}
 	return err
 }

@@ -1079,6 +1079,36 @@ func TestSubscriptionsStay(t *testing.T) {
 	}
 }
 
+// TestSubscriptionsLookedAt: that a client asks for the list between two passes is no change of
+// it. The next pass brings what changed on the UW host, and undo removes it.
+func TestSubscriptionsLookedAt(t *testing.T) {
+	for _, byName := range []bool{false, true} {
+		t.Run(fmt.Sprintf("by name %t", byName), func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: byName})
+			h := newPassHost(t)
+			state := filepath.Join(t.TempDir(), "state")
+			flags := flagsFor(srv, h.root, state)
+			h.write("var/mail/joe", letter(3))
+			h.write("home/joe/mail/work", letter(1))
+			h.write("home/joe/mail/lists", letter(2))
+			for _, subscribed := range []string{"lists", "work"} {
+				h.write("home/joe/.mailboxlist", "mail/"+subscribed+"\n")
+				if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+					t.Fatalf("exit code %d\n%s", o.code, strings.Join(o.severe(), "\n"))
+				}
+				for name, v := range serve(t, srv) {
+					if v.Subscribed != (name == subscribed) {
+						t.Errorf("subscribed to %s: %t, want only %s", name, v.Subscribed, subscribed)
+					}
+				}
+			}
+			if o := runJSON(t, append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)...); o.code != 0 {
+				t.Errorf("undo: exit code %d\n%s", o.code, strings.Join(o.severe(), "\n"))
+			}
+		})
+	}
+}
+
 // TestSubscriptionsWhileCyrusRuns: the first ones are written, also where a run was cut off
 // before that; those that would take the place of others wait until it is stopped.
 func TestSubscriptionsWhileCyrusRuns(t *testing.T) {

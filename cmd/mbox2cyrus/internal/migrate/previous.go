@@ -313,8 +313,9 @@ func eachSum(ctx context.Context, src *source.Source, u *plan.User, f mbox.File,
 	})
 }
 
-// maxUID leaves room for UIDNEXT in 32 bits.
-const maxUID = 1<<32 - 2
+// maxUID is the greatest UID that is given: Cyrus's reconstruct removes messages where two
+// UIDs are more than 2^31 apart.
+const maxUID = 1<<31 - 1
 
 // knownMessages are the messages of a manifest, sorted.
 func knownMessages(l *ledger.Ledger, name string) (all []known, err error) {

@@ -325,7 +325,9 @@ func (c *Cyrus) readProbe(p *probe) (err error) {
 	c.Fresh.HeaderForm = header.Form
 	c.Fresh.Flags = header.Flags
 	c.Fresh.Type = e.Type
-	if c.Fresh.ListForm == reconstruct.FormJSON && !c.Fresh.byName(e.Type) {
+	// In every layout: Cyrus would rewrite the old form when a client first asks for the list
+	// (imapd 3.6.1), and the file would look as if the user had changed it.
+	if c.Fresh.ListForm == reconstruct.FormJSON {
 		c.Fresh.SubscriptionForm = cyrusspool.SubscriptionDBNames
 	}
 	for _, a := range e.ACL {
