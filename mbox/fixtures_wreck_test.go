@@ -106,10 +106,10 @@ var wrecks = []fixture{
 	{name: "kept first message, X-UIDs above the last", file: from + "X-IMAP: 5 3\n\n" + from + "X-UID: 5\n\n" + from + "X-UID: 4000\n\n" + from + "\n",
 		format: FormatUnix, validity: 5, next: 9, messages: []fixtureMessage{
 			{uid: 6, flags: "r"}, {uid: 5, flags: "r"}, {uid: 7, flags: "r"}, {uid: 8, flags: "r"}}},
-	{name: "no room for a second UID", file: from + "X-IMAPbase: 5 2147483646\nX-UID: 2147483647\n\n" + from + "\n",
+	{name: "no room for a second UID", file: from + "X-IMAPbase: 5 1073741822\nX-UID: 1073741823\n\n" + from + "\n",
 		format: FormatUnix, next: 3, messages: []fixtureMessage{{uid: 1, flags: "r"}, {uid: 2, flags: "r"}}},
-	{name: "room for just two UIDs", file: from + "X-IMAPbase: 5 2147483645\n\n" + from + "X-UID: 2147483647\n\n",
-		format: FormatUnix, validity: 5, next: 2147483648, messages: []fixtureMessage{{uid: 2147483646, flags: "r"}, {uid: 2147483647, flags: "r"}}},
+	{name: "room for just two UIDs", file: from + "X-IMAPbase: 5 1073741821\n\n" + from + "X-UID: 1073741823\n\n",
+		format: FormatUnix, validity: 5, next: 1073741824, messages: []fixtureMessage{{uid: 1073741822, flags: "r"}, {uid: 1073741823, flags: "r"}}},
 	{name: "NULs in text are no hole", file: from + "\na\n\x00\x00From here\n\x00\x00\nb\x00" + from + "\n",
 		format: FormatUnix, next: 2, messages: []fixtureMessage{{uid: 1, flags: "r",
 			text: "\r\na\r\n\x80\x80From here\r\n\x80\x80\r\nb\x80From joe@example.com Mon Jun  2 10:11:12 2003\r\n"}}},

@@ -130,8 +130,8 @@ var parts = []string{
 	from, from, from, "From x Sat Jul  5 10:00:00 2003 +0200\n", "From MAILER-DAEMON Mon Jun  2 10:11:12 2003\r\n",
 	"From a Wed Dec  2 05:53 1992 remote from host\n", "From what I see the car was at 10:30 here\n", "From here\n", "From ",
 	strings.TrimSuffix(from, "\n"), ">From x\n", "\n", "\n", "\n", "\r\n", "\r", "\r\r\n", " ", "\t", "\x00", "\x00\x00\x00", " \n",
-	"Subject: a\n", "Status: RO\n", "Status: R\n", "X-Status: AFDT\n", "status: O\n", "X-UID: ", "X-UID: 1\n", "X-UID: 2\n", "X-UID: 3\n", "X-UID: 5\n", "X-UID: 9\n", "X-UID: 2147483648\n",
-	"X-IMAPbase: 5 3 a b\n", "X-IMAPbase: 6 9 c\n", "X-IMAP: 5 3 a\n", "X-IMAP: 7 2\n", "X-IMAPbase: 5 2147483643\n", "X-IMAPbase: 99999999999 2\n", "X-Keywords: a B\n", "X-Keywords: b\rc\n",
+	"Subject: a\n", "Status: RO\n", "Status: R\n", "X-Status: AFDT\n", "status: O\n", "X-UID: ", "X-UID: 1\n", "X-UID: 2\n", "X-UID: 3\n", "X-UID: 5\n", "X-UID: 9\n", "X-UID: 1073741824\n",
+	"X-IMAPbase: 5 3 a b\n", "X-IMAPbase: 6 9 c\n", "X-IMAP: 5 3 a\n", "X-IMAP: 7 2\n", "X-IMAPbase: 5 1073741819\n", "X-IMAPbase: 99999999999 2\n", "X-Keywords: a B\n", "X-Keywords: b\rc\n",
 	pseudoHead, pseudoHead + "X-IMAP: 5 3\n" + pseudoTail, "From: " + pseudoName + " <x>\n", "Subject: " + pseudoSubject + "\n",
 	"text\n", "text", "Content-Length: 30\n", "Received: x; Mon, 2 Jun 2003 10:11:12 -0400\n", "Date: Mon, 2 Jun 2003 10:11:12 EDT\n", "na\xefve\n", "\n\n" + from, "\x00" + from,
 }

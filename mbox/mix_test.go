@@ -133,7 +133,7 @@ func TestMix(t *testing.T) {
 		{"no index, UID above the last", without(one(mixRecord(0xfffffff0, a)+rb), mixIndexName), []string{plain[1], "10 r: " + a}, 10, []Kind{KindDamage, KindUIDIgnored}},
 		{"no index, UID above all", without(one(mixRecord(0xffffffff, a)+rb), mixIndexName), []string{plain[1], "10 r: " + a}, 10, []Kind{KindDamage, KindUIDIgnored}},
 		{"no index, one UID twice", without(one(ra+mixRecord(2, b)), mixIndexName), []string{plain[0], "10 r: " + b}, 10, []Kind{KindDamage, KindUIDIgnored}},
-		{"no UIDs left", with(without(one(ra+mixRecord(2, b)), mixIndexName), mixMetaName, "S1\r\nV1\r\nL7fffffff\r\n"), []string{"1 r: " + a, "2 r: " + b}, 0,
+		{"no UIDs left", with(without(one(ra+mixRecord(2, b)), mixIndexName), mixMetaName, "S1\r\nV1\r\nL3fffffff\r\n"), []string{"1 r: " + a, "2 r: " + b}, 0,
 			[]Kind{KindDamage, KindUIDEpochLost, KindUIDIgnored}},
 		{"a UID above all that are kept", with(one(ra+mixRecord(3_000_000_000, b), la, mixLine(3_000_000_000, len(b), 1, len(ra))), mixMetaName, "S1\r\nV1\r\nLb2d05e00\r\n"),
 			[]string{"1 r: " + a, "2 r: " + b}, 0, []Kind{KindUIDEpochLost}},

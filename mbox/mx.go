@@ -87,7 +87,7 @@ func (n *numbered) adopt(x *mxIndex, size int64) {
 	case x.validity > maxUIDValidity:
 		lose("it has more than 32 bits")
 	case x.last > maxUID:
-		lose("the last UID in the index has more than 31 bits")
+		lose("the last UID in the index has more than 30 bits")
 	default:
 		n.validity = uint32(x.validity)
 		// UW forgets files that are above the index's last UID; their UIDs are used.

@@ -90,8 +90,8 @@ var recordFixtures = []recordFixture{
 	{name: "mbx without UIDVALIDITY", format: FormatMBX, file: mbxFile("0000000000000009", "", mbxRec("000000000010-00000005", recText)),
 		next: 10, uw: uwSame, messages: []fixtureMessage{{uid: 5, flags: ""}}, kinds: []Kind{KindUIDEpochLost}},
 	// UW goes on counting
-	{name: "mbx with UIDs of more than 31 bits", format: FormatMBX, file: mbxFile("3edb6d2080000000", "",
-		mbxRec("000000000010-7fffffff", recText), mbxRec("000000000010-80000000", recText), mbxRec("000000000000-00000000", recText)),
+	{name: "mbx with UIDs of more than 30 bits", format: FormatMBX, file: mbxFile("3edb6d2040000000", "",
+		mbxRec("000000000010-3fffffff", recText), mbxRec("000000000010-40000000", recText), mbxRec("000000000000-00000000", recText)),
 		next: 4, uw: uwOther, messages: []fixtureMessage{{uid: 1}, {uid: 2}, {uid: 3, flags: "r"}}, kinds: []Kind{KindUIDEpochLost}},
 	{name: "mbx-trunc-msg", format: FormatMBX, file: cut(mbxFile(h0, "",
 		mbxRec("000000000010-00000002", recText), mbxRec("000000000010-00000003", recText)), 5),

@@ -297,7 +297,7 @@ func refUIDs(box *refMailbox, s string, headers [][]refHeaderLine) {
 		return first(headers[i], "Subject") == "DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA"
 	}
 	count := uint64(len(headers)) // pseudo-messages too
-	const top = 1<<31 - 1
+	const top = 1<<30 - 1
 	var validity, last, prev, recorded, keptUID uint64
 	known, foreign := false, false
 	usable := 0

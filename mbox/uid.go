@@ -5,8 +5,8 @@ import "strings"
 // maxUID is the greatest UID that is kept. IMAP has 32 bits for it (RFC 9051 2.3.1.1), but
 // programs that tell which of two UIDs is the greater by their signed difference get the
 // order wrong where they are 2^31 apart: Cyrus's reconstruct (seen with 3.6.1) does not find
-// the messages below then, and removes them.
-const maxUID = 1<<31 - 1
+// the messages below then, and removes them. Half of that is left for the mail that will come.
+const maxUID = 1<<30 - 1
 
 // maxUIDValidity is the greatest UIDVALIDITY.
 const maxUIDValidity = 1<<32 - 1
@@ -83,7 +83,7 @@ func (r *Reader) adopt(validity, last uint64) error {
 	}
 	messages, err := r.messages()
 	if err == nil && last+messages > maxUID {
-		*u = uids{reason: "UIDs would have more than 31 bits; they were given anew"}
+		*u = uids{reason: "UIDs would have more than 30 bits; they were given anew"}
 	}
 	return err
 }

@@ -603,20 +603,6 @@ func (c *cutHost) mail() (paths []string) {
 	return paths
 }
 
-// oneMessage puts a message of 33 bytes into the INBOX.
-func oneMessage(c *imapclient.Client) error {
-	const text = "Subject: came to Cyrus\r\n\r\nhello\r\n"
-	cmd := c.Append("INBOX", int64(len(text)), nil)
-	if _, err := cmd.Write([]byte(text)); err != nil {
-		return err
-	}
-	if err := cmd.Close(); err != nil {
-		return err
-	}
-	_, err := cmd.Wait()
-	return err
-}
-
 // TestAccountMadeAfterCutOff kills the first pass when all is written and Cyrus knows nothing of
 // it. Then somebody makes the account: the next pass fills that, or appends to it, and leaves
 // nothing of what the first wrote.
@@ -642,7 +628,7 @@ func TestAccountMadeAfterCutOff(t *testing.T) {
 				}
 				c.create("user/joe")
 				if merge {
-					useCyrus(t, c.srv, oneMessage)
+					useCyrus(t, c.srv, appendMail)
 				}
 				args := c.migrate()
 				if merge {

@@ -6,19 +6,24 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 )
 
 // TestUIDsFarApart: where two UIDs of a mailbox are more than 2^31 apart, Cyrus's reconstruct
-// removes messages. A sender can bring that about, with fields in the first mail of an inbox.
+// removes messages. A sender can bring that about, with fields in the first mail of an inbox,
+// also so that it is only the mail that comes to Cyrus which is too far from what was there.
 func TestUIDsFarApart(t *testing.T) {
-	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	srv := cyrustest.ForTest(t, cyrustest.Options{Extra: []string{"expunge_mode: immediate"}})
 	h := newPassHost(t)
 	state := filepath.Join(t.TempDir(), "state")
 	flags := flagsFor(srv, h.root, state)
 	base := func(last uint32) string { return fmt.Sprintf("X-IMAPbase: 1054563072 %d", last) }
 	h.write("var/mail/joe", letter(1, base(3_000_000_000), "X-UID: 5")+letter(2))
 	h.write("home/joe/mail/later", letter(1, base(100), "X-UID: 5"))
+	h.write("home/joe/mail/near", letter(1, base(1<<31-2), "X-UID: 5"))
 	h.write("home/joe/mail/mbx", mbxFolder("3edb6d20b2d05e05", "0005", "b2d05e05"))
 	h.write("home/joe/mail/mx/.mxindex", "V3edb6d20Lb2d05e05M00000005;00000000.0001Mb2d05e05;00000000.0001")
 	for _, name := range []string{"5", "3000000005"} {
@@ -38,7 +43,26 @@ func TestUIDsFarApart(t *testing.T) {
 	if o := runJSON(t, append([]string{"verify", "--level", "content"}, flags...)...); o.code != 0 {
 		t.Errorf("verify: exit code %d\n%s", o.code, strings.Join(o.severe(), "\n"))
 	}
+	useCyrus(t, srv, func(c *imapclient.Client) error {
+		for range 8 {
+			if err := appendMailTo(c, "near"); err != nil {
+				return err
+			}
+		}
+		if _, err := c.Select("near", nil).Wait(); err != nil {
+			return err
+		}
+		// Only the first and the last are left.
+		if err := c.Store(imap.SeqSet{{Start: 2, Stop: 8}}, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close(); err != nil {
+			return err
+		}
+		return c.Expunge().Close()
+	})
+	reconstructsQuietly(t, srv, '/')
 	served := serve(t, srv)
+	if n := len(served["near"].Messages); n != 2 {
+		t.Errorf("near has %d messages in Cyrus, want 2", n)
+	}
 	for _, name := range []string{"INBOX", "later", "mbx", "mx"} {
 		if n := len(served[name].Messages); n != 2 {
 			t.Errorf("%s has %d messages in Cyrus, want 2", name, n)

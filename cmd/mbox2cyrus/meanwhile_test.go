@@ -57,7 +57,7 @@ func TestAccountMadeMeanwhile(t *testing.T) {
 				}
 				client, err := cyrustest.Login(c.srv.IMAPAddr(), "joe", "secret") // which makes it
 				if err == nil {
-					err = oneMessage(client)
+					err = appendMail(client)
 				}
 				if err != nil {
 					t.Error(err)

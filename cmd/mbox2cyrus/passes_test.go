@@ -653,10 +653,12 @@ func useCyrus(t *testing.T, srv *cyrustest.Server, do func(c *imapclient.Client)
 	})
 }
 
-// appendMail is a message that a user gets in his INBOX.
-func appendMail(c *imapclient.Client) error {
+// appendMail is a message of 33 bytes that a user gets in his INBOX.
+func appendMail(c *imapclient.Client) error { return appendMailTo(c, "INBOX") }
+
+func appendMailTo(c *imapclient.Client, mailbox string) error {
 	const text = "Subject: came to Cyrus\r\n\r\nhello\r\n"
-	cmd := c.Append("INBOX", int64(len(text)), nil)
+	cmd := c.Append(mailbox, int64(len(text)), nil)
 	if _, err := cmd.Write([]byte(text)); err != nil {
 		return err
 	}
