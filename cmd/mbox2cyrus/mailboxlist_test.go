@@ -49,9 +49,11 @@ func TestListIsNotAll(t *testing.T) {
 			}
 			bin := tt.cause(t, srv)
 			spool := snapshot(t, srv.Spool)
-			o := runJSON(t, append([]string{"migrate", "--cyrus-bin", bin}, flagsFor(srv, two.root, filepath.Join(t.TempDir(), "two"))...)...)
-			if o.code != 1 || !strings.Contains(o.stderr, tt.says) {
-				t.Errorf("exit code %d\n%s", o.code, o.stderr)
+			for _, command := range []string{"plan", "migrate"} {
+				o := runJSON(t, append([]string{command, "--cyrus-bin", bin}, flagsFor(srv, two.root, filepath.Join(t.TempDir(), "two"))...)...)
+				if o.code != 1 || !strings.Contains(o.stderr, tt.says) {
+					t.Errorf("%s: exit code %d\n%s", command, o.code, o.stderr)
+				}
 			}
 			if diff := diffSnapshots(spool, snapshot(t, srv.Spool)); diff != "" {
 				t.Errorf("the spool was changed: %s", diff)

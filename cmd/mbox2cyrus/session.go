@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/throttle"
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 	"mbox2cyrus/reconstruct"
 )
@@ -107,6 +109,18 @@ func (s *session) open(c *cli.Context) (err error) {
 	}
 	s.spareMemory()
 	return s.choose(c)
+}
+
+// checkList makes sure that a mailbox which Cyrus does not list is not there, if the plan has
+// one.
+func (s *session) checkList(ctx context.Context) error {
+	unlisted := func(name cyrusspool.Name) bool { return !s.cyrus.Has(name) }
+	for _, u := range s.plan.Users {
+		if slices.ContainsFunc(u.Parents, unlisted) || slices.ContainsFunc(u.Folders, func(f plan.Folder) bool { return unlisted(f.Mailbox) }) {
+			return s.cyrus.CheckDatabase(ctx)
+		}
+	}
+	return nil
 }
 
 // readNames reads the names that --names gives, nil without it.

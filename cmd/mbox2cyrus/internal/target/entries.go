@@ -41,9 +41,10 @@ func (c *Cyrus) checkList(form reconstruct.ListForm) error {
 	return nil
 }
 
-// checkDatabase refuses a mailboxes.db that Cyrus finds damaged: its list ends early then, and
-// new mailboxes would take the place of those that it leaves out.
-func (c *Cyrus) checkDatabase(ctx context.Context) error {
+// CheckDatabase refuses a mailboxes.db that Cyrus finds damaged: its list ends early then, and
+// new mailboxes would take the place of those that it leaves out. It starts a program, which
+// reads all of the database.
+func (c *Cyrus) CheckDatabase(ctx context.Context) error {
 	path, ok := c.pathOf(mailboxList)
 	if !ok {
 		return nil

@@ -103,14 +103,14 @@ func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 			return nil, err
 		}
 	}
-	if err := c.ask(ctx, conf, opts.Domain, opts.Writes); err != nil {
+	if err := c.ask(ctx, conf, opts.Domain); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
 // ask asks Cyrus's programs for all that is to be known.
-func (c *Cyrus) ask(ctx context.Context, conf *cyrusspool.Conf, domain string, writes bool) error {
+func (c *Cyrus) ask(ctx context.Context, conf *cyrusspool.Conf, domain string) error {
 	// Each program that is asked takes some time to start: two at a time.
 	if err := both(
 		func() (err error) { c.Version, err = c.Programs.Version(ctx); return err },
@@ -124,12 +124,7 @@ func (c *Cyrus) ask(ctx context.Context, conf *cyrusspool.Conf, domain string, w
 	var form reconstruct.ListForm
 	if err := both(
 		func() error { return c.probe(ctx, func(p *probe) error { return c.learnFresh(ctx, p) }) },
-		func() (err error) {
-			if form, err = c.askList(ctx); err == nil && writes {
-				err = c.checkDatabase(ctx)
-			}
-			return err
-		},
+		func() (err error) { form, err = c.askList(ctx); return err },
 	); err != nil {
 		return err
 	}
