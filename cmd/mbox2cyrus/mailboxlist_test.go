@@ -16,25 +16,29 @@ import (
 func TestListIsNotAll(t *testing.T) {
 	for _, tt := range []struct {
 		name, says string
-		cause      func(t *testing.T, srv *cyrustest.Server) (bin string)
+		cause      func(t *testing.T, srv *cyrustest.Server) (bin string, mend func())
 	}{
-		{"nothing is printed", "it does not say which mailboxes there are", func(t *testing.T, srv *cyrustest.Server) string {
+		{"nothing is printed", "it does not say which mailboxes there are", func(t *testing.T, srv *cyrustest.Server) (string, func()) {
 			dir := filepath.Join(srv.Dir, "programs")
 			wrapProgram(t, srv, dir, "ctl_mboxlist", "if [ \"$3\" = -d ]; then exit 0; fi\n")
-			return dir
+			return dir, func() {}
 		}},
-		{"mailboxes.db is damaged", "mailboxes.db is damaged", func(t *testing.T, srv *cyrustest.Server) string {
+		{"mailboxes.db is damaged", "mailboxes.db is damaged", func(t *testing.T, srv *cyrustest.Server) (string, func()) {
 			path := filepath.Join(srv.ConfigDir, "mailboxes.db")
-			db, err := os.ReadFile(path)
+			whole, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			record := bytes.Index(db, []byte("Nuser\x1fann")) // joe's are after it
-			clear(db[record : record+8])
-			if err := os.WriteFile(path, db, 0o600); err != nil {
-				t.Fatal(err)
+			put := func(db []byte) {
+				if err := os.WriteFile(path, db, 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
-			return cyrustest.BinDir
+			damaged := bytes.Clone(whole)
+			record := bytes.Index(damaged, []byte("Nuser\x1fann")) // joe's are after it
+			clear(damaged[record-32 : record])                     // what leads on from there to the next
+			put(damaged)
+			return cyrustest.BinDir, func() { put(whole) }
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -47,7 +51,7 @@ func TestListIsNotAll(t *testing.T) {
 			if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, one.root, filepath.Join(t.TempDir(), "one"))...)...); o.code != 0 {
 				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
 			}
-			bin := tt.cause(t, srv)
+			bin, mend := tt.cause(t, srv)
 			spool := snapshot(t, srv.Spool)
 			for _, command := range []string{"plan", "migrate"} {
 				o := runJSON(t, append([]string{command, "--cyrus-bin", bin}, flagsFor(srv, two.root, filepath.Join(t.TempDir(), "two"))...)...)
@@ -58,6 +62,7 @@ func TestListIsNotAll(t *testing.T) {
 			if diff := diffSnapshots(spool, snapshot(t, srv.Spool)); diff != "" {
 				t.Errorf("the spool was changed: %s", diff)
 			}
+			mend()
 			if got, want := describe(serve(t, srv)["INBOX"]), []string{"1  22", "2  22"}; !slices.Equal(got, want) {
 				t.Errorf("INBOX has %q, want %q", got, want)
 			}
