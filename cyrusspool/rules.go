@@ -126,8 +126,10 @@ func (r NameRules) UserID(login string) (userid string, changes []Change) {
 		became(KindUserCase, lowerASCII(userid))
 	}
 	became(KindUserChar, replaceBytes(userid, func(c byte) bool {
-		// "@" would begin a domain where virtdomains is on.
-		return c == '.' || c != '@' && isGood(rune(c))
+		// "@" would begin a domain where virtdomains is on. "+" begins the name of a folder in
+		// the address of a mail that comes (imap/mboxname.c, mbname_from_recipient): mail to
+		// "joe+x" would come to joe.
+		return c == '.' || c != '@' && c != '+' && isGood(rune(c))
 	}))
 	if !r.UnixHierarchySep {
 		became(KindUserDot, strings.ReplaceAll(userid, ".", "_"))
