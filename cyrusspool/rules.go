@@ -32,6 +32,8 @@ type NameRules struct {
 	// on (by default since 3.0), as they stand there: what clients see of others begins with
 	// them, so no first level of a user's own may be called so.
 	Prefixes []string
+	// Admins is imapd.conf's admins, user ids and groups.
+	Admins []string
 }
 
 // A ChangeKind says why a name was changed.

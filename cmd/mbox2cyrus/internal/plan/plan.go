@@ -234,6 +234,9 @@ func (u *User) fill(tree *mbox.Tree, rules cyrusspool.NameRules, chosen *Names, 
 		u.fail("user-collision", fmt.Sprintf("would become Cyrus user %s, who is %s already; rename one of them on the UW host", report.Quote(who.id), report.Quote(who.owner)))
 		return
 	}
+	if slices.Contains(rules.Admins, u.ID) {
+		u.Problems = append(u.Problems, adminProblem(u.Name, u.ID))
+	}
 	u.mapFolders(tree, rules, chosen)
 }
 
