@@ -407,6 +407,7 @@ func TestUserID(t *testing.T) {
 		{NameRules{UnixHierarchySep: true}, "Joe", "Joe", nil},
 		{dotRules, "J.smith", "j_smith", []ChangeKind{KindUserCase, KindUserDot}},
 		{slashRules, "a/b%*@^&\xe9", "a_b______", []ChangeKind{KindUserChar}},
+		{slashRules, "joe+x", "joe_x", []ChangeKind{KindUserChar}},
 		{slashRules, "machine$", "machine$", nil},
 		{slashRules, "", "_", []ChangeKind{KindUserReserved}},
 		{slashRules, "Anyone", "anyone_", []ChangeKind{KindUserCase, KindUserReserved}},

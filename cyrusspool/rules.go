@@ -32,6 +32,8 @@ type NameRules struct {
 	// on (by default since 3.0), as they stand there: what clients see of others begins with
 	// them, so no first level of a user's own may be called so.
 	Prefixes []string
+	// Admins is imapd.conf's admins, user ids and groups.
+	Admins []string
 }
 
 // A ChangeKind says why a name was changed.
@@ -126,8 +128,10 @@ func (r NameRules) UserID(login string) (userid string, changes []Change) {
 		became(KindUserCase, lowerASCII(userid))
 	}
 	became(KindUserChar, replaceBytes(userid, func(c byte) bool {
-		// "@" would begin a domain where virtdomains is on.
-		return c == '.' || c != '@' && isGood(rune(c))
+		// "@" would begin a domain where virtdomains is on. "+" begins the name of a folder in
+		// the address of a mail that comes (imap/mboxname.c, mbname_from_recipient): mail to
+		// "joe+x" would come to joe.
+		return c == '.' || c != '@' && c != '+' && isGood(rune(c))
 	}))
 	if !r.UnixHierarchySep {
 		became(KindUserDot, strings.ReplaceAll(userid, ".", "_"))

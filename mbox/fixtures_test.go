@@ -145,7 +145,7 @@ var fixtures = []fixture{
 			{uid: 11, flags: "r"},
 			{uid: 12, flags: "r"},
 		}},
-	// does not fit 32 bits
+	// does not fit 32 bits, leaves no room
 	{name: "18 uidval-big", file: from + "Subject: m1\nX-IMAPbase: 99999999999 5\nX-UID: 5\n\nbody\n\n",
 		format: FormatUnix, next: 6, messages: []fixtureMessage{
 			{uid: 5, flags: "r"},

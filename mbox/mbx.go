@@ -82,9 +82,14 @@ func readMBXHeader(r *recordReader) (int64, error) {
 		r.opts.Findings(lost("", parts[0].from, sum(parts), 0, "the file header, with UIDVALIDITY and the names of keywords", parts))
 	}
 	validity := hexValue(header[7:15])
-	r.uids.validity, r.uids.last = uint32(validity), hexValue(header[15:23])
-	if validity == 0 {
+	r.uids.last = hexValue(header[15:23])
+	switch {
+	case validity == 0:
 		r.find(KindUIDEpochLost, 7, 0, "the file header has no UIDVALIDITY")
+	case validity > maxUIDValidity:
+		r.find(KindUIDEpochLost, 7, 0, "UIDVALIDITY cannot be kept: "+validityTooGreat)
+	default:
+		r.uids.validity = uint32(validity)
 	}
 	names := header[25:]
 	if n := bytes.IndexByte(names, 0); n >= 0 {

@@ -308,7 +308,7 @@ func (r *mix) readMeta() error {
 		case !meta.hasValidity || meta.validity == 0:
 			lose("the metadata have none")
 		case meta.validity > maxUIDValidity:
-			lose("it has more than 32 bits")
+			lose(validityTooGreat)
 		case meta.hasLast && meta.last > maxMixUID:
 			lose("the last UID in the metadata leaves room for no other")
 		case !meta.hasLast:

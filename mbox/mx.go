@@ -85,7 +85,7 @@ func (n *numbered) adopt(x *mxIndex, size int64) {
 	case x.validity == 0:
 		lose("the index has none")
 	case x.validity > maxUIDValidity:
-		lose("it has more than 32 bits")
+		lose(validityTooGreat)
 	case x.last > maxUID:
 		lose("the last UID in the index has more than 30 bits")
 	default:

@@ -8,15 +8,22 @@ import "strings"
 // the messages below then, and removes them. Half of that is left for the mail that will come.
 const maxUID = 1<<30 - 1
 
-// maxUIDValidity is the greatest UIDVALIDITY.
-const maxUIDValidity = 1<<32 - 1
+// maxUIDValidity is the greatest UIDVALIDITY that is kept. UW takes it from the clock, which
+// does not come to it before 2096. It leaves room for those that Cyrus gives out: where a user
+// has the last of 32 bits, the next mailbox that he makes gets 0, which is none (RFC 9051
+// 2.3.1.1), if Cyrus keeps conversations (imap/mboxname.c, mboxname_nextuidvalidity; seen with
+// 3.6.1 and 3.10).
+const maxUIDValidity = 4_000_000_000
+
+// validityTooGreat is why such a one is not kept.
+const validityTooGreat = "it is above 4000000000"
 
 // uids follows UW's rules for UIDs (unix.c unix_parse), with three repairs: X-UIDs that
 // are far too great are ignored, those that follow another mailbox's X-IMAPbase are too
 // unless they fit, and a first message that merely has an X-IMAP field is kept.
 type uids struct {
 	known    bool   // X-UIDs are believed
-	validity uint64 // of the base; kept only if it fits 32 bits
+	validity uint64 // of the base; kept only up to maxUIDValidity
 	last     uint64 // greatest UID given or reserved
 	prev     uint64 // UID of the message before
 	recorded uint64 // last UID as the base has it
@@ -76,7 +83,7 @@ func (r *Reader) adopt(validity, last uint64) error {
 	u := &r.uids
 	u.known, u.validity, u.last, u.recorded = true, validity, last, last
 	if validity > maxUIDValidity {
-		u.reason = "UIDVALIDITY has more than 32 bits"
+		u.reason = validityTooGreat
 	}
 	if r.surveying || last+r.messageBound() <= maxUID {
 		return nil

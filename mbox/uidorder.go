@@ -123,7 +123,7 @@ func (r *Reader) takeOrder(s *Reader) error {
 		r.find(KindRepairUID, s.lossOffset, "the UIDs are out of order, but the folder has more than %d messages: not sorted", maxOrdered)
 		return nil
 	case sc.validity > maxUIDValidity || sc.recorded+2*sc.count > maxUID:
-		r.find(KindRepairUID, s.lossOffset, "UIDVALIDITY would have more than 32 bits, or UIDs more than 30: not sorted")
+		r.find(KindRepairUID, s.lossOffset, "UIDVALIDITY is above %d, or UIDs would have more than 30 bits: not sorted", maxUIDValidity)
 		return nil
 	}
 	o := &uidOrder{validity: uint32(sc.validity), last: uint32(sc.recorded), spots: sc.spots, gombox: s.gombox}

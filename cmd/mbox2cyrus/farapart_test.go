@@ -81,3 +81,41 @@ func mbxFolder(numbers string, uids ...string) string {
 	}
 	return folder
 }
+
+// TestUIDValidityLeavesRoom: after the last UIDVALIDITY that there is, which a sender can bring
+// about too, Cyrus gives 0 to the next folder that is made.
+func TestUIDValidityLeavesRoom(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true, Extra: []string{"conversations: yes"}})
+	h := newPassHost(t)
+	const last = "X-IMAPbase: 4294967295 5"
+	h.write("var/mail/joe", letter(1, last, "X-UID: 5"))
+	h.write("home/joe/mail/unix", letter(1, last, "X-UID: 5"))
+	h.write("home/joe/mail/mbx", mbxFolder("ffffffff00000005", "00000005"))
+	h.write("home/joe/mail/mx/.mxindex", "VffffffffL00000005M00000005;00000000.0001")
+	h.write("home/joe/mail/mx/5", "Subject: 5\r\n\r\nbody\r\n")
+	o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)...)
+	if o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if n := len(o.problems("uid-epoch-lost")); n != 4 {
+		t.Errorf("%d folders were told to lose their UIDVALIDITY, want 4", n)
+	}
+	useCyrus(t, srv, func(c *imapclient.Client) error {
+		for _, name := range []string{"unix", "mbx", "mx"} {
+			if err := c.Rename(name, name+" renamed", nil).Wait(); err != nil {
+				return err
+			}
+			if err := c.Create(name, nil).Wait(); err != nil {
+				return err
+			}
+			status, err := c.Status(name, &imap.StatusOptions{UIDValidity: true}).Wait()
+			if err != nil {
+				return err
+			}
+			if status.UIDValidity == 0 {
+				t.Errorf("the folder that joe made after %s was renamed has UIDVALIDITY 0", name)
+			}
+		}
+		return nil
+	})
+}

@@ -62,3 +62,41 @@ func TestMailboxesOfAnotherLogin(t *testing.T) {
 		})
 	}
 }
+
+// TestAdministratorsAreTold: a user of the UW host is an administrator of Cyrus, which shows
+// him everybody's mailboxes in place of his own folders.
+func TestAdministratorsAreTold(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\ncyrus:x:1002:1002::/home/cyrus:/bin/sh\n")
+	h.write("var/mail/joe", letter(1))
+	h.writeAs(1002, "var/mail/cyrus", letter(2))
+	h.writeAs(1002, "home/cyrus/mail/work", letter(3))
+	for _, command := range []string{"plan", "migrate"} {
+		o := runJSON(t, append([]string{command}, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)...)
+		if p := o.problems("user-admin"); o.code != 2 || len(p) != 1 || p[0]["user"] != "cyrus" {
+			t.Errorf("%s: exit code %d, %v\n%s", command, o.code, p, o.stderr)
+		}
+	}
+	if err := srv.AddUser("cyrus", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	whileServed(t, srv, func() {
+		c, err := cyrustest.Login(srv.IMAPAddr(), "cyrus", "secret")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		list, err := c.List("", "*", nil).Collect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, l := range list {
+			names = append(names, l.Mailbox)
+		}
+		if strings.Join(names, " ") != "user/joe" {
+			t.Errorf("Cyrus shows him %q: is what is told of it still true?", names)
+		}
+	})
+}

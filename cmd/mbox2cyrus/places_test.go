@@ -4,7 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 )
 
 // TestPlaceGone: an INBOX has mail in several places, and one of them goes, as when the home
@@ -123,4 +126,20 @@ func TestRetiredPlaces(t *testing.T) {
 	c.write("var/mail/joe", letter(9))
 	c.pass(2, "retire", "--restore", "--state", c.state)
 	stays("half of a restore")
+}
+
+// TestLongSubscriptionList: what is not read of a list of subscriptions may name folders that
+// the user has. A person must know.
+func TestLongSubscriptionList(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1))
+	h.write("home/joe/mail/box", letter(2))
+	for what, many := range map[string]string{"lines": strings.Repeat("box\n", 100_000), "bytes": strings.Repeat(strings.Repeat("a", 1000)+"\n", 1100)} {
+		h.write("home/joe/.mailboxlist", many+"mail/box\n")
+		o := runJSON(t, append([]string{"plan"}, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)...)
+		if n := len(o.problems("limit")); o.code != 2 || n != 1 {
+			t.Errorf("%s: exit code %d, %d problems\n%s", what, o.code, n, o.stderr)
+		}
+	}
 }

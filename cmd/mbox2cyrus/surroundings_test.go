@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -247,6 +248,35 @@ func TestQuotasThatCyrusHas(t *testing.T) {
 	if err != nil || undo.code != 0 || after != before {
 		t.Errorf("undo: exit code %d, %v\n%s\nquotas were\n%s\nare\n%s", undo.code, err, undo.stderr, before, after)
 	}
+}
+
+// TestConversationsOfCopies: a user has the same message more often than Cyrus would let him,
+// in a folder and in all. It takes in all the same what he has, in folders that follow too.
+func TestConversationsOfCopies(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{Extra: []string{"conversations: yes", "conversations_max_guidexists: 20"}})
+	h := newPassHost(t)
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h.write("var/mail/joe", letter(1))
+	h.write("home/joe/mail/copies", strings.Repeat(letter(2), 25))
+	h.write("home/joe/mail/later", letter(3))
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	said, err := srv.Run(t.Context(), "ctl_conversationsdb", "-d", "joe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Three different messages.
+	if !regexp.MustCompile(`(?m)^Q\t.*\(E 3 `).MatchString(said) {
+		t.Errorf("not all is in conversations:\n%s", said)
+	}
+	useCyrus(t, srv, func(c *imapclient.Client) error {
+		if _, err := c.Select("copies", nil).Wait(); err != nil {
+			return err
+		}
+		return c.Store(imap.SeqSet{{Start: 1, Stop: 25}}, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagSeen}}, nil).Close()
+	})
+	reconstructsQuietly(t, srv, '/')
 }
 
 // TestConversationsFollow: Cyrus's conversations count what its mailboxes have, also after a

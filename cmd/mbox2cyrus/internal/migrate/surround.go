@@ -41,7 +41,7 @@ func (e *Engine) surround(ctx, stop context.Context, batch []*job) {
 	e.quotas(ctx, batch)
 	if e.Cyrus.Conversations() {
 		for _, id := range users {
-			if err := e.Cyrus.Programs.BuildConversations(ctx, id); err != nil {
+			if err := e.Cyrus.BuildConversations(ctx, id); err != nil {
 				e.undone(names[id], "conversations", err, "ctl_conversationsdb -b "+id)
 			}
 			if !had[id] {

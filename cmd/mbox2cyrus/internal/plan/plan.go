@@ -217,7 +217,11 @@ func (u *User) fill(tree *mbox.Tree, rules cyrusspool.NameRules, chosen *Names, 
 	u.hasMailDir, u.SubscriptionList = tree.HasMailDir, tree.SubscriptionList
 	for _, s := range tree.Skipped {
 		if !u.stands(s) {
-			u.Problems = append(u.Problems, skippedProblem(s))
+			p := skippedProblem(s)
+			if s.Kind == mbox.SkipLimit && s.Path == tree.SubscriptionList {
+				p.Severity = report.Attention // folders that he has may be in the rest
+			}
+			u.Problems = append(u.Problems, p)
 		}
 	}
 	if who.owner == u.Name {
@@ -233,6 +237,9 @@ func (u *User) fill(tree *mbox.Tree, rules cyrusspool.NameRules, chosen *Names, 
 	if who.owner != u.Name {
 		u.fail("user-collision", fmt.Sprintf("would become Cyrus user %s, who is %s already; rename one of them on the UW host", report.Quote(who.id), report.Quote(who.owner)))
 		return
+	}
+	if slices.Contains(rules.Admins, u.ID) {
+		u.Problems = append(u.Problems, adminProblem(u.Name, u.ID))
 	}
 	u.mapFolders(tree, rules, chosen)
 }

@@ -31,6 +31,13 @@ func userChange(login string, c cyrusspool.Change) report.Problem {
 	return p
 }
 
+// adminProblem tells of a user who is one of Cyrus's administrators: altnamespace is not for
+// them, and LIST gives them everybody's mailboxes but their own (seen with 3.6.1).
+func adminProblem(login, id string) report.Problem {
+	return report.Problem{Severity: report.Attention, User: login, Offset: -1, Kind: "user-admin",
+		Text: fmt.Sprintf("%s is one of Cyrus's administrators (admins in imapd.conf): he sees everybody's mailboxes in place of his own, and may delete them; take him out of admins, or leave his mail out with --exclude-user", report.Quote(id))}
+}
+
 // folderChange tells of a changed name. A person must look only where two
 // names fell together or a name was cut: the rest follows from Cyrus's rules.
 func folderChange(login string, m cyrusspool.Mapping, c cyrusspool.Change) report.Problem {

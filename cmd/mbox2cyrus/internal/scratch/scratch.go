@@ -16,10 +16,11 @@ import (
 
 // What a directory is for, a part of its name.
 const (
-	Probe      = "probe"
-	SpecialUse = "specialuse"
-	IMAPD      = "imapd"
-	Databases  = "databases"
+	Probe         = "probe"
+	SpecialUse    = "specialuse"
+	Conversations = "conversations"
+	IMAPD         = "imapd"
+	Databases     = "databases"
 )
 
 // Memory is where Linux has a file system in memory for everybody (shm_overview(7)).
@@ -30,7 +31,7 @@ const Memory = "/dev/shm"
 const prefix = "mbox2cyrus-scratch-"
 
 // name is that of a directory that Make made.
-var name = regexp.MustCompile(`^` + prefix + `(` + Probe + `|` + SpecialUse + `|` + IMAPD + `|` + Databases + `)-[0-9]+$`)
+var name = regexp.MustCompile(`^` + prefix + `(` + Probe + `|` + SpecialUse + `|` + Conversations + `|` + IMAPD + `|` + Databases + `)-[0-9]+$`)
 
 // Dir is a directory that belongs to this process's user. Others can search it, but they
 // can neither list nor change what is in it.

@@ -65,7 +65,7 @@ func (c *Cyrus) surroundings(ctx context.Context, userid string, quota int64, us
 		}
 	}
 	if c.Conversations() {
-		if err := c.Programs.BuildConversations(ctx, userid); err != nil {
+		if err := c.tellConversations(ctx, userid); err != nil {
 			return err
 		}
 	}

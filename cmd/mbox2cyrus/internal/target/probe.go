@@ -289,6 +289,7 @@ func (c *Cyrus) takeSettings(settings map[string]string) error {
 			return fmt.Errorf("%w: Cyrus's setting of %s is %q, neither yes nor no", ErrConfig, key, value)
 		}
 	}
+	c.Rules.Admins = strings.Fields(settings["admins"])
 	c.Rules.Prefixes = nil
 	if c.AltNamespace() {
 		for _, key := range []string{"userprefix", "sharedprefix", "altprefix"} { // the last from 3.0 on

@@ -148,7 +148,7 @@ func (u *Undoer) undo(ctx context.Context, users []*user) {
 	for _, one := range users {
 		err := u.removeBeside(one)
 		if err == nil && one.known() && u.Cyrus.Conversations() {
-			if err = u.Cyrus.Programs.BuildConversations(ctx, one.id()); err == nil {
+			if err = u.Cyrus.BuildConversations(ctx, one.id()); err == nil {
 				err = u.Cyrus.Programs.RecountConversations(ctx, one.id())
 			}
 		}
