@@ -144,7 +144,7 @@ func TestMHFolders(t *testing.T) {
 		{"inside the mail directory", "Path: MH/folders\n", ".", []string{"MH/folders/drafts", "MH/folders/drafts/old", "MH/folders/empty", "MH/folders/inbox", "MH/folders/mixed", "MH/folders/mixed/saved", "mail/mh", "mail/sent"},
 			[]Subscription{{Name: "MH/folders/drafts"}, {Name: "MH/folders/inbox"}}, []string{"home/alice: not-a-folder"}},
 		{"the mail directory itself", "Path: MH/folders\n", "MH/folders", []string{"drafts", "drafts/old", "empty", "inbox", "mixed", "mixed/saved"},
-			[]Subscription{{Name: "drafts"}, {Name: "inbox"}}, []string{"home/alice/MH/folders/context: not-a-folder"}},
+			[]Subscription{{Name: "drafts"}, {Name: "inbox"}}, []string{"home/alice/MH/folders/context: not-a-folder", "home/alice/mail: mail-in-home"}},
 		{"not below the home", "Path: /var/mh\n", "mail", []string{"mh", "sent"}, []Subscription(nil),
 			[]string{"home/alice/.mailboxlist: subscription", "home/alice/.mailboxlist: subscription", "home/alice/.mh_profile: format-not-supported"}},
 		{"out of the home", "Path: ../bob\n", "mail", []string{"mh", "sent"}, []Subscription(nil),
@@ -192,7 +192,7 @@ func TestMHLinks(t *testing.T) {
 	}{
 		{"mail", []string{"home/alice/Mail/elsewhere: symlink", "home/alice/Mail/outside: symlink", "home/alice/Mail/packed.gz: not-a-folder", "home/alice/Mail/work: symlink"}},
 		{".", []string{"home/alice/Mail/outside: symlink", "home/alice/old/work/1: not-a-folder"}},
-		{"gone", []string{"home/alice/Mail/elsewhere: symlink", "home/alice/Mail/outside: symlink", "home/alice/Mail/packed.gz: not-a-folder", "home/alice/Mail/sent: symlink", "home/alice/Mail/work: symlink"}},
+		{"gone", []string{"home/alice/Mail/elsewhere: symlink", "home/alice/Mail/outside: symlink", "home/alice/Mail/packed.gz: not-a-folder", "home/alice/Mail/sent: symlink", "home/alice/Mail/work: symlink", "home/alice/mail: mail-in-home"}},
 	} {
 		t.Run(test.mailDir, func(t *testing.T) {
 			h := newHostTree(t)
@@ -301,5 +301,60 @@ func TestHomeMail(t *testing.T) {
 		if len(tree.Skipped) != 0 {
 			t.Errorf("%s: %v", dir, skippedKinds(tree.Skipped))
 		}
+	}
+}
+
+// TestOtherMailDirs: directories where mail programs kept folders, beside the mail directory, need
+// a person if a mailbox is in them, and so does a link that may lead to such a one.
+func TestOtherMailDirs(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		make  func(h *hostTree)
+		where []string // what is told
+		says  string
+	}{
+		{"elm's", func(h *hostTree) {
+			h.file("home/alice/Mail/a", oneMessage)
+			h.file("home/alice/Mail/lists/b", oneMessage)
+		},
+			[]string{"home/alice/Mail: mail-in-home"}, "2 mailbox files in"},
+		{"beside the mail directory", func(h *hostTree) {
+			h.file("home/alice/mail/a", oneMessage)
+			h.file("home/alice/nsmail/Inbox", oneMessage)
+		},
+			[]string{"home/alice/nsmail: mail-in-home"}, "1 mailbox file in"},
+		{"subscribed to", func(h *hostTree) {
+			h.file("home/alice/Mail/a", oneMessage)
+			h.file("home/alice/.mailboxlist", "Mail/a\n")
+		}, []string{"home/alice/.mailboxlist: subscription", "home/alice/Mail/a: outside-mail-dir"}, ""},
+		{"no mail", func(h *hostTree) { h.file("home/alice/Mail/notes", "notes\n"); h.file("home/alice/mail/a", oneMessage) }, nil, ""},
+		{"MH's", func(h *hostTree) {
+			h.file("home/alice/.mh_profile", "Path: Mail\n")
+			h.file("home/alice/Mail/inbox/1", "Subject: a\n\nb\n")
+		}, nil, ""},
+		{"MH's, without a profile", func(h *hostTree) {
+			h.file("home/alice/Mail/inbox/1", "Subject: a\n\nb\n")
+			h.file("home/alice/Mail/inbox/.mh_sequences", "cur: 1\n")
+		}, []string{"home/alice/Mail: mail-in-home"}, "1 mailbox file in"},
+		{"a link to the mail directory", func(h *hostTree) { h.file("home/alice/mail/a", oneMessage); h.symlink("mail", "home/alice/Mail") }, nil, ""},
+		{"a link to elsewhere", func(h *hostTree) { h.symlink("/disk2/alice", "home/alice/Mail") },
+			[]string{"home/alice/Mail: symlink"}, "not followed"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHostTree(t)
+			alice := h.user("alice", 1)
+			tt.make(h)
+			h.own("home/alice", 1)
+			before := h.freeze()
+			tree, err := h.open(HostOptions{}).Folders(alice)
+			h.must(err)
+			h.unchanged(before)
+			checkEqual(t, "skipped", skippedKinds(tree.Skipped), tt.where)
+			for _, s := range tree.Skipped {
+				if s.Kind == SkipHomeMail && (!s.MayHoldMail || !strings.Contains(s.Text, tt.says)) {
+					t.Errorf("%s, needs a person: %t", s.Text, s.MayHoldMail)
+				}
+			}
+		})
 	}
 }

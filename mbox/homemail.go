@@ -3,6 +3,7 @@ package mbox
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -86,4 +87,106 @@ func (w *walker) beginsAsMailbox(dir *os.File, name string) bool {
 		return true
 	}
 	return false
+}
+
+// otherMailDirs tells of the directories in the home in which mail programs kept folders (Pine,
+// and elm, mutt and mailx with a capital; Netscape), and which are not the mail directory: users of
+// one host had programs of several kinds, and the mail directory has one name. One that holds no
+// mailbox is not told.
+func (w *walker) otherMailDirs(home *os.File) {
+	dir, err := reopen(home, unix.O_RDONLY)
+	if err != nil {
+		return // as in besideMailDir
+	}
+	defer dir.Close()
+	err = eachName(dir, func(name string) error {
+		path := join(w.homePath, name)
+		if lower := strings.ToLower(name); lower != "mail" && lower != "nsmail" || w.taken[path] || w.leadsToWalked(path) {
+			return nil
+		}
+		st, err := lstatAt(dir, name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			w.unreadable(path, err)
+		case st.Mode&unix.S_IFMT == unix.S_IFLNK && !w.isWalked(dir, name, path, st):
+			w.skip(path, notRegular(dir, name, st))
+		case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+			w.otherMailDir(dir, name, path)
+		}
+		return nil
+	})
+	if err != nil {
+		w.unreadable(w.homePath, err)
+	}
+}
+
+// leadsToWalked reports whether path is, or is above, a directory whose files are taken up.
+func (w *walker) leadsToWalked(path string) bool {
+	above := func(walked string) bool { return walked == path || strings.HasPrefix(walked, withSlash(path)) }
+	return above(w.mailPath) || w.mh != nil && above(w.mhPath)
+}
+
+func (w *walker) otherMailDir(parent *os.File, name, path string) {
+	dir, s, err := openUserDir(parent, name, w.user.UID, unix.O_RDONLY)
+	switch {
+	case err != nil:
+		w.unreadable(path, err)
+		return
+	case s != nil:
+		w.skip(path, s)
+		return
+	}
+	defer dir.Close()
+	looked := 0
+	n, err := w.countMailboxes(dir, path, 0, &looked)
+	if err != nil && !errors.Is(err, errHomeLimit) {
+		w.unreadable(path, err)
+	}
+	if n == 0 {
+		return
+	}
+	more := ""
+	if errors.Is(err, errHomeLimit) {
+		more = " or more"
+	}
+	w.skip(path, &Skipped{Kind: SkipHomeMail, MayHoldMail: true,
+		Text: fmt.Sprintf("%s%s in a directory that is not the mail directory, not converted; move what is wanted into the mail directory, or migrate this user apart from others, with --mail-dir %s", plural.Count(n, "mailbox file"), more, clip(name))})
+}
+
+// countMailboxes counts what surely is a mailbox in dir and below it, and was not reported.
+func (w *walker) countMailboxes(dir *os.File, path string, depth int, looked *int) (n int, err error) {
+	if recogniseDirectory(&directory{file: dir, rights: w.rights}) != "" {
+		return 1, nil
+	}
+	err = eachName(dir, func(name string) error {
+		below := join(path, name)
+		if *looked++; *looked > maxHomeFiles {
+			return errHomeLimit
+		}
+		st, err := lstatAt(dir, name)
+		if err != nil || st.Uid != w.user.UID || w.taken[below] {
+			return nil
+		}
+		switch st.Mode & unix.S_IFMT {
+		case unix.S_IFREG:
+			if st.Size > 0 && w.beginsAsMailbox(dir, name) {
+				n++
+			}
+		case unix.S_IFDIR:
+			if depth == maxDepth {
+				return nil
+			}
+			sub, s, err := openUserDir(dir, name, w.user.UID, unix.O_RDONLY)
+			if err != nil || s != nil {
+				return nil
+			}
+			defer sub.Close()
+			more, err := w.countMailboxes(sub, below, depth+1, looked)
+			n += more
+			return err
+		}
+		return nil
+	})
+	return n, err
 }

@@ -369,7 +369,10 @@ func (w *walker) inboxElsewhere(h *Host, home *os.File, homePath string) {
 		var s *Skipped
 		if st.Mode&unix.S_IFMT == unix.S_IFDIR {
 			if f, s, err = w.lookDirectory(home, name, path); s != nil && s.Kind == SkipNotFolder {
-				continue // some directory of that name
+				if name != "Maildir" || !w.holdsMessages(home, name) {
+					continue // some directory of that name
+				}
+				s.Text = "a part of a Maildir" // a copy may lack directories that were empty
 			}
 		} else {
 			f, s, err = w.look(home, name)
@@ -386,6 +389,21 @@ func (w *walker) inboxElsewhere(h *Host, home *os.File, homePath string) {
 			w.skip(path, invisible(name, f))
 		}
 	}
+}
+
+// holdsMessages reports whether there is something in a directory where a Maildir has messages.
+func (w *walker) holdsMessages(parent *os.File, name string) bool {
+	for _, sub := range []string{"cur", "new"} {
+		dir, s, err := openUserPath(parent, []string{name, sub}, w.user.UID, unix.O_RDONLY)
+		if err != nil || s != nil {
+			continue
+		}
+		empty := isEmptyDir(dir)
+		if dir.Close(); !empty {
+			return true
+		}
+	}
+	return false
 }
 
 // outside reports whether path is a directory that is walked anyway.

@@ -351,3 +351,20 @@ func TestInboxLeftOver(t *testing.T) {
 	h.must(err)
 	checkEqual(t, "skipped", skippedKinds(skipped), []string{"usr/mail: inbox-elsewhere"})
 }
+
+// TestPartOfMaildir: a copy of a Maildir may lack directories that were empty.
+func TestPartOfMaildir(t *testing.T) {
+	for _, file := range []string{"Maildir/cur/1.a.h:2,S", "Maildir/new/1.a.h", "Maildir/old/1", "Maildir/cur"} {
+		h := newHostTree(t)
+		alice := h.user("alice", 1)
+		h.file("home/alice/"+file, "Subject: a\n\nb\n")
+		h.own("home/alice", 1)
+		tree, err := h.open(HostOptions{}).Folders(alice)
+		h.must(err)
+		var want []string
+		if strings.Count(file, "/") == 2 && !strings.Contains(file, "old") {
+			want = []string{"home/alice/Maildir: inbox-elsewhere"}
+		}
+		checkEqual(t, file, skippedKinds(tree.Skipped), want)
+	}
+}

@@ -111,3 +111,57 @@ func TestNamesOfFoldersThatAreGone(t *testing.T) {
 	}
 	want("a folder that never was", 78, "migrate")
 }
+
+// TestNumberedSince: a folder whose name becomes that of another came or went between two
+// passes, so that the number that tells them apart would change. What is said to be the way on is.
+func TestNumberedSince(t *testing.T) {
+	for _, tt := range []struct {
+		name, before, after string // folders, besides a*b
+		keep                string // lines of --names
+		mailboxes           []string
+	}{
+		{"came", "", "a_b", "joe,a*b,a_b\njoe,a_b,mine\n", []string{"INBOX", "a_b", "mine"}},
+		{"went", "a_b", "", "joe,a*b,a_b-2\n", []string{"INBOX", "a_b", "a_b-2"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := newPassHost(t)
+			h.write("var/mail/joe", letter(1))
+			h.write("home/joe/mail/a*b", letter(2))
+			if tt.before != "" {
+				h.write("home/joe/mail/"+tt.before, letter(3))
+			}
+			base := t.TempDir()
+			flags := flagsFor(srv, h.root, filepath.Join(base, "state"))
+			if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 && o.code != 2 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			if tt.before != "" {
+				if err := os.Remove(filepath.Join(h.root, "home/joe/mail", tt.before)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if tt.after != "" {
+				h.write("home/joe/mail/"+tt.after, letter(3))
+			}
+			o := runJSON(t, append([]string{"migrate"}, flags...)...)
+			p := o.problems("name-changed")
+			if o.code != 1 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), "came or went since") || strings.Contains(p[0]["text"].(string), "--domain") {
+				t.Errorf("exit code %d, %v", o.code, p)
+			}
+			names := filepath.Join(base, "names.csv")
+			if err := os.WriteFile(names, []byte("user,old_name,new_name\n"+tt.keep), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if o := runJSON(t, append([]string{"migrate", "--names", names}, flags...)...); o.code != 0 && o.code != 2 {
+				t.Errorf("with the names: exit code %d\n%s", o.code, o.stderr)
+			}
+			served := serve(t, srv)
+			for _, name := range tt.mailboxes {
+				if n := len(served[name].Messages); n != 1 || len(served) != len(tt.mailboxes) {
+					t.Errorf("%s has %d messages, want 1, of %d mailboxes", name, n, len(served))
+				}
+			}
+		})
+	}
+}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
+	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -1140,4 +1141,62 @@ func TestSubscriptionsWhileCyrusRuns(t *testing.T) {
 	}
 	g.must(g.migrate()...)
 	g.subscribed("joe", "mail/opened\n")
+}
+
+// TestAccessedSince: a file of an mh folder was read since it was migrated, by a backup or a
+// user. That changes its access time alone, by which UW takes it for \Seen. No pass reads the
+// folder for it, so it is no difference; what is told to bring it does.
+func TestAccessedSince(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(1))
+	h.write("home/joe/.mh_profile", "Path: Mail\n")
+	old := time.Now().Add(-48 * time.Hour)
+	path := func(n int) string { return filepath.Join(h.root, fmt.Sprintf("home/joe/Mail/work/%d", n)) }
+	for n := 1; n <= 2; n++ {
+		h.write(fmt.Sprintf("home/joe/Mail/work/%d", n), fmt.Sprintf("Subject: %d\n\nbody\n", n))
+		if err := os.Chtimes(path(n), old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flags := flagsFor(srv, h.root, state)
+	do := func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, append(args, flags...)...)
+		if o.code != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
+		}
+		return o
+	}
+	do(0, "migrate")
+	if p := do(0, "verify", "--level", "content").problems("seen-by-time"); len(p) != 0 {
+		t.Errorf("nothing was read: %v", p)
+	}
+	if _, err := os.ReadFile(path(2)); err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(path(2), &st); err != nil {
+		t.Fatal(err)
+	}
+	if st.Atim.Sec == old.Unix() {
+		t.Skip("this file system keeps no access times")
+	}
+	do(0, "migrate")
+	o := do(0, "verify", "--level", "content")
+	if p := o.problems("seen-by-time"); len(p) != 1 || !strings.Contains(p[0]["text"].(string), "1 message of the source accessed") {
+		t.Errorf("%v\n%s", p, o.stderr)
+	}
+	now := time.Now()
+	if err := os.Chtimes(filepath.Dir(path(2)), now, now); err != nil {
+		t.Fatal(err)
+	}
+	do(0, "migrate")
+	if p := do(0, "verify", "--level", "content").problems("seen-by-time"); len(p) != 0 {
+		t.Errorf("it was touched: %v", p)
+	}
+	if got := describe(serve(t, srv)["mh/work"]); len(got) != 2 || strings.Contains(got[0], `\Seen`) || !strings.Contains(got[1], `\Seen`) {
+		t.Errorf("Cyrus has %v, of which the second was read", got)
+	}
 }

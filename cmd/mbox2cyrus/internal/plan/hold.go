@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -59,6 +60,9 @@ func (u *User) holdToNames(l *ledger.Ledger) error {
 		was, ok := before[f.File.Path]
 		if ok && was != string(f.Mailbox) {
 			then := "give the same --names, --filename-charset and --domain as then, or choose its name by --names"
+			if renumbered(cyrusspool.Name(was), f.Mailbox) {
+				then = "a folder whose name becomes the same came or went since, or --names is missing: by --names let this folder keep the name that it had, and give a new one another"
+			}
 			if slices.ContainsFunc(f.Changes, func(c cyrusspool.Change) bool { return c.Kind == cyrusspool.KindReserved }) {
 				// Neither would help where a prefix of imapd.conf is that name.
 				then += "; if imapd.conf's userprefix, sharedprefix or altprefix is its name, change that setting, or undo this user first (undo --user)"
@@ -69,4 +73,17 @@ func (u *User) holdToNames(l *ledger.Ledger) error {
 		}
 	}
 	return nil
+}
+
+// renumbered reports whether two names may differ only in the numbers behind those that would be
+// the same.
+func renumbered(a, b cyrusspool.Name) bool {
+	bare := func(n cyrusspool.Name) []string {
+		components := n.Folder()
+		for i, c := range components {
+			components[i] = strings.TrimSuffix(strings.TrimRight(c, "0123456789"), "-")
+		}
+		return components
+	}
+	return a.User() == b.User() && slices.Equal(bare(a), bare(b))
 }

@@ -16,10 +16,12 @@ import (
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/held"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/internal/beside"
+	"mbox2cyrus/internal/plural"
 	"mbox2cyrus/mbox"
 )
 
@@ -42,6 +44,7 @@ func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User,
 		}
 	}
 	s.rules = src.Rules
+	s.seenByTime = rec.SourceID != nil && rec.SourceID.Equal(plan.FileID(f)) && hasMH(f)
 	res, err := src.ReadHolding(ctx, u, f, s.message, s.aside)
 	if err = s.finish(err); err == nil {
 		err = s.flush()
@@ -58,8 +61,17 @@ func (v *Verifier) content(ctx context.Context, rec ledger.Mailbox, u mbox.User,
 	if res.UIDValidity != 0 && res.UIDValidity != rec.UIDValid && rec.FirstUID == 0 { // else it is that of the mail to which it was appended
 		s.differ(report.Difference, "uidvalidity", -1, "UIDVALIDITY of the source is %d, of the mailbox %d", res.UIDValidity, rec.UIDValid)
 	}
+	if s.accessed > 0 {
+		s.differ(report.Note, string(mbox.KindSeenByTime), -1, "%s of the source accessed since migrated without \\Seen, which UW takes for read by that; to bring it, touch the folder and run migrate again",
+			plural.Count(s.accessed, "message"))
+	}
 	s.folder(res)
 	return s.result(), s.faults, nil
+}
+
+// hasMH reports whether messages of the folder may be \Seen by the access times of their files.
+func hasMH(f mbox.File) bool {
+	return f.Format == mbox.FormatMH || slices.ContainsFunc(f.Parts, hasMH)
 }
 
 // folder compares what the folder itself says now, and no message.
@@ -169,6 +181,11 @@ type contentCheck struct {
 	unread   []source.Aside // what of the source cannot be read
 	held     hash.Hash      // of what else of it is to be held
 	used     uint64         // the keywords that its messages have
+
+	// The folder is as it was migrated, but for access times, which UW takes for \Seen in mh
+	// folders and which change no other time: a pass does not read it for their sake.
+	seenByTime bool
+	accessed   int // messages that are \Seen by that, and were not
 
 	reader  *fileReader
 	files   *beside.Queue[messageFile] // in the order of the source
@@ -351,6 +368,10 @@ func (s *contentCheck) compare(have ledger.Message) error {
 		return err
 	}
 	s.peeked = false
+	if s.seenByTime && want.Flags&ledger.Seen == 0 && have.Flags&ledger.Seen != 0 {
+		have.Flags &^= ledger.Seen
+		s.accessed++
+	}
 	if have != want {
 		s.wrong(faultSourceChanged, have, "the source is not as it was migrated (UID %d at offset %d)", want.UID, want.Offset)
 		return nil
