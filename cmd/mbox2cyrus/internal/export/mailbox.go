@@ -104,12 +104,16 @@ func (m *mailbox) problem(kind, format string, args ...any) {
 }
 
 func (m *mailbox) write(ctx context.Context, e reconstruct.Entry, f *os.File) error {
+	owner := cyrusspool.Name(e.Name).User()
+	if err := m.s.takeSeen(m.x.Cyrus, owner); err != nil {
+		return err
+	}
 	if err := m.survey(); err != nil {
 		return err
 	}
 	w := newWriter(f)
 	w.location, w.validity, w.lastUID, w.recent, w.keywords = m.x.Location, m.header.UIDValidity, m.header.LastUID, m.header.RecentUID, m.keywords
-	if w.sender = cyrusspool.Name(e.Name).User(); !isWord(w.sender) {
+	if w.sender = owner; !isWord(w.sender) {
 		w.sender = "unknown"
 	}
 	m.changes = map[uint32]change{}
