@@ -325,3 +325,27 @@ func TestRecordFindings(t *testing.T) {
 		}
 	}
 }
+
+// TestRecordDateOfHeader: where the record line has no possible date, that of the message's own
+// header is taken, and no other.
+func TestRecordDateOfHeader(t *testing.T) {
+	var records []string
+	for _, text := range []string{
+		"Date: Mon, 2 Jun 2003 10:11:12 +0000\r\n\r\nbody\r\n",
+		"Subject: x\r\n\r\nDate: Tue, 3 Jun 2003 10:11:12 +0000\r\n",
+		"Subject: x\n\nDate: Tue, 3 Jun 2003 10:11:12 +0000\r\n",
+		"Subject: x\r\n\rx\r\nx\nDate: Wed, 4 Jun 2003 10:11:12 +0000\r\n\r\n", // none of these lines is blank
+	} {
+		records = append(records, strings.Replace(mbxRec("000000000010-00000000", text), "Jun", "Foo", 1))
+	}
+	res := readRecords(t, FormatMBX, mbxFile(h0, "", records...), windowSize, always)
+	var dates []string
+	for i := range res.messages {
+		m := &res.messages[i]
+		dates = append(dates, fmt.Sprintf("%v %d", m.DateSource, m.Date.UTC().Day()))
+	}
+	ofFile := fmt.Sprintf("%v %d", FileTime, fileTime.UTC().Day())
+	if want := []string{fmt.Sprintf("%v 2", DateHeader), ofFile, ofFile, fmt.Sprintf("%v 4", DateHeader)}; !slices.Equal(dates, want) {
+		t.Errorf("dates %q, want %q", dates, want)
+	}
+}

@@ -781,3 +781,37 @@ func TestMergeCutOffAndUsed(t *testing.T) {
 		})
 	}
 }
+
+// TestUndoMergeCutOffAndUsed kills a pass that appends to joe's mail when his INBOX is filled.
+// Where he only looks at it undo takes the pass back, but not what he did to its messages.
+func TestUndoMergeCutOffAndUsed(t *testing.T) {
+	for _, tt := range []struct {
+		flags []imap.Flag // that he sets
+		code  int
+		want  []string
+	}{
+		{nil, 0, []string{"1  22", "2  22"}},
+		{[]imap.Flag{imap.FlagAnswered}, 2, []string{"1  22", "2  22", `3 \Answered 22`, `4 \Seen 22`}},
+	} {
+		c := newCutHost(t)
+		old := newPassHost(t)
+		old.write("var/mail/joe", letter(1)+letter(2))
+		c.pass(0, append([]string{"migrate"}, flagsFor(c.srv, old.root, filepath.Join(t.TempDir(), "old"))...)...)
+		c.write("var/mail/joe", letter(5)+letter(7, "Status: RO"))
+		c.write("home/joe/mail/play", letter(1))
+		c.killAt("renameat", c.srv.ConfigDir, c.migrate("--merge", "--quiet")...)
+		if s := c.record("user.joe").State; s != ledger.Filled {
+			t.Fatalf("it was killed when the mailbox was %q", s)
+		}
+		useCyrus(t, c.srv, func(c *imapclient.Client) error {
+			if _, err := c.Select("INBOX", nil).Wait(); err != nil || tt.flags == nil {
+				return err
+			}
+			return c.Store(imap.UIDSetNum(3), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: tt.flags}, nil).Close()
+		})
+		c.pass(tt.code, append([]string{"undo", "--all"}, cyrusFlagsFor(c.srv, c.state)...)...)
+		if got := describe(serve(t, c.srv)["INBOX"]); !slices.Equal(got, tt.want) {
+			t.Errorf("%v: INBOX: %q, want %q", tt.flags, got, tt.want)
+		}
+	}
+}

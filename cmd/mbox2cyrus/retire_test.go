@@ -443,6 +443,29 @@ func TestRetireLeftOut(t *testing.T) {
 	r.archived("home/joe/mail/work/1", "home/joe/mail/work/old/1")
 }
 
+// TestRetireFolderGone: while a folder that was migrated is gone, which nobody retired, nothing of
+// its user is: it may be on a file system that is not mounted.
+func TestRetireFolderGone(t *testing.T) {
+	r := newRetirement(t)
+	r.write("var/mail/joe", letter(1))
+	r.write("home/joe/mail/work", letter(2))
+	r.migrate()
+	away := filepath.Join(r.root, "work")
+	if err := os.Rename(filepath.Join(r.root, "home/joe/mail/work"), away); err != nil {
+		t.Fatal(err)
+	}
+	if o := r.do(2, r.retire...); len(o.problems("not-retired")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	mustRead(t, filepath.Join(r.root, "var/mail/joe"))
+	if err := os.Rename(away, filepath.Join(r.root, "home/joe/mail/work")); err != nil {
+		t.Fatal(err)
+	}
+	r.migrate() // the rename gave it another change time
+	r.do(0, r.retire...)
+	r.archived("var/mail/joe", "home/joe/mail/work")
+}
+
 // TestRetireLateMail: mail comes when retire has looked at the host already, and waits for a lock
 // of another user. It does not go into the archive without having been migrated, be it to one
 // of the places of an INBOX or to a mailbox in one that is a directory.

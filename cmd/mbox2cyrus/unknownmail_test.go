@@ -2,6 +2,7 @@ package main
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
@@ -27,5 +28,33 @@ func TestMailThatCyrusDoesNotKnow(t *testing.T) {
 	}
 	if diff := diffSnapshots(before, snapshot(t, srv.Spool)); diff != "" {
 		t.Errorf("the spool was touched: %s", diff)
+	}
+}
+
+// TestMailInAnEmptyAccount: an account that was made beforehand has message files that its index
+// does not know: a backup was brought there, or the index was lost. They stay.
+func TestMailInAnEmptyAccount(t *testing.T) {
+	for _, name := range []string{"1.", "9."} { // one that migrate would write, and one that it would not
+		t.Run(name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := newPassHost(t)
+			h.write("var/mail/joe", letter(1)+letter(2))
+			if out, err := srv.Run(t.Context(), "reconstruct", "-x", "-p", "default", "user/joe"); err != nil {
+				t.Fatal(err, out)
+			}
+			dir, err := srv.Run(t.Context(), "mbpath", "user/joe")
+			if err != nil {
+				t.Fatal(err)
+			}
+			appendTo(t, filepath.Join(strings.TrimSpace(dir), name), "Subject: 9\r\n\r\nlost\r\n")
+			before := cyrusTree(t, srv)
+			o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)...)
+			if o.code != 1 || len(o.problems("user-failed")) != 1 {
+				t.Errorf("exit code %d\n%s", o.code, o.stderr)
+			}
+			if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
+				t.Errorf("a refused user was touched:\n%s", diff)
+			}
+		})
 	}
 }

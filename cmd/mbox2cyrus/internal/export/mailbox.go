@@ -94,7 +94,8 @@ type mailbox struct {
 	res      *result
 	sum      hash.Hash
 	keywords *keywords
-	changes  map[uint32]change // of the first messages that are not the same
+	changes  map[uint32]change          // of the first messages that are not the same
+	guids    map[uint32][sha1.Size]byte // of the files of messages of which the index says none
 	header   cyrusspool.IndexHeader
 }
 
@@ -104,15 +105,19 @@ func (m *mailbox) problem(kind, format string, args ...any) {
 }
 
 func (m *mailbox) write(ctx context.Context, e reconstruct.Entry, f *os.File) error {
+	owner := cyrusspool.Name(e.Name).User()
+	if err := m.s.takeSeen(m.x.Cyrus, owner); err != nil {
+		return err
+	}
 	if err := m.survey(); err != nil {
 		return err
 	}
 	w := newWriter(f)
 	w.location, w.validity, w.lastUID, w.recent, w.keywords = m.x.Location, m.header.UIDValidity, m.header.LastUID, m.header.RecentUID, m.keywords
-	if w.sender = cyrusspool.Name(e.Name).User(); !isWord(w.sender) {
+	if w.sender = owner; !isWord(w.sender) {
 		w.sender = "unknown"
 	}
-	m.changes = map[uint32]change{}
+	m.changes, m.guids = map[uint32]change{}, map[uint32][sha1.Size]byte{}
 	_, err := m.s.each(func(rec cyrusspool.Record) error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -171,10 +176,20 @@ func (m *mailbox) message(w *writer, rec *cyrusspool.Record) (change, error) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return 0, err
 	}
-	if guid := m.sum.Sum(nil); !slices.Equal(guid, rec.GUID[:]) || counted.n != int64(rec.Size) {
+	guid := [sha1.Size]byte(m.sum.Sum(nil))
+	if !m.hasGUID(rec) {
+		m.guids[rec.UID] = guid
+	}
+	if m.hasGUID(rec) && guid != rec.GUID || counted.n != int64(rec.Size) {
 		return 0, fmt.Errorf("its file has %d bytes with SHA-1 %x, the index says %d and %x: run reconstruct, or look where it was damaged", counted.n, guid, rec.Size, rec.GUID)
 	}
 	return changes, nil
+}
+
+// hasGUID reports whether the index knows the SHA-1 of a message: up to Cyrus 2.2 of none, and
+// later of those that were there before perhaps not.
+func (m *mailbox) hasGUID(rec *cyrusspool.Record) bool {
+	return m.header.Version.HasGUID() && rec.GUID != [sha1.Size]byte{}
 }
 
 type counter struct{ n int64 }
@@ -208,7 +223,11 @@ func (m *mailbox) readBack(ctx context.Context, f *os.File) error {
 		if err := m.compare(&rec, msg, r.Keywords()); err != nil {
 			return err
 		}
-		if slices.Equal(m.sum.Sum(nil), rec.GUID[:]) {
+		want := rec.GUID
+		if !m.hasGUID(&rec) {
+			want = m.guids[rec.UID]
+		}
+		if [sha1.Size]byte(m.sum.Sum(nil)) == want {
 			m.res.verified++
 			return nil
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
 )
 
@@ -25,7 +26,8 @@ type source struct {
 	index  *os.File
 	id     ledger.FileID // of the index when it was opened
 	header *cyrusspool.Header
-	sum    [sha256.Size]byte // of cyrus.header
+	sum    [sha256.Size]byte     // of cyrus.header
+	seen   *cyrusspool.SeenState // of an index that does not say it
 }
 
 func openSource(place cyrusspool.Place) (s *source, err error) {
@@ -87,6 +89,25 @@ func (s *source) unchanged() error {
 	return nil
 }
 
+// takeSeen takes what the owner of a mailbox has seen of it where its index does not say that:
+// up to Cyrus 2.3 it is in a file of the user.
+func (s *source) takeSeen(c *target.Cyrus, owner string) error {
+	r, err := s.records()
+	if err != nil || owner == "" || r.Header().Version.SystemFlags()&cyrusspool.FlagSeen != 0 {
+		return err
+	}
+	if c.SeenInIndex() {
+		return fmt.Errorf("its index is of version %d, as Cyrus 2.3 and before have it, and what its user has seen is not in it yet: let Cyrus bring it up to date first (reconstruct -V max)", r.Header().Version)
+	}
+	states, err := c.Seen(owner)
+	if err != nil {
+		return err
+	}
+	state := states[s.header.UniqueID]
+	s.seen = &state
+	return nil
+}
+
 // records starts to read the index anew.
 func (s *source) records() (*records, error) {
 	r, err := cyrusspool.NewIndexReader(io.NewSectionReader(s.index, 0, s.id.Size))
@@ -129,10 +150,17 @@ func (s *source) each(do func(cyrusspool.Record) error) (cyrusspool.IndexHeader,
 	for {
 		rec, err := r.next()
 		if err == io.EOF {
-			return r.Header(), nil
+			h := r.Header()
+			if s.seen != nil {
+				h.RecentUID = s.seen.LastUID
+			}
+			return h, nil
 		}
 		if err != nil {
 			return cyrusspool.IndexHeader{}, err
+		}
+		if s.seen != nil && s.seen.Seen.Contains(rec.UID) {
+			rec.SystemFlags |= cyrusspool.FlagSeen
 		}
 		if err := do(rec); err != nil {
 			return cyrusspool.IndexHeader{}, fmt.Errorf("UID %d: %w", rec.UID, err)

@@ -49,6 +49,9 @@ func hold(t *testing.T, dir string, texts ...string) (items []Item, mbox string)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if strings.Contains(string(b), "more") {
+		t.Error("what follows came along")
+	}
 	return items, string(b)
 }
 
@@ -158,6 +161,12 @@ func TestSameAgain(t *testing.T) {
 	}
 	if it.ID == other.ID {
 		t.Error("another reason not to open a file has the same id")
+	}
+	// Where there are bytes, they tell: an approval outlasts another wording.
+	it, other = a[0], a[0]
+	other.Text = "no record at all"
+	if err := errors.Join(it.identify(), other.identify()); err != nil || it.ID != a[0].ID || other.ID != a[0].ID {
+		t.Errorf("ids %s and %s, were %s, %v", it.ID, other.ID, a[0].ID, err)
 	}
 }
 

@@ -136,7 +136,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID(), u.Partition)
 		m.rec = e.newRecord(u, m)
 		m.todo = fill
-		if err := e.mustHaveNoMail(m); err != nil {
+		if err := e.mustHaveNoMail(m, "Cyrus has no such mailbox"); err != nil {
 			return nil, err
 		}
 		if err := e.rememberIndex(m); err != nil {
@@ -173,7 +173,7 @@ func (e *Engine) triageFound(ctx context.Context, u *plan.User, m *mailbox) erro
 	if err := e.rememberIndex(m); err != nil {
 		return err
 	}
-	refused := e.mayAdopt(u, m.entry)
+	refused := e.mayAdopt(u, m)
 	if refused == nil {
 		return undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
 	}
@@ -303,7 +303,8 @@ func (e *Engine) newRecord(u *plan.User, m *mailbox) ledger.Mailbox {
 
 // mayAdopt allows an existing mailbox to be filled only if it never held a
 // message: an administrator often makes the accounts beforehand.
-func (e *Engine) mayAdopt(u *plan.User, entry reconstruct.Entry) error {
+func (e *Engine) mayAdopt(u *plan.User, m *mailbox) error {
+	entry := m.entry
 	if u.PartitionChosen && entry.Partition != u.Partition {
 		return fmt.Errorf("%s is in Cyrus already, on partition %s and not on %s; nothing of this user was touched", report.Quote(entry.Name), entry.Partition, u.Partition)
 	}
@@ -313,18 +314,18 @@ func (e *Engine) mayAdopt(u *plan.User, entry reconstruct.Entry) error {
 	if e.Running {
 		return fmt.Errorf("an empty %s is in Cyrus already, which is running: stop Cyrus, so that the mailbox can be filled", report.Quote(entry.Name))
 	}
-	return nil
+	return e.mustHaveNoMail(m, "its index in Cyrus is empty")
 }
 
-// mustHaveNoMail refuses a mailbox that neither Cyrus nor the ledger knows where message files
-// are in its directory: a mailboxes.db that is lost, or another imapd.conf, does not make them
-// nobody's mail.
-func (e *Engine) mustHaveNoMail(m *mailbox) error {
+// mustHaveNoMail refuses a mailbox that the ledger does not know where message files are in its
+// directory: a mailboxes.db or an index that is lost, or another imapd.conf, does not make them
+// nobody's mail. why says in which way Cyrus does not know them.
+func (e *Engine) mustHaveNoMail(m *mailbox, why string) error {
 	place := e.place(m)
 	name, err := undo.MessageFile(place)
 	if err == nil && name != "" {
-		err = fmt.Errorf("Cyrus has no such mailbox, but %s has mail (%s): if it is the user's, Cyrus's reconstruct finds it, else move it away; nothing of this user was touched",
-			report.Quote(place.Messages()), name)
+		err = fmt.Errorf("%s, but %s has mail (%s): if it is the user's, Cyrus's reconstruct finds it, else move it away; nothing of this user was touched",
+			why, report.Quote(place.Messages()), name)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.rec.Name, err)

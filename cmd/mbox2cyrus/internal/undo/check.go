@@ -209,10 +209,14 @@ func (c *checker) index(rec ledger.Mailbox, place cyrusspool.Place, d *os.File, 
 		c.found(rec, "Cyrus changed it since it was migrated (mail, flags or a session)")
 	case rec.State == ledger.Filled && rec.Merged:
 		untouched, err := Untouched(c.u.Cyrus, c.u.Ledger, rec)
-		if err == nil && !untouched {
-			c.found(rec, "Cyrus has it otherwise than it was before, with the appended messages behind it")
+		if err != nil {
+			return err
 		}
-		return err
+		if !untouched {
+			c.found(rec, "Cyrus has it otherwise than it was before, with the appended messages behind it")
+			return nil
+		}
+		return c.contents(rec, place) // the appended messages: their flags
 	case rec.State == ledger.Filled:
 		return c.contents(rec, place)
 	}
@@ -234,9 +238,8 @@ func (c *checker) wayOn(rec ledger.Mailbox, place cyrusspool.Place) string {
 	return "bring elsewhere what came (export)"
 }
 
-// contents compares the messages of a mailbox that was entered by a run that was
-// cut off before it could record the index: whether Cyrus rebuilt it is all that
-// may be open.
+// contents compares the messages that a run wrote into a mailbox with its index, where that run
+// was cut off before it could record the index: whether Cyrus rebuilt it is all that may be open.
 func (c *checker) contents(rec ledger.Mailbox, place cyrusspool.Place) error {
 	seen, err := c.seenAsWritten(rec)
 	if err != nil {
