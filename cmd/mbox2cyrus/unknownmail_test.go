@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -56,5 +58,48 @@ func TestMailInAnEmptyAccount(t *testing.T) {
 				t.Errorf("a refused user was touched:\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestMailThatTheIndexForgot: a mailbox that a pass filled has a message file since that its index
+// does not know: an older index was brought back, or records were lost. A later pass that has mail
+// for it leaves all of it alone.
+func TestMailThatTheIndexForgot(t *testing.T) {
+	for _, name := range []string{"3.", "9."} { // one that the pass would write, and one that it would not
+		for _, used := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " used ", used), func(t *testing.T) {
+				c := newCutHost(t)
+				c.write("var/mail/joe", letter(1)+letter(2))
+				c.pass(0, c.migrate()...)
+				if used {
+					useCyrus(t, c.srv, appendAndFlag)
+					if name == "3." {
+						name = "4."
+					}
+				}
+				appendTo(t, c.box(name), "Subject: 9\r\n\r\nlost\r\n")
+				if os.Geteuid() == 0 {
+					if err := os.Chown(c.box(name), c.srv.UID, c.srv.GID); err != nil {
+						t.Fatal(err)
+					}
+				}
+				c.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+				before := cyrusTree(t, c.srv)
+				o := runJSON(t, c.migrate("--on-conflict", "append")...)
+				if o.code != 2 || len(o.problems("cyrus-changed")) != 1 {
+					t.Errorf("exit code %d\n%s", o.code, o.stderr)
+				}
+				if diff := diffTrees(before, cyrusTree(t, c.srv)); diff != "" {
+					t.Errorf("the mailbox was touched:\n%s", diff)
+				}
+				if out, err := c.srv.Run(t.Context(), "reconstruct", "user/joe"); err != nil {
+					t.Fatal(err, out)
+				}
+				c.pass(0, c.migrate("--on-conflict", "append")...)
+				if n := len(c.mail()); n < 4 {
+					t.Errorf("%d message files: %v", n, c.mail())
+				}
+			})
+		}
 	}
 }

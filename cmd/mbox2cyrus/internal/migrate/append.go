@@ -182,12 +182,12 @@ func (e *Engine) mayMerge(ctx context.Context, m *mailbox) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
-	n, example, err := undo.Strays(e.place(m))
+	why, err := e.unknownMail(m)
 	if err != nil {
-		return fmt.Errorf("%s: %w", m.rec.Name, err)
+		return err
 	}
-	if n > 0 {
-		return fmt.Errorf("%s has %d message files in Cyrus that its index does not know, %s for one: run Cyrus's reconstruct on it, look at what comes up, and run again; nothing of this user was touched", report.Quote(m.rec.Name), n, example)
+	if why != "" {
+		return fmt.Errorf("%s %s; nothing of this user was touched", report.Quote(m.rec.Name), why)
 	}
 	m.rec.Merged = true
 	m.rec.Mixed = m.mixed && h.Version.HasGUID()
