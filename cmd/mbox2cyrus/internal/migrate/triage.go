@@ -151,6 +151,11 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 	}
 	m.rec = rec
 	if !inCyrus {
+		// Its files are those of the other name: they are in the same directory.
+		if now := e.Cyrus.NameOf(rec.UniqueID); now != "" {
+			e.leave(u, m, "cyrus-changed", fmt.Sprintf("the mailbox that an earlier run made is %s in Cyrus now; it is left so (to go on with it, rename it back there)", report.Quote(now)))
+			return m, nil
+		}
 		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
 		return m, e.triageKnown(ctx, u, m)
 	}
