@@ -116,18 +116,13 @@ func TestOlderMailboxBroughtBack(t *testing.T) {
 			c.write("var/mail/joe", letter(1)+letter(2))
 			c.pass(0, c.migrate()...)
 			backup := filepath.Join(t.TempDir(), "backup")
-			copyAll := func(from, to string) {
-				if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
-					t.Fatal(err, string(out))
-				}
-			}
-			copyAll(c.box(""), backup)
+			copyAll(t, c.box(""), backup)
 			c.write("var/mail/joe", letter(1)+letter(2)+letter(3))
 			c.pass(0, c.migrate()...)
 			if err := os.RemoveAll(c.box("")); err != nil {
 				t.Fatal(err)
 			}
-			copyAll(backup, c.box(""))
+			copyAll(t, backup, c.box(""))
 			want := []string{"1  22", "2  22", "4  22", "5  22"}
 			if used {
 				useCyrus(t, c.srv, appendAndFlag)
@@ -140,5 +135,45 @@ func TestOlderMailboxBroughtBack(t *testing.T) {
 				t.Errorf("INBOX: %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// TestMergedMailboxBroughtBack: after mail was appended to what joe has in Cyrus, his mailbox
+// comes back from a backup that was made before. The next pass brings what was appended again,
+// and does not take it for removed by him, though nothing is new in the folder.
+func TestMergedMailboxBroughtBack(t *testing.T) {
+	for _, used := range []bool{false, true} {
+		t.Run(fmt.Sprint("used ", used), func(t *testing.T) {
+			c := newCutHost(t)
+			old := newPassHost(t)
+			old.write("var/mail/joe", letter(1)+letter(2))
+			c.pass(0, append([]string{"migrate"}, flagsFor(c.srv, old.root, filepath.Join(t.TempDir(), "old"))...)...)
+			backup := filepath.Join(t.TempDir(), "backup")
+			copyAll(t, c.box(""), backup)
+			c.write("var/mail/joe", letter(7)+letter(8))
+			c.pass(0, c.migrate("--merge")...)
+			if err := os.RemoveAll(c.box("")); err != nil {
+				t.Fatal(err)
+			}
+			copyAll(t, backup, c.box(""))
+			want := []string{"1  22", "2  22", "5  22", "6  22"}
+			if used {
+				useCyrus(t, c.srv, appendAndFlag)
+				want = []string{`1 \Flagged 22`, "2  22", "3  33", "5  22", "6  22"}
+			}
+			c.pass(0, c.migrate("--merge")...)
+			c.proved()
+			c.pass(0, c.migrate("--merge")...)
+			if got := describe(serve(t, c.srv)["INBOX"]); !slices.Equal(got, want) {
+				t.Errorf("INBOX: %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func copyAll(t *testing.T, from, to string) {
+	t.Helper()
+	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+		t.Fatal(err, string(out))
 	}
 }

@@ -262,6 +262,20 @@ func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error
 	if err != nil {
 		return err
 	}
+	if sourceSame && !untouched && m.rec.FirstUID > 0 {
+		if err := e.rememberIndex(m); err != nil {
+			return err
+		}
+		forgot, err := e.forgot(m)
+		if err != nil {
+			return err
+		}
+		if forgot && e.Running {
+			e.leave(u, m, "cyrus-changed", "an older state of the mailbox was brought back in Cyrus, without mail that was migrated; stop Cyrus and run again to bring that")
+			return nil
+		}
+		sourceSame = !forgot // there is something to bring
+	}
 	switch {
 	case sourceSame && (untouched || m.rec.FirstUID > 0):
 		m.todo, m.verified = nothing, m.rec.Messages
@@ -275,6 +289,22 @@ func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error
 		return e.bringChanges(u, m, untouched)
 	}
 	return nil
+}
+
+// forgot reports whether the index of a mailbox that was appended to never had some of what
+// was brought: an older one was brought back. What its user removed, it had.
+func (e *Engine) forgot(m *mailbox) (bool, error) {
+	h, err := e.place(m).IndexHeader()
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	index, err := e.messagesFrom(m, 1, 0)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	all, err := knownMessages(e.Ledger, m.rec.Manifest)
+	n := len(all)
+	return len(withoutForgotten(all, index, h.LastUID)) < n, err
 }
 
 // bringChanges has what is new in the folder of a mailbox brought, which an earlier run finished.
