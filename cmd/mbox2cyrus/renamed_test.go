@@ -117,3 +117,25 @@ func TestRenamedAfterCutOff(t *testing.T) {
 		})
 	}
 }
+
+// TestUserRenamedInCyrus: an administrator gives a user another name in Cyrus, and his folders and
+// subscriptions change on the UW host. Nothing is made for a user who is no more, and nothing of
+// the one who was renamed is written over.
+func TestUserRenamedInCyrus(t *testing.T) {
+	c := &cutHost{newPassHost(t), cyrustest.ForTest(t, cyrustest.Options{Extra: []string{"allowusermoves: yes"}}), filepath.Join(t.TempDir(), "state")}
+	c.write("var/mail/joe", letter(1))
+	c.write("home/joe/mail/work", letter(2))
+	c.write("home/joe/.mailboxlist", "mail/work\n")
+	c.pass(0, c.migrate()...)
+	c.asAdmin(func(admin *imapclient.Client) error { return admin.Rename("user/joe", "user/joseph", nil).Wait() })
+	before := cyrusTree(t, c.srv)
+	c.write("home/joe/mail/play", letter(3))
+	c.write("home/joe/.mailboxlist", "mail/play\n")
+	o := c.pass(1, c.migrate()...)
+	if p := o.problems("user-failed"); len(p) != 1 || !strings.Contains(p[0]["text"].(string), "is user.joseph in Cyrus now") {
+		t.Errorf("%q", o.severe())
+	}
+	if diff := diffTrees(before, cyrusTree(t, c.srv)); diff != "" {
+		t.Errorf("Cyrus was changed:\n%s", diff)
+	}
+}

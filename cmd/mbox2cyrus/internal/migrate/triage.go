@@ -152,7 +152,12 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 	m.rec = rec
 	if !inCyrus {
 		// Its files are those of the other name: they are in the same directory.
-		if now := e.Cyrus.NameOf(rec.UniqueID); now != "" {
+		now := e.Cyrus.NameOf(rec.UniqueID)
+		if now != "" && len(name.Folder()) == 0 {
+			// What he has beside his mailboxes is another's, and nobody would see a new mailbox.
+			return nil, fmt.Errorf("%s, which an earlier run made, is %s in Cyrus now: rename it back there; nothing of this user was touched", report.Quote(rec.Name), report.Quote(now))
+		}
+		if now != "" {
 			e.leave(u, m, "cyrus-changed", fmt.Sprintf("the mailbox that an earlier run made is %s in Cyrus now; it is left so (to go on with it, rename it back there)", report.Quote(now)))
 			return m, nil
 		}
