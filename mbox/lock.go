@@ -439,6 +439,14 @@ func (k *FolderLock) dotLocked(p *part, name, lock string) error {
 	if removed, err := removeOwn(p.parent, name, file, st); err != nil || removed {
 		return err
 	}
+	head, err := readHead(file, headSize)
+	if err != nil {
+		return busy
+	}
+	if format := Recognise(head, st.Size); format != FormatEmpty && format != FormatNone {
+		busy.Hint = fmt.Sprintf("it is no lock, but a mailbox of that name (%d bytes, %v format): give it another name (UW itself would remove it)", st.Size, format)
+		return busy
+	}
 	busy.PID = pidIn(file)
 	if age := time.Since(timeOf(st.Ctim)); age >= staleDotLock {
 		busy.Hint = fmt.Sprintf("it is %v old, so that a session or delivery that broke off may have left it: remove it if none is running", age.Round(time.Second))

@@ -242,6 +242,10 @@ func TestLocksBusy(t *testing.T) {
 			l.symlink("/etc/passwd", "home/alice/mail/x.lock")
 			return func() {}
 		}, []string{"dot lock", "symbolic link"}, true},
+		{"a folder in the place of the dot lock", unixFolder, func(l *lockable) func() {
+			l.file2("home/alice/mail/x.lock", mailOf("b"))
+			return func() {}
+		}, []string{"dot lock", "it is no lock, but a mailbox of that name", "give it another name"}, true},
 		{"file being written", unixFolder, func(l *lockable) func() {
 			return flockedBy(l.t, l.path("home/alice/mail/x"))
 		}, []string{"flock", self}, false},

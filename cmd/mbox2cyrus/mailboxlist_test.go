@@ -69,3 +69,34 @@ func TestListIsNotAll(t *testing.T) {
 		})
 	}
 }
+
+// TestExportOfADamagedList: Cyrus lists some of a user's mailboxes only. An export does not take
+// these for all.
+func TestExportOfADamagedList(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1))
+	h.write("home/joe/mail/play", letter(2))
+	h.write("home/joe/mail/work", letter(3))
+	if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	path := filepath.Join(srv.ConfigDir, "mailboxes.db")
+	db, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := bytes.Index(db, []byte("Nuser\x1fjoe\x1fplay"))
+	clear(db[record-32 : record]) // what leads on from there to the next
+	if err := os.WriteFile(path, db, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "joe")
+	o := runJSON(t, "export", "--imapd-conf", srv.Conf, "--cyrus-bin", cyrustest.BinDir, "--user", "joe", "--output", out)
+	if o.code != 1 || !strings.Contains(o.stderr, "mailboxes.db is damaged") {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+	if _, err := os.Lstat(out); err == nil {
+		t.Errorf("%v was exported", snapshotFiles(t, out))
+	}
+}

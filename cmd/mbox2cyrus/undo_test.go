@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
@@ -479,5 +480,43 @@ func TestUndoAfterBusy(t *testing.T) {
 	}
 	if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
 		t.Errorf("Cyrus is not as it was:\n%s", diff)
+	}
+}
+
+// TestUndoMovedDirectory: a pass was cut off when Cyrus had done its part, and then an administrator
+// moved all mailboxes into hashed directories. Undo leaves them: mail came there.
+func TestUndoMovedDirectory(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.pass(0, c.migrate()...)
+	cutAtFilled(t, c.state)
+	conf, err := os.ReadFile(c.srv.Conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.srv.Conf, bytes.Replace(conf, []byte("hashimapspool: 0"), []byte("hashimapspool: 1"), 1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{"j", "j/user"} {
+		dir = filepath.Join(c.srv.Spool, dir)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if os.Geteuid() == 0 {
+			if err := os.Chown(dir, c.srv.UID, c.srv.GID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Rename(c.box(""), filepath.Join(c.srv.Spool, "j/user/joe")); err != nil {
+		t.Fatal(err)
+	}
+	useCyrus(t, c.srv, appendMail)
+	before := cyrusTree(t, c.srv)
+	if o := c.pass(2, append([]string{"undo", "--all"}, cyrusFlagsFor(c.srv, c.state)...)...); len(o.problems("changed-since")) != 1 {
+		t.Errorf("%q", o.severe())
+	}
+	if diff := diffTrees(before, cyrusTree(t, c.srv)); diff != "" {
+		t.Errorf("Cyrus was changed:\n%s", diff)
 	}
 }

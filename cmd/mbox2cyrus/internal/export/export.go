@@ -74,6 +74,9 @@ const (
 // User exports all mailboxes and the subscriptions of a user of Cyrus into a new
 // directory. If anything of it fails, the directory keeps its other name.
 func (x *Exporter) User(ctx context.Context, id, dir string) (err error) {
+	if err := x.Cyrus.CheckDatabase(ctx); err != nil {
+		return err // or some of his would be left out
+	}
 	entries := x.Cyrus.UserEntries(id)
 	if len(entries) == 0 {
 		return fmt.Errorf("%w: user %s has none", ErrNoMailbox, report.Quote(id))

@@ -21,6 +21,10 @@ func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *
 	if m.before != nil {
 		p.rec = *m.before
 	}
+	if p.rec.UIDValid == old.Header().UIDValidity {
+		// Where an older index was brought back, UIDs behind it were given already.
+		p.from = max(p.from, p.rec.UIDNext)
+	}
 	if m.rec.Mixed && p.rec.UIDValid != old.Header().UIDValidity {
 		p.rec.Manifest = "" // it tells of other UIDs
 	}
@@ -91,30 +95,42 @@ func (e *Engine) cameOnce(m *mailbox) (all []known, err error) {
 // broughtBefore are the messages that need not come again of a mailbox which is appended to,
 // sorted: those of a manifest, if there is one, and of its index up to a last UID.
 func (e *Engine) broughtBefore(m *mailbox, manifest string, last uint32) (all []known, err error) {
+	index, err := e.messagesFrom(m, 1, 0)
+	if err != nil {
+		return nil, err
+	}
 	if manifest != "" {
 		if all, err = knownMessages(e.Ledger, manifest); err != nil {
 			return nil, err
 		}
+		all = withoutForgotten(all, index, last)
 	}
 	// A run that was cut off may have appended some already, or brought any where it is not
 	// known what it did. (What came from elsewhere since and has the very same bytes need not
 	// come again.)
-	first := m.rec.FirstUID
-	if m.rec.Mixed {
-		first = 1
+	ours := index
+	if !m.rec.Mixed {
+		ours = slices.DeleteFunc(index, func(k known) bool { return k.uid < m.rec.FirstUID })
+	} else {
+		all = onlyRemoved(all, ours)
 	}
-	if first <= last {
-		ours, err := e.messagesFrom(m, first, 0)
-		if err != nil {
-			return nil, err
-		}
-		if m.rec.Mixed {
-			all = onlyRemoved(all, ours)
-		}
-		all = append(all, ours...)
-	}
+	all = append(all, ours...)
 	slices.SortFunc(all, compareKnown)
 	return slices.CompactFunc(all, func(a, b known) bool { return a == b }), nil
+}
+
+// withoutForgotten are those of an earlier pass but for such as the index, which goes up to a
+// last UID, never had: an older one was brought back since, and Cyrus may have given their UIDs
+// to other messages.
+func withoutForgotten(all, index []known, last uint32) []known {
+	guids := map[uint32][20]byte{}
+	for _, k := range index {
+		guids[k.uid] = k.guid
+	}
+	return slices.DeleteFunc(all, func(k known) bool {
+		guid, there := guids[k.uid]
+		return k.uid > last || there && guid != [20]byte{} && guid != k.guid
+	})
 }
 
 // onlyRemoved are those of an earlier pass that the index has no more.
@@ -182,12 +198,12 @@ func (e *Engine) mayMerge(ctx context.Context, m *mailbox) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
-	n, example, err := undo.Strays(e.place(m))
+	why, err := e.unknownMail(m)
 	if err != nil {
-		return fmt.Errorf("%s: %w", m.rec.Name, err)
+		return err
 	}
-	if n > 0 {
-		return fmt.Errorf("%s has %d message files in Cyrus that its index does not know, %s for one: run Cyrus's reconstruct on it, look at what comes up, and run again; nothing of this user was touched", report.Quote(m.rec.Name), n, example)
+	if why != "" {
+		return fmt.Errorf("%s %s; nothing of this user was touched", report.Quote(m.rec.Name), why)
 	}
 	m.rec.Merged = true
 	m.rec.Mixed = m.mixed && h.Version.HasGUID()

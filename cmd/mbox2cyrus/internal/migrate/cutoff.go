@@ -37,7 +37,7 @@ func (e *Engine) triageFilled(u *plan.User, m *mailbox) error {
 func (e *Engine) neverEntered(u *plan.User, rec ledger.Mailbox, entry reconstruct.Entry) bool {
 	_, subscribed := e.Ledger.Subscriptions(u.Name)
 	return entry.UniqueID != rec.UniqueID && rec.State != ledger.Verified && rec.State != ledger.Undoing && rec.Previous == "" && !rec.Adopted &&
-		!subscribed && !e.Ledger.GaveQuota(u.Name) && !e.Cyrus.HasID(rec.UniqueID)
+		!subscribed && !e.Ledger.GaveQuota(u.Name) && e.Cyrus.NameOf(rec.UniqueID) == ""
 }
 
 // discard forgets such a mailbox, for the one that Cyrus has now.

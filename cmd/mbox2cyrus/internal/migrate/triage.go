@@ -151,6 +151,16 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 	}
 	m.rec = rec
 	if !inCyrus {
+		// Its files are those of the other name: they are in the same directory.
+		now := e.Cyrus.NameOf(rec.UniqueID)
+		if now != "" && len(name.Folder()) == 0 {
+			// What he has beside his mailboxes is another's, and nobody would see a new mailbox.
+			return nil, fmt.Errorf("%s, which an earlier run made, is %s in Cyrus now: rename it back there; nothing of this user was touched", report.Quote(rec.Name), report.Quote(now))
+		}
+		if now != "" {
+			e.leave(u, m, "cyrus-changed", fmt.Sprintf("the mailbox that an earlier run made is %s in Cyrus now; it is left so (to go on with it, rename it back there)", report.Quote(now)))
+			return m, nil
+		}
 		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
 		return m, e.triageKnown(ctx, u, m)
 	}
@@ -257,6 +267,20 @@ func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error
 	if err != nil {
 		return err
 	}
+	if sourceSame && !untouched && m.rec.FirstUID > 0 {
+		if err := e.rememberIndex(m); err != nil {
+			return err
+		}
+		forgot, err := e.forgot(m)
+		if err != nil {
+			return err
+		}
+		if forgot && e.Running {
+			e.leave(u, m, "cyrus-changed", "an older state of the mailbox was brought back in Cyrus, without mail that was migrated; stop Cyrus and run again to bring that")
+			return nil
+		}
+		sourceSame = !forgot // there is something to bring
+	}
 	switch {
 	case sourceSame && (untouched || m.rec.FirstUID > 0):
 		m.todo, m.verified = nothing, m.rec.Messages
@@ -264,27 +288,71 @@ func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error
 		e.leave(u, m, "cyrus-changed", "the mailbox was changed in Cyrus since it was migrated; it is left alone (verify tells what differs)")
 	case e.Running:
 		e.leave(u, m, "source-changed", "the folder changed since it was migrated; stop Cyrus and run again to bring the changes")
-	case m.rec.FirstUID > 0, !untouched && e.AppendOnConflict:
-		prev := m.rec
-		m.todo, m.before = fill, &prev
-		if m.asLeft = untouched; !untouched {
-			m.rec.Merged = false
-			if m.asLeft, err = e.oursAsLeft(u, m); err != nil {
-				return err
-			}
-		}
-		if !m.asLeft {
-			// What earlier passes brought is Cyrus's affair from now on.
-			m.rec.FirstUID = 0
-		}
-		return e.mayAppend(m)
-	case !untouched:
+	case !untouched && m.rec.FirstUID == 0 && !e.AppendOnConflict:
 		e.leave(u, m, "source-changed", "the folder changed since it was migrated, and so did the mailbox in Cyrus; both are left alone (--on-conflict append brings what is new)")
 	default:
-		prev := m.rec
-		m.todo, m.before, m.update = fill, &prev, true // Cyrus has not touched it
+		return e.bringChanges(u, m, untouched)
 	}
 	return nil
+}
+
+// forgot reports whether the index of a mailbox that was appended to never had some of what
+// was brought: an older one was brought back. What its user removed, it had.
+func (e *Engine) forgot(m *mailbox) (bool, error) {
+	h, err := e.place(m).IndexHeader()
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	index, err := e.messagesFrom(m, 1, 0)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	all, err := knownMessages(e.Ledger, m.rec.Manifest)
+	n := len(all)
+	return len(withoutForgotten(all, index, h.LastUID)) < n, err
+}
+
+// bringChanges has what is new in the folder of a mailbox brought, which an earlier run finished.
+func (e *Engine) bringChanges(u *plan.User, m *mailbox, untouched bool) error {
+	why, err := e.unknownMail(m)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		e.leave(u, m, "cyrus-changed", "the mailbox "+why+"; it is left alone")
+		return nil
+	}
+	prev := m.rec
+	m.todo, m.before = fill, &prev
+	if untouched && m.rec.FirstUID == 0 {
+		m.update = true // Cyrus has not touched it
+		return nil
+	}
+	if m.asLeft = untouched; !untouched {
+		m.rec.Merged = false
+		if m.asLeft, err = e.oursAsLeft(u, m); err != nil {
+			return err
+		}
+	}
+	if !m.asLeft {
+		// What earlier passes brought is Cyrus's affair from now on.
+		m.rec.FirstUID = 0
+	}
+	return e.mayAppend(m)
+}
+
+// unknownMail says which message files a mailbox has that its index does not know, "" if it has
+// none: an older index was brought back, or records were lost. They may be the user's mail, and
+// would go when the index is written anew.
+func (e *Engine) unknownMail(m *mailbox) (why string, err error) {
+	n, example, err := undo.Strays(e.place(m))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", m.rec.Name, err)
+	}
+	if n > 0 {
+		why = fmt.Sprintf("has message files in Cyrus that its index does not know (%d, %s for one): run Cyrus's reconstruct on it, look at what comes up, and run again", n, example)
+	}
+	return why, nil
 }
 
 func (e *Engine) leave(u *plan.User, m *mailbox, kind, text string) {

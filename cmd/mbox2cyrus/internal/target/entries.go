@@ -123,15 +123,16 @@ func (c *Cyrus) UserEntries(userid string) []reconstruct.Entry {
 	return all
 }
 
-// HasID reports whether a mailbox has a unique id as of the last Refresh, wherever it is, one
-// that was deleted and is kept for some time included. Up to 3.4 the list does not tell.
-func (c *Cyrus) HasID(id string) bool {
+// NameOf returns the name of the mailbox that has a unique id as of the last Refresh, wherever it
+// is, one that was deleted and is kept for some time included; "" if there is none. Up to 3.4 the
+// list does not tell.
+func (c *Cyrus) NameOf(id string) string {
 	for _, e := range c.entries {
 		if e.UniqueID == id {
-			return true
+			return e.Name
 		}
 	}
-	return false
+	return ""
 }
 
 // NewEntry describes a mailbox of the owner userid that is to be entered. Its layout is

@@ -116,6 +116,12 @@ func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 	case in && entry.Partition != rec.Partition:
 		c.found(rec, "is on partition %s in Cyrus now, was on %s", entry.Partition, rec.Partition)
 		return nil
+	case in && !InPlaceOf(c.u.Cyrus, rec, entry):
+		c.found(rec, "Cyrus looks for it in %s now, it was made in %s", report.Quote(c.u.Cyrus.Dir(entry)), report.Quote(rec.Dir))
+		return nil
+	case !in && c.u.Cyrus.NameOf(rec.UniqueID) != "": // whose files are the same
+		c.found(rec, "is %s in Cyrus now: rename it back there, or remove it for good (deletemailbox, then cyr_expire -D 0 if delete_mode is delayed)", report.Quote(c.u.Cyrus.NameOf(rec.UniqueID)))
+		return nil
 	case !in && (rec.State == ledger.Verified || stays(rec)):
 		c.found(rec, "is no longer in Cyrus: somebody removed or renamed it")
 		return nil
