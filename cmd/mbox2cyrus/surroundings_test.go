@@ -279,6 +279,46 @@ func TestConversationsOfCopies(t *testing.T) {
 	reconstructsQuietly(t, srv, '/')
 }
 
+// TestConversationsThatFail: Cyrus's program exits with 0 and says nothing where it cannot open the
+// conversations of a user, so that his messages are in none, or what is gone is counted: it is told.
+func TestConversationsThatFail(t *testing.T) {
+	for _, tt := range []struct {
+		name, then string // the INBOX after the damage
+		left       string
+	}{
+		{"new mail", letter(1) + letter(2) + letter(3), "ctl_conversationsdb -b joe (1 of his messages"},
+		{"mail that is gone", letter(1), "ctl_conversationsdb -R joe ("},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{Extra: []string{"conversations: yes"}})
+			h := newPassHost(t)
+			flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+			h.write("var/mail/joe", letter(1)+letter(2))
+			if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 || len(o.problems("conversations")) != 0 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			n := 0
+			for path := range cyrusTree(t, srv) {
+				if strings.HasSuffix(path, "conversations.db") {
+					n++
+					if err := os.WriteFile(filepath.Join(srv.Dir, path), []byte(strings.Repeat("damage\n", 500)), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			h.write("var/mail/joe", tt.then)
+			o := runJSON(t, append([]string{"migrate"}, flags...)...)
+			told := false
+			for _, p := range o.problems("conversations") {
+				told = told || strings.Contains(p["text"].(string), tt.left)
+			}
+			if n != 1 || o.code != 2 || !told {
+				t.Errorf("%d databases, exit code %d, %v\n%s", n, o.code, o.problems("conversations"), o.stderr)
+			}
+		})
+	}
+}
+
 // TestConversationsFollow: Cyrus's conversations count what its mailboxes have, also after a
 // pass that took messages away and changed flags, and after an undo of one that was served.
 func TestConversationsFollow(t *testing.T) {

@@ -30,10 +30,14 @@ func (e *Engine) surround(ctx, stop context.Context, batch []*job) {
 	var users []string // whose mailboxes were changed
 	names := map[string]*plan.User{}
 	had := map[string]bool{} // Cyrus had some of them before
+	changed := map[string][]string{}
 	for _, j := range batch {
 		if len(j.work()) > 0 {
 			users = append(users, j.user.ID)
 			names[j.user.ID] = j.user
+			for _, m := range j.work() {
+				changed[j.user.ID] = append(changed[j.user.ID], m.rec.Name)
+			}
 			had[j.user.ID] = slices.ContainsFunc(j.work(), func(m *mailbox) bool { return m.entered })
 		}
 	}
@@ -47,7 +51,7 @@ func (e *Engine) surround(ctx, stop context.Context, batch []*job) {
 			if !had[id] {
 				continue
 			}
-			if err := e.Cyrus.Programs.RecountConversations(ctx, id); err != nil {
+			if err := e.Cyrus.Programs.RecountConversations(ctx, id, changed[id]); err != nil {
 				e.undone(names[id], "conversations", err, "ctl_conversationsdb -R "+id)
 			}
 		}
