@@ -57,10 +57,24 @@ func (e *Engine) surround(ctx, stop context.Context, batch []*job) {
 		}
 	}
 	if e.Cyrus.Search() {
-		if err := e.Cyrus.Programs.IndexForSearch(stop, users); err != nil {
-			for _, id := range users {
-				e.undone(names[id], "search-index", err, "squatter -i -u "+id)
-			}
+		e.indexForSearch(stop, users, names)
+	}
+}
+
+// indexForSearch has what users have indexed. Cyrus's program ends at what it cannot index:
+// then they come one by one, so that it is but one who goes without.
+func (e *Engine) indexForSearch(stop context.Context, users []string, names map[string]*plan.User) {
+	all := e.Cyrus.IndexForSearch(stop, users)
+	if all == nil {
+		return
+	}
+	for _, id := range users {
+		err := all
+		if len(users) > 1 {
+			err = e.Cyrus.IndexForSearch(stop, []string{id})
+		}
+		if err != nil {
+			e.undone(names[id], "search-index", err, "squatter -i -u "+id)
 		}
 	}
 }
