@@ -381,3 +381,27 @@ func TestExportDates(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestExportLongNames: Cyrus lets users make mailboxes whose names no file can have for their
+// length.
+func TestExportLongNames(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	long, dir := strings.Repeat("n", 300), strings.Repeat("d", 253)
+	create(t, srv, "user/joe")
+	useCyrus(t, srv, func(c *imapclient.Client) error {
+		for _, name := range []string{long, long + "other", dir, dir + "/below"} {
+			if err := c.Create(name, nil).Wait(); err != nil {
+				return err
+			}
+			if err := appendMailTo(c, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	out := filepath.Join(t.TempDir(), "out")
+	o := runJSON(t, "export", "--imapd-conf", srv.Conf, "--user", "joe", "--output", out)
+	if s := o.summary(t); o.code != 2 || s["messages_found"] != 4.0 || s["messages_verified"] != 4.0 || len(o.problems("name-changed")) != 3 {
+		t.Errorf("exit code %d, %v\n%s", o.code, s, o.stderr)
+	}
+}
