@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -291,6 +292,55 @@ func TestQuotasThatCyrusHas(t *testing.T) {
 	after, err := srv.Run(context.Background(), "quota")
 	if err != nil || undo.code != 0 || after != before {
 		t.Errorf("undo: exit code %d, %v\n%s\nquotas were\n%s\nare\n%s", undo.code, err, undo.stderr, before, after)
+	}
+}
+
+// TestQuotaThatFails: Cyrus's program says nothing of a quota root that it cannot write. It is told.
+func TestQuotaThatFails(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	create(t, srv, "user/zoe")
+	setQuota(t, srv, "user.zoe", "%(S (0 5000))")
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1))
+	state := filepath.Join(t.TempDir(), "state")
+	// The directory that joe's would be in.
+	zoe, err := filepath.Glob(filepath.Join(srv.ConfigDir, "quota", "*", "user.zoe"))
+	if err != nil || len(zoe) != 1 {
+		t.Fatal(zoe, err)
+	}
+	dir := filepath.Join(srv.ConfigDir, "quota", "j")
+	if err := os.Mkdir(dir, 0o755); err != nil { // of root
+		t.Fatal(err)
+	}
+	o := runJSON(t, append([]string{"migrate", "--quota", "1M"}, flagsFor(srv, h.root, state)...)...)
+	if told := o.problems("quota"); o.code != 2 || len(told) != 1 || !strings.Contains(told[0]["text"].(string), "did not set it") {
+		t.Errorf("exit code %d, %v\n%s", o.code, told, o.stderr)
+	}
+}
+
+// TestUndoQuotaThatFails: nor does it say anything of one that it cannot remove.
+func TestUndoQuotaThatFails(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1))
+	state := filepath.Join(t.TempDir(), "state")
+	if o := runJSON(t, append([]string{"migrate", "--quota", "1M"}, flagsFor(srv, h.root, state)...)...); o.code != 0 {
+		t.Fatalf("migrate: exit code %d\n%s", o.code, o.stderr)
+	}
+	own := func(uid, gid int) {
+		dir := filepath.Join(srv.ConfigDir, "quota", "j")
+		if err := errors.Join(os.Chmod(dir, 0o755), os.Chown(dir, uid, gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	undo := append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)
+	own(0, 0)
+	if o := runJSON(t, undo...); o.code != 1 || !strings.Contains(o.stderr, "did not remove it") {
+		t.Errorf("undo: exit code %d\n%s", o.code, o.stderr)
+	}
+	own(srv.UID, srv.GID)
+	if o := runJSON(t, undo...); o.code != 0 {
+		t.Errorf("undo again: exit code %d\n%s", o.code, o.stderr)
 	}
 }
 
