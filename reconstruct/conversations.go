@@ -4,33 +4,52 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
 )
 
 // BuildConversations puts each message of a user that is in no conversation yet into
 // one (ctl_conversationsdb -b), which Cyrus needs where "conversations" is on. What the
 // messages say, their UIDs, dates and flags stay.
+//
+// That it exits with 0 and says nothing proves nothing (imap/ctl_conversationsdb.c, main: it
+// leaves out of account what came of it, as with a database that cannot be opened): the
+// records of the index say which conversation each message is in.
 func (p *Programs) BuildConversations(ctx context.Context, userid string) error {
-	return p.conversations(ctx, "-b", userid)
+	return p.conversations(ctx, userid, nil, "-b")
 }
 
 // RecountConversations counts anew what a user's conversations have
 // (ctl_conversationsdb -R), for mailboxes that were changed while Cyrus did not run: -b
 // takes in what is new, but knows nothing of messages that are gone or of other flags. (Nor
-// does the audit, -A, of 3.6.)
-func (p *Programs) RecountConversations(ctx context.Context, userid string) error {
-	return p.conversations(ctx, "-R", userid)
+// does the audit, -A, of 3.6.) mailboxes are internal names that it must come to: with -v it
+// names each that it begins to count, and of a failure it says nothing.
+func (p *Programs) RecountConversations(ctx context.Context, userid string, mailboxes []string) error {
+	missing := map[string]bool{}
+	for _, name := range mailboxes {
+		missing[name] = true
+	}
+	out := &lines{each: func(line string) { delete(missing, line) }}
+	err := p.conversations(ctx, userid, out, "-R", "-v")
+	out.close()
+	if err != nil || len(missing) == 0 || p.tell != nil {
+		return err
+	}
+	return fmt.Errorf("ctl_conversationsdb -R did not count %s and did not say why: the conversations database of the user may be damaged, or Cyrus may not open it",
+		slices.Min(slices.Collect(maps.Keys(missing))))
 }
 
-func (p *Programs) conversations(ctx context.Context, option, userid string) error {
+func (p *Programs) conversations(ctx context.Context, userid string, stdout io.Writer, options ...string) error {
 	if err := checkName(userid); err != nil {
 		return fmt.Errorf("conversations: user: %w", err)
 	}
-	said, err := p.run(ctx, call{program: "ctl_conversationsdb", args: []string{option}, names: []string{userid}})
+	said, err := p.run(ctx, call{program: "ctl_conversationsdb", args: options, names: []string{userid}, stdout: stdout})
 	if err != nil {
 		return err
 	}
 	if said = withoutUpkeep(said); said != "" {
-		return fmt.Errorf("ctl_conversationsdb %s: %q", option, said)
+		return fmt.Errorf("ctl_conversationsdb %s: %q", options[0], said)
 	}
 	return nil
 }

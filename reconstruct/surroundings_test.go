@@ -101,18 +101,21 @@ func TestSetSpecialUse(t *testing.T) {
 }
 
 func TestIndexForSearch(t *testing.T) {
-	p := fake(t, map[string]string{"squatter": recorded("echo 'squatter[5]: indexing mailboxes' >&2"), "ctl_conversationsdb": recorded("")})
+	p := fake(t, map[string]string{"squatter": recorded("echo 'squatter[5]: indexing mailboxes' >&2"), "ctl_conversationsdb": recorded("echo user.joe; echo user.joe.Sent")})
 	if err := p.IndexForSearch(context.Background(), []string{"joe", "ann"}); err != nil {
 		t.Error(err)
 	}
 	if err := p.BuildConversations(context.Background(), "joe"); err != nil {
 		t.Error(err)
 	}
-	if err := p.RecountConversations(context.Background(), "joe"); err != nil {
+	if err := p.RecountConversations(context.Background(), "joe", []string{"user.joe", "user.joe.Sent"}); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff("-i -u -- joe ann\n-b -- joe\n-R -- joe\n", calls(t, p)); diff != "" {
+	if diff := cmp.Diff("-i -u -- joe ann\n-b -- joe\n-R -v -- joe\n", calls(t, p)); diff != "" {
 		t.Error(diff)
+	}
+	if err := p.RecountConversations(context.Background(), "joe", []string{"user.joe", "user.joe.zz"}); err == nil || !strings.Contains(err.Error(), "user.joe.zz") {
+		t.Errorf("a mailbox that is not counted: %v", err)
 	}
 	p = fake(t, map[string]string{"squatter": "echo 'usage: squatter [-r] mailbox' >&2; exit 64"})
 	if err := p.IndexForSearch(context.Background(), []string{"joe"}); !errors.Is(err, ErrOption) {

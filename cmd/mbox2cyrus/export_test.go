@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/google/go-cmp/cmp"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
@@ -335,5 +338,70 @@ func TestExportOfABusyMailbox(t *testing.T) {
 	}
 	if r := runJSON(t, "export", "--imapd-conf", srv.Conf, "--output", out, "user/joe"); r.code != 0 {
 		t.Errorf("when it is quiet: exit code %d\n%s", r.code, r.stderr)
+	}
+}
+
+// TestExportDates: a mailbox is exported whatever internal dates users gave its messages. One that
+// UW does not know is told and becomes the nearest; one that is of 1969 in its zone is in UTC.
+func TestExportDates(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	create(t, srv, "user/joe")
+	const text = "Subject: dated\r\nDate: Sun, 29 Feb 2004 12:00:00 +0000\r\n\r\nhello\r\n"
+	useCyrus(t, srv, func(c *imapclient.Client) error {
+		for _, unix := range []int64{1, 1 << 30, 1<<32 - 1} {
+			cmd := c.Append("INBOX", int64(len(text)), &imap.AppendOptions{Time: time.Unix(unix, 0).UTC()})
+			_, err := cmd.Write([]byte(text))
+			if err := errors.Join(err, cmd.Close()); err != nil {
+				return err
+			}
+			if _, err := cmd.Wait(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	out := filepath.Join(t.TempDir(), "out")
+	o := runJSON(t, "export", "--imapd-conf", srv.Conf, "--output", out, "--source-timezone", "America/New_York", "user/joe")
+	told := o.problems("not-identical")
+	if o.code != 2 || len(told) != 1 || !strings.Contains(told[0]["text"].(string), "UID 3 ") {
+		t.Fatalf("exit code %d, %v\n%s", o.code, told, o.stderr)
+	}
+	b, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dates []string
+	for line := range strings.Lines(string(b)) {
+		if date, ok := strings.CutPrefix(line, "From joe "); ok {
+			dates = append(dates, strings.TrimSuffix(date, "\n"))
+		}
+	}
+	want := []string{"Thu Jan  1 00:00:01 1970 +0000", "Sat Jan 10 08:37:04 2004 -0500", "Tue Dec 31 18:59:59 2097 -0500"}
+	if diff := cmp.Diff(want, dates); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestExportLongNames: Cyrus lets users make mailboxes whose names no file can have for their
+// length.
+func TestExportLongNames(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	long, dir := strings.Repeat("n", 300), strings.Repeat("d", 253)
+	create(t, srv, "user/joe")
+	useCyrus(t, srv, func(c *imapclient.Client) error {
+		for _, name := range []string{long, long + "other", dir, dir + "/below"} {
+			if err := c.Create(name, nil).Wait(); err != nil {
+				return err
+			}
+			if err := appendMailTo(c, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	out := filepath.Join(t.TempDir(), "out")
+	o := runJSON(t, "export", "--imapd-conf", srv.Conf, "--user", "joe", "--output", out)
+	if s := o.summary(t); o.code != 2 || s["messages_found"] != 4.0 || s["messages_verified"] != 4.0 || len(o.problems("name-changed")) != 3 {
+		t.Errorf("exit code %d, %v\n%s", o.code, s, o.stderr)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/review"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/internal/plural"
@@ -40,12 +41,16 @@ func (p *program) notifyCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			n, err := review.WriteLetters(dir, letters, tmpl, c.Bool("everybody"))
+			n, old, err := review.WriteLetters(dir, letters, tmpl, c.Bool("everybody"))
 			if err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(p.stdout, "%s in %s, to %s whose mail arrived; none to %s whose mail did not\n",
 				plural.Count(n, "letter"), dir, plural.Count(len(letters), "user"), plural.Count(others, "user"))
+			if err == nil && old > 0 {
+				p.code = report.ExitAttention
+				_, err = fmt.Fprintf(p.stderr, "mbox2cyrus: %s in %s of an earlier time, which this report does not have: remove what is not to be sent\n", plural.Count(old, "letter"), dir)
+			}
 			return err
 		},
 	}

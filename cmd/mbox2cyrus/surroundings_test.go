@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -164,6 +165,50 @@ func checkSurroundings(t *testing.T, srv *cyrustest.Server, truth *samplehost.Tr
 	}
 }
 
+// TestSquat: a message without any address and subject breaks squat's index of its mailbox, though
+// Cyrus's program exits with 0 when it makes it. It is told, and nobody else goes without index.
+func TestSquat(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{Extra: []string{"search_engine: squat"}})
+	h := newPassHost(t)
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nzoe:x:1001:1001::/home/zoe:/bin/sh\n")
+	flags := append(flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state")), "--jobs", "1") // both in one batch
+	h.write("home/joe/mail/bare", "From joe@example.com Mon Jun  2 10:11:01 2003\n\nbody\n\n")
+	h.write("var/mail/joe", letter(1))
+	h.write("var/mail/zoe", letter(1))
+	for n := 1; n <= 2; n++ {
+		if n == 2 {
+			h.append("var/mail/joe", letter(n))
+			h.append("var/mail/zoe", letter(n))
+			h.write("home/zoe/mail/later", letter(n))
+		}
+		o := runJSON(t, append([]string{"migrate"}, flags...)...)
+		told := o.problems("search-index")
+		if _, err := srv.Run(t.Context(), "squatter", "-i", "-u", "joe"); err == nil {
+			t.Skip("this release of Cyrus can read it")
+		}
+		if o.code != 2 || len(told) != 1 || told[0]["user"] != "joe" || !strings.Contains(told[0]["text"].(string), "user/joe/bare") {
+			t.Errorf("pass %d: exit code %d, %v\n%s", n, o.code, told, o.stderr)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(srv.Spool, dirOf(t, srv, "user/zoe/later"), "cyrus.squat")); err != nil {
+		t.Error(err)
+	}
+	whileServed(t, srv, func() {
+		c, err := cyrustest.Login(srv.IMAPAddr(), "joe", "secret")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+			t.Fatal(err)
+		}
+		found, err := c.UIDSearch(&imap.SearchCriteria{Text: []string{"body 2"}}, nil).Wait()
+		if err != nil || !slices.Equal(found.AllUIDs(), []imap.UID{2}) {
+			t.Errorf("a search finds %v, %v", found, err)
+		}
+	})
+}
+
 func setQuota(t *testing.T, srv *cyrustest.Server, root, value string) {
 	t.Helper()
 	if _, err := srv.Run(context.Background(), "cyr_dbtool", filepath.Join(srv.ConfigDir, "quotas.db"), "quotalegacy", "set", root, value); err != nil {
@@ -250,6 +295,55 @@ func TestQuotasThatCyrusHas(t *testing.T) {
 	}
 }
 
+// TestQuotaThatFails: Cyrus's program says nothing of a quota root that it cannot write. It is told.
+func TestQuotaThatFails(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	create(t, srv, "user/zoe")
+	setQuota(t, srv, "user.zoe", "%(S (0 5000))")
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1))
+	state := filepath.Join(t.TempDir(), "state")
+	// The directory that joe's would be in.
+	zoe, err := filepath.Glob(filepath.Join(srv.ConfigDir, "quota", "*", "user.zoe"))
+	if err != nil || len(zoe) != 1 {
+		t.Fatal(zoe, err)
+	}
+	dir := filepath.Join(srv.ConfigDir, "quota", "j")
+	if err := os.Mkdir(dir, 0o755); err != nil { // of root
+		t.Fatal(err)
+	}
+	o := runJSON(t, append([]string{"migrate", "--quota", "1M"}, flagsFor(srv, h.root, state)...)...)
+	if told := o.problems("quota"); o.code != 2 || len(told) != 1 || !strings.Contains(told[0]["text"].(string), "did not set it") {
+		t.Errorf("exit code %d, %v\n%s", o.code, told, o.stderr)
+	}
+}
+
+// TestUndoQuotaThatFails: nor does it say anything of one that it cannot remove.
+func TestUndoQuotaThatFails(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1))
+	state := filepath.Join(t.TempDir(), "state")
+	if o := runJSON(t, append([]string{"migrate", "--quota", "1M"}, flagsFor(srv, h.root, state)...)...); o.code != 0 {
+		t.Fatalf("migrate: exit code %d\n%s", o.code, o.stderr)
+	}
+	own := func(uid, gid int) {
+		dir := filepath.Join(srv.ConfigDir, "quota", "j")
+		if err := errors.Join(os.Chmod(dir, 0o755), os.Chown(dir, uid, gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	undo := append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)
+	own(0, 0)
+	if o := runJSON(t, undo...); o.code != 1 || !strings.Contains(o.stderr, "did not remove it") {
+		t.Errorf("undo: exit code %d\n%s", o.code, o.stderr)
+	}
+	own(srv.UID, srv.GID)
+	if o := runJSON(t, undo...); o.code != 0 {
+		t.Errorf("undo again: exit code %d\n%s", o.code, o.stderr)
+	}
+}
+
 // TestConversationsOfCopies: a user has the same message more often than Cyrus would let him,
 // in a folder and in all. It takes in all the same what he has, in folders that follow too.
 func TestConversationsOfCopies(t *testing.T) {
@@ -277,6 +371,64 @@ func TestConversationsOfCopies(t *testing.T) {
 		return c.Store(imap.SeqSet{{Start: 1, Stop: 25}}, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagSeen}}, nil).Close()
 	})
 	reconstructsQuietly(t, srv, '/')
+}
+
+// TestConversationsThatFail: Cyrus's program exits with 0 and says nothing where it cannot open the
+// conversations of a user, so that his messages are in none, or what is gone is counted: it is told.
+func TestConversationsThatFail(t *testing.T) {
+	for _, tt := range []struct {
+		name, then string // the INBOX after the damage
+		left       string
+	}{
+		{"new mail", letter(1) + letter(2) + letter(3), "ctl_conversationsdb -b joe (1 of his messages"},
+		{"mail that is gone", letter(1), "ctl_conversationsdb -R joe ("},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{Extra: []string{"conversations: yes"}})
+			h := newPassHost(t)
+			flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+			h.write("var/mail/joe", letter(1)+letter(2))
+			if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 || len(o.problems("conversations")) != 0 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			n, database := 0, ""
+			for path := range cyrusTree(t, srv) {
+				if strings.HasSuffix(path, "conversations.db") {
+					n, database = n+1, filepath.Join(srv.Dir, path)
+					if err := os.WriteFile(database, []byte(strings.Repeat("damage\n", 500)), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			h.write("var/mail/joe", tt.then)
+			o := runJSON(t, append([]string{"migrate"}, flags...)...)
+			told := false
+			for _, p := range o.problems("conversations") {
+				told = told || strings.Contains(p["text"].(string), tt.left)
+			}
+			if n != 1 || o.code != 2 || !told {
+				t.Errorf("%d databases, exit code %d, %v\n%s", n, o.code, o.problems("conversations"), o.stderr)
+			}
+			if tt.name != "new mail" {
+				return
+			}
+			// A later pass has nothing to do there: it is verify that tells until it is done.
+			for _, done := range []bool{false, true} {
+				if done {
+					if err := os.Remove(database); err != nil {
+						t.Fatal(err)
+					}
+					if out, err := srv.Run(t.Context(), "ctl_conversationsdb", "-b", "joe"); err != nil || out != "" {
+						t.Fatalf("ctl_conversationsdb -b: %v, %q", err, out)
+					}
+				}
+				o := runJSON(t, append([]string{"verify"}, flags...)...)
+				if told := len(o.problems("conversations")); done != (told == 0) {
+					t.Errorf("verify: exit code %d, %v\n%s", o.code, o.problems("conversations"), o.stderr)
+				}
+			}
+		})
+	}
 }
 
 // TestConversationsFollow: Cyrus's conversations count what its mailboxes have, also after a

@@ -166,7 +166,7 @@ func (x *Exporter) layOut(id string, entries []reconstruct.Entry) (places []plac
 			p.dir = p.path
 			l.dirs[e.Name] = p.dir
 			if p.path = ""; !x.isEmpty(e) {
-				p.path = l.unique(plain + ".mbox")
+				p.path = l.uniqueWith(plain, ".mbox")
 			}
 		}
 		if p.path != "" && p.path != wanted {
@@ -194,12 +194,24 @@ type layout struct {
 }
 
 // unique takes a path, or the first free one like it.
-func (l *layout) unique(p string) string {
-	for n, base := 2, p; l.taken[p]; n++ {
-		p = base + "-" + strconv.Itoa(n)
+func (l *layout) unique(p string) string { return l.uniqueWith(p, "") }
+
+// maxFileName is how many bytes the name of a file may have (NAME_MAX). A component of a name in
+// Cyrus can be longer.
+const maxFileName = 255
+
+// uniqueWith takes a path with end behind it, or the first free one like it, with as much of
+// its last component as the name of a file can have.
+func (l *layout) uniqueWith(p, end string) string {
+	dir, base := path.Split(p)
+	for n, tail := 2, end; ; n++ {
+		free := dir + base[:min(len(base), maxFileName-len(tail))] + tail
+		if !l.taken[free] {
+			l.taken[free] = true
+			return free
+		}
+		tail = end + "-" + strconv.Itoa(n)
 	}
-	l.taken[p] = true
-	return p
 }
 
 // dirOf returns the directory of what is below a mailbox. Those above it that Cyrus does not

@@ -27,6 +27,7 @@ const (
 	nul
 	lineEnded
 	headerEnded
+	otherDate
 )
 
 var changeTexts = []struct {
@@ -40,6 +41,7 @@ var changeTexts = []struct {
 	{nul, "a NUL, which UW serves as 0x80"},
 	{lineEnded, "the last line had no end, and got one"},
 	{headerEnded, "the header had no end, and got one"},
+	{otherDate, "its internal date is none that UW knows (1970 to 2097), and became the nearest"},
 }
 
 func (c change) String() string {
@@ -78,7 +80,10 @@ func newWriter(out io.Writer) *writer {
 func (w *writer) message(rec *cyrusspool.Record, r io.Reader) (change, error) {
 	w.br.Reset(r)
 	m := &messageWriter{w: w, rec: rec}
-	date := time.Unix(rec.InternalDate, 0).In(w.location)
+	if knownDate(rec.InternalDate) != rec.InternalDate {
+		m.changes |= otherDate
+	}
+	date := time.Unix(knownDate(rec.InternalDate), 0).In(w.location)
 	if err := m.begin(senderOf(w.br, w.sender), date); err != nil {
 		return 0, err
 	}
@@ -103,13 +108,22 @@ type messageWriter struct {
 	changes change
 }
 
+// UW knows the years from 1970 to 2097 (uw-mbox 5, mail_parse_date).
+const firstYear, lastYear = 1970, 2097
+
+// lastDate is the last second of them.
+var lastDate = time.Date(lastYear, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
+
+// knownDate is the nearest date that UW knows.
+func knownDate(unix int64) int64 { return min(max(unix, 0), lastDate) }
+
 // begin writes the From_ line. go-mbox gives it the wall clock of the time that it
 // is passed, without a zone, and UW reads that in the zone of the day on which
 // somebody asks. With the offset behind the year, as UW's own APPEND writes it
 // (uw-mbox 2.5), it is a moment.
 func (m *messageWriter) begin(sender string, date time.Time) error {
 	_, offset := date.Zone()
-	if offset%60 != 0 { // before railways
+	if offset%60 != 0 || date.Year() < firstYear || date.Year() > lastYear { // before railways, or the year there is not UTC's
 		date, offset = date.UTC(), 0
 	}
 	wall := date.UTC().Add(time.Duration(offset) * time.Second)

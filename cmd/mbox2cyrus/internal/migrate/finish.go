@@ -109,11 +109,13 @@ func (e *Engine) prove(j *job, subscriptions string) (proved []ledger.Mailbox, o
 	if err != nil {
 		return nil, nil, err
 	}
+	unthreaded := int64(0)
 	for _, m := range j.work() {
 		res, err := verify.Index(e.Ledger, m.rec, e.place(m), seen)
 		if err != nil {
 			return nil, nil, err
 		}
+		unthreaded += res.Unthreaded
 		m.verified = res.Verified
 		for _, p := range res.Problems {
 			e.Report.Problem(p)
@@ -128,6 +130,10 @@ func (e *Engine) prove(j *job, subscriptions string) (proved []ledger.Mailbox, o
 			old = append(old, m.rec.OtherManifest(m.rec.Manifest))
 		}
 		proved = append(proved, m.rec)
+	}
+	if unthreaded > 0 && e.Cyrus.Conversations() {
+		e.undone(j.user, "conversations", fmt.Errorf("%d of his messages are in no conversation afterwards: his conversations database may be damaged, or Cyrus may not open it", unthreaded),
+			"ctl_conversationsdb -b "+j.user.ID)
 	}
 	// Before the mailboxes are recorded as done: a run that is cut off here does it again.
 	if err := e.subscribe(j.user, subscriptions); err != nil {

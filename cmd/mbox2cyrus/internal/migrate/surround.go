@@ -30,10 +30,14 @@ func (e *Engine) surround(ctx, stop context.Context, batch []*job) {
 	var users []string // whose mailboxes were changed
 	names := map[string]*plan.User{}
 	had := map[string]bool{} // Cyrus had some of them before
+	changed := map[string][]string{}
 	for _, j := range batch {
 		if len(j.work()) > 0 {
 			users = append(users, j.user.ID)
 			names[j.user.ID] = j.user
+			for _, m := range j.work() {
+				changed[j.user.ID] = append(changed[j.user.ID], m.rec.Name)
+			}
 			had[j.user.ID] = slices.ContainsFunc(j.work(), func(m *mailbox) bool { return m.entered })
 		}
 	}
@@ -47,16 +51,30 @@ func (e *Engine) surround(ctx, stop context.Context, batch []*job) {
 			if !had[id] {
 				continue
 			}
-			if err := e.Cyrus.Programs.RecountConversations(ctx, id); err != nil {
+			if err := e.Cyrus.Programs.RecountConversations(ctx, id, changed[id]); err != nil {
 				e.undone(names[id], "conversations", err, "ctl_conversationsdb -R "+id)
 			}
 		}
 	}
 	if e.Cyrus.Search() {
-		if err := e.Cyrus.Programs.IndexForSearch(stop, users); err != nil {
-			for _, id := range users {
-				e.undone(names[id], "search-index", err, "squatter -i -u "+id)
-			}
+		e.indexForSearch(stop, users, names)
+	}
+}
+
+// indexForSearch has what users have indexed. Cyrus's program ends at what it cannot index:
+// then they come one by one, so that it is but one who goes without.
+func (e *Engine) indexForSearch(stop context.Context, users []string, names map[string]*plan.User) {
+	all := e.Cyrus.IndexForSearch(stop, users)
+	if all == nil {
+		return
+	}
+	for _, id := range users {
+		err := all
+		if len(users) > 1 {
+			err = e.Cyrus.IndexForSearch(stop, []string{id})
+		}
+		if err != nil {
+			e.undone(names[id], "search-index", err, "squatter -i -u "+id)
 		}
 	}
 }

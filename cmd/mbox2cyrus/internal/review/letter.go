@@ -150,14 +150,15 @@ func LetterTemplate(path string) (*template.Template, error) {
 
 // WriteLetters writes a letter for each user who is told anything, or for all of them, as
 // a file of mode 0600 in the directory dir, which is made if need be. Nothing is sent.
-// It returns how many were written.
-func WriteLetters(dir string, letters []*Letter, tmpl *template.Template, all bool) (n int, err error) {
+// It returns how many were written, and how many others are there: of an earlier report, to
+// users who may be told something else now, or nothing.
+func WriteLetters(dir string, letters []*Letter, tmpl *template.Template, all bool) (n, others int, err error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return 0, fmt.Errorf("letters: %w", err)
+		return 0, 0, fmt.Errorf("letters: %w", err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return 0, fmt.Errorf("letters: %w", err)
+		return 0, 0, fmt.Errorf("letters: %w", err)
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
 	names := map[string]bool{}
@@ -166,17 +167,29 @@ func WriteLetters(dir string, letters []*Letter, tmpl *template.Template, all bo
 			continue
 		}
 		name := fileName(l.User)
-		if names[name] { // of another host
-			name = fileName(l.User + "@" + l.Host)
+		for at := l.User; names[name]; name = fileName(at) { // of another host
+			at += "@" + l.Host
 		}
 		names[name] = true
 		if err := l.write(root, name, tmpl); err != nil {
-			return n, fmt.Errorf("letter to %s: %w", report.Quote(l.User), err)
+			return n, 0, fmt.Errorf("letter to %s: %w", report.Quote(l.User), err)
 		}
 		n++
 	}
-	return n, nil
+	there, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return n, 0, fmt.Errorf("letters: %w", err)
+	}
+	for _, f := range there {
+		if strings.HasSuffix(f.Name(), letterSuffix) && !names[f.Name()] {
+			others++
+		}
+	}
+	return n, others, nil
 }
+
+// letterSuffix ends the name of a letter's file.
+const letterSuffix = ".txt"
 
 // fileName is a plain file name for any login.
 func fileName(login string) string {
@@ -184,7 +197,7 @@ func fileName(login string) string {
 	if strings.HasPrefix(name, ".") {
 		name = "%2E" + name[1:]
 	}
-	return name + ".txt"
+	return name + letterSuffix
 }
 
 func (l *Letter) write(root *os.Root, name string, tmpl *template.Template) error {

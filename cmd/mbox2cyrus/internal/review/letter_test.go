@@ -97,9 +97,17 @@ func TestWriteLetters(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "letters")
 	all := append(letters(t, "north", "south"), &Letter{User: "../../up"}, &Letter{User: ".."})
+	login := []*Letter{{User: "ann@south", Host: "north"}, {User: "ann", Host: "north"}, {User: "ann", Host: "south"}}
+	apart := filepath.Join(t.TempDir(), "apart")
+	if _, _, err := WriteLetters(apart, login, tmpl, true); err != nil {
+		t.Fatal(err)
+	}
+	if files, err := os.ReadDir(apart); err != nil || len(files) != len(login) {
+		t.Errorf("%d files of %d letters, %v", len(files), len(login), err)
+	}
 	for range 2 { // the second time replaces the first
-		n, err := WriteLetters(dir, all, tmpl, true)
-		if err != nil || n != len(all) {
+		n, others, err := WriteLetters(dir, all, tmpl, true)
+		if err != nil || n != len(all) || others != 0 {
 			t.Fatalf("%d of %d written: %v", n, len(all), err)
 		}
 	}
@@ -120,8 +128,9 @@ func TestWriteLetters(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if n, err := WriteLetters(dir, all, tmpl, false); err != nil || n != 3 {
-		t.Errorf("%d letters tell of a change, %v; want those to ann, bob and the third", n, err)
+	// Those to users who are told nothing now are there still.
+	if n, others, err := WriteLetters(dir, all, tmpl, false); err != nil || n != 3 || others != 3 {
+		t.Errorf("%d letters tell of a change, %d others, %v; want those to ann, bob and the third", n, others, err)
 	}
 	// A link that somebody put there is not followed.
 	outside := filepath.Join(t.TempDir(), "outside")
@@ -131,7 +140,7 @@ func TestWriteLetters(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "ann.txt")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := WriteLetters(dir, all, tmpl, true); err == nil {
+	if _, _, err := WriteLetters(dir, all, tmpl, true); err == nil {
 		t.Error("a link was followed")
 	}
 }

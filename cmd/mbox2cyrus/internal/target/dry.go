@@ -60,7 +60,8 @@ func (c *Cyrus) surroundings(ctx context.Context, userid string, quota int64, us
 		}
 	}
 	if quota > 0 {
-		if err := errors.Join(c.SetQuotas(ctx, map[string]int64{userid: quota}), c.Programs.RecountQuota(ctx, []string{userid})); err != nil {
+		_, err := c.setQuotas(ctx, map[string]int64{userid: quota})
+		if err := errors.Join(err, c.Programs.RecountQuota(ctx, []string{userid})); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -115,11 +116,31 @@ func (q Quotas) from(name, prefix cyrusspool.Name) bool {
 
 // SetQuotas limits the storage of users, in bytes, rounded up to KiB.
 func (c *Cyrus) SetQuotas(ctx context.Context, limits map[string]int64) error {
-	roots := map[string]int64{}
+	roots, err := c.setQuotas(ctx, limits)
+	if err != nil {
+		return err
+	}
+	// Of what it cannot write, cyr_dbtool says nothing (imap/cyr_dbtool.c, main).
+	have, err := c.Quotas(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(roots)) {
+		if root, ok := have.Root(cyrusspool.Name(name)); !ok || root.Storage.Limit != roots[name]*1024 {
+			return fmt.Errorf("quota root %s: cyr_dbtool did not set it and did not say why: can Cyrus's user write its quota roots?", name)
+		}
+	}
+	return nil
+}
+
+// setQuotas is SetQuotas without a look at what came of it. It returns the roots with their limits
+// in KiB.
+func (c *Cyrus) setQuotas(ctx context.Context, limits map[string]int64) (roots map[string]int64, err error) {
+	roots = map[string]int64{}
 	for userid, bytes := range limits {
 		roots[string(cyrusspool.InboxName(userid))] = (bytes + 1023) / 1024
 	}
-	return c.Programs.SetQuotas(ctx, c.quotaDB(), roots)
+	return roots, c.Programs.SetQuotas(ctx, c.quotaDB(), roots)
 }
 
 // RemoveQuotas takes the limits of INBOXes away.
@@ -128,5 +149,20 @@ func (c *Cyrus) RemoveQuotas(ctx context.Context, inboxes map[cyrusspool.Name]bo
 	for _, inbox := range slices.Sorted(maps.Keys(inboxes)) {
 		roots = append(roots, string(inbox))
 	}
-	return c.Programs.RemoveQuotas(ctx, c.quotaDB(), roots)
+	if len(roots) == 0 {
+		return nil
+	}
+	if err := c.Programs.RemoveQuotas(ctx, c.quotaDB(), roots); err != nil {
+		return err
+	}
+	have, err := c.Quotas(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range roots {
+		if _, ok := have.Root(cyrusspool.Name(name)); ok {
+			return fmt.Errorf("quota root %s: cyr_dbtool did not remove it and did not say why: can Cyrus's user write its quota roots?", name)
+		}
+	}
+	return nil
 }

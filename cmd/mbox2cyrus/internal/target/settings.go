@@ -1,6 +1,8 @@
 package target
 
 import (
+	"context"
+	"fmt"
 	"strings"
 
 	"mbox2cyrus/cyrusspool"
@@ -17,6 +19,21 @@ func (c *Cyrus) Search() bool {
 
 // Xapian reports whether that index is Xapian's: in partitions of its own, beside those of mail.
 func (c *Cyrus) Xapian() bool { return c.settings["search_engine"] == "xapian" }
+
+// IndexForSearch brings the search index of users up to date
+// ([reconstruct.Programs.IndexForSearch]). What squat makes of a mailbox that has a message
+// without From, To, Cc, Bcc and Subject, 3.6.1 cannot read: each search finds all messages of
+// the mailbox then. So its program reads what it made, which it does to bring it up to date.
+func (c *Cyrus) IndexForSearch(ctx context.Context, userids []string) error {
+	err := c.Programs.IndexForSearch(ctx, userids)
+	if err != nil || c.settings["search_engine"] != "squat" {
+		return err
+	}
+	if err := c.Programs.IndexForSearch(ctx, userids); err != nil {
+		return fmt.Errorf("Cyrus made an index that it cannot read: %w", err)
+	}
+	return nil
+}
 
 // on reads a switch of Cyrus's settings; one that this release does not have is off.
 func (c *Cyrus) on(key string) bool {

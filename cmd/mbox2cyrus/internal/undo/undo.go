@@ -49,6 +49,16 @@ func (one *user) known() bool {
 	return slices.ContainsFunc(one.boxes, func(rec ledger.Mailbox) bool { return rec.Keep != nil })
 }
 
+// left are the names of the user's mailboxes that are to be as they were.
+func (one *user) left() (names []string) {
+	for _, rec := range one.boxes {
+		if stays(rec) {
+			names = append(names, rec.Name)
+		}
+	}
+	return names
+}
+
 // Run undoes users. What was changed since it was migrated is reported and that
 // user left alone. The error is the context's: the run was stopped between users.
 func (u *Undoer) Run(ctx context.Context, logins []string) error {
@@ -149,7 +159,7 @@ func (u *Undoer) undo(ctx context.Context, users []*user) {
 		err := u.removeBeside(one)
 		if err == nil && one.known() && u.Cyrus.Conversations() {
 			if err = u.Cyrus.BuildConversations(ctx, one.id()); err == nil {
-				err = u.Cyrus.Programs.RecountConversations(ctx, one.id())
+				err = u.Cyrus.Programs.RecountConversations(ctx, one.id(), one.left())
 			}
 		}
 		if err != nil {

@@ -22,6 +22,8 @@ type Result struct {
 	Problems []report.Problem
 	IndexID  ledger.FileID // of the index that was read
 	Newer    bool          // mail has come in to Cyrus since
+	// Unthreaded are the messages that Cyrus has in no conversation.
+	Unthreaded int64
 }
 
 // maxDifferences is how many differences of one mailbox are told one by one.
@@ -177,7 +179,7 @@ func compareOnce(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place, s
 	if err := errors.Join(err, manifest.Close(), b.close()); err != nil {
 		return Result{}, err
 	}
-	c.res.IndexID = b.id
+	c.res.IndexID, c.res.Unthreaded = b.id, b.unthreaded
 	return c.result(), nil
 }
 
@@ -205,8 +207,9 @@ type box struct {
 	flags []string          // of cyrus.header
 	seen  cyrusspool.UIDSet // what the index does not say
 
-	exists uint32 // messages that were read
-	bytes  uint64 // of them
+	exists     uint32 // messages that were read
+	bytes      uint64 // of them
+	unthreaded int64  // records that were read, of messages in no conversation
 }
 
 func openBox(place cyrusspool.Place) (b *box, err error) {
@@ -237,6 +240,9 @@ func (b *box) next() (cyrusspool.Record, error) {
 	}
 	if r.SystemFlags&cyrusspool.FlagExpunged == 0 {
 		b.exists, b.bytes = b.exists+1, b.bytes+r.Size
+	}
+	if r.ThreadID == 0 && !isGone(r) {
+		b.unthreaded++
 	}
 	return r, nil
 }

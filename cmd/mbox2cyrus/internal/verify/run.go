@@ -284,6 +284,9 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	for _, p := range res.Problems {
 		v.Report.Problem(p)
 	}
+	if res.Unthreaded > 0 && v.Cyrus.Conversations() {
+		differ(report.Attention, "conversations", fmt.Sprintf("Cyrus has %s of it in no conversation: ctl_conversationsdb -b %s, which says nothing if it fails", plural.Count(res.Unthreaded, "message"), u.ID))
+	}
 	switch err := Held(ctx, v.Ledger, rec, v.Level == LevelContent, v.Report.Problem); {
 	case errors.Is(err, held.ErrLost):
 		v.Report.Problem(report.Problem{Severity: report.Difference, User: u.Name, Folder: folder.Folder, Offset: -1, Kind: "held-lost", Text: err.Error()})
