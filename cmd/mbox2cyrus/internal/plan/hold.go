@@ -52,7 +52,9 @@ func (u *User) holdToNames(l *ledger.Ledger) error {
 	}
 	before := map[string]string{}
 	for _, m := range boxes {
-		if m.Source != "" && m.State != ledger.Begun {
+		// In one that was begun and never finished nothing may have come. A later pass that was
+		// cut off has left what those before it brought.
+		if m.Source != "" && (m.State != ledger.Begun || m.Previous != "") {
 			before[string(m.Source)] = m.Name
 		}
 	}
