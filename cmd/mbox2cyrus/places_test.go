@@ -143,3 +143,47 @@ func TestLongSubscriptionList(t *testing.T) {
 		}
 	}
 }
+
+// TestPlaceOfAnotherMailbox: a folder becomes a place of the INBOX, or such a place becomes a
+// folder, because a pass is given other flags. Its mail is in Cyrus already, and must not come
+// into a second mailbox.
+func TestPlaceOfAnotherMailbox(t *testing.T) {
+	extra := []string{"--inbox-extra", "mail/old"}
+	for _, tt := range []struct {
+		name         string
+		first, later []string
+		mailboxes    int
+	}{{"added", nil, extra, 2}, {"dropped", extra, nil, 1}} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := newPassHost(t)
+			h.write("var/mail/joe", letter(1)+letter(2))
+			h.write("home/joe/mail/old", letter(3))
+			flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+			with := func(command string, more []string) []string {
+				return slices.Concat([]string{command}, more, flags)
+			}
+			if o := runJSON(t, with("migrate", tt.first)...); o.code != 0 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			before := snapshot(t, srv.Spool)
+			for _, command := range []string{"plan", "migrate", "verify"} {
+				o := runJSON(t, with(command, tt.later)...)
+				p := o.problems("name-changed")
+				if o.code != 1 || len(p) != 1 || len(o.severe()) != 1 || !strings.Contains(p[0]["text"].(string), "--inbox-extra") {
+					t.Errorf("%s: exit code %d\n%s", command, o.code, strings.Join(o.severe(), "\n"))
+				}
+			}
+			if diff := diffSnapshots(before, snapshot(t, srv.Spool)); diff != "" {
+				t.Errorf("Cyrus was changed: %s", diff)
+			}
+			if o := runJSON(t, with("migrate", tt.first)...); o.code != 0 {
+				t.Errorf("as before: exit code %d\n%s", o.code, o.stderr)
+			}
+			served := serve(t, srv)
+			if n := len(served); n != tt.mailboxes {
+				t.Errorf("there are %d mailboxes, want %d", n, tt.mailboxes)
+			}
+		})
+	}
+}
