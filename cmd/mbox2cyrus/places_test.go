@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 )
 
 // TestPlaceGone: an INBOX has mail in several places, and one of them goes, as when the home
@@ -37,6 +39,42 @@ func TestPlaceGone(t *testing.T) {
 			if got, want := describe(serve(t, c.srv)["INBOX"]), []string{"1  22", "2  22", "3  22", "4  22"}; !slices.Equal(got, want) {
 				t.Errorf("INBOX: %q, want %q", got, want)
 			}
+		})
+	}
+}
+
+// TestFilledAndPlaceGone kills a pass when the INBOX is filled, and before Cyrus knows of what
+// came. Then a place of the INBOX is gone: what was filled is all that there is of its mail.
+func TestFilledAndPlaceGone(t *testing.T) {
+	for _, passes := range []int{0, 1} {
+		t.Run(fmt.Sprint(passes), func(t *testing.T) {
+			c := newCutHost(t)
+			c.write("var/mail/joe", letter(3))
+			for range passes {
+				c.pass(0, c.migrate()...)
+			}
+			c.write("home/joe/mbox", letter(1)+letter(2))
+			c.killAt("renameat", c.srv.ConfigDir, c.migrate("--quiet")...)
+			if s := c.record("user.joe").State; s != ledger.Filled {
+				t.Fatalf("it was killed when the mailbox was %q", s)
+			}
+			path := filepath.Join(c.root, "home/joe/mbox")
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if o := c.pass(2, c.migrate()...); len(o.problems("source-gone")) != 1 {
+					t.Errorf("%q", o.severe())
+				}
+			}
+			if n := len(serve(t, c.srv)["INBOX"].Messages); n != 3 {
+				t.Errorf("the INBOX has %d messages, want 3", n)
+			}
+			if err := os.Rename(path+".away", path); err != nil {
+				t.Fatal(err)
+			}
+			c.pass(0, c.migrate()...)
+			c.proved()
 		})
 	}
 }

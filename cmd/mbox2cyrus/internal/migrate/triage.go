@@ -219,11 +219,12 @@ func (e *Engine) triageKnown(ctx context.Context, u *plan.User, m *mailbox) erro
 		return nil
 	}
 	proved := rec.State == ledger.Verified || rec.Previous != "" // by the last pass, or one before
+	brought := proved || rec.State == ledger.Filled
 	same, otherRules := folder == nil && rec.SourceID == nil, false
 	if folder != nil && rec.SourceID != nil {
 		same = rec.SourceID.Equal(plan.FileID(folder.File))
 		otherRules = rec.Rules != e.Source.Rules.String()
-		if proved && !same {
+		if brought && !same {
 			if left, err := e.leavePlaces(ctx, u, m); err != nil || left {
 				return err
 			}
