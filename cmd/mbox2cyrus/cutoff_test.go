@@ -303,6 +303,40 @@ func TestFilledAndGone(t *testing.T) {
 	}
 }
 
+// TestLayoutChangedAfterCutOff kills the first pass before Cyrus knows of its mailboxes. Then
+// imapd.conf gives them other directories: Cyrus must not be told of mailboxes without their mail.
+func TestLayoutChangedAfterCutOff(t *testing.T) {
+	for _, tt := range []struct {
+		name, call string
+		state      ledger.State
+	}{{"filled", "renameat", ledger.Filled}, {"begun", "write", ledger.Begun}} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCutHost(t)
+			c.write("var/mail/joe", letter(1)+letter(2))
+			at := c.srv.ConfigDir
+			if tt.state == ledger.Begun {
+				at = c.box("2.")
+			}
+			c.killAt(tt.call, at, c.migrate("--quiet")...)
+			if s := c.record("user.joe").State; s != tt.state {
+				t.Fatalf("it was killed when the mailbox was %q", s)
+			}
+			setConf(t, c.srv, "hashimapspool: 0", "hashimapspool: 1\n")
+			for range 2 {
+				if o := c.pass(2, c.migrate()...); len(o.problems("cut-off")) != 1 {
+					t.Errorf("%q", o.severe())
+				}
+			}
+			c.pass(0, append([]string{"undo", "--user", "joe"}, cyrusFlagsFor(c.srv, c.state)...)...)
+			mustNotBe(t, c.srv.Spool, "user/joe")
+			c.pass(0, c.migrate()...)
+			if n := len(serve(t, c.srv)["INBOX"].Messages); n != 2 {
+				t.Errorf("the INBOX has %d messages, want 2", n)
+			}
+		})
+	}
+}
+
 // TestKeywordAfterCutOff kills a later pass before its index is in place. Then joe gives a
 // message a keyword, in Cyrus: both have changed, and his is not taken away.
 func TestKeywordAfterCutOff(t *testing.T) {

@@ -81,7 +81,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	s.sayMurder()
 	e := &migrate.Engine{Cyrus: s.cyrus, Ledger: l, Report: s.report, Jobs: s.opts.jobs, Running: running,
 		Merge: c.Bool("merge"), NoCache: c.Bool(flagNoCache), AppendOnConflict: c.String("on-conflict") == "append"}
-	if err := l.Begin(ledger.Run{Start: start, Program: version + " " + commit, SourceRoot: root, Marks: s.host.Marks(),
+	if err := l.Begin(ledger.Run{Start: start, Program: version + " " + commit, SourceRoot: root, Marks: s.host.Marks(), Zone: s.machineZone(),
 		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version}); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 )
 
 // TestVerifyWithoutNames: verify and retire go by other names than migrate did. That is not a
@@ -163,5 +164,31 @@ func TestNumberedSince(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestOtherNameAfterCutOff: a later pass is cut off, and the next one is given another name for
+// the folder. It must not bring what is in Cyrus already to a second mailbox.
+func TestOtherNameAfterCutOff(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.write("home/joe/mail/work", letter(2))
+	c.pass(0, c.migrate()...)
+	c.write("home/joe/mail/work", letter(2)+letter(3))
+	c.killAt("renameat", c.box("work"), c.migrate("--quiet")...)
+	if rec := c.record("user.joe.work"); rec.State != ledger.Begun || rec.Previous == "" {
+		t.Fatalf("it was killed when the mailbox was %q, after %q", rec.State, rec.Previous)
+	}
+	names := filepath.Join(t.TempDir(), "names.csv")
+	if err := os.WriteFile(names, []byte("user,old_name,new_name\njoe,work,office\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := c.pass(1, c.migrate("--names", names)...); len(o.problems("name-changed")) != 1 {
+		t.Errorf("%q", o.severe())
+	}
+	c.pass(0, c.migrate()...)
+	served := serve(t, c.srv)
+	if n := len(served["work"].Messages); n != 2 || len(served) != 2 {
+		t.Errorf("work has %d messages, want 2, of %d mailboxes", n, len(served))
 	}
 }

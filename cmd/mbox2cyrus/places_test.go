@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 )
 
 // TestPlaceGone: an INBOX has mail in several places, and one of them goes, as when the home
@@ -37,6 +39,42 @@ func TestPlaceGone(t *testing.T) {
 			if got, want := describe(serve(t, c.srv)["INBOX"]), []string{"1  22", "2  22", "3  22", "4  22"}; !slices.Equal(got, want) {
 				t.Errorf("INBOX: %q, want %q", got, want)
 			}
+		})
+	}
+}
+
+// TestFilledAndPlaceGone kills a pass when the INBOX is filled, and before Cyrus knows of what
+// came. Then a place of the INBOX is gone: what was filled is all that there is of its mail.
+func TestFilledAndPlaceGone(t *testing.T) {
+	for _, passes := range []int{0, 1} {
+		t.Run(fmt.Sprint(passes), func(t *testing.T) {
+			c := newCutHost(t)
+			c.write("var/mail/joe", letter(3))
+			for range passes {
+				c.pass(0, c.migrate()...)
+			}
+			c.write("home/joe/mbox", letter(1)+letter(2))
+			c.killAt("renameat", c.srv.ConfigDir, c.migrate("--quiet")...)
+			if s := c.record("user.joe").State; s != ledger.Filled {
+				t.Fatalf("it was killed when the mailbox was %q", s)
+			}
+			path := filepath.Join(c.root, "home/joe/mbox")
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if o := c.pass(2, c.migrate()...); len(o.problems("source-gone")) != 1 {
+					t.Errorf("%q", o.severe())
+				}
+			}
+			if n := len(serve(t, c.srv)["INBOX"].Messages); n != 3 {
+				t.Errorf("the INBOX has %d messages, want 3", n)
+			}
+			if err := os.Rename(path+".away", path); err != nil {
+				t.Fatal(err)
+			}
+			c.pass(0, c.migrate()...)
+			c.proved()
 		})
 	}
 }
@@ -141,5 +179,49 @@ func TestLongSubscriptionList(t *testing.T) {
 		if n := len(o.problems("limit")); o.code != 2 || n != 1 {
 			t.Errorf("%s: exit code %d, %d problems\n%s", what, o.code, n, o.stderr)
 		}
+	}
+}
+
+// TestPlaceOfAnotherMailbox: a folder becomes a place of the INBOX, or such a place becomes a
+// folder, because a pass is given other flags. Its mail is in Cyrus already, and must not come
+// into a second mailbox.
+func TestPlaceOfAnotherMailbox(t *testing.T) {
+	extra := []string{"--inbox-extra", "mail/old"}
+	for _, tt := range []struct {
+		name         string
+		first, later []string
+		mailboxes    int
+	}{{"added", nil, extra, 2}, {"dropped", extra, nil, 1}} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := newPassHost(t)
+			h.write("var/mail/joe", letter(1)+letter(2))
+			h.write("home/joe/mail/old", letter(3))
+			flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+			with := func(command string, more []string) []string {
+				return slices.Concat([]string{command}, more, flags)
+			}
+			if o := runJSON(t, with("migrate", tt.first)...); o.code != 0 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			before := snapshot(t, srv.Spool)
+			for _, command := range []string{"plan", "migrate", "verify"} {
+				o := runJSON(t, with(command, tt.later)...)
+				p := o.problems("name-changed")
+				if o.code != 1 || len(p) != 1 || len(o.severe()) != 1 || !strings.Contains(p[0]["text"].(string), "--inbox-extra") {
+					t.Errorf("%s: exit code %d\n%s", command, o.code, strings.Join(o.severe(), "\n"))
+				}
+			}
+			if diff := diffSnapshots(before, snapshot(t, srv.Spool)); diff != "" {
+				t.Errorf("Cyrus was changed: %s", diff)
+			}
+			if o := runJSON(t, with("migrate", tt.first)...); o.code != 0 {
+				t.Errorf("as before: exit code %d\n%s", o.code, o.stderr)
+			}
+			served := serve(t, srv)
+			if n := len(served); n != tt.mailboxes {
+				t.Errorf("there are %d mailboxes, want %d", n, tt.mailboxes)
+			}
+		})
 	}
 }

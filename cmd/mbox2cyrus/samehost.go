@@ -43,6 +43,9 @@ func (s *session) holdTo(c *cli.Context, l *ledger.Ledger) error {
 			}
 		}
 	}
+	if err := s.holdToZone(l); err != nil {
+		return err
+	}
 	return s.plan.HoldTo(l)
 }
 

@@ -121,6 +121,7 @@ func (l *Ledger) take(ln *line, at span, first bool) error {
 		if len(ln.Run.Marks) > 0 {
 			l.marks = ln.Run.Marks
 		}
+		l.zone = cmp.Or(ln.Run.Zone, l.zone)
 	}
 	if ln.End != nil {
 		l.cutOff = l.cutOff && !l.migrate

@@ -55,6 +55,7 @@ type Ledger struct {
 	migrate bool              // the run that was read last is one of migrate
 	root    string            // of the source of the last migrate
 	marks   map[string]string // of that host
+	zone    string            // of the machine, as runs recorded it
 
 	approved map[string]approvedBy // by id of the held item
 }
@@ -335,6 +336,10 @@ func (l *Ledger) SourceRoot() string { return l.root }
 // Marks returns those of the UW host in the last migrate before the ledger was opened that
 // found any.
 func (l *Ledger) Marks() map[string]string { return l.marks }
+
+// Zone returns the machine's zone in the last migrate before the ledger was opened that read
+// dates in it, "" if none did.
+func (l *Ledger) Zone() string { return l.zone }
 
 // Begin records the start of a run.
 func (l *Ledger) Begin(r Run) error { return l.write(line{Run: &r}) }

@@ -139,6 +139,8 @@ type Run struct {
 	Cyrus      string    `json:"cyrus"`
 	// Marks are what the UW host is told by from others (mbox.Host.Marks).
 	Marks map[string]string `json:"marks,omitempty"`
+	// Zone is this machine's, by its offsets from UTC, if dates that name no zone were read in it.
+	Zone string `json:"zone,omitempty"`
 }
 
 // End marks how a run ended.

@@ -33,7 +33,7 @@ func (e *Engine) leavePlaces(ctx context.Context, u *plan.User, m *mailbox) (lef
 		return true, nil
 	}
 	manifest := rec.Manifest
-	if rec.State != ledger.Verified {
+	if rec.State == ledger.Begun {
 		manifest = rec.Previous
 	}
 	lost, err := e.lostPlaces(ctx, u, rec, manifest, m.folder.File)
@@ -46,13 +46,16 @@ func (e *Engine) leavePlaces(ctx context.Context, u *plan.User, m *mailbox) (lef
 	}
 	e.leave(u, m, "source-gone", fmt.Sprintf("it has mail of %s, which is no longer there, nor is all of its mail in %s now; the mailbox is left as it is: "+
 		"put the file back; or an empty one, if its mail is to go; or undo this user and migrate him again", strings.Join(quoted, " and "), report.Quote(m.folder.File.Path)))
+	if rec.State == ledger.Filled { // and Cyrus is still to know of it
+		m.todo = enter
+	}
 	return true, nil
 }
 
 // retiredPlace reports whether something of the folder of a mailbox was retired: a place that
 // it has now, or, of another file that would be the same mailbox, the one that it had.
 func retiredPlace(u *plan.User, rec ledger.Mailbox, f mbox.File) (path string, retired bool) {
-	for _, p := range placesOf(f) {
+	for _, p := range plan.PlacesOf(f) {
 		if u.RetiredFrom(p) != nil {
 			return p, true
 		}
@@ -60,23 +63,12 @@ func retiredPlace(u *plan.User, rec ledger.Mailbox, f mbox.File) (path string, r
 	return "", u.WasRetired(rec)
 }
 
-// placesOf are the paths of a folder, below the source root.
-func placesOf(f mbox.File) (paths []string) {
-	for _, part := range f.Parts {
-		paths = append(paths, part.Path)
-	}
-	if paths == nil {
-		paths = []string{f.Path}
-	}
-	return paths
-}
-
 // lostPlaces returns the files from which a manifest has messages that are not places of the
 // folder any more, unless all of that mail is in it: UW moves it from the system inbox to
 // another, and a folder may have another name. Where qpopper keeps an INBOX while it is read
 // is no place that stays.
 func (e *Engine) lostPlaces(ctx context.Context, u *plan.User, rec ledger.Mailbox, manifest string, f mbox.File) (lost []string, err error) {
-	now := placesOf(f)
+	now := plan.PlacesOf(f)
 	if rec.SourceID.Digest == "" && slices.Contains(now, string(rec.Source)) {
 		return nil, nil // it was a file, and is there
 	}

@@ -162,6 +162,12 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 			return m, nil
 		}
 		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
+		if rec.State != ledger.Verified && !undo.InPlaceOf(e.Cyrus, rec, m.entry) {
+			e.leave(u, m, "cut-off", fmt.Sprintf("a run was cut off while it wrote this mailbox in %s of partition %s, and with imapd.conf as it is now Cyrus would look for it in %s of %s; "+
+				"it is left alone: change imapd.conf back, or undo this user and migrate him again",
+				report.Quote(rec.Dir), report.Quote(rec.Partition), report.Quote(e.Cyrus.Dir(m.entry)), report.Quote(m.entry.Partition)))
+			return m, nil
+		}
 		return m, e.triageKnown(ctx, u, m)
 	}
 	if why := e.notOurs(rec, entry); why != "" {
@@ -229,11 +235,12 @@ func (e *Engine) triageKnown(ctx context.Context, u *plan.User, m *mailbox) erro
 		return nil
 	}
 	proved := rec.State == ledger.Verified || rec.Previous != "" // by the last pass, or one before
+	brought := proved || rec.State == ledger.Filled
 	same, otherRules := folder == nil && rec.SourceID == nil, false
 	if folder != nil && rec.SourceID != nil {
 		same = rec.SourceID.Equal(plan.FileID(folder.File))
 		otherRules = rec.Rules != e.Source.Rules.String()
-		if proved && !same {
+		if brought && !same {
 			if left, err := e.leavePlaces(ctx, u, m); err != nil || left {
 				return err
 			}

@@ -2,12 +2,14 @@ package plan
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/mbox"
 )
 
 // HoldTo compares the plan with what earlier runs did, and fails users with whom it does not
@@ -50,29 +52,92 @@ func (u *User) holdToNames(l *ledger.Ledger) error {
 	if err != nil {
 		return err
 	}
-	before := map[string]string{}
-	for _, m := range boxes {
-		if m.Source != "" && m.State != ledger.Begun {
-			before[string(m.Source)] = m.Name
-		}
+	before, err := u.broughtFrom(l, boxes)
+	if err != nil {
+		u.fail("user-failed", err.Error())
+		return nil
 	}
 	for _, f := range u.Folders {
-		was, ok := before[f.File.Path]
-		if ok && was != string(f.Mailbox) {
-			then := "give the same --names, --filename-charset and --domain as then, or choose its name by --names"
-			if renumbered(cyrusspool.Name(was), f.Mailbox) {
-				then = "a folder whose name becomes the same came or went since, or --names is missing: by --names let this folder keep the name that it had, and give a new one another"
+		for _, place := range PlacesOf(f.File) {
+			if was, ok := before[place]; ok && was != f.Mailbox {
+				u.fail("name-changed", fmt.Sprintf("%s became mailbox %s in an earlier run and would become %s now; %s",
+					report.Quote(place), was, f.Mailbox, u.whatKeepsName(was, f)))
+				return nil
 			}
-			if slices.ContainsFunc(f.Changes, func(c cyrusspool.Change) bool { return c.Kind == cyrusspool.KindReserved }) {
-				// Neither would help where a prefix of imapd.conf is that name.
-				then += "; if imapd.conf's userprefix, sharedprefix or altprefix is its name, change that setting, or undo this user first (undo --user)"
-			}
-			u.fail("name-changed", fmt.Sprintf("%s became mailbox %s in an earlier run and would become %s now; %s",
-				report.Quote(f.File.Path), was, f.Mailbox, then))
-			break
 		}
 	}
 	return nil
+}
+
+// broughtFrom returns the mailboxes that passes brought, by the paths of their files: of an INBOX
+// of several places that of the first, and those that are folders in the plan now.
+func (u *User) broughtFrom(l *ledger.Ledger, boxes []ledger.Mailbox) (map[string]cyrusspool.Name, error) {
+	before := map[string]cyrusspool.Name{}
+	var joined []ledger.Mailbox
+	for _, m := range boxes {
+		// In one that was begun and never finished nothing may have come. A later pass that was
+		// cut off has left what those before it brought.
+		if m.Source == "" || m.State == ledger.Begun && m.Previous == "" {
+			continue
+		}
+		before[string(m.Source)] = cyrusspool.Name(m.Name)
+		if m.Name == string(cyrusspool.InboxName(u.ID)) && m.SourceID != nil && m.SourceID.Digest != "" {
+			joined = append(joined, m)
+		}
+	}
+	unknown := map[string]bool{}
+	for _, f := range u.Folders {
+		if _, known := before[f.File.Path]; !known && !f.File.Inbox {
+			unknown[f.File.Path] = true
+		}
+	}
+	for _, m := range joined {
+		if len(unknown) == 0 {
+			break
+		}
+		manifest := m.Manifest
+		if m.State == ledger.Begun {
+			manifest = m.Previous
+		}
+		if err := l.EachMessage(manifest, func(msg ledger.Message) error {
+			for at := msg.File; strings.Contains(at, "/"); at = path.Dir(at) { // it may be a file in a directory
+				if unknown[at] {
+					before[at] = cyrusspool.Name(m.Name)
+				}
+			}
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return before, nil
+}
+
+// whatKeepsName says what lets a folder keep the name that it had.
+func (u *User) whatKeepsName(was cyrusspool.Name, f Folder) string {
+	if inbox := cyrusspool.InboxName(u.ID); was == inbox || f.Mailbox == inbox {
+		return "give the same --inbox-dir, --inbox-template, --inbox-extra and --mail-dir as then, or undo this user first (undo --user)"
+	}
+	then := "give the same --names, --filename-charset and --domain as then, or choose its name by --names"
+	if renumbered(was, f.Mailbox) {
+		then = "a folder whose name becomes the same came or went since, or --names is missing: by --names let this folder keep the name that it had, and give a new one another"
+	}
+	if slices.ContainsFunc(f.Changes, func(c cyrusspool.Change) bool { return c.Kind == cyrusspool.KindReserved }) {
+		// Neither would help where a prefix of imapd.conf is that name.
+		then += "; if imapd.conf's userprefix, sharedprefix or altprefix is its name, change that setting, or undo this user first (undo --user)"
+	}
+	return then
+}
+
+// PlacesOf are the paths of a folder, below the source root: of an INBOX there may be several.
+func PlacesOf(f mbox.File) (paths []string) {
+	for _, part := range f.Parts {
+		paths = append(paths, part.Path)
+	}
+	if paths == nil {
+		paths = []string{f.Path}
+	}
+	return paths
 }
 
 // renumbered reports whether two names may differ only in the numbers behind those that would be
