@@ -177,3 +177,30 @@ func copyAll(t *testing.T, from, to string) {
 		t.Fatal(err, string(out))
 	}
 }
+
+// TestMergeWithAnotherState: what an earlier run brought is not appended to itself, where a later
+// pass was given another state directory by mistake.
+func TestMergeWithAnotherState(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	const base = "X-IMAPbase: 1054563072 1"
+	h.write("var/mail/joe", letter(1, base, "X-UID: 1"))
+	migrate := func(code int, state string, more ...string) outcome {
+		t.Helper()
+		o := runJSON(t, slices.Concat([]string{"migrate"}, more, flagsFor(srv, h.root, state))...)
+		if o.code != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s", more, o.code, code, o.stderr)
+		}
+		return o
+	}
+	migrate(0, state)
+	h.write("var/mail/joe", letter(1, base, "X-UID: 1")+letter(2))
+	if o := migrate(1, state+"2", "--merge"); !strings.Contains(o.stderr, "give the --state directory of that run") {
+		t.Error(o.stderr)
+	}
+	migrate(0, state)
+	if got, want := describe(serve(t, srv)["INBOX"]), []string{"1  22", "2  22"}; !slices.Equal(got, want) {
+		t.Errorf("INBOX has %q, want %q", got, want)
+	}
+}

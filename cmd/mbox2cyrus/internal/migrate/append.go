@@ -202,6 +202,10 @@ func (e *Engine) mayMerge(ctx context.Context, m *mailbox) error {
 	if err != nil {
 		return err
 	}
+	// Cyrus gives a mailbox of its own another one; recognise has read that of the folder.
+	if m.rec.UIDValid == h.UIDValidity && !m.rec.NewUIDVald {
+		why = fmt.Sprintf("has the UIDVALIDITY of the folder, %d: an earlier run brought it, and all of its messages would be there twice; give the --state directory of that run", h.UIDValidity)
+	}
 	if why != "" {
 		return fmt.Errorf("%s %s; nothing of this user was touched", report.Quote(m.rec.Name), why)
 	}
