@@ -849,3 +849,20 @@ func TestUndoMergeCutOffAndUsed(t *testing.T) {
 		}
 	}
 }
+
+// TestCutOffTwiceWithNewKeyword kills a pass that gave a message a new keyword when its index is
+// there, and the next one before it writes another: the ledger does not have the names of the
+// keywords that the index has.
+func TestCutOffTwiceWithNewKeyword(t *testing.T) {
+	c := newCutHost(t)
+	const base = "X-IMAPbase: 1054563072 1 Work"
+	c.write("var/mail/joe", letter(1, base, "X-UID: 1", "X-Keywords: Work"))
+	c.write("home/joe/mail/play", letter(1))
+	c.pass(0, c.migrate()...)
+	c.write("var/mail/joe", letter(1, base+" Play", "X-UID: 1", "X-Keywords: Work Play")+letter(2))
+	c.write("home/joe/mail/play", letter(1)+letter(2))
+	c.killAt("write", c.box("play/2."), c.migrate("--quiet")...)
+	c.killAt("write", filepath.Join(c.state, "manifests", c.record("user.joe").UniqueID+".tsv"), c.migrate("--quiet")...)
+	c.pass(0, c.migrate()...)
+	c.proved()
+}

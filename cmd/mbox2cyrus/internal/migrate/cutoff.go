@@ -210,6 +210,11 @@ func (e *Engine) userFlagsOf(m *mailbox, manifest string) (func(cyrusspool.Recor
 	keywords := verify.KeywordsOf(m.rec, header.Flags)
 	return func(r cyrusspool.Record, w ledger.Message) bool {
 		flags, ok := keywords.UserFlags(w.Keywords)
+		if !ok && m.rec.State == ledger.Begun {
+			// The pass that wrote this index was cut off too, before the names of its keywords
+			// were recorded: one that is new to the folder has none in the ledger.
+			return true
+		}
 		return ok && r.UserFlags == flags
 	}, nil
 }
