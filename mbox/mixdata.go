@@ -159,7 +159,7 @@ func (r *mix) giveUIDs() error {
 			return errors.New("the mailbox has more messages than there are UIDs")
 		}
 		r.validity, r.last = 0, 0
-		r.find(KindUIDEpochLost, mixMetaName, 0, "UIDVALIDITY cannot be kept: UIDs would have more than 30 bits; they were given anew")
+		r.find(KindUIDEpochLost, mixMetaName, 0, "UIDVALIDITY cannot be kept: "+uidsTooGreat)
 	}
 	for i := range r.messages {
 		if m := &r.messages[i]; m.state == mixNoUID || anew && m.state != mixLost {

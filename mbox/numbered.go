@@ -190,7 +190,7 @@ func (n *numbered) giveUIDs() error {
 		return errors.New("the mailbox has more messages than there are UIDs")
 	}
 	n.renumber, n.last, n.validity = true, 0, 0
-	n.found.find(Finding{Kind: KindUIDEpochLost, Text: "UIDVALIDITY cannot be kept: UIDs would have more than 30 bits; they were given anew"})
+	n.found.find(Finding{Kind: KindUIDEpochLost, Text: "UIDVALIDITY cannot be kept: " + uidsTooGreat})
 	return nil
 }
 

@@ -208,7 +208,7 @@ func (r *recordReader) start() error {
 	}
 	if u := &r.uids; u.last > maxUID || uint64(r.size/r.format.shortest) > maxUID-u.last {
 		*u = recordUIDs{anew: true}
-		r.find(KindUIDEpochLost, 0, 0, "UIDVALIDITY cannot be kept: UIDs would have more than 30 bits; they were given anew")
+		r.find(KindUIDEpochLost, 0, 0, "UIDVALIDITY cannot be kept: "+uidsTooGreat)
 	}
 	return nil
 }

@@ -8,6 +8,9 @@ import "strings"
 // the messages below then, and removes them. Half of that is left for the mail that will come.
 const maxUID = 1<<30 - 1
 
+// uidsTooGreat is why UIDVALIDITY is not kept where there are greater ones.
+const uidsTooGreat = "UIDs would have more than 30 bits; they were given anew"
+
 // maxUIDValidity is the greatest UIDVALIDITY that is kept. UW takes it from the clock, which
 // does not come to it before 2096. It leaves room for those that Cyrus gives out: where a user
 // has the last of 32 bits, the next mailbox that he makes gets 0, which is none (RFC 9051
@@ -90,7 +93,7 @@ func (r *Reader) adopt(validity, last uint64) error {
 	}
 	messages, err := r.messages()
 	if err == nil && last+messages > maxUID {
-		*u = uids{reason: "UIDs would have more than 30 bits; they were given anew"}
+		*u = uids{reason: uidsTooGreat}
 	}
 	return err
 }
