@@ -794,12 +794,7 @@ func TestMergeCutOffAndUsed(t *testing.T) {
 		{"with a whole manifest, but without", "renameat", "", appendMail, []string{"1  22", "2  22", "3  33", "4  22", `5 \Seen 22`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := newCutHost(t)
-			old := newPassHost(t)
-			old.write("var/mail/joe", letter(1)+letter(2))
-			c.pass(0, append([]string{"migrate"}, flagsFor(c.srv, old.root, filepath.Join(t.TempDir(), "old"))...)...)
-			c.write("var/mail/joe", letter(5)+letter(7, "Status: RO"))
-			c.write("home/joe/mail/play", letter(1))
+			c := newMergeHost(t)
 			c.killAt(tt.call, c.box(tt.file), c.migrate("--quiet", "--merge")...)
 			if s := c.record("user.joe").State; s != ledger.Begun {
 				t.Fatalf("it was killed when the mailbox was %q", s)
@@ -816,6 +811,19 @@ func TestMergeCutOffAndUsed(t *testing.T) {
 	}
 }
 
+// newMergeHost is a cutHost whose joe has two messages in Cyrus already, of another host, and
+// mail and a folder to be merged.
+func newMergeHost(t *testing.T) *cutHost {
+	t.Helper()
+	c := newCutHost(t)
+	old := newPassHost(t)
+	old.write("var/mail/joe", letter(1)+letter(2))
+	c.pass(0, append([]string{"migrate"}, flagsFor(c.srv, old.root, filepath.Join(t.TempDir(), "old"))...)...)
+	c.write("var/mail/joe", letter(5)+letter(7, "Status: RO"))
+	c.write("home/joe/mail/play", letter(1))
+	return c
+}
+
 // TestUndoMergeCutOffAndUsed kills a pass that appends to joe's mail when his INBOX is filled.
 // Where he only looks at it undo takes the pass back, but not what he did to its messages.
 func TestUndoMergeCutOffAndUsed(t *testing.T) {
@@ -827,12 +835,7 @@ func TestUndoMergeCutOffAndUsed(t *testing.T) {
 		{nil, 0, []string{"1  22", "2  22"}},
 		{[]imap.Flag{imap.FlagAnswered}, 2, []string{"1  22", "2  22", `3 \Answered 22`, `4 \Seen 22`}},
 	} {
-		c := newCutHost(t)
-		old := newPassHost(t)
-		old.write("var/mail/joe", letter(1)+letter(2))
-		c.pass(0, append([]string{"migrate"}, flagsFor(c.srv, old.root, filepath.Join(t.TempDir(), "old"))...)...)
-		c.write("var/mail/joe", letter(5)+letter(7, "Status: RO"))
-		c.write("home/joe/mail/play", letter(1))
+		c := newMergeHost(t)
 		c.killAt("renameat", c.srv.ConfigDir, c.migrate("--merge", "--quiet")...)
 		if s := c.record("user.joe").State; s != ledger.Filled {
 			t.Fatalf("it was killed when the mailbox was %q", s)
