@@ -53,7 +53,7 @@ func (p *program) migrateCommand() *cli.Command {
 
 func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	start := now()
-	if err := s.checkList(c.Context); err != nil {
+	if err := s.checkDatabase(c.Context); err != nil {
 		return err
 	}
 	if err := s.takeLedger(c); err != nil {

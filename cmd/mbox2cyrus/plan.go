@@ -49,7 +49,7 @@ func (p *program) planCommand() *cli.Command {
 // dryRun reads everything and writes nothing: the plan. say, if not nil, tells more
 // of it in the end.
 func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *session) error) (err error) {
-	if err := s.checkList(c.Context); err != nil {
+	if err := s.checkDatabase(c.Context); err != nil {
 		return err
 	}
 	l, err := ledger.Read(s.state)

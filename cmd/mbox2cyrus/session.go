@@ -111,9 +111,9 @@ func (s *session) open(c *cli.Context) (err error) {
 	return s.choose(c)
 }
 
-// checkList makes sure that a mailbox which Cyrus does not list is not there, if the plan has
+// checkDatabase makes sure that a mailbox which Cyrus does not list is not there, if the plan has
 // one.
-func (s *session) checkList(ctx context.Context) error {
+func (s *session) checkDatabase(ctx context.Context) error {
 	unlisted := func(name cyrusspool.Name) bool { return !s.cyrus.Has(name) }
 	for _, u := range s.plan.Users {
 		if slices.ContainsFunc(u.Parents, unlisted) || slices.ContainsFunc(u.Folders, func(f plan.Folder) bool { return unlisted(f.Mailbox) }) {
