@@ -16,7 +16,7 @@ const uidsTooGreat = "UIDs would have more than 30 bits; they were given anew"
 // has the last of 32 bits, the next mailbox that he makes gets 0, which is none (RFC 9051
 // 2.3.1.1), if Cyrus keeps conversations (imap/mboxname.c, mboxname_nextuidvalidity; seen with
 // 3.6.1 and 3.10).
-const maxUIDValidity = 4_000_000_000
+const maxUIDValidity uint64 = 4_000_000_000
 
 // validityTooGreat is why such a one is not kept.
 const validityTooGreat = "it is above 4000000000"
