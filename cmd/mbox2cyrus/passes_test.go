@@ -144,6 +144,54 @@ func TestOtherRules(t *testing.T) {
 	do(0, other...)
 }
 
+// TestReportOfWhatIsNoMore: a pass, or a verification, had something for a person. The next one
+// has not, nor has a report then.
+func TestReportOfWhatIsNoMore(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(1)+letter(2))
+	h.write("home/joe/mail/Sent", letter(3))
+	h.write("home/joe/mail/sent-mail", letter(4)+letter(5))
+	flags := flagsFor(srv, h.root, state)
+	do := func(code int, args ...string) {
+		t.Helper()
+		if o := runJSON(t, append(args, flags...)...); o.code != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
+		}
+	}
+	reports := func(code int) string {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		if got := run([]string{"mbox2cyrus", "report", "--state", state, "--format", "csv", "--table", "problems"}, &stdout, &stderr); got != code {
+			t.Errorf("report: exit code %d, want %d\n%s%s", got, code, stdout.String(), stderr.String())
+		}
+		return stdout.String()
+	}
+	do(0, "migrate")
+	do(2, "migrate", "--uw-version", "2002")
+	reports(2)
+	do(0, "migrate")
+	reports(0)
+
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(6))
+	do(2, "verify")
+	reports(2)
+	do(0, "migrate")
+	do(0, "verify")
+	if n := strings.Count(reports(0), "special-use-other"); n != 1 {
+		t.Errorf("a note of the plan is told %d times", n)
+	}
+	do(0, "verify", "--only-failed")
+	for range 5 { // and the history is written anew
+		do(0, "migrate")
+		do(0, "verify")
+	}
+	if n := strings.Count(reports(0), "special-use-other"); n != 1 {
+		t.Errorf("a note of the plan is told %d times", n)
+	}
+}
+
 // TestFolderGoneAboveOthers: the folder of a mailbox that is above others goes, as when a
 // file system is not mounted. Its mail stays in Cyrus.
 func TestFolderGoneAboveOthers(t *testing.T) {

@@ -71,7 +71,7 @@ func Begin(state string, run Run) (r *Recorder, err error) {
 		}()
 	}
 	path := Path(state, run.Command)
-	if r.run, run.Compacted, err = compact(path); err != nil {
+	if r.run, run.Compacted, err = compact(path, run.Command); err != nil {
 		return nil, err
 	}
 	r.run++

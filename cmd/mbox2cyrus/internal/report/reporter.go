@@ -57,8 +57,8 @@ type Reporter struct {
 	sum     Summary
 	failed  map[string]bool
 	routine map[string]bool // kinds that people are not shown, nor told the number of
-	werr    error // first error of writing the report itself
-	nobody  bool  // people's terminal or pipe is gone
+	werr    error           // first error of writing the report itself
+	nobody  bool            // people's terminal or pipe is gone
 	people  io.Writer
 	results io.Writer
 	alike   alike
