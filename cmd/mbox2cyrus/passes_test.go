@@ -1248,3 +1248,41 @@ func TestAccessedSince(t *testing.T) {
 		t.Errorf("Cyrus has %v, of which the second was read", got)
 	}
 }
+
+// TestReportOfStrayMail: mail of nobody, and of root, is told until it is excluded or gone. A
+// run for somebody else does not tell of it, nor make a report forget it.
+func TestReportOfStrayMail(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("etc/passwd", "root:x:0:0::/root:/bin/sh\njoe:x:1001:1001::/home/joe:/bin/sh\n")
+	state := filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(1))
+	h.write("var/mail/ghost", letter(2))
+	h.writeAs(0, "var/mail/root", letter(3))
+	flags := flagsFor(srv, h.root, state)
+	do := func(code, told, reported int, args ...string) {
+		t.Helper()
+		o := runJSON(t, append(args, flags...)...)
+		if n := len(o.problems("no-user")) + len(o.problems("system-user")); o.code != code || n != told {
+			t.Fatalf("%v: exit code %d, want %d; %d told, want %d\n%s", args, o.code, code, n, told, o.stderr)
+		}
+		var stdout, stderr bytes.Buffer
+		if got := run([]string{"mbox2cyrus", "report", "--state", state}, &stdout, &stderr); got != reported {
+			t.Errorf("report after %v: exit code %d, want %d\n%s%s", args, got, reported, stdout.String(), stderr.String())
+		}
+	}
+	do(2, 2, 2, "migrate")
+	do(0, 0, 2, "migrate", "--user", "joe")
+	do(2, 2, 2, "migrate", "--exclude-user", "root")
+	do(0, 2, 0, "migrate", "--exclude-user", "root", "--exclude-user", "ghost")
+	do(2, 2, 2, "verify")
+	do(2, 2, 2, "migrate")
+	for _, name := range []string{"ghost", "root"} {
+		if err := os.Remove(filepath.Join(h.root, "var/mail", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(0, 0, 2, "migrate") // verify has told it too
+	do(0, 0, 0, "verify", "--exclude-user", "root")
+	do(0, 0, 0, "migrate", "--exclude-user", "root")
+}

@@ -46,6 +46,11 @@ func (s *session) keepRecord(c *cli.Context, start time.Time) error {
 	case err == nil:
 		s.record = record
 		s.report.SetRecord(record)
+		planned := map[string]bool{}
+		for _, u := range s.plan.Users {
+			planned[u.Name] = true
+		}
+		record.Beside(func(user string) bool { return s.opts.selection.Tells(user) && !planned[user] })
 		return nil
 	case run.Command != history.Verify:
 		return err

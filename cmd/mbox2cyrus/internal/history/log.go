@@ -297,6 +297,24 @@ func lastRun(path string) (last *Run, err error) {
 	return last, nil
 }
 
+// beside are the users of whom a history tells something, but no failure, and who had no
+// folders.
+func beside(path string) (names []string, err error) {
+	last := map[string]Line{}
+	isUser := func(b []byte) bool { return bytes.Contains(b, []byte(`"message_type":"user"`)) }
+	err = each(path, isUser, func(ln Line) error {
+		ln.raw = nil
+		last[ln.User] = ln
+		return nil
+	})
+	for name, ln := range last {
+		if ln.Folders == 0 && ln.Notes+ln.Attentions > 0 && ln.Failures+ln.Differences == 0 {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
 // removeUnfinished removes what a run that was killed in compact left: renameio's name
 // for it is that of the file, with a dot before it and a number behind.
 func removeUnfinished(path string) error {
