@@ -1259,6 +1259,7 @@ func TestReportOfStrayMail(t *testing.T) {
 	h.write("var/mail/joe", letter(1))
 	h.write("var/mail/ghost", letter(2))
 	h.writeAs(0, "var/mail/root", letter(3))
+	h.write("var/mail/.hidden", "")
 	flags := flagsFor(srv, h.root, state)
 	do := func(code, told, reported int, args ...string) {
 		t.Helper()
@@ -1273,6 +1274,15 @@ func TestReportOfStrayMail(t *testing.T) {
 	}
 	do(2, 2, 2, "migrate")
 	do(0, 0, 2, "migrate", "--user", "joe")
+	if err := os.WriteFile(filepath.Join(h.root, "var/mail/.hidden"), []byte(letter(4)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do(2, 2, 2, "migrate", "--exclude-user", "root", "--exclude-user", "ghost")
+	do(0, 0, 2, "migrate", "--user", "joe")
+	do(0, 0, 2, "migrate", "--user", "joe")
+	if err := os.Remove(filepath.Join(h.root, "var/mail/.hidden")); err != nil {
+		t.Fatal(err)
+	}
 	do(2, 2, 2, "migrate", "--exclude-user", "root")
 	do(0, 2, 0, "migrate", "--exclude-user", "root", "--exclude-user", "ghost")
 	do(2, 2, 2, "verify")

@@ -113,6 +113,7 @@ type Run struct {
 	Cyrus      string    `json:"cyrus"`
 	Level      string    `json:"level,omitempty"` // of verify
 	Shard      string    `json:"shard,omitempty"`
+	Chosen     bool      `json:"chosen,omitempty"`    // the run looked at users who were named, and not at what is beside them
 	Compacted  int       `json:"compacted,omitempty"` // the last run when obsolete lines were removed
 
 	// End is the summary of the run, nil if it was cut off.

@@ -153,9 +153,20 @@ func (l *Log) Last() *Run {
 	return &l.Runs[len(l.Runs)-1]
 }
 
+// lastWhole is the number of the last run that looked at what is beside the users.
+func (l *Log) lastWhole() int {
+	for _, run := range slices.Backward(l.Runs) {
+		if !run.Chosen {
+			return run.Number
+		}
+	}
+	return 0
+}
+
 // Each calls do for each line that holds now, in the order in which they were written:
 // folder, problem and pop3 lines of each user's last run, in the history of migrate problems
-// of folders that were not read again since, and problems of the host of the last run. It reads the file
+// of folders that were not read again since, and problems of the host of the last run, if they
+// are of a file also those of the last one that looked at more than users who were named. It reads the file
 // again; a line is not kept.
 func (l *Log) Each(do func(Line) error) error {
 	err := each(l.path, all, func(ln Line) error {
@@ -174,7 +185,7 @@ func (l *Log) Each(do func(Line) error) error {
 func (l *Log) holds(ln Line) bool {
 	if ln.User == "" {
 		last := l.Last()
-		return last != nil && ln.Run == last.Number
+		return last != nil && (ln.Run == last.Number || ln.Folder != "" && ln.Run == l.lastWhole())
 	}
 	user, ok := l.Users[ln.User]
 	switch {

@@ -65,7 +65,7 @@ func (s Selection) check(all []mbox.User, skipped []mbox.Skipped, inPasswd func(
 // only when it may be mail that this run was to bring.
 func (s Selection) hostProblem(sk mbox.Skipped) report.Problem {
 	p := skippedProblem(sk)
-	if len(s.Users) > 0 && !slices.Contains(s.Users, sk.User) || slices.Contains(s.Exclude, sk.User) {
+	if slices.Contains(s.Exclude, sk.User) {
 		p.Severity = report.Note
 	}
 	if p.Severity == report.Attention && (sk.Kind == mbox.SkipSystemUser || sk.Kind == mbox.SkipNoUser) {
@@ -74,11 +74,11 @@ func (s Selection) hostProblem(sk mbox.Skipped) report.Problem {
 	return p
 }
 
-// Tells reports whether a run tells of somebody who has no mail that it could bring: of whom
-// it was not to look at it does not, or a report would take that for all there is. Who is
-// excluded is told as that.
+// Tells reports whether a run tells what there is beside users' own files, of somebody or ("")
+// of nobody: where users are named, of them alone, or a report would take that for all there is.
+// Who is excluded is told as that.
 func (s Selection) Tells(name string) bool {
-	return name == "" || (len(s.Users) == 0 || slices.Contains(s.Users, name)) && s.Shard.Has(name)
+	return (len(s.Users) == 0 || slices.Contains(s.Users, name)) && (name == "" || s.Shard.Has(name))
 }
 
 // Has reports whether a user is selected.
