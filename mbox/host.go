@@ -230,6 +230,10 @@ func cleanMailDir(dir string) (string, error) {
 	return strings.Join(names, "/"), nil
 }
 
+// InPasswd reports whether passwd has a user, whatever his uid is and whether he has mail or
+// not.
+func (h *Host) InPasswd(name string) bool { return h.names[name] }
+
 // Close releases the directories that the host keeps open. Files that [Host.Open]
 // returned stay open.
 func (h *Host) Close() error {

@@ -208,7 +208,7 @@ func (s *spoolSurvey) stray(dir *os.File, name string) (*Skipped, error) {
 	switch {
 	case isSystem:
 		return &Skipped{User: name, Kind: SkipSystemUser, MayHoldMail: full,
-			Text: fmt.Sprintf("%s, inbox of %q, whose uid %d is below %d; lower the least uid or read it as another user if it is wanted", size, name, uid, s.host.minUID)}, nil
+			Text: fmt.Sprintf("%s, inbox of %q, whose uid %d is below %d; lower the least uid (--min-uid) or read it as another user if it is wanted", size, name, uid, s.host.minUID)}, nil
 	case s.wanted[name] != nil:
 		return &Skipped{User: name, Kind: SkipInboxElsewhere, MayHoldMail: full,
 			Text: fmt.Sprintf("%s, named like the inbox of %q, which the inbox template %s puts elsewhere; append it to that if it is mail", size, name, s.host.template)}, nil

@@ -167,12 +167,12 @@ func (p *program) flagsFirst(c *cli.Context) error {
 func exitCode(err error) int {
 	var u usage
 	switch {
-	case errors.As(err, &u), errors.Is(err, plan.ErrUnknownUser):
+	case errors.As(err, &u), errors.Is(err, plan.ErrUnknownUser), errors.Is(err, source.ErrUsage):
 		return report.ExitUsage
 	case errors.Is(err, target.ErrPermission), errors.Is(err, fs.ErrPermission):
 		return report.ExitPermission
 	case errors.Is(err, target.ErrConfig), errors.Is(err, mbox.ErrConfig), errors.Is(err, plan.ErrNames), errors.Is(err, errOtherHost), errors.Is(err, plan.ErrPerUser), errors.Is(err, plan.ErrFile),
-		errors.Is(err, source.ErrRules), errors.Is(err, specialuse.ErrFile), errors.Is(err, served.ErrNotPossible):
+		errors.Is(err, source.ErrRules), errors.Is(err, source.ErrPlace), errors.Is(err, specialuse.ErrFile), errors.Is(err, served.ErrNotPossible):
 		return report.ExitConfig
 	}
 	return report.ExitFailed

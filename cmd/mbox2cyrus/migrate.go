@@ -27,6 +27,9 @@ func (p *program) migrateCommand() *cli.Command {
 			stringFlag("on-conflict", "skip", "a folder and its mailbox both changed since an earlier pass: `DO` skip, or append what is new"),
 			mapFlag()}, outputFlags()),
 		Action: func(c *cli.Context) (err error) {
+			if err := checkLocks(c); err != nil {
+				return err
+			}
 			s, err := p.open(c)
 			if err != nil {
 				return err
@@ -89,9 +92,7 @@ func (p *program) migrate(c *cli.Context, s *session) (err error) {
 		return err
 	}
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
-	if err := p.takeLocks(c, s); err != nil {
-		return err
-	}
+	p.takeLocks(c, s)
 	if err := p.progress(c, s, l, true); err != nil {
 		return err
 	}

@@ -144,6 +144,54 @@ func TestOtherRules(t *testing.T) {
 	do(0, other...)
 }
 
+// TestReportOfWhatIsNoMore: a pass, or a verification, had something for a person. The next one
+// has not, nor has a report then.
+func TestReportOfWhatIsNoMore(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(1)+letter(2))
+	h.write("home/joe/mail/Sent", letter(3))
+	h.write("home/joe/mail/sent-mail", letter(4)+letter(5))
+	flags := flagsFor(srv, h.root, state)
+	do := func(code int, args ...string) {
+		t.Helper()
+		if o := runJSON(t, append(args, flags...)...); o.code != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
+		}
+	}
+	reports := func(code int) string {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		if got := run([]string{"mbox2cyrus", "report", "--state", state, "--format", "csv", "--table", "problems"}, &stdout, &stderr); got != code {
+			t.Errorf("report: exit code %d, want %d\n%s%s", got, code, stdout.String(), stderr.String())
+		}
+		return stdout.String()
+	}
+	do(0, "migrate")
+	do(2, "migrate", "--uw-version", "2002")
+	reports(2)
+	do(0, "migrate")
+	reports(0)
+
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(6))
+	do(2, "verify")
+	reports(2)
+	do(0, "migrate")
+	do(0, "verify")
+	if n := strings.Count(reports(0), "special-use-other"); n != 1 {
+		t.Errorf("a note of the plan is told %d times", n)
+	}
+	do(0, "verify", "--only-failed")
+	for range 5 { // and the history is written anew
+		do(0, "migrate")
+		do(0, "verify")
+	}
+	if n := strings.Count(reports(0), "special-use-other"); n != 1 {
+		t.Errorf("a note of the plan is told %d times", n)
+	}
+}
+
 // TestFolderGoneAboveOthers: the folder of a mailbox that is above others goes, as when a
 // file system is not mounted. Its mail stays in Cyrus.
 func TestFolderGoneAboveOthers(t *testing.T) {
@@ -1199,4 +1247,52 @@ func TestAccessedSince(t *testing.T) {
 	if got := describe(serve(t, srv)["mh/work"]); len(got) != 2 || strings.Contains(got[0], `\Seen`) || !strings.Contains(got[1], `\Seen`) {
 		t.Errorf("Cyrus has %v, of which the second was read", got)
 	}
+}
+
+// TestReportOfStrayMail: mail of nobody, and of root, is told until it is excluded or gone. A
+// run for somebody else does not tell of it, nor make a report forget it.
+func TestReportOfStrayMail(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("etc/passwd", "root:x:0:0::/root:/bin/sh\njoe:x:1001:1001::/home/joe:/bin/sh\n")
+	state := filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(1))
+	h.write("var/mail/ghost", letter(2))
+	h.writeAs(0, "var/mail/root", letter(3))
+	h.write("var/mail/.hidden", "")
+	flags := flagsFor(srv, h.root, state)
+	do := func(code, told, reported int, args ...string) {
+		t.Helper()
+		o := runJSON(t, append(args, flags...)...)
+		if n := len(o.problems("no-user")) + len(o.problems("system-user")); o.code != code || n != told {
+			t.Fatalf("%v: exit code %d, want %d; %d told, want %d\n%s", args, o.code, code, n, told, o.stderr)
+		}
+		var stdout, stderr bytes.Buffer
+		if got := run([]string{"mbox2cyrus", "report", "--state", state}, &stdout, &stderr); got != reported {
+			t.Errorf("report after %v: exit code %d, want %d\n%s%s", args, got, reported, stdout.String(), stderr.String())
+		}
+	}
+	do(2, 2, 2, "migrate")
+	do(0, 0, 2, "migrate", "--user", "joe")
+	if err := os.WriteFile(filepath.Join(h.root, "var/mail/.hidden"), []byte(letter(4)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do(2, 2, 2, "migrate", "--exclude-user", "root", "--exclude-user", "ghost")
+	do(0, 0, 2, "migrate", "--user", "joe")
+	do(0, 0, 2, "migrate", "--user", "joe")
+	if err := os.Remove(filepath.Join(h.root, "var/mail/.hidden")); err != nil {
+		t.Fatal(err)
+	}
+	do(2, 2, 2, "migrate", "--exclude-user", "root")
+	do(0, 2, 0, "migrate", "--exclude-user", "root", "--exclude-user", "ghost")
+	do(2, 2, 2, "verify")
+	do(2, 2, 2, "migrate")
+	for _, name := range []string{"ghost", "root"} {
+		if err := os.Remove(filepath.Join(h.root, "var/mail", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(0, 0, 2, "migrate") // verify has told it too
+	do(0, 0, 0, "verify", "--exclude-user", "root")
+	do(0, 0, 0, "migrate", "--exclude-user", "root")
 }

@@ -27,7 +27,7 @@ func (s *session) keepRecord(c *cli.Context, start time.Time) error {
 		return err
 	}
 	run := history.Run{Command: c.Command.Name, Start: start, Program: version + " " + commit, SourceRoot: s.opts.host.Root,
-		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version, Level: c.String(flagLevel), Shard: c.String(flagShard)}
+		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version, Level: c.String(flagLevel), Shard: c.String(flagShard), Chosen: len(s.opts.selection.Users) > 0}
 	var err error
 	if run.Host, err = os.Hostname(); err != nil {
 		return fmt.Errorf("history: %w", err)
@@ -46,6 +46,11 @@ func (s *session) keepRecord(c *cli.Context, start time.Time) error {
 	case err == nil:
 		s.record = record
 		s.report.SetRecord(record)
+		planned := map[string]bool{}
+		for _, u := range s.plan.Users {
+			planned[u.Name] = true
+		}
+		record.Beside(func(user string) bool { return s.opts.selection.Tells(user) && !planned[user] })
 		return nil
 	case run.Command != history.Verify:
 		return err

@@ -55,6 +55,9 @@ func (p *program) openRetirer(c *cli.Context, state string, cyrus *target.Cyrus,
 }
 
 func (p *program) retire(c *cli.Context) (err error) {
+	if err := checkLocks(c); err != nil {
+		return err
+	}
 	s, err := p.open(c)
 	if err != nil {
 		return err
@@ -79,9 +82,7 @@ func (p *program) retire(c *cli.Context) (err error) {
 		defer a.Close() // only a place to start from: nothing can be lost
 		r.Archives = append(r.Archives, a)
 	}
-	if err := p.takeLocks(c, s); err != nil {
-		return err
-	}
+	p.takeLocks(c, s)
 	if err := p.progress(c, s, l, false); err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func (s *session) open(c *cli.Context) (err error) {
 	if s.state, err = absolute(c.String(flagState)); err != nil {
 		return err
 	}
-	if s.host, err = mbox.OpenHost(s.opts.host); err != nil {
+	if s.host, err = source.OpenHost(s.opts.host); err != nil {
 		return err
 	}
 	sweep(s.report)

@@ -40,6 +40,9 @@ func (p *program) verifyCommand() *cli.Command {
 }
 
 func (p *program) verify(c *cli.Context, level verify.Level) (err error) {
+	if err := checkLocks(c); err != nil {
+		return err
+	}
 	s, err := p.open(c)
 	if err != nil {
 		return err
@@ -60,9 +63,7 @@ func (p *program) verify(c *cli.Context, level verify.Level) (err error) {
 		return err
 	}
 	if level == verify.LevelContent || c.Bool("second-opinion") {
-		if err := p.takeLocks(c, s); err != nil {
-			return err
-		}
+		p.takeLocks(c, s)
 	}
 	var imap *served.Server
 	if c.Bool("imap") {

@@ -21,6 +21,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/resources"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
@@ -221,11 +222,13 @@ func (x *examination) running(ctx context.Context, programs *reconstruct.Program
 
 // source looks whether the source root is a UW host.
 func (x *examination) source() {
-	h, err := mbox.OpenHost(x.Source)
+	h, err := source.OpenHost(x.Source)
 	if err != nil {
 		code := 0
 		switch {
-		case errors.Is(err, mbox.ErrConfig):
+		case errors.Is(err, source.ErrUsage):
+			code = report.ExitUsage
+		case errors.Is(err, mbox.ErrConfig), errors.Is(err, source.ErrPlace):
 			code = report.ExitConfig
 		case errors.Is(err, fs.ErrPermission):
 			code = report.ExitPermission

@@ -61,6 +61,28 @@ func note(user, folder, kind string, offset int64) report.Problem {
 	return report.Problem{User: user, Folder: folder, Kind: kind, Text: kind, Offset: offset}
 }
 
+// TestVerifySaysAllAnew: it reads no folder as migrate does, and all that it says of a user is
+// true of that run alone.
+func TestVerifySaysAllAnew(t *testing.T) {
+	state := t.TempDir()
+	for n := range 2 * compactEvery {
+		run(t, state, Verify, false, func(r *report.Reporter) {
+			if n != 1 {
+				r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "f", Kind: "newer-mail", Offset: -1})
+			}
+			r.Folder(report.Folder{User: "ann", Folder: "f", Found: 3, Verified: 3})
+			r.User("ann")
+		})
+		want := []string{"folder ann/f  x0"}
+		if n != 1 {
+			want = append(want, "problem ann/f newer-mail x0")
+		}
+		if diff := cmp.Diff(want, holding(t, state, Verify)); diff != "" {
+			t.Errorf("after run %d:\n%s", n+1, diff)
+		}
+	}
+}
+
 func TestTheLastRunOfEachUserCounts(t *testing.T) {
 	state := t.TempDir()
 	run(t, state, Migrate, false, func(r *report.Reporter) {

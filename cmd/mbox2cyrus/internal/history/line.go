@@ -3,6 +3,7 @@ package history
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -85,12 +86,15 @@ func name(text string, raw []byte) string {
 	return text
 }
 
-// lasting reports whether a problem stays true as long as its folder is not read again:
-// findings of the reader. What the plan says of a folder, and what is held of it, is said
-// anew by each run.
+// saidAnew are kinds of what each migrate says of a folder as long as it is so: why it is
+// left alone, and what the plan has of it. Whatever begins name- or user- is, too.
+var saidAnew = []string{"busy", "cut-off", "cyrus-changed", "other-rules", "retired", "retired-place", "source-changed", "source-gone", "special-use-other"}
+
+// lasting reports whether a problem that migrate told stays true as long as its folder is not
+// read again: findings of the reader. What is held of it is said anew by each run, too.
 func (l Line) lasting() bool {
 	return l.Type == "problem" && l.Folder != "" && l.HeldID == "" && (l.Severity == "note" || l.Severity == "attention") &&
-		!strings.HasPrefix(l.Kind, "name-") && !strings.HasPrefix(l.Kind, "user-") && l.Kind != "busy" && l.Kind != "source-gone"
+		!strings.HasPrefix(l.Kind, "name-") && !strings.HasPrefix(l.Kind, "user-") && !slices.Contains(saidAnew, l.Kind)
 }
 
 // Run is how a run began, and how it ended.
@@ -109,6 +113,7 @@ type Run struct {
 	Cyrus      string    `json:"cyrus"`
 	Level      string    `json:"level,omitempty"` // of verify
 	Shard      string    `json:"shard,omitempty"`
+	Chosen     bool      `json:"chosen,omitempty"`    // the run looked at users who were named, and not at what is beside them
 	Compacted  int       `json:"compacted,omitempty"` // the last run when obsolete lines were removed
 
 	// End is the summary of the run, nil if it was cut off.

@@ -27,6 +27,7 @@ type Log struct {
 	Users map[string]Line // the last "user" line of each user, by raw name
 
 	path   string
+	anew   bool                          // each run says all there is of a user: verify's
 	folder map[string]map[string][]state // by user and name of the folder
 	pop3   map[string]int                // run of each user's last pop3 line
 }
@@ -59,15 +60,15 @@ func (l *Log) states(ln Line) []state {
 // Read reads a command's history below a state directory. One that is not there is
 // empty.
 func Read(stateDir, command string) (*Log, error) {
-	l, err := read(Path(stateDir, command))
+	l, err := read(Path(stateDir, command), command)
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
 	return l, nil
 }
 
-func read(path string) (*Log, error) {
-	l := &Log{path: path, Users: map[string]Line{}, folder: map[string]map[string][]state{}, pop3: map[string]int{}}
+func read(path, command string) (*Log, error) {
+	l := &Log{path: path, anew: command == Verify, Users: map[string]Line{}, folder: map[string]map[string][]state{}, pop3: map[string]int{}}
 	pending := map[string]map[place]Line{} // folder and pop3 lines of users who are not finished, yet
 	err := each(path, notProblem, func(ln Line) error {
 		switch ln.Type {
@@ -152,9 +153,20 @@ func (l *Log) Last() *Run {
 	return &l.Runs[len(l.Runs)-1]
 }
 
+// lastWhole is the number of the last run that looked at what is beside the users.
+func (l *Log) lastWhole() int {
+	for _, run := range slices.Backward(l.Runs) {
+		if !run.Chosen {
+			return run.Number
+		}
+	}
+	return 0
+}
+
 // Each calls do for each line that holds now, in the order in which they were written:
-// folder, problem and pop3 lines of each user's last run, problems of folders that were
-// not read again since, and problems of the host of the last run. It reads the file
+// folder, problem and pop3 lines of each user's last run, in the history of migrate problems
+// of folders that were not read again since, and problems of the host of the last run, if they
+// are of a file also those of the last one that looked at more than users who were named. It reads the file
 // again; a line is not kept.
 func (l *Log) Each(do func(Line) error) error {
 	err := each(l.path, all, func(ln Line) error {
@@ -173,7 +185,7 @@ func (l *Log) Each(do func(Line) error) error {
 func (l *Log) holds(ln Line) bool {
 	if ln.User == "" {
 		last := l.Last()
-		return last != nil && ln.Run == last.Number
+		return last != nil && (ln.Run == last.Number || ln.Folder != "" && ln.Run == l.lastWhole())
 	}
 	user, ok := l.Users[ln.User]
 	switch {
@@ -184,7 +196,7 @@ func (l *Log) holds(ln Line) bool {
 	case ln.Run == user.Run:
 		return true
 	}
-	return ln.lasting() && ln.Run < user.Run &&
+	return !l.anew && ln.lasting() && ln.Run < user.Run &&
 		slices.ContainsFunc(l.states(ln), func(s state) bool { return s.said == user.Run && s.read <= ln.Run })
 }
 
@@ -238,7 +250,7 @@ const compactEvery = 4
 // compact writes a history anew without its obsolete lines, if enough runs have come since
 // that was done last. It returns the numbers of the last run, and of the last one that there
 // was when it was done last.
-func compact(path string) (last, compacted int, err error) {
+func compact(path, command string) (last, compacted int, err error) {
 	if err := removeUnfinished(path); err != nil {
 		return 0, 0, err
 	}
@@ -249,7 +261,7 @@ func compact(path string) (last, compacted int, err error) {
 	if run != nil && run.Number < run.Compacted+compactEvery {
 		return run.Number, run.Compacted, nil
 	}
-	l, err := read(path)
+	l, err := read(path, command)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -296,6 +308,24 @@ func lastRun(path string) (last *Run, err error) {
 	return last, nil
 }
 
+// beside are the users of whom a history tells something, but no failure, and who had no
+// folders.
+func beside(path string) (names []string, err error) {
+	last := map[string]Line{}
+	isUser := func(b []byte) bool { return bytes.Contains(b, []byte(`"message_type":"user"`)) }
+	err = each(path, isUser, func(ln Line) error {
+		ln.raw = nil
+		last[ln.User] = ln
+		return nil
+	})
+	for name, ln := range last {
+		if ln.Folders == 0 && ln.Notes+ln.Attentions > 0 && ln.Failures+ln.Differences == 0 {
+			names = append(names, name)
+		}
+	}
+	return names, err
+}
+
 // removeUnfinished removes what a run that was killed in compact left: renameio's name
 // for it is that of the file, with a dot before it and a number behind.
 func removeUnfinished(path string) error {
@@ -332,7 +362,7 @@ func (l *Log) needed(ln Line) bool {
 // mayHold reports whether a finding will hold again as soon as a run says that its folder has
 // not changed: the last one said nothing of it, as the folder was in use or its user failed.
 func (l *Log) mayHold(ln Line) bool {
-	return ln.lasting() && slices.ContainsFunc(l.states(ln), func(s state) bool { return s.read <= ln.Run })
+	return !l.anew && ln.lasting() && slices.ContainsFunc(l.states(ln), func(s state) bool { return s.read <= ln.Run })
 }
 
 // readIn reports whether a user line finishes the run that last read one of his folders,

@@ -27,6 +27,8 @@ type Recorder struct {
 	start time.Time
 	lock  *os.File // nil: the ledger's lock holds
 
+	beside []string // users without folders of whom earlier runs told something
+
 	mu    sync.Mutex
 	f     *os.File
 	bw    *bufio.Writer
@@ -71,7 +73,7 @@ func Begin(state string, run Run) (r *Recorder, err error) {
 		}()
 	}
 	path := Path(state, run.Command)
-	if r.run, run.Compacted, err = compact(path); err != nil {
+	if r.run, run.Compacted, err = compact(path, run.Command); err != nil {
 		return nil, err
 	}
 	r.run++
@@ -82,6 +84,9 @@ func Begin(state string, run Run) (r *Recorder, err error) {
 	run.Number, run.Type = r.run, "run"
 	r.write(run)
 	if err := errors.Join(r.err, r.bw.Flush()); err != nil {
+		return nil, errors.Join(err, r.f.Close())
+	}
+	if r.beside, err = beside(path); err != nil {
 		return nil, errors.Join(err, r.f.Close())
 	}
 	r.sampling()
@@ -193,6 +198,21 @@ func (r *Recorder) unlisted(name string, t *tally) {
 				"text": fmt.Sprintf("more of the same, beyond the first %d", maxAlike)}
 			report.AddName(m, "user", name)
 			r.write(m)
+		}
+	}
+}
+
+// Beside says of which users without mail this run tells all there is to tell, as of root's
+// INBOX: what earlier runs told of them is no more, if this one comes to its end and does not.
+func (r *Recorder) Beside(told func(user string) bool) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range r.beside {
+		if told(name) {
+			r.user(name)
 		}
 	}
 }

@@ -95,7 +95,7 @@ func Look(ctx context.Context, host *mbox.Host, sel Selection) (*Homes, error) {
 		return nil, err
 	}
 	h := &Homes{all: all, skipped: skipped, selection: sel}
-	if err := sel.check(all, skipped); err != nil {
+	if err := sel.check(all, skipped, host.InPasswd); err != nil {
 		return nil, err
 	}
 	for _, u := range all {
@@ -126,7 +126,8 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 	p := &Plan{}
 	blocks := h.selection.blocks()
 	for _, s := range h.skipped {
-		if s.Kind != mbox.SkipDirectory || !blocks[s.Path] { // else it is that of a user who has no account any more
+		// A directory may be that of a user who has no account any more.
+		if h.selection.Tells(s.User) && (s.Kind != mbox.SkipDirectory || !blocks[s.Path]) {
 			p.Problems = append(p.Problems, h.selection.hostProblem(s))
 		}
 	}

@@ -28,7 +28,8 @@ type Selection struct {
 // migrated from it either.
 var ErrUnknownUser = errors.New("no such user")
 
-func (s Selection) check(all []mbox.User, skipped []mbox.Skipped) error {
+// check refuses names that are misspelt: of users whom the host does not have.
+func (s Selection) check(all []mbox.User, skipped []mbox.Skipped, inPasswd func(name string) bool) error {
 	known := map[string]bool{}
 	for _, u := range all {
 		known[u.Name] = true
@@ -47,9 +48,9 @@ func (s Selection) check(all []mbox.User, skipped []mbox.Skipped) error {
 		return fmt.Errorf("%w: %s is not in the passwd file, or has neither home nor INBOX, or its uid is below --min-uid", ErrUnknownUser, report.Quote(s.Users[i]))
 	}
 	for _, sk := range skipped {
-		known[sk.User] = true // to be excluded: root's mail, say
+		known[sk.User] = true // to be excluded: mail of nobody, say
 	}
-	if i := slices.IndexFunc(s.Exclude, unknown); i >= 0 {
+	if i := slices.IndexFunc(s.Exclude, func(name string) bool { return unknown(name) && !inPasswd(name) }); i >= 0 {
 		return fmt.Errorf("%w: %s, to be excluded, is not in the passwd file", ErrUnknownUser, report.Quote(s.Exclude[i]))
 	}
 	for _, name := range s.Users {
@@ -64,10 +65,20 @@ func (s Selection) check(all []mbox.User, skipped []mbox.Skipped) error {
 // only when it may be mail that this run was to bring.
 func (s Selection) hostProblem(sk mbox.Skipped) report.Problem {
 	p := skippedProblem(sk)
-	if len(s.Users) > 0 && !slices.Contains(s.Users, sk.User) || slices.Contains(s.Exclude, sk.User) || sk.User != "" && !s.Shard.Has(sk.User) {
+	if slices.Contains(s.Exclude, sk.User) {
 		p.Severity = report.Note
 	}
+	if p.Severity == report.Attention && (sk.Kind == mbox.SkipSystemUser || sk.Kind == mbox.SkipNoUser) {
+		p.Text += " (else --exclude-user " + report.Quote(sk.User) + ")"
+	}
 	return p
+}
+
+// Tells reports whether a run tells what there is beside users' own files, of somebody or ("")
+// of nobody: where users are named, of them alone, or a report would take that for all there is.
+// Who is excluded is told as that.
+func (s Selection) Tells(name string) bool {
+	return (len(s.Users) == 0 || slices.Contains(s.Users, name)) && (name == "" || s.Shard.Has(name))
 }
 
 // Has reports whether a user is selected.

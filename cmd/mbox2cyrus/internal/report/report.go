@@ -143,10 +143,12 @@ func (p Problem) object() map[string]any {
 	return m
 }
 
-// doubts is how many findings the reader had.
-func (f Folder) doubts() (n int64) {
-	for _, of := range f.Doubts {
-		n += of
+// doubts is how many findings the reader had, without those of some kinds.
+func (f Folder) doubts(without map[string]bool) (n int64) {
+	for kind, of := range f.Doubts {
+		if !without[kind] {
+			n += of
+		}
 	}
 	return n
 }
@@ -155,7 +157,7 @@ func (f Folder) object() map[string]any {
 	m := map[string]any{
 		"message_type": "folder", "mailbox": f.Mailbox,
 		"messages_found": f.Found, "messages_written": f.Written, "messages_verified": f.Verified, "messages_held": f.Held,
-		"bytes_held": f.HeldBytes, "bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.doubts(), "doubts_by_kind": f.Doubts,
+		"bytes_held": f.HeldBytes, "bytes": f.Bytes, "uidvalidity": f.UIDValidity, "uidnext": f.UIDNext, "unchanged": f.Unchanged, "doubts": f.doubts(nil), "doubts_by_kind": f.Doubts,
 	}
 	if f.Read {
 		m["read"] = true

@@ -56,8 +56,9 @@ type Reporter struct {
 	mu      sync.Mutex
 	sum     Summary
 	failed  map[string]bool
-	werr    error // first error of writing the report itself
-	nobody  bool  // people's terminal or pipe is gone
+	routine map[string]bool // kinds that people are not shown, nor told the number of
+	werr    error           // first error of writing the report itself
+	nobody  bool            // people's terminal or pipe is gone
 	people  io.Writer
 	results io.Writer
 	alike   alike
@@ -81,7 +82,7 @@ func (r *Reporter) SetRecord(record Record) {
 // New returns a Reporter. Problems always go to Stderr as text; folders and
 // the summary go to Stdout, as JSON Lines or as text.
 func New(o Options) *Reporter {
-	r := &Reporter{opts: o, start: time.Now(), failed: map[string]bool{}, people: o.Stderr, results: o.Stdout, alike: newAlike()}
+	r := &Reporter{opts: o, start: time.Now(), failed: map[string]bool{}, routine: map[string]bool{}, people: o.Stderr, results: o.Stdout, alike: newAlike()}
 	if o.JSON {
 		r.results = o.Stderr
 	}
@@ -196,6 +197,9 @@ func (r *Reporter) Problem(p Problem) {
 		r.sum.Differences += n
 	}
 	r.emit(p.level(), p.object())
+	if p.Routine {
+		r.routine[p.Kind] = true
+	}
 	if p.Routine || p.Severity == Note && (r.opts.Quiet || r.opts.JSON) {
 		return
 	}
@@ -290,7 +294,7 @@ func (r *Reporter) Folder(f Folder) {
 		state = fmt.Sprintf("%s, %d verified", found, f.Verified)
 	case r.opts.Command == "plan" || r.opts.DryRun:
 		state = fmt.Sprintf("%s, %d bytes", found, f.Bytes)
-		if n := f.doubts(); n > 0 {
+		if n := f.doubts(r.routine); n > 0 {
 			state += ", " + plural.Count(n, "doubt")
 		}
 	}

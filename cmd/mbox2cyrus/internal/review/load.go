@@ -202,11 +202,11 @@ func (r *Review) add(h *Host, kinds map[string]*Kind) error {
 		u := users[ln.User]
 		switch ln.Type {
 		case "folder":
-			if command == history.Migrate {
+			if command == history.Migrate && u.Folders > 0 { // else he was undone
 				r.folder(h, u, ln)
 			}
 		case "pop3":
-			if command == history.Migrate && (ln.Again > 0 || ln.HiddenFromPOP > 0) {
+			if command == history.Migrate && (ln.Again > 0 || ln.HiddenFromPOP > 0) && u.Folders > 0 {
 				r.POP3 = append(r.POP3, POP3{h.Name, ledger.RawName(ln.User), ln.Messages, ln.Again, ln.AgainBytes, ln.HiddenFromPOP, ln.UIDL})
 				u.Again += ln.Again
 			}
