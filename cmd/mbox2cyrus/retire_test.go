@@ -343,6 +343,27 @@ func TestUndoRetired(t *testing.T) {
 	}
 }
 
+// TestReportOfUndoneAfterRetire: who was undone is unfinished, also if migrate had no folder of
+// his to tell of when it last finished him, since all were in the archive.
+func TestReportOfUndoneAfterRetire(t *testing.T) {
+	srv, root, state, archive := retireHost(t, 1)
+	flags := flagsFor(srv, root, state)
+	for _, args := range [][]string{
+		append([]string{"retire", "--archive", archive}, flags...),
+		append([]string{"migrate"}, flags...),
+		{"retire", "--restore", "--state", state},
+		append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...),
+	} {
+		if o := runJSON(t, args...); o.code != 0 {
+			t.Fatalf("%v: exit code %d\n%s", args, o.code, o.stderr)
+		}
+	}
+	var out, errs strings.Builder
+	if code := run([]string{"mbox2cyrus", "report", "--state", state}, &out, &errs); code != 1 || !strings.Contains(out.String(), "unfinished 1") {
+		t.Errorf("report: exit code %d\n%s%s", code, out.String(), errs.String())
+	}
+}
+
 // writeMX writes a mailbox of joe's that is a directory, with one message.
 func (h *passHost) writeMX(dir string, n int) {
 	h.t.Helper()
