@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -66,6 +67,10 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 		}
 	}
 	s.plan.HoldToRetire()
+	list := c.String(flagHelpDesk)
+	if _, err := os.Stat(filepath.Dir(list)); err != nil { // it is written when all is read, hours later perhaps
+		return fmt.Errorf("--%s %s: %w", flagHelpDesk, list, err)
+	}
 	if err := p.progress(c, s, nil, false); err != nil {
 		return err
 	}
@@ -73,7 +78,6 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	s.reportPlan()
 	sc := &plan.Scanner{Source: s.source(p.display), Report: s.report, Progress: p.display, Jobs: s.opts.jobs,
 		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat()), Ledger: l}
-	list := c.String(flagHelpDesk)
 	if list != "" {
 		sc.HelpDesk = plan.NewHelpDesk(s.plan, s.cyrus.Rules)
 	}
