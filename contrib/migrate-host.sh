@@ -6,9 +6,9 @@
 #   migrate-host.sh final OUT [FLAG...]    in the window: last pass, verify, report
 #
 # OUT is the host's directory: its state, logs, plan, report and letters. The flags are
-# those that plan, migrate and verify have in common, as --source-root and --imapd-conf;
-# settings may also be in the environment (MBOX2CYRUS_...) or a file (MBOX2CYRUS_CONFIG).
-# PROGRAM names another mbox2cyrus. Delivery, UW IMAP and Cyrus are stopped by whoever
+# those that plan, migrate and verify (for the check doctor too) have in common, as
+# --source-root and --imapd-conf; all settings may also be in the environment
+# (MBOX2CYRUS_...) or a file (MBOX2CYRUS_CONFIG). PROGRAM names another mbox2cyrus. Delivery, UW IMAP and Cyrus are stopped by whoever
 # calls this for the window; docs/runbook.md says how.
 #
 # It ends with the worst exit code of its commands: 3 a difference, 1 (or another) failed,

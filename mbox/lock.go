@@ -305,7 +305,7 @@ func (k *FolderLock) session(p *part) error {
 		}
 		busy := &BusyError{Path: p.path, Lock: "session lock " + lockPath, PID: pidIn(file)}
 		if busy.PID == 0 {
-			busy.PID = lockHolder(have)
+			busy.PID = lockHolder(have, flocks)
 		}
 		return errors.Join(busy, file.Close())
 	}
@@ -481,7 +481,7 @@ func (k *FolderLock) flock(p *part, file *os.File, what string, how int) error {
 	case unix.EWOULDBLOCK:
 		busy := &BusyError{Path: p.path, Lock: "the lock (flock) of " + what}
 		if st, err := fstat(file); err == nil {
-			busy.PID = lockHolder(st)
+			busy.PID = lockHolder(st, flocks)
 		}
 		return busy
 	case unix.ENOLCK, unix.EOPNOTSUPP:
@@ -501,7 +501,7 @@ func (k *FolderLock) rangeLock(p *part) error {
 	case unix.EAGAIN, unix.EACCES:
 		busy := &BusyError{Path: p.path, Lock: "the lock (fcntl) of the file"}
 		if st, err := fstat(p.file); err == nil {
-			busy.PID = lockHolder(st)
+			busy.PID = lockHolder(st, fcntlLocks)
 		}
 		return busy
 	case unix.ENOLCK, unix.EOPNOTSUPP, unix.EINVAL:
@@ -581,9 +581,16 @@ func pidIn(file *os.File) int {
 	return pid
 }
 
-// lockHolder returns a process that has a lock on a file, 0 if the system does not tell.
-// The format of /proc/locks is that of proc_locks(5).
-func lockHolder(st *unix.Stat_t) int {
+// Kinds of locks in /proc/locks. A lock by fcntl(2) that is an open file's has no process.
+const (
+	flocks     = "FLOCK"
+	fcntlLocks = "POSIX"
+)
+
+// lockHolder returns a process that has a lock of a kind on a file, 0 if the system does not
+// tell: of another kind this process may have one itself. The format of /proc/locks is that of
+// proc_locks(5).
+func lockHolder(st *unix.Stat_t, kind string) int {
 	f, err := os.Open("/proc/locks")
 	if err != nil {
 		return 0
@@ -593,7 +600,7 @@ func lockHolder(st *unix.Stat_t) int {
 	lines := bufio.NewScanner(io.LimitReader(f, 1<<20))
 	for lines.Scan() {
 		field := strings.Fields(lines.Text())
-		if len(field) < 6 || field[1] == "->" || field[5] != want {
+		if len(field) < 6 || field[1] != kind || field[5] != want {
 			continue
 		}
 		if pid, err := strconv.Atoi(field[4]); err == nil && pid > 0 {

@@ -145,7 +145,11 @@ func (u usage) Error() string { return u.msg }
 
 func usagef(format string, args ...any) error { return usage{fmt.Sprintf(format, args...)} }
 
-func usageError(_ *cli.Context, err error, _ bool) error {
+func usageError(c *cli.Context, err error, _ bool) error {
+	// As package flag says it, with one hyphen and without the command.
+	if name, found := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); found {
+		return usagef("there is no flag --%s; see mbox2cyrus%s --help", strings.TrimPrefix(name, "-"), strings.TrimPrefix(c.Command.HelpName, "mbox2cyrus"))
+	}
 	return usagef("%v", err)
 }
 

@@ -184,6 +184,10 @@ func (p *program) showSetting(c *cli.Context, f cli.Flag) error {
 	if from == "default" && !c.Bool("effective") {
 		return nil
 	}
+	if _, ok := f.(*cli.DurationFlag); ok && c.Duration(name) == 0 { // no limit, which cannot be said
+		_, err := fmt.Fprintf(p.stdout, "# %s is not set # %s\n", name, from)
+		return err
+	}
 	var value string
 	switch f.(type) {
 	case *cli.BoolFlag:

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-message"
@@ -18,6 +21,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
+	"mbox2cyrus/internal/plural"
 	"mbox2cyrus/mbox"
 )
 
@@ -163,7 +167,11 @@ func (in *inspection) folder(res source.Result) error {
 	if in.json {
 		return nil
 	}
-	_, err := fmt.Fprintf(in.out, "%s: %d messages, UIDVALIDITY %d, UIDNEXT %d, keywords %q\n        bytes of the file by reason: %v\n",
-		report.Printable(in.file), res.Messages, res.UIDValidity, res.UIDNext, res.Keywords, res.Bytes)
+	var reasons []string
+	for _, reason := range slices.Sorted(maps.Keys(res.Bytes)) {
+		reasons = append(reasons, fmt.Sprintf("%s %d", reason, res.Bytes[reason]))
+	}
+	_, err := fmt.Fprintf(in.out, "%s: %s, UIDVALIDITY %d, UIDNEXT %d, keywords %q\n        bytes of the file by reason: %s\n",
+		report.Printable(in.file), plural.Count(res.Messages, "message"), res.UIDValidity, res.UIDNext, res.Keywords, strings.Join(reasons, " "))
 	return err
 }

@@ -71,9 +71,25 @@ func kindsInSource(t *testing.T) (kinds map[string]string, literals map[string]b
 			t.Fatal(err)
 		}
 	}
-	// Which argument of which function is a kind.
-	at := map[string]int{}
+	// Which argument of which function is a kind, and which field of which type.
+	at, fields := map[string]int{}, map[string]int{}
 	for _, f := range files {
+		ast.Inspect(f, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.TypeSpec); ok {
+				if s, ok := spec.Type.(*ast.StructType); ok {
+					i := 0
+					for _, field := range s.Fields.List {
+						for _, name := range field.Names {
+							if strings.EqualFold(name.Name, "kind") {
+								fields[spec.Name.Name] = i
+							}
+							i++
+						}
+					}
+				}
+			}
+			return true
+		})
 		for _, decl := range f.Decls {
 			fn, ok := decl.(*ast.FuncDecl)
 			if !ok {
@@ -120,6 +136,12 @@ func kindsInSource(t *testing.T) (kinds map[string]string, literals map[string]b
 			case *ast.KeyValueExpr:
 				if isKind(n.Key) {
 					add(n.Value)
+				}
+			case *ast.CompositeLit:
+				if id, ok := n.Type.(*ast.Ident); ok {
+					if i, ok := fields[id.Name]; ok && i < len(n.Elts) {
+						add(n.Elts[i])
+					}
 				}
 			case *ast.AssignStmt:
 				for i, left := range n.Lhs {

@@ -140,7 +140,12 @@ func TestOtherRules(t *testing.T) {
 	if len(p) != 1 || !strings.Contains(p[0]["text"].(string), "undo the user first") {
 		t.Errorf("%v", p)
 	}
+	foretold := append([]string{"plan", "--uw-version", "2002"}, flags...)
+	if p := do(2, foretold...).problems("other-rules"); len(p) != 1 || !strings.Contains(p[0]["text"].(string), "not as this one: 1; ") {
+		t.Errorf("plan: %v", p)
+	}
 	do(0, append([]string{"undo", "--user", "joe"}, cyrusFlagsFor(srv, state)...)...)
+	do(0, foretold...)
 	do(0, other...)
 }
 

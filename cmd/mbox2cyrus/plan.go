@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/progress"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/resources"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -66,6 +68,10 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 		}
 	}
 	s.plan.HoldToRetire()
+	list := c.String(flagHelpDesk)
+	if _, err := os.Stat(filepath.Dir(list)); err != nil { // it is written when all is read, hours later perhaps
+		return fmt.Errorf("--%s %s: %w", flagHelpDesk, list, err)
+	}
 	if err := p.progress(c, s, nil, false); err != nil {
 		return err
 	}
@@ -73,7 +79,6 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	s.reportPlan()
 	sc := &plan.Scanner{Source: s.source(p.display), Report: s.report, Progress: p.display, Jobs: s.opts.jobs,
 		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat()), Ledger: l}
-	list := c.String(flagHelpDesk)
 	if list != "" {
 		sc.HelpDesk = plan.NewHelpDesk(s.plan, s.cyrus.Rules)
 	}
@@ -195,17 +200,15 @@ func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.S
 	return nil
 }
 
-// sayWindow tells how long a pass would take now, from what the passes before took.
+// sayWindow tells how long a pass would take now, from what the passes before took, and of
+// folders that it would leave alone, as they were migrated by other rules.
 func sayWindow(s *session) (err error) {
 	l, err := ledger.Read(s.state)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	pace := l.Pace()
-	if pace.BytesPerSecond == 0 {
-		return nil
-	}
+	others := map[string]int{}
 	folders, changed, bytes := 0, 0, int64(0)
 	for _, u := range s.plan.Users {
 		for _, f := range u.Folders {
@@ -218,7 +221,19 @@ func sayWindow(s *session) (err error) {
 				changed++
 				bytes += f.File.Size
 			}
+			if ok && rec.State == ledger.Verified && rec.SourceID != nil && rec.Rules != s.opts.rules.String() {
+				others[rec.Rules]++
+			}
 		}
+	}
+	for _, rules := range slices.Sorted(maps.Keys(others)) {
+		s.report.Problem(report.Problem{Severity: report.Attention, Offset: -1, Kind: "other-rules",
+			Text: fmt.Sprintf("mailboxes that an earlier run migrated with %s, not as this one: %d; migrate leaves them alone (give the same flags; to have them by these, undo their users first)",
+				source.DescribeRules(rules), others[rules])})
+	}
+	pace := l.Pace()
+	if pace.BytesPerSecond == 0 {
+		return nil
 	}
 	took := time.Duration((pace.Idle + float64(bytes)/pace.BytesPerSecond) * float64(time.Second)).Round(100 * time.Millisecond)
 	text := fmt.Sprintf("%d of %d folders (%d bytes) are new or changed since the last pass; a pass now takes about %v, by the pace of those before", changed, folders, bytes, took)

@@ -268,6 +268,36 @@ func TestRetireInUse(t *testing.T) {
 	}
 }
 
+// TestRetireRemovedBeforeAppend: what a user removed between two passes is no obstacle either,
+// whether Cyrus changed the mailbox since the last of them or not.
+func TestRetireRemovedBeforeAppend(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	archive := filepath.Join(t.TempDir(), "archive")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	do := func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, append(args, flags...)...)
+		if o.code != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
+		}
+		return o
+	}
+	h.write("var/mail/joe", letter(1)+letter(2))
+	do(0, "migrate")
+	useCyrus(t, srv, expunge("INBOX", 1))
+	h.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+	do(2, "migrate", "--on-conflict", "append")
+	o := do(0, "retire", "--archive", archive)
+	if p := o.problems("used-since"); len(p) != 1 || !strings.Contains(p[0]["text"].(string), "and 1 were removed there") {
+		t.Errorf("%v", p)
+	}
+	mustRead(t, filepath.Join(archive, "var/mail/joe"))
+}
+
 // TestRetireSharedHome: two logins have one home. Its folders go with the first, are retired
 // for both, and nothing of the second is missed.
 func TestRetireSharedHome(t *testing.T) {
@@ -340,6 +370,27 @@ func TestUndoRetired(t *testing.T) {
 	undo(0, 0)
 	if left := len(messageFiles(t, srv)); left != 0 {
 		t.Errorf("%d message files are left", left)
+	}
+}
+
+// TestReportOfUndoneAfterRetire: who was undone is unfinished, also if migrate had no folder of
+// his to tell of when it last finished him, since all were in the archive.
+func TestReportOfUndoneAfterRetire(t *testing.T) {
+	srv, root, state, archive := retireHost(t, 1)
+	flags := flagsFor(srv, root, state)
+	for _, args := range [][]string{
+		append([]string{"retire", "--archive", archive}, flags...),
+		append([]string{"migrate"}, flags...),
+		{"retire", "--restore", "--state", state},
+		append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...),
+	} {
+		if o := runJSON(t, args...); o.code != 0 {
+			t.Fatalf("%v: exit code %d\n%s", args, o.code, o.stderr)
+		}
+	}
+	var out, errs strings.Builder
+	if code := run([]string{"mbox2cyrus", "report", "--state", state}, &out, &errs); code != 1 || !strings.Contains(out.String(), "unfinished 1") {
+		t.Errorf("report: exit code %d\n%s%s", code, out.String(), errs.String())
 	}
 }
 

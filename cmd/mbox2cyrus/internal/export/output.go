@@ -30,7 +30,7 @@ func newOutput(path string, owner *Owner) (*output, error) {
 	path = filepath.Clean(path)
 	parent, err := os.Open(filepath.Dir(path))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("export to %s: the directory that it is to be in: %w", path, err)
 	}
 	o := &output{parent: parent, name: filepath.Base(path), owner: owner}
 	for _, name := range []string{o.name, o.name + partialSuffix} {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,7 +48,7 @@ func (l *Ledger) read(path string) (good int64, err error) {
 		}
 	}()
 	l.boxes, l.subs, l.approved = mailboxes{}, map[RawName]Subscriptions{}, map[string]approvedBy{}
-	l.made, l.gone, l.quotas = map[MadeDir]bool{}, nil, map[RawName]bool{}
+	l.made, l.gone, l.quotas, l.undone = map[MadeDir]bool{}, nil, map[RawName]bool{}, map[RawName]time.Time{}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
@@ -115,6 +116,7 @@ func (l *Ledger) take(ln *line, at span, first bool) error {
 		l.put(ln.Mailbox, at)
 	}
 	if ln.Run != nil {
+		l.began = ln.Run.Start
 		l.migrate = ln.Run.SourceRoot != "" // undo has none
 		l.cutOff = l.cutOff || l.migrate
 		l.root = cmp.Or(ln.Run.SourceRoot, l.root)

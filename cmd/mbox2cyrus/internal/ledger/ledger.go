@@ -25,6 +25,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,14 +46,16 @@ type Ledger struct {
 	journal *os.File // to read from; nil: there is none
 	size    int64    // of the journal
 	boxes   mailboxes
-	made    map[MadeDir]bool // directories that this program made, once
-	gone    []Mailbox        // undone, as far as it is needed to forget them
-	quotas  map[RawName]bool // of users who were given one
+	made    map[MadeDir]bool      // directories that this program made, once
+	gone    []Mailbox             // undone, as far as it is needed to forget them
+	quotas  map[RawName]bool      // of users who were given one
+	undone  map[RawName]time.Time // when the run began that last took a mailbox of a user out of Cyrus
 	subs    map[RawName]Subscriptions
 	pace    Pace
 	cutOff  bool // of the runs of migrate the last did not come to its end
 
-	migrate bool              // the run that was read last is one of migrate
+	began   time.Time         // the run that was read last
+	migrate bool              // it is one of migrate
 	root    string            // of the source of the last migrate
 	marks   map[string]string // of that host
 	zone    string            // of the machine, as runs recorded it
@@ -170,6 +173,7 @@ func (l *Ledger) put(m *Mailbox, at span) {
 	}
 	if m.State == Undone {
 		delete(l.quotas, m.User)
+		l.undone[m.User] = l.began
 		l.gone = append(l.gone, Mailbox{UniqueID: m.UniqueID, Manifest: m.Manifest, Previous: m.Previous})
 		l.boxes.remove(m.Name)
 		return
@@ -287,6 +291,14 @@ func (l *Ledger) MailboxesOf(user string) (boxes []Mailbox, err error) {
 		boxes = append(boxes, m)
 	}
 	return boxes, nil
+}
+
+// Undone returns when the run began that last took a mailbox of a user out of Cyrus again; the
+// zero time if none did.
+func (l *Ledger) Undone(user string) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.undone[RawName(user)]
 }
 
 // Each calls do for each mailbox in the order in which they were begun. An error of do ends it.

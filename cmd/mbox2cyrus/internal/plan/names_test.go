@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
@@ -273,6 +274,16 @@ func FuzzParseNames(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestWhatAPersonMustLookAtSaysWhatToDo: of names, those that fell together or were cut.
+func TestWhatAPersonMustLookAtSaysWhatToDo(t *testing.T) {
+	for kind, attention := range map[cyrusspool.ChangeKind]bool{cyrusspool.KindCollision: true, cyrusspool.KindLong: true, cyrusspool.KindRefused: false} {
+		p := folderChange("joe", cyrusspool.Mapping{From: "x%", To: "user.joe.x_-2"}, cyrusspool.Change{Kind: kind, Old: "x_", New: "x_-2"})
+		if (p.Severity == report.Attention) != attention || strings.Contains(p.Text, "--names") != attention {
+			t.Errorf("%v: %v %q", kind, p.Severity, p.Text)
+		}
+	}
 }
 
 // TestEveryChangeHasItsReason finds the kinds in the source of package cyrusspool.

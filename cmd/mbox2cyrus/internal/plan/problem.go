@@ -50,6 +50,7 @@ func folderChange(login string, m cyrusspool.Mapping, c cyrusspool.Change) repor
 	}
 	if c.Kind == cyrusspool.KindCollision || c.Kind == cyrusspool.KindLong {
 		p.Severity = report.Attention
+		p.Text += "; before the first pass --names can choose another"
 	}
 	return p
 }

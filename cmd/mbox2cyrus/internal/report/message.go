@@ -105,8 +105,8 @@ func because(why string) string {
 // Served is what Cyrus's own imapd answered about one user.
 type Served struct {
 	User      string
-	Mailboxes int64
-	Messages  int64 // of which clients see what they must
+	Mailboxes int64 // in which clients see all as they must
+	Messages  int64 // of which they do
 }
 
 // Served reports it. What is not as it must be is a problem too.

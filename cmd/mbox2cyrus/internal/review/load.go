@@ -348,7 +348,8 @@ func (h *Host) user(name string) (*User, error) {
 	if ok {
 		u.Finished = said.Time
 	}
-	if ok && said.Folders > 0 && len(boxes) == 0 {
+	// After retire, migrate had no folder of his to tell of, and he may be undone all the same.
+	if ok && len(boxes) == 0 && (said.Folders > 0 || h.ledger.Undone(name).After(said.Time)) {
 		u.State = Unfinished // undone
 	}
 	return u, nil

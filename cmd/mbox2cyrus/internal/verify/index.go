@@ -337,7 +337,8 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 			c.tell(report.CyrusOnly, have.UID, nil, "came in since")
 			have, herr = b.next()
 		case herr == io.EOF || werr == nil && want.UID < have.UID:
-			if c.inUse {
+			// What an earlier pass brought was there when that ended, though the last one found it gone.
+			if c.inUse || c.each.inUse && want.UID < c.rec.FirstUID {
 				c.expunged++
 				c.verified(want.UID) // it was there
 				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since it was migrated")

@@ -36,10 +36,15 @@ func (v *Verifier) served(ctx context.Context, u *plan.User, names []string) (er
 		if err != nil {
 			return err
 		}
+		same := true
 		for _, p := range c.result().Problems {
 			v.Report.Problem(p)
+			same = same && p.Severity < report.Difference
 		}
-		done.Mailboxes, done.Messages = done.Mailboxes+1, done.Messages+c.res.Verified
+		if same {
+			done.Mailboxes++
+		}
+		done.Messages += c.res.Verified
 	}
 	if v.Answers != nil {
 		v.Answers(done)
