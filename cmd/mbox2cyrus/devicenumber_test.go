@@ -47,7 +47,7 @@ func TestOtherDeviceNumber(t *testing.T) { withOwnMounts(t, runsOnOtherDevices) 
 
 func runsOnOtherDevices(t *testing.T) {
 	begun := func(t *testing.T) *cutGround {
-		g := newCutGround(t)
+		g := newCutGround(t, ext4)
 		g.firstMail()
 		g.host.write("home/joe/mbox", letter(7)) // joe's INBOX is in two places
 		g.adopt()
@@ -81,7 +81,7 @@ func runsOnOtherDevices(t *testing.T) {
 		g.must(append([]string{"undo", "--quiet", "--all"}, cyrusFlagsFor(g.srv, g.state)...)...)
 	})
 	t.Run("undo of a merge", func(t *testing.T) {
-		g := newCutGround(t)
+		g := newCutGround(t, ext4)
 		g.host.write("var/mail/joe", letter(1))
 		g.must(g.migrate()...)
 		if err := os.RemoveAll(g.state); err != nil {
