@@ -72,7 +72,7 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
 	s.reportPlan()
 	sc := &plan.Scanner{Source: s.source(p.display), Report: s.report, Progress: p.display, Jobs: s.opts.jobs,
-		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat()), Ledger: l}
+		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat()), Ledger: l, Written: s.written}
 	list := c.String(flagHelpDesk)
 	if list != "" {
 		sc.HelpDesk = plan.NewHelpDesk(s.plan, s.cyrus.Rules)
