@@ -159,17 +159,17 @@ func left(hard, soft, unit, used, until uint64, now time.Time) int64 {
 // the room.
 func Short(needs []Need) (short []string, err error) {
 	type place struct {
-		dev uint64
+		in  fileSystem
 		uid int
 	}
 	var order []place
 	sums := map[place]Need{}
 	for _, n := range needs {
-		dev, err := device(n.Dir)
+		in, err := fileSystemOf(n.Dir)
 		if err != nil {
 			return nil, err
 		}
-		at := place{dev, n.UID}
+		at := place{in, n.UID}
 		sum, known := sums[at]
 		if !known {
 			order = append(order, at)
@@ -180,10 +180,10 @@ func Short(needs []Need) (short []string, err error) {
 		sums[at] = sum
 	}
 	// What others write on the same file system takes of the same room.
-	total := map[uint64]Need{}
+	total := map[fileSystem]Need{}
 	for at, sum := range sums {
-		t := total[at.dev]
-		total[at.dev] = Need{Bytes: t.Bytes + sum.Bytes, Inodes: t.Inodes + sum.Inodes, What: t.What}
+		t := total[at.in]
+		total[at.in] = Need{Bytes: t.Bytes + sum.Bytes, Inodes: t.Inodes + sum.Inodes, What: t.What}
 	}
 	for _, at := range order {
 		sum := sums[at]
@@ -193,7 +193,7 @@ func Short(needs []Need) (short []string, err error) {
 		}
 		need := sum
 		if room.By == "" {
-			need.Bytes, need.Inodes = total[at.dev].Bytes, total[at.dev].Inodes
+			need.Bytes, need.Inodes = total[at.in].Bytes, total[at.in].Inodes
 		}
 		if need.Bytes <= room.Bytes && need.Inodes <= room.Inodes {
 			continue
@@ -204,16 +204,42 @@ func Short(needs []Need) (short []string, err error) {
 	return slices.Compact(short), nil
 }
 
-// device returns the number of the file system that a directory is, or will be, on.
-func device(dir string) (uint64, error) {
+// fileSystem identifies what has its room in common.
+type fileSystem struct {
+	dev  uint64
+	uuid [16]byte // of btrfs instead, where each subvolume has a device number
+}
+
+// ioctlFSInfo is BTRFS_IOC_FS_INFO (linux/btrfs.h).
+const ioctlFSInfo = 0x8400941f
+
+// fsInfo is struct btrfs_ioctl_fs_info_args.
+type fsInfo struct {
+	maxID, devices uint64
+	fsid           [16]byte
+	_              [992]byte
+}
+
+// fileSystemOf returns the file system that a directory is, or will be, on.
+func fileSystemOf(dir string) (in fileSystem, err error) {
 	fd, err := openAbove(dir)
 	if err != nil {
-		return 0, err
+		return in, err
 	}
 	defer unix.Close(fd) // opened for reading: nothing can be lost
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return 0, fmt.Errorf("stat %s: %w", dir, err)
+		return in, fmt.Errorf("stat %s: %w", dir, err)
 	}
-	return uint64(st.Dev), nil
+	var kind unix.Statfs_t
+	if err := unix.Fstatfs(fd, &kind); err != nil {
+		return in, fmt.Errorf("%s: statfs: %w", dir, err)
+	}
+	if kind.Type == unix.BTRFS_SUPER_MAGIC {
+		var info fsInfo
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), ioctlFSInfo, uintptr(unsafe.Pointer(&info))); errno == 0 {
+			return fileSystem{uuid: info.fsid}, nil
+		}
+	}
+	return fileSystem{dev: uint64(st.Dev)}, nil
 }
