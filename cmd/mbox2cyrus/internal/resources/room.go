@@ -235,7 +235,7 @@ func fileSystemOf(dir string) (in fileSystem, err error) {
 	if err := unix.Fstatfs(fd, &kind); err != nil {
 		return in, fmt.Errorf("%s: statfs: %w", dir, err)
 	}
-	if kind.Type == unix.BTRFS_SUPER_MAGIC {
+	if uint32(kind.Type) == unix.BTRFS_SUPER_MAGIC {
 		var info fsInfo
 		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), ioctlFSInfo, uintptr(unsafe.Pointer(&info))); errno == 0 {
 			return fileSystem{uuid: info.fsid}, nil
