@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,7 +54,7 @@ func RoomIn(dir string, uid int) (r Room, err error) {
 	if err := unix.Fstatfs(fd, &st); err != nil {
 		return r, fmt.Errorf("%s: statfs: %w", dir, err)
 	}
-	r = Room{Bytes: int64(st.Bavail) * int64(st.Bsize), Inodes: int64(st.Ffree)}
+	r = Room{Bytes: available(st), Inodes: int64(st.Ffree)}
 	if st.Files == 0 {
 		r.Inodes = Unlimited
 	}
@@ -66,6 +67,12 @@ func RoomIn(dir string, uid int) (r Room, err error) {
 		}
 	}
 	return r, nil
+}
+
+// available is what statfs(2) says of bytes. They are counted in fragments, as statvfs(3) has it and
+// df(1) takes it: the block size is only what is read best at once, and larger on some FUSE.
+func available(st unix.Statfs_t) int64 {
+	return int64(st.Bavail) * int64(cmp.Or(st.Frsize, st.Bsize))
 }
 
 // openAbove opens a directory, or that above it which is there.
