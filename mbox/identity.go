@@ -10,8 +10,11 @@ import (
 // modification time at will and rewrites flags in place at equal size, so the change time
 // is what counts (unix.c unix_rewrite).
 type Identity struct {
-	Dev, Ino   uint64 // of the file or directory; of the first, where an INBOX is in several places
-	Size       int64  // bytes, of all its files
+	// Dev and Ino are of the file or directory; of the first, where an INBOX is in several places.
+	// A file system may have another number whenever it is mounted (btrfs, NFS, disks that are
+	// found in another order), so Dev tells files apart only as long as the machine runs.
+	Dev, Ino   uint64
+	Size       int64 // bytes, of all its files
 	ModTime    time.Time
 	ChangeTime time.Time // the latest, of several files
 	// Digest is, for a folder of several files, over the names and identities of all of
@@ -21,9 +24,10 @@ type Identity struct {
 	settled time.Time // of several files, see Settled
 }
 
-// Equal reports whether both are of one unchanged folder.
+// Equal reports whether both are of one unchanged folder, also if the machine was started anew
+// in between.
 func (a Identity) Equal(b Identity) bool {
-	return a.Dev == b.Dev && a.Ino == b.Ino && a.Size == b.Size && a.Digest == b.Digest &&
+	return a.Ino == b.Ino && a.Size == b.Size && a.Digest == b.Digest &&
 		a.ModTime.Equal(b.ModTime) && a.ChangeTime.Equal(b.ChangeTime)
 }
 
@@ -75,7 +79,7 @@ func JoinIdentities(ids []Identity) Identity {
 		if i > 0 {
 			id.include(part)
 		}
-		lines = append(lines, fmt.Sprintf("%d %d %d %d %d %s", part.Dev, part.Ino, part.Size, part.ModTime.UnixNano(), part.ChangeTime.UnixNano(), part.Digest))
+		lines = append(lines, fmt.Sprintf("%d %d %d %d %s", part.Ino, part.Size, part.ModTime.UnixNano(), part.ChangeTime.UnixNano(), part.Digest))
 	}
 	id.Digest = digest(lines)
 	return id

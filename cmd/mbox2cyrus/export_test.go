@@ -134,6 +134,36 @@ func serveUsers(t *testing.T, srv *cyrustest.Server, ids []string) map[string][]
 	return views
 }
 
+// TestExportToOtherFileSystems: NFS and FUSE cannot be told to rename without replacing
+// (EINVAL). There, too, nothing is left half done, and nothing is overwritten.
+func TestExportToOtherFileSystems(t *testing.T) {
+	needStrace(t)
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	writeCyrusMailbox(t, srv, "user.joe", "abcdef", filepath.Join(srv.Spool, "uuid", "a", "b", "abcdef"), []string{"Subject: plain\r\n\r\nhello\r\n"})
+	out := t.TempDir()
+	for _, tt := range []struct {
+		name, file string
+		args       []string
+	}{
+		{"file", "", []string{"user/joe"}},
+		{"tree", "INBOX", []string{"--user", "joe"}},
+	} {
+		output := filepath.Join(out, tt.name)
+		args := append([]string{"export", "--quiet", "--imapd-conf", srv.Conf, "--output", output}, tt.args...)
+		for _, code := range []int{0, 1} { // the second finds it there
+			if have, stderr := runWithFault(t, "error=EINVAL", "renameat2", 1, args...); have != code {
+				t.Errorf("%s: exit code %d, want %d\n%s", tt.name, have, code, stderr)
+			}
+		}
+		if b, err := os.ReadFile(filepath.Join(output, tt.file)); err != nil || !strings.HasSuffix(string(b), "\nhello\n\n") {
+			t.Errorf("%s: %q %v", tt.name, b, err)
+		}
+	}
+	if entries, err := os.ReadDir(out); err != nil || len(entries) != 2 {
+		t.Errorf("there is %v in the end, %v", entries, err)
+	}
+}
+
 // TestExportOfOneMailbox looks at the very bytes, at what UW makes of lines that
 // begin "From ", and at refusals.
 func TestExportOfOneMailbox(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/samplehost"
 )
 
@@ -105,6 +106,38 @@ func TestStoppedBySignal(t *testing.T) {
 	if s := again.summary(t); again.code != 0 || s["messages_verified"] != s["messages_found"] || s["users"] != 40.0 {
 		t.Errorf("the next run: exit code %d, %v\n%s", again.code, s, again.stderr)
 	}
+}
+
+// TestCutOffInARoomForOne: what a run that was cut off has written of a large folder needs no
+// room once more.
+func TestCutOffInARoomForOne(t *testing.T) {
+	c := newCutHost(t)
+	if err := unix.Mount("tmpfs", c.srv.Spool, "tmpfs", 0, "size=9m,mode=0755"); err != nil {
+		t.Skipf("no small file system can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(c.srv.Spool, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chown(c.srv.Spool, c.srv.UID, c.srv.GID); err != nil {
+		t.Fatal(err)
+	}
+	var large strings.Builder
+	for n := range 60 {
+		large.WriteString(letter(n) + strings.Repeat("one more line of text\n", 4000))
+	}
+	c.write("var/mail/joe", large.String())
+	if code, stderr := runWithFault(t, "signal=KILL", "syncfs", 1, c.migrate("--quiet")...); code > 0 {
+		t.Fatalf("exit code %d\n%s", code, stderr)
+	}
+	if s := c.record("user.joe").State; s != ledger.Begun {
+		t.Fatalf("it was killed when the mailbox was %q", s)
+	}
+	if o := c.pass(0, append([]string{"plan"}, flagsFor(c.srv, c.root, c.state)...)...); len(o.problems("no-space")) > 0 {
+		t.Errorf("plan: %s", o.stderr)
+	}
+	c.pass(0, c.migrate()...)
 }
 
 // TestFullDisk lets the partition run full. The run fails and says why, the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -210,4 +211,49 @@ func TestUserGoneButNote(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFolderNotRead: a folder in a directory that cannot be read now is not told of as gone, and
+// nobody is asked to remove its mailbox. The directory is a mount of its user's (sshfs, say), which
+// root may not look into.
+func TestFolderNotRead(t *testing.T) {
+	withOwnMounts(t, func(t *testing.T) {
+		srv := cyrustest.ForTest(t, cyrustest.Options{})
+		h := newPassHost(t)
+		state := filepath.Join(t.TempDir(), "state")
+		h.write("var/mail/joe", letter(1))
+		h.write("home/joe/mail/work/old", letter(2))
+		h.write("home/joe/mail/work2", letter(3))
+		if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, state)...)...); o.code != 0 {
+			t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+		}
+		if err := os.Remove(filepath.Join(h.root, "home/joe/mail/work2")); err != nil {
+			t.Fatal(err)
+		}
+		fuse, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+		if err != nil {
+			t.Skipf("there is no FUSE here: %v", err)
+		}
+		defer fuse.Close() // nobody answers there
+		dir := filepath.Join(h.root, "home/joe/mail/work")
+		if err := unix.Mount("joe", dir, "fuse", 0, fmt.Sprintf("fd=%d,rootmode=40000,user_id=1001,group_id=1001", fuse.Fd())); err != nil {
+			t.Skipf("no FUSE can be mounted here: %v", err)
+		}
+		t.Cleanup(func() {
+			if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		})
+		for _, command := range []string{"migrate", "verify"} {
+			o := runJSON(t, append([]string{command}, flagsFor(srv, h.root, state)...)...)
+			said := map[string]string{}
+			for _, p := range o.problems("source-gone") {
+				said[p["folder"].(string)] = p["text"].(string)
+			}
+			if o.code != 2 || len(said) != 2 || !strings.Contains(said["work2"], "its folder is no longer there") ||
+				!strings.Contains(said["work/old"], "cannot be told, as home/joe/mail/work was not read") || strings.Contains(said["work/old"], "remove") {
+				t.Errorf("%s: exit code %d, %q\n%s", command, o.code, said, o.stderr)
+			}
+		}
+	})
 }

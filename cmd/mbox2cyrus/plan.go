@@ -69,7 +69,7 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	}
 	s.plan.HoldToRetire()
 	list := c.String(flagHelpDesk)
-	if _, err := os.Stat(filepath.Dir(list)); err != nil { // it is written when all is read, hours later perhaps
+	if _, err := os.Stat(filepath.Dir(list)); list != "" && err != nil { // it is written when all is read, hours later perhaps
 		return fmt.Errorf("--%s %s: %w", flagHelpDesk, list, err)
 	}
 	if err := p.progress(c, s, nil, false); err != nil {
@@ -78,7 +78,7 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
 	s.reportPlan()
 	sc := &plan.Scanner{Source: s.source(p.display), Report: s.report, Progress: p.display, Jobs: s.opts.jobs,
-		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat()), Ledger: l}
+		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat()), Ledger: l, Written: s.written}
 	if list != "" {
 		sc.HelpDesk = plan.NewHelpDesk(s.plan, s.cyrus.Rules)
 	}

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -28,21 +29,37 @@ import (
 	"mbox2cyrus/cyrusspool"
 )
 
+// diskKind is a kind of file system. Its options have it mounted so that nothing but a sync
+// puts anything on the disk: not the time, and not a rename over an old file.
+type diskKind struct {
+	name    string
+	size    int64
+	mkfs    []string
+	options string
+}
+
+var (
+	ext4  = diskKind{"ext4", 64 << 20, []string{"mkfs.ext4", "-q", "-F"}, "commit=3600,noauto_da_alloc"}
+	xfs   = diskKind{"xfs", 320 << 20, []string{"mkfs.xfs", "-q", "-f"}, "noquota"}
+	btrfs = diskKind{"btrfs", 256 << 20, []string{"mkfs.btrfs", "-q", "-f"}, "commit=3600,nodiscard"}
+)
+
 // disk is a file system of its own, whose power can be cut.
 type disk struct {
 	t                   *testing.T
+	kind                diskKind
 	image, dev, mounted string
 }
 
 // newDisk makes and mounts one. Where that cannot be done the test is skipped.
-func newDisk(t *testing.T, base, name string) *disk {
+func newDisk(t *testing.T, kind diskKind, base, name string) *disk {
 	t.Helper()
-	d := &disk{t: t, image: filepath.Join(base, name+".img"), mounted: filepath.Join(base, name)}
-	if err := errors.Join(os.Mkdir(d.mounted, 0o755), os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, 64<<20)); err != nil {
+	d := &disk{t: t, kind: kind, image: filepath.Join(base, name+".img"), mounted: filepath.Join(base, name)}
+	if err := errors.Join(os.Mkdir(d.mounted, 0o755), os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, kind.size)); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("mkfs.ext4", "-q", "-F", d.image).CombinedOutput(); err != nil {
-		t.Skipf("no power can be cut here, mkfs.ext4: %v %s", err, out)
+	if out, err := exec.Command(kind.mkfs[0], append(slices.Clone(kind.mkfs[1:]), d.image)...).CombinedOutput(); err != nil {
+		t.Skipf("no power can be cut here, %s: %v %s", kind.mkfs[0], err, out)
 	}
 	out, err := exec.Command("losetup", "--find", "--show", d.image).CombinedOutput()
 	if err != nil {
@@ -64,10 +81,8 @@ func newDisk(t *testing.T, base, name string) *disk {
 	return d
 }
 
-// mount mounts it so that nothing but a sync puts anything on the disk: not the time, and
-// not a rename over an old file.
 func (d *disk) mount() error {
-	return unix.Mount(d.dev, d.mounted, "ext4", 0, "commit=3600,noauto_da_alloc")
+	return unix.Mount(d.dev, d.mounted, d.kind.name, 0, d.kind.options)
 }
 
 // unmount waits until those that were killed have let go of it.
@@ -86,7 +101,7 @@ func (d *disk) unmount() {
 
 // The ioctl that ends a file system at once, and its mode that does not even flush the
 // journal: linux/fs.h FS_IOC_SHUTDOWN, FS_SHUTDOWN_FLAGS_NOLOGFLUSH (ext4 since Linux
-// 4.11, fs/ext4/ioctl.c ext4_force_shutdown).
+// 4.11, fs/ext4/ioctl.c ext4_force_shutdown; XFS has always had it, XFS_IOC_GOINGDOWN).
 const (
 	ioctlShutdown      = 0x8004587d
 	shutdownNoLogFlush = 2
@@ -97,6 +112,10 @@ const (
 func cut(disks ...*disk) {
 	for _, d := range disks {
 		d.t.Helper()
+		if d.kind.name == btrfs.name { // it has no such ioctl
+			d.keepImage()
+			continue
+		}
 		f, err := os.Open(d.mounted)
 		if err != nil {
 			d.t.Fatal(err)
@@ -108,9 +127,36 @@ func cut(disks ...*disk) {
 	}
 	for _, d := range disks {
 		d.unmount()
+		if d.kind.name == btrfs.name {
+			d.putImage(d.image + ".cut")
+		}
 		if err := d.mount(); err != nil {
 			d.t.Fatalf("after the cut: mount %s: %v", d.mounted, err)
 		}
+	}
+}
+
+// keepImage copies what is on the disk at one moment: what is written to it while it is copied
+// has it copied again.
+func (d *disk) keepImage() {
+	d.t.Helper()
+	written := func() string {
+		b, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(d.dev), "stat"))
+		if err != nil {
+			d.t.Skipf("no power can be cut here: %v", err)
+		}
+		return strings.Join(strings.Fields(string(b))[4:7], " ") // Documentation/block/stat.rst
+	}
+	for before := ""; before != written(); {
+		before = written()
+		d.copyImage(d.image, d.image+".cut")
+	}
+}
+
+func (d *disk) copyImage(from, to string) {
+	d.t.Helper()
+	if out, err := exec.Command("cp", "--sparse=always", from, to).CombinedOutput(); err != nil {
+		d.t.Fatalf("%v %s", err, out)
 	}
 }
 
@@ -118,6 +164,10 @@ func cut(disks ...*disk) {
 // were changed come to the disk, but of new files not what is in them.
 func (d *disk) commitJournal() {
 	d.t.Helper()
+	if d.kind.name == btrfs.name { // there the sync of a file is one of that file
+		d.commitTransaction()
+		return
+	}
 	f, err := os.OpenFile(d.mounted, unix.O_TMPFILE|os.O_RDWR, 0o600) // the sync of any file does it
 	if err == nil {
 		err = errors.Join(f.Sync(), f.Close())
@@ -127,28 +177,55 @@ func (d *disk) commitJournal() {
 	}
 }
 
+// Ioctls that begin to put a transaction of btrfs on the disk, and wait for it: linux/btrfs.h
+// BTRFS_IOC_START_SYNC, BTRFS_IOC_WAIT_SYNC.
+const (
+	ioctlStartSync = 0x80089418
+	ioctlWaitSync  = 0x40089416
+)
+
+func (d *disk) commitTransaction() {
+	d.t.Helper()
+	f, err := os.Open(d.mounted)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var transaction uint64
+	for _, ioctl := range []uintptr{ioctlStartSync, ioctlWaitSync} {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), ioctl, uintptr(unsafe.Pointer(&transaction))); errno != 0 {
+			err = errors.Join(err, errno)
+		}
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // save keeps what is on the disks, and returns what brings exactly that back: inodes and
 // times too, by which the ledger knows files.
 func save(disks ...*disk) (restore func()) {
-	swap := func(from, to func(d *disk) string) {
+	unmounted := func(move func(d *disk)) {
 		for _, d := range disks {
 			d.t.Helper()
 			d.unmount()
-			if out, err := exec.Command("cp", "--sparse=always", from(d), to(d)).CombinedOutput(); err != nil {
-				d.t.Fatalf("%v %s", err, out)
-			}
-			if err := flushDevice(d.dev); err != nil {
-				d.t.Fatal(err)
-			}
+			move(d)
 			if err := d.mount(); err != nil {
 				d.t.Fatal(err)
 			}
 		}
 	}
-	image := func(d *disk) string { return d.image }
-	saved := func(d *disk) string { return d.image + ".saved" }
-	swap(image, saved)
-	return func() { swap(saved, image) }
+	unmounted(func(d *disk) { d.copyImage(d.image, d.image+".saved") })
+	return func() { unmounted(func(d *disk) { d.putImage(d.image + ".saved") }) }
+}
+
+// putImage puts an earlier state on the disk, which is not mounted: what flushes the device of
+// one that is syncs it.
+func (d *disk) putImage(from string) {
+	d.t.Helper()
+	d.copyImage(from, d.image)
+	if err := flushDevice(d.dev); err != nil {
+		d.t.Fatal(err)
+	}
 }
 
 // flushDevice makes the kernel forget what it has of a block device.
@@ -205,7 +282,7 @@ type cutGround struct {
 	disks []*disk
 }
 
-func newCutGround(t *testing.T) *cutGround {
+func newCutGround(t *testing.T, kind diskKind) *cutGround {
 	t.Helper()
 	base, err := os.MkdirTemp("", "powercut-")
 	if err == nil {
@@ -221,7 +298,7 @@ func newCutGround(t *testing.T) *cutGround {
 	})
 	g := &cutGround{}
 	for _, name := range []string{"cyrus", "state", "host"} {
-		g.disks = append(g.disks, newDisk(t, base, name))
+		g.disks = append(g.disks, newDisk(t, kind, base, name))
 	}
 	g.ground = newGround(t, filepath.Join(g.disks[0].mounted, "cyrus"), g.disks[1].mounted, g.disks[2].mounted)
 	return g
@@ -231,16 +308,28 @@ func newCutGround(t *testing.T) *cutGround {
 // system calls and at random times of every kind of run. After the cut everything that the
 // ledger says is really there; run again, it comes to what a run that nobody disturbed
 // comes to. MBOX2CYRUS_EVERY_FAULT cuts more often.
-func TestPowerCut(t *testing.T) { withOwnMounts(t, cutEverywhere) }
+func TestPowerCut(t *testing.T) {
+	withOwnMounts(t, func(t *testing.T) { cutEverywhere(t, ext4, 1, "power-cuts.md") })
+}
 
-func cutEverywhere(t *testing.T) {
+// TestPowerCutXFS and TestPowerCutBtrfs do so on other file systems, which bring other things
+// to the disk, and in another order.
+func TestPowerCutXFS(t *testing.T) {
+	withOwnMounts(t, func(t *testing.T) { cutEverywhere(t, xfs, 0, "power-cuts-xfs.md") })
+}
+
+func TestPowerCutBtrfs(t *testing.T) {
+	withOwnMounts(t, func(t *testing.T) { cutEverywhere(t, btrfs, 0, "power-cuts-btrfs.md") })
+}
+
+func cutEverywhere(t *testing.T, kind diskKind, atTimes int, table string) {
 	needStrace(t)
 	if err := cyrustest.Available(); err != nil {
 		t.Skip(err)
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	atCalls, atTimes := 1, 1
+	atCalls := 1
 	if everyFault {
 		atCalls, atTimes = 12, 6
 	}
@@ -249,7 +338,7 @@ func cutEverywhere(t *testing.T) {
 		for _, p := range phases {
 			t.Run(p.name, func(t *testing.T) {
 				t.Parallel()
-				g := newCutGround(t)
+				g := newCutGround(t, kind)
 				var kills []kill
 				u := p.undisturbed(t, func(g *ground, args []string) { kills = matrix.count(g, p, args) })
 				g.begin(p)
@@ -267,7 +356,7 @@ func cutEverywhere(t *testing.T) {
 			})
 		}
 	})
-	matrix.show(t, "cut", "power-cuts.md")
+	matrix.show(t, "cut", table)
 }
 
 // cutPlaces chooses n system calls to cut at, half of them at syncs, before which most can
@@ -445,12 +534,18 @@ func (g *ground) claimsIndex(l *ledger.Ledger, rec ledger.Mailbox) error {
 
 // TestPowerCutIsOne shows that the test above can fail: with a program whose syncs of the
 // spool do nothing, what the ledger says is not there after a cut.
-func TestPowerCutIsOne(t *testing.T) { withOwnMounts(t, cutWithoutSyncs) }
+func TestPowerCutIsOne(t *testing.T) {
+	withOwnMounts(t, func(t *testing.T) {
+		for _, kind := range []diskKind{ext4, xfs, btrfs} {
+			t.Run(kind.name, func(t *testing.T) { cutWithoutSyncs(t, kind) })
+		}
+	})
+}
 
-func cutWithoutSyncs(t *testing.T) {
+func cutWithoutSyncs(t *testing.T, kind diskKind) {
 	needStrace(t)
 	for range 3 {
-		g := newCutGround(t)
+		g := newCutGround(t, kind)
 		g.begin(phases[0])
 		restore := save(g.disks...)
 		restore()

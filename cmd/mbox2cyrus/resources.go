@@ -69,10 +69,11 @@ func (s *session) checkRoom(l *ledger.Ledger, merge bool) error {
 				}
 			}
 			a.add(size)
+			there := s.written(rec)
 			n := perPartition[u.Partition]
 			// Line ends grow, files are rounded up to blocks, the cache is some 5 %: a
 			// fifth more is what mail of ordinary sizes takes.
-			perPartition[u.Partition] = plan.Need{Bytes: n.Bytes + size + size/5, Inodes: n.Inodes + plan.MailboxFiles + size/largeMessage}
+			perPartition[u.Partition] = plan.Need{Bytes: n.Bytes + max(0, size+size/5-there.Bytes), Inodes: n.Inodes + max(0, plan.MailboxFiles+size/largeMessage-there.Inodes)}
 			if merge && !known {
 				a.kept += s.sizeOfMailbox(f.Mailbox)
 			}
@@ -172,6 +173,30 @@ func (s *session) sayFull() {
 		case room.Bytes < fullBytes || room.Inodes < fullInodes:
 			s.report.Problem(report.Problem{Severity: report.Attention, Offset: -1, Kind: "no-space",
 				Text: fmt.Sprintf("%s has only %s left for Cyrus, whose programs may have failed for that: make room and run the same command again", what, room)})
+		}
+	}
+}
+
+// written is what a run that was cut off has written of a mailbox already, which needs no room
+// once more. In one that was appended to it cannot be told from what was there before.
+func (s *session) written(rec ledger.Mailbox) (n plan.Need) {
+	if rec.State != ledger.Begun || rec.FirstUID > 0 || !s.cyrus.HasPartition(rec.Partition) {
+		return n
+	}
+	d, err := os.Open(s.cyrus.Place(rec.Partition, rec.Dir).Messages())
+	if err != nil {
+		return n // what is wrong there is told when its turn comes
+	}
+	defer d.Close() // read only
+	for {
+		entries, err := d.ReadDir(1000)
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+				n.Bytes, n.Inodes = n.Bytes+info.Size(), n.Inodes+1
+			}
+		}
+		if err != nil {
+			return n
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/resources"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/samplehost"
 )
 
@@ -176,4 +177,35 @@ func TestDiskQuotaOfCyrus(t *testing.T) {
 	if o := runJSON(t, append([]string{"verify", "--level", "content"}, flags...)...); o.code != 0 {
 		t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
 	}
+}
+
+// TestRoomOfSubvolumes: the subvolumes of one btrfs have one room together, and a device number
+// each.
+func TestRoomOfSubvolumes(t *testing.T) {
+	withOwnMounts(t, func(t *testing.T) {
+		d := newDisk(t, btrfs, t.TempDir(), "disk")
+		var needs []resources.Need
+		room, err := resources.RoomIn(d.mounted, os.Getuid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"spool", "state"} {
+			dir := filepath.Join(d.mounted, name)
+			if out, err := exec.Command("btrfs", "subvolume", "create", dir).CombinedOutput(); err != nil {
+				t.Fatalf("%v %s", err, out)
+			}
+			needs = append(needs, resources.Need{What: name, Dir: dir, Bytes: room.Bytes * 2 / 3, UID: os.Getuid()})
+		}
+		if deviceOf(t, needs[0].Dir) == deviceOf(t, needs[1].Dir) {
+			t.Fatal("they have one number")
+		}
+		if short, err := resources.Short(needs); err != nil || len(short) != 1 || !strings.HasPrefix(short[0], "spool, state: too small") {
+			t.Errorf("%q %v", short, err)
+		}
+		for _, n := range needs {
+			if short, err := resources.Short([]resources.Need{n}); err != nil || len(short) > 0 {
+				t.Errorf("%q %v", short, err)
+			}
+		}
+	})
 }

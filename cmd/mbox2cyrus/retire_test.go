@@ -632,6 +632,45 @@ func TestRetireToAnotherFileSystem(t *testing.T) {
 	}
 }
 
+// TestRetireBindMount: nothing can be renamed out of a mount, also where the same file system is
+// mounted on both sides (rename(2), EXDEV). What has no archive in its own mount is refused
+// before anything moves, and of several archives that one is taken which is.
+func TestRetireBindMount(t *testing.T) {
+	withOwnMounts(t, func(t *testing.T) {
+		srv, root, state, archive := retireHost(t, 1)
+		spool := filepath.Join(root, "var/mail")
+		if err := unix.Mount(spool, spool, "", unix.MS_BIND, ""); err != nil {
+			t.Skipf("nothing can be mounted here: %v", err)
+		}
+		t.Cleanup(func() {
+			if err := unix.Unmount(spool, unix.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		})
+		flags := append(flagsFor(srv, root, state), "--archive", archive)
+		before := snapshot(t, spool)
+		for _, command := range [][]string{{"retire", "--dry-run"}, {"retire"}} {
+			r := runJSON(t, append(command, flags...)...)
+			if r.code != 1 || !strings.Contains(r.stderr, "no --archive is on the same file system ("+archive+" is, but that is mounted twice") {
+				t.Errorf("%v: exit code %d\n%s", command, r.code, r.stderr)
+			}
+		}
+		if diff := diffSnapshots(before, snapshot(t, spool)); diff != "" {
+			t.Errorf("the INBOXes were changed: %s", diff)
+		}
+		inside := filepath.Join(spool, "archive")
+		if err := os.Mkdir(inside, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if r := runJSON(t, append([]string{"retire"}, append(flags, "--archive", inside)...)...); r.code != 0 && r.code != 2 {
+			t.Errorf("with an archive in each mount: exit code %d\n%s", r.code, r.stderr)
+		}
+		if _, err := os.Lstat(filepath.Join(inside, "var/mail/joe")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestRetireCutOff runs retire again where a run was cut off after its last rename: when
 // that of an INBOX was not recorded yet, and when a list of subscriptions was still to go.
 func TestRetireCutOff(t *testing.T) {

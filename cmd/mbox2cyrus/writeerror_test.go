@@ -27,7 +27,7 @@ func TestWriteErrorOfAnother(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		d := newDisk(t, base, "disk")
+		d := newDisk(t, ext4, base, "disk")
 		another, err := os.Open(d.mounted)
 		if err != nil {
 			t.Fatal(err)

@@ -121,10 +121,27 @@ func (o *output) commit() error {
 		}
 	}
 	at := int(o.parent.Fd())
-	if err := unix.Renameat2(at, o.name+partialSuffix, at, o.name, unix.RENAME_NOREPLACE); err != nil {
+	err := unix.Renameat2(at, o.name+partialSuffix, at, o.name, unix.RENAME_NOREPLACE)
+	if err == unix.EINVAL { // of NFS, FUSE and others, which know no such flag
+		err = o.renameByHand(at)
+	}
+	if err != nil {
 		return &fs.PathError{Op: "rename", Path: filepath.Join(o.parent.Name(), o.name+partialSuffix), Err: err}
 	}
 	return o.parent.Sync()
+}
+
+// renameByHand gives the output its name by calls that replace nothing either: link(2) fails
+// where the name is taken, and rename(2) puts a directory in the place of nothing but an empty
+// directory.
+func (o *output) renameByHand(at int) error {
+	if len(o.dirs) > 0 {
+		return unix.Renameat(at, o.name+partialSuffix, at, o.name)
+	}
+	if err := unix.Linkat(at, o.name+partialSuffix, at, o.name, 0); err != nil {
+		return err
+	}
+	return unix.Unlinkat(at, o.name+partialSuffix, 0)
 }
 
 // abandon removes a file that is not complete. A tree is left for the person to see

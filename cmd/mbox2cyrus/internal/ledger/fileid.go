@@ -14,7 +14,7 @@ import (
 // the mtime by hand and keeps the size when only flags change, so the ctime
 // counts (uw-mbox 8.3).
 type FileID struct {
-	Dev    uint64    `json:"dev"`
+	Dev    uint64    `json:"dev"` // not compared, see [mbox.Identity]
 	Ino    uint64    `json:"ino"`
 	Size   int64     `json:"size"`
 	MTime  time.Time `json:"mtime"`
@@ -24,7 +24,7 @@ type FileID struct {
 
 // Equal reports whether both describe the same unchanged file.
 func (a FileID) Equal(b FileID) bool {
-	return a.Dev == b.Dev && a.Ino == b.Ino && a.Size == b.Size && a.Digest == b.Digest && a.MTime.Equal(b.MTime) && a.CTime.Equal(b.CTime)
+	return a.Identity().Equal(b.Identity())
 }
 
 // NewFileID is the ledger's form of a folder's identity.

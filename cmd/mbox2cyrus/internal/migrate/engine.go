@@ -374,6 +374,9 @@ func (e *Engine) gone(u *plan.User, j *job) error {
 			continue
 		}
 		text := "%s was migrated, but %s; the mailbox stays: remove it in Cyrus if it is not wanted"
+		if u.Unread(rec) != "" {
+			text = "%s was migrated, but %s; the mailbox stays"
+		}
 		switch rec.State {
 		case ledger.Begun:
 			text = "a run was cut off while it wrote %s, and %s: what Cyrus has of it is not what the folder had; put the folder back and run again, or undo it"
@@ -381,7 +384,7 @@ func (e *Engine) gone(u *plan.User, j *job) error {
 			text = "an undo was cut off at %s, and %s; run undo again to end it"
 		}
 		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
-			Text: fmt.Sprintf(text, rec.Name, u.WhyGone())})
+			Text: fmt.Sprintf(text, rec.Name, u.WhyGone(rec))})
 	}
 	return nil
 }

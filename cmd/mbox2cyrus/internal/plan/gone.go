@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -121,8 +122,26 @@ func (s *Selection) AcceptKnown(state string) {
 	}
 }
 
-// WhyGone says what is the matter with a folder of the user's that is gone.
-func (u *User) WhyGone() string {
+// Unread returns the path that was not read, of the folder of a mailbox or of a directory that it
+// was in: it may be there still. "" is none.
+func (u *User) Unread(rec ledger.Mailbox) string {
+	for _, p := range u.Problems {
+		if p.Kind == string(mbox.SkipUnreadable) && p.Folder != "" && strings.HasPrefix(string(rec.Source)+"/", p.Folder+"/") {
+			return p.Folder
+		}
+	}
+	return ""
+}
+
+// WhyGone says what is the matter with the folder of a mailbox of the user's that was not found.
+func (u *User) WhyGone(rec ledger.Mailbox) string {
+	if path := u.Unread(rec); path != "" {
+		return fmt.Sprintf("whether its folder is still there cannot be told, as %s was not read", report.Quote(path))
+	}
+	return u.whyGone()
+}
+
+func (u *User) whyGone() string {
 	if u.Gone {
 		return "no mail of its user is on the UW host now: his files are not there, or not mounted, or he is not in the passwd file, or his uid is below --min-uid"
 	}
@@ -139,7 +158,7 @@ func (u *User) SayGone(l *ledger.Ledger) {
 	}
 	why := "none of his folders is there now"
 	if u.Gone {
-		why = u.WhyGone()
+		why = u.whyGone()
 	}
 	u.Problems = append(u.Problems, report.Problem{Severity: report.Attention, User: u.Name, Offset: -1, Kind: "source-gone",
 		Text: what + ", but " + why})

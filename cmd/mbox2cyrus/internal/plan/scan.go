@@ -41,6 +41,8 @@ type Scanner struct {
 	UIDLFormat pop3.Format
 	HelpDesk   *HelpDesk      // gets what changes for users; may be nil
 	Ledger     *ledger.Ledger // what earlier passes brought needs no room any more; may be nil
+	// Written tells what is there of a mailbox that a run which was cut off began.
+	Written func(ledger.Mailbox) Need
 
 	mu     sync.Mutex
 	need   map[string]Need
@@ -125,6 +127,10 @@ func (s *Scanner) needsOf(u *User, f Folder, size Size, disk int64, held HeldNee
 		disk -= rec.Size + rec.Messages*(blockSize/2+cachePerMsg)
 		inodes -= rec.Messages + MailboxFiles
 		size = size.Minus(Size{rec.Size, rec.Messages, 0})
+	}
+	if rec.State == ledger.Begun {
+		there := s.Written(rec)
+		disk, inodes = disk-there.Bytes, inodes-there.Inodes
 	}
 	size.Bytes, size.Messages = max(0, size.Bytes), max(0, size.Messages)
 	s.needs(u, max(0, disk), max(0, inodes))

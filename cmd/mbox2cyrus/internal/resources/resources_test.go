@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestJobs(t *testing.T) {
@@ -93,5 +95,20 @@ func TestShort(t *testing.T) {
 	needs[1].UID++ // another user writes there: it is one file system still
 	if short, err = Short(needs); err != nil || len(short) != 2 {
 		t.Errorf("of two users: %q %v", short, err)
+	}
+}
+
+// TestAvailable: FUSE file systems may have blocks that are larger than what they count in.
+func TestAvailable(t *testing.T) {
+	for _, tt := range []struct {
+		st   unix.Statfs_t
+		want int64
+	}{
+		{unix.Statfs_t{Bavail: 3, Bsize: 1 << 20, Frsize: 4096}, 3 * 4096},
+		{unix.Statfs_t{Bavail: 3, Bsize: 4096}, 3 * 4096}, // not told: one and the same
+	} {
+		if got := available(tt.st); got != tt.want {
+			t.Errorf("%+v: %d bytes, want %d", tt.st, got, tt.want)
+		}
 	}
 }

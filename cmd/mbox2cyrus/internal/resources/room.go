@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,7 +54,7 @@ func RoomIn(dir string, uid int) (r Room, err error) {
 	if err := unix.Fstatfs(fd, &st); err != nil {
 		return r, fmt.Errorf("%s: statfs: %w", dir, err)
 	}
-	r = Room{Bytes: int64(st.Bavail) * int64(st.Bsize), Inodes: int64(st.Ffree)}
+	r = Room{Bytes: available(st), Inodes: int64(st.Ffree)}
 	if st.Files == 0 {
 		r.Inodes = Unlimited
 	}
@@ -66,6 +67,12 @@ func RoomIn(dir string, uid int) (r Room, err error) {
 		}
 	}
 	return r, nil
+}
+
+// available is what statfs(2) says of bytes. They are counted in fragments, as statvfs(3) has it and
+// df(1) takes it: the block size is only what is read best at once, and larger on some FUSE.
+func available(st unix.Statfs_t) int64 {
+	return int64(st.Bavail) * int64(cmp.Or(st.Frsize, st.Bsize))
 }
 
 // openAbove opens a directory, or that above it which is there.
@@ -159,17 +166,17 @@ func left(hard, soft, unit, used, until uint64, now time.Time) int64 {
 // the room.
 func Short(needs []Need) (short []string, err error) {
 	type place struct {
-		dev uint64
+		in  fileSystem
 		uid int
 	}
 	var order []place
 	sums := map[place]Need{}
 	for _, n := range needs {
-		dev, err := device(n.Dir)
+		in, err := fileSystemOf(n.Dir)
 		if err != nil {
 			return nil, err
 		}
-		at := place{dev, n.UID}
+		at := place{in, n.UID}
 		sum, known := sums[at]
 		if !known {
 			order = append(order, at)
@@ -180,10 +187,10 @@ func Short(needs []Need) (short []string, err error) {
 		sums[at] = sum
 	}
 	// What others write on the same file system takes of the same room.
-	total := map[uint64]Need{}
+	total := map[fileSystem]Need{}
 	for at, sum := range sums {
-		t := total[at.dev]
-		total[at.dev] = Need{Bytes: t.Bytes + sum.Bytes, Inodes: t.Inodes + sum.Inodes, What: t.What}
+		t := total[at.in]
+		total[at.in] = Need{Bytes: t.Bytes + sum.Bytes, Inodes: t.Inodes + sum.Inodes, What: t.What}
 	}
 	for _, at := range order {
 		sum := sums[at]
@@ -193,7 +200,7 @@ func Short(needs []Need) (short []string, err error) {
 		}
 		need := sum
 		if room.By == "" {
-			need.Bytes, need.Inodes = total[at.dev].Bytes, total[at.dev].Inodes
+			need.Bytes, need.Inodes = total[at.in].Bytes, total[at.in].Inodes
 		}
 		if need.Bytes <= room.Bytes && need.Inodes <= room.Inodes {
 			continue
@@ -204,16 +211,42 @@ func Short(needs []Need) (short []string, err error) {
 	return slices.Compact(short), nil
 }
 
-// device returns the number of the file system that a directory is, or will be, on.
-func device(dir string) (uint64, error) {
+// fileSystem identifies what has its room in common.
+type fileSystem struct {
+	dev  uint64
+	uuid [16]byte // of btrfs instead, where each subvolume has a device number
+}
+
+// ioctlFSInfo is BTRFS_IOC_FS_INFO (linux/btrfs.h).
+const ioctlFSInfo = 0x8400941f
+
+// fsInfo is struct btrfs_ioctl_fs_info_args.
+type fsInfo struct {
+	maxID, devices uint64
+	fsid           [16]byte
+	_              [992]byte
+}
+
+// fileSystemOf returns the file system that a directory is, or will be, on.
+func fileSystemOf(dir string) (in fileSystem, err error) {
 	fd, err := openAbove(dir)
 	if err != nil {
-		return 0, err
+		return in, err
 	}
 	defer unix.Close(fd) // opened for reading: nothing can be lost
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return 0, fmt.Errorf("stat %s: %w", dir, err)
+		return in, fmt.Errorf("stat %s: %w", dir, err)
 	}
-	return uint64(st.Dev), nil
+	var kind unix.Statfs_t
+	if err := unix.Fstatfs(fd, &kind); err != nil {
+		return in, fmt.Errorf("%s: statfs: %w", dir, err)
+	}
+	if uint32(kind.Type) == unix.BTRFS_SUPER_MAGIC {
+		var info fsInfo
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), ioctlFSInfo, uintptr(unsafe.Pointer(&info))); errno == 0 {
+			return fileSystem{uuid: info.fsid}, nil
+		}
+	}
+	return fileSystem{dev: uint64(st.Dev)}, nil
 }

@@ -15,7 +15,29 @@ import (
 type Archive struct {
 	Path string // absolute
 	dir  *os.File
-	dev  uint64
+	in   mount
+}
+
+// mount is what a name can be renamed within: a file system (a subvolume of btrfs is one), where
+// it is mounted. One that is mounted in several places (mount --bind) is not enough (rename(2),
+// EXDEV).
+type mount struct {
+	dev uint64
+	id  uint64 // 0: not known (Linux before 5.8)
+}
+
+func mountOf(dir *os.File) (mount, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+		return mount{}, err
+	}
+	m := mount{dev: uint64(st.Dev)}
+	var stx unix.Statx_t
+	err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &stx)
+	if err == nil && stx.Mask&unix.STATX_MNT_ID != 0 {
+		m.id = stx.Mnt_id
+	}
+	return m, nil // a rename that cannot be says so too
 }
 
 // OpenArchive opens an archive directory. It must be there, belong to who runs the
@@ -38,7 +60,9 @@ func OpenArchive(path string) (*Archive, error) {
 		return nil, errors.Join(fmt.Errorf("archive %s: it belongs to uid %d with mode %04o; it must belong to uid %d and be writable by nobody else",
 			path, st.Uid, st.Mode&0o7777, os.Geteuid()), a.Close())
 	}
-	a.dev = uint64(st.Dev)
+	if a.in, err = mountOf(a.dir); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
 	return a, nil
 }
 
@@ -207,16 +231,20 @@ func rename(from *os.File, name string, to *os.File, toName string, block bool) 
 	return nil
 }
 
-// archiveFor returns the archive on the file system of a directory.
+// archiveFor returns the archive that what is in a directory can be renamed into.
 func (r *Retirer) archiveFor(dir *os.File) (*Archive, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {
+	in, err := mountOf(dir)
+	if err != nil {
 		return nil, err
 	}
+	elsewhere := ""
 	for _, a := range r.Archives {
-		if a.dev == uint64(st.Dev) {
+		if a.in == in {
 			return a, nil
 		}
+		if a.in.dev == in.dev {
+			elsewhere = fmt.Sprintf(" (%s is, but that is mounted twice, and the archive must be below the same mount)", a.Path)
+		}
 	}
-	return nil, fmt.Errorf("no --archive is on the same file system, and nothing is copied between file systems: name one there too (--archive may be repeated)")
+	return nil, fmt.Errorf("no --archive is on the same file system%s, and nothing is copied between file systems: name one there too (--archive may be repeated)", elsewhere)
 }

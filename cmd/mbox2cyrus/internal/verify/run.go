@@ -169,7 +169,7 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 	}
 	for _, rec := range gone {
 		v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
-			Text: fmt.Sprintf("%s was migrated, but %s", rec.Name, u.WhyGone())})
+			Text: fmt.Sprintf("%s was migrated, but %s", rec.Name, u.WhyGone(rec))})
 	}
 }
 
