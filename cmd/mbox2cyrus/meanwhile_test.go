@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -118,5 +119,40 @@ func TestTwoStateDirectories(t *testing.T) {
 	}
 	if got := describe(serve(t, srv)["INBOX"]); len(got) != 20 {
 		t.Errorf("INBOX has %q", got)
+	}
+}
+
+// TestLockedMeanwhile: a session locks a folder while another of its user's is being read. All of
+// him is left for the next run, in which everything arrives once.
+func TestLockedMeanwhile(t *testing.T) {
+	c := newCutHost(t)
+	text := ""
+	for i := range 20 {
+		text += letter(10 + i)
+	}
+	c.write("var/mail/joe", text)
+	c.write("home/joe/mail/work", letter(1))
+	lock := filepath.Join(c.root, "home/joe/mail/work.lock")
+	args := c.migrate("--lock", "yes", "--lock-wait", "1ms", "--bwlimit", "500")
+	done := make(chan outcome)
+	go func() { done <- runJSON(t, args...) }()
+	beingWritten(t, c.srv)
+	if err := os.WriteFile(lock, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o := <-done
+	if o.code != 2 || len(o.problems("busy")) != 1 || o.summary(t)["messages_verified"] != 0.0 {
+		t.Errorf("exit code %d, %v\n%s", o.code, o.severe(), o.stderr)
+	}
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(0, c.migrate()...)
+	c.proved()
+	served := serve(t, c.srv)
+	for name, want := range map[string]int{"INBOX": 20, "work": 1} {
+		if got := describe(served[name]); len(got) != want {
+			t.Errorf("%s has %q, want %d messages", name, got, want)
+		}
 	}
 }

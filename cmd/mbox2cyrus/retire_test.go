@@ -631,6 +631,37 @@ func TestRetireCutOff(t *testing.T) {
 	}
 }
 
+// TestRetireCutOffBeforeMove: retire, or its way back, was killed when the record said already that
+// the INBOX moves, and it had not. Both find where it is, and leave no more than it.
+func TestRetireCutOffBeforeMove(t *testing.T) {
+	for _, back := range []bool{false, true} {
+		c := newCutHost(t)
+		archive, retire := c.cutArchive()
+		restore := []string{"retire", "--restore", "--state", c.state}
+		inbox, list := "var/mail/joe", "home/joe/mail/lists"
+		c.write(inbox, letter(1))
+		c.write(list, letter(2))
+		c.pass(0, c.migrate()...)
+		c.killAt("renameat2", filepath.Join(c.root, "var/mail"), append(retire, "--quiet")...)
+		mustRead(t, filepath.Join(c.root, inbox))
+		mustRead(t, filepath.Join(archive, list))
+		if !back {
+			c.pass(0, retire...)
+			for _, path := range []string{inbox, list} {
+				mustRead(t, filepath.Join(archive, path))
+			}
+			c.killAt("renameat2", filepath.Join(c.root, "var/mail"), append(restore, "--quiet")...)
+			mustRead(t, filepath.Join(archive, inbox))
+		}
+		c.pass(0, restore...)
+		if left, err := os.ReadDir(archive); err != nil || len(left) > 0 {
+			t.Errorf("in the archive is %v, %v", left, err)
+		}
+		c.pass(0, c.migrate()...)
+		c.proved()
+	}
+}
+
 // TestRetireCutOffOfAll: what a run was moving when it was cut off was all that its user had.
 // He is not taken for one whose mail is gone.
 func TestRetireCutOffOfAll(t *testing.T) {
