@@ -454,7 +454,7 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Errorf("%v", o.severe())
 	}
 	r.archived("home/joe/mail/lists", "home/joe/mail/work/1", "var/mail/joe")
-	if got := mustRead(t, inbox); string(got) != "new" {
+	if got := mustRead(t, inbox); got != "new" {
 		t.Errorf("the new INBOX is %q", got)
 	}
 	if err := errors.Join(os.Remove(inbox), os.Chown(mail, 1001, 1001)); err != nil {
