@@ -265,3 +265,54 @@ func (a *afterlife) undelete(folder string) {
 		a.t.Fatal(fmt.Errorf("undelete %s: %w", name, err))
 	}
 }
+
+// TestRemovedAndUsed: a mailbox that was removed in Cyrus since a pass is not made again, and one
+// whose flags were changed there is left, also where their folders have more by now. verify and
+// undo say so, and undo takes nothing of that user.
+func TestRemovedAndUsed(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.write("home/joe/mail/work", letter(2))
+	c.write("home/joe/mail/lists", letter(3)+letter(4))
+	c.pass(0, c.migrate()...)
+	c.deleteMailbox("user/joe/work")
+	whileServed(t, c.srv, func() {
+		client, err := cyrustest.Login(c.srv.IMAPAddr(), "joe", "secret")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if _, err := client.Select("lists", nil).Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.Store(imap.UIDSetNum(2), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagFlagged}}, nil).Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	had := serve(t, c.srv)
+	if _, there := had["work"]; there {
+		t.Fatal("work is in Cyrus still")
+	}
+	check := func(kind string, o outcome, names ...string) {
+		t.Helper()
+		var told []string
+		for _, p := range o.problems(kind) {
+			told = append(told, fmt.Sprint(p["folder"]))
+		}
+		if slices.Sort(told); !slices.Equal(told, names) {
+			t.Errorf("%s of %q, want %q\n%s", kind, told, names, o.stderr)
+		}
+		now := serve(t, c.srv)
+		if _, there := now["work"]; there || !slices.Equal(describe(now["lists"]), describe(had["lists"])) || !slices.Equal(describe(now["INBOX"]), describe(had["INBOX"])) {
+			t.Errorf("joe has %v, had %v", now, had)
+		}
+	}
+	check("cyrus-changed", c.pass(2, c.migrate()...), "lists", "work")
+	check("not-in-cyrus", c.pass(3, append([]string{"verify"}, flagsFor(c.srv, c.root, c.state)...)...), "work")
+	check("changed-since", c.pass(2, append([]string{"undo", "--all"}, cyrusFlagsFor(c.srv, c.state)...)...), "lists", "work")
+	c.write("home/joe/mail/work", letter(2)+letter(5))
+	c.write("home/joe/mail/lists", letter(3)+letter(4)+letter(6))
+	o := c.pass(2, c.migrate()...)
+	check("cyrus-changed", o, "work")
+	check("source-changed", o, "lists")
+}
