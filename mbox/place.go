@@ -58,7 +58,7 @@ func (h *Host) subscriptionFiles(u User) (places []Place, err error) {
 	}
 	defer home.Close()
 	homePath := cleanPath(u.Home)
-	seen := map[uint64]bool{}
+	seen := map[fileKey]bool{}
 	for _, where := range [][]string{nil, splitPath(h.mailDir)} {
 		path := homePath
 		for _, name := range where {
@@ -74,8 +74,8 @@ func (h *Host) subscriptionFiles(u User) (places []Place, err error) {
 			}
 			file, st, skipped, err := openUserFile(dir, name, u.UID)
 			switch {
-			case err == nil && skipped == nil && !seen[st.Ino]:
-				seen[st.Ino] = true
+			case err == nil && skipped == nil && !seen[fileKey{uint64(st.Dev), st.Ino}]:
+				seen[fileKey{uint64(st.Dev), st.Ino}] = true
 				places = append(places, Place{Path: join(path, name), Dir: dir, Name: name, File: file})
 				continue
 			case err == nil && skipped == nil:

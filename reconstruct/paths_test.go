@@ -93,6 +93,39 @@ func TestPathsPlain(t *testing.T) {
 	}
 }
 
+// TestPathsAll: mbpath of 3.2 and 3.4 has no -j, and its -a names no mailbox.
+func TestPathsAll(t *testing.T) {
+	p := fake(t, map[string]string{"mbpath": `
+[ "$3" = -a ] || { echo "usage: mbpath [-C <alt_config>] [-l] [-m] [-q] [-s] [-u] [-a] <mailbox name>..." >&2; exit 64; }
+echo "Invalid mailbox name: user/none" >&2
+for b in user/joe user/joe/Sent; do
+	for k in Archive Data Meta; do echo "$k: /$k/$b"; done
+	echo "Sieve: /sieve/j/joe"
+	echo "User: /conf/user/j/joe"
+done`})
+	paths, err := p.Paths(t.Context(), []string{"user/joe", "user/none", "user/joe/Sent"})
+	want := map[string]Path{}
+	for _, name := range []string{"user/joe", "user/joe/Sent"} {
+		want[name] = Path{Archive: "/Archive/" + name, Data: "/Data/" + name, Meta: "/Meta/" + name, Sieve: "/sieve/j/joe", UserDir: "/conf/user/j/joe"}
+	}
+	if diff := cmp.Diff(want, paths); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
+// TestPathsWithoutMeta: mbpath up to 2.2 knows one directory of a mailbox.
+func TestPathsWithoutMeta(t *testing.T) {
+	p := fake(t, map[string]string{"mbpath": `
+case $3 in -[jam]) echo "usage: mbpath [-C <alt_config>] [-q] [-s] <mailbox name>..." >&2; exit 255 ;; esac
+shift 3
+for name; do echo "/spool/$name"; done`})
+	paths, err := p.Paths(t.Context(), []string{"a", "b"})
+	want := map[string]Path{"a": {Data: "/spool/a", Meta: "/spool/a"}, "b": {Data: "/spool/b", Meta: "/spool/b"}}
+	if diff := cmp.Diff(want, paths); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
 func TestPathsErrors(t *testing.T) {
 	for name, tt := range map[string]struct{ script, want string }{
 		"crash":           {"kill -SEGV $$", "signal 11"},

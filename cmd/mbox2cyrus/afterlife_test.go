@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/google/go-cmp/cmp"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
@@ -263,5 +264,68 @@ func (a *afterlife) undelete(folder string) {
 	}
 	if err := c.Rename(found[0].Mailbox, name, nil).Wait(); err != nil {
 		a.t.Fatal(fmt.Errorf("undelete %s: %w", name, err))
+	}
+}
+
+// TestRemovedAndUsed: a mailbox that was removed in Cyrus since a pass is not made again, and one
+// whose flags were changed there is left, also where their folders have more by now. verify and
+// undo say so, and undo takes nothing of that user.
+func TestRemovedAndUsed(t *testing.T) {
+	for _, mode := range []string{"delayed", "immediate"} {
+		t.Run("delete_mode "+mode, func(t *testing.T) {
+			c := newCutHost(t)
+			c.srv = cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true, Extra: []string{"delete_mode: " + mode}})
+			c.write("var/mail/joe", letter(1))
+			c.write("home/joe/mail/work", letter(2))
+			c.write("home/joe/mail/lists", letter(3)+letter(4))
+			c.pass(0, c.migrate()...)
+			c.deleteMailbox("user/joe/work")
+			useCyrus(t, c.srv, func(client *imapclient.Client) error {
+				if _, err := client.Select("lists", nil).Wait(); err != nil {
+					return err
+				}
+				return client.Store(imap.UIDSetNum(2), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagFlagged}}, nil).Close()
+			})
+			had := serve(t, c.srv)
+			if _, there := had["work"]; there {
+				t.Fatal("work is in Cyrus still")
+			}
+			told := func(kind string, o outcome, names ...string) {
+				t.Helper()
+				var folders []string
+				for _, p := range o.problems(kind) {
+					folders = append(folders, fmt.Sprint(p["folder"]))
+				}
+				if slices.Sort(folders); !slices.Equal(folders, names) {
+					t.Errorf("%s of %q, want %q\n%s", kind, folders, names, o.stderr)
+				}
+			}
+			check := func(kind string, o outcome, names ...string) {
+				t.Helper()
+				told(kind, o, names...)
+				now := serve(t, c.srv)
+				if _, there := now["work"]; there || !slices.Equal(describe(now["lists"]), describe(had["lists"])) || !slices.Equal(describe(now["INBOX"]), describe(had["INBOX"])) {
+					t.Errorf("joe has %v, had %v", now, had)
+				}
+			}
+			check("cyrus-changed", c.pass(2, c.migrate()...), "lists", "work")
+			check("not-in-cyrus", c.pass(3, append([]string{"verify"}, flagsFor(c.srv, c.root, c.state)...)...), "work")
+			check("changed-since", c.pass(2, append([]string{"undo", "--all"}, cyrusFlagsFor(c.srv, c.state)...)...), "lists", "work")
+			c.write("home/joe/mail/work", letter(2)+letter(5))
+			c.write("home/joe/mail/lists", letter(3)+letter(4)+letter(6))
+			o := c.pass(2, c.migrate()...)
+			check("cyrus-changed", o, "work")
+			check("source-changed", o, "lists")
+			// Another mailbox of that name, in the same directory, is its user's.
+			c.create("user/joe/work")
+			useCyrus(t, c.srv, func(client *imapclient.Client) error { return appendMailTo(client, "work") })
+			had = serve(t, c.srv)
+			told("cyrus-changed", c.pass(2, c.migrate("--on-conflict", "append")...), "work")
+			told("not-in-cyrus", c.pass(3, append([]string{"verify"}, flagsFor(c.srv, c.root, c.state)...)...), "work")
+			c.pass(2, append([]string{"undo", "--all"}, cyrusFlagsFor(c.srv, c.state)...)...)
+			if now := serve(t, c.srv); !slices.Equal(describe(now["work"]), describe(had["work"])) || len(describe(now["work"])) != 1 || len(describe(now["lists"])) != 3 {
+				t.Errorf("joe has %v, had %v", now, had)
+			}
+		})
 	}
 }

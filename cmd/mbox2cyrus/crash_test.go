@@ -724,6 +724,31 @@ func TestSubscriptionsOfCyrusOwn(t *testing.T) {
 	}
 }
 
+// TestSubscriptionsOnBothSides: what changed on the host does not take the place of what the user
+// changed in Cyrus since an earlier pass. Undo, for which it would be lost, refuses.
+func TestSubscriptionsOnBothSides(t *testing.T) {
+	g := newGround(t, "", "", "")
+	g.firstMail()
+	g.must(g.migrate()...)
+	file := g.subscriptionFile("joe")
+	own := strings.Replace(mustRead(t, file), "sent-mail", "opened", 1)
+	if err := os.WriteFile(file, []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.host.write("home/joe/.mailboxlist", "mail/work/2003\n")
+	for range 2 {
+		if o := runJSON(t, g.migrate()...); o.code != 2 || len(o.problems("subscriptions-kept")) != 1 {
+			t.Errorf("exit code %d\n%s", o.code, o.stderr)
+		}
+	}
+	if o := runJSON(t, append([]string{"undo", "--all"}, cyrusFlagsFor(g.srv, g.state)...)...); o.code != 2 || len(o.problems("changed-since")) == 0 {
+		t.Errorf("undo: exit code %d\n%s", o.code, o.stderr)
+	}
+	if have := mustRead(t, file); have != own {
+		t.Errorf("%q, want %q", have, own)
+	}
+}
+
 // TestVerifyAfterCut: what a run that was cut off has written may be right as far as it
 // goes. It is not all, so that verify is not content, and retire moves nothing.
 func TestVerifyAfterCut(t *testing.T) {

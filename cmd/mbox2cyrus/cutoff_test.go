@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -868,4 +869,34 @@ func TestCutOffTwiceWithNewKeyword(t *testing.T) {
 	c.killAt("write", filepath.Join(c.state, "manifests", c.record("user.joe").UniqueID+".tsv"), c.migrate("--quiet")...)
 	c.pass(0, c.migrate()...)
 	c.proved()
+}
+
+// TestCutOffAndGone: a run is killed while it writes a folder, which is gone at the next. That says
+// what became of it and brings the user's others; when the folder is back, all of it comes.
+func TestCutOffAndGone(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.write("home/joe/mail/work", letter(2)+letter(3))
+	c.killAt("write", c.box("work/2."), c.migrate("--quiet")...)
+	folder := filepath.Join(c.root, "home/joe/mail/work")
+	away := filepath.Join(filepath.Dir(c.root), "away")
+	if err := os.Rename(folder, away); err != nil {
+		t.Fatal(err)
+	}
+	o := c.pass(2, c.migrate()...)
+	if gone := o.problems("source-gone"); len(gone) != 1 || !strings.Contains(fmt.Sprint(gone[0]["text"]), "a run was cut off while it wrote user.joe.work") {
+		t.Errorf("%v", o.severe())
+	}
+	served := serve(t, c.srv)
+	if _, there := served["work"]; there || len(describe(served["INBOX"])) != 1 {
+		t.Errorf("joe has %v", served)
+	}
+	if err := os.Rename(away, folder); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(0, c.migrate()...)
+	c.proved()
+	if got := describe(serve(t, c.srv)["work"]); len(got) != 2 {
+		t.Errorf("work has %q", got)
+	}
 }

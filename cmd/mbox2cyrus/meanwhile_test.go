@@ -1,7 +1,9 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -118,5 +120,75 @@ func TestTwoStateDirectories(t *testing.T) {
 	}
 	if got := describe(serve(t, srv)["INBOX"]); len(got) != 20 {
 		t.Errorf("INBOX has %q", got)
+	}
+}
+
+// TestLockedMeanwhile: a session locks a folder while another of its user's is being read. All of
+// him is left for the next run, in which everything arrives once.
+func TestLockedMeanwhile(t *testing.T) {
+	c := newCutHost(t)
+	text := ""
+	for i := range 20 {
+		text += letter(10 + i)
+	}
+	c.write("var/mail/joe", text)
+	c.write("home/joe/mail/work", letter(1))
+	lock := filepath.Join(c.root, "home/joe/mail/work.lock")
+	args := c.migrate("--lock", "yes", "--lock-wait", "1ms", "--bwlimit", "500")
+	done := make(chan outcome)
+	go func() { done <- runJSON(t, args...) }()
+	beingWritten(t, c.srv)
+	if err := os.WriteFile(lock, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o := <-done
+	if o.code != 2 || len(o.problems("busy")) != 1 || o.summary(t)["messages_verified"] != 0.0 {
+		t.Errorf("exit code %d, %v\n%s", o.code, o.severe(), o.stderr)
+	}
+	if err := os.Remove(lock); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(0, c.migrate()...)
+	c.proved()
+	served := serve(t, c.srv)
+	for name, want := range map[string]int{"INBOX": 20, "work": 1} {
+		if got := describe(served[name]); len(got) != want {
+			t.Errorf("%s has %q, want %d messages", name, got, want)
+		}
+	}
+}
+
+// TestChangedMeanwhile: a folder without UIDs of its own changes while a later pass reads it again.
+// No message gets the UID that was meant for another.
+func TestChangedMeanwhile(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	letters := func(first, last int) (text string) {
+		for n := first; n <= last; n++ {
+			text += letter(n)
+		}
+		return text
+	}
+	c.write("home/joe/mail/work", letters(1, 20))
+	c.pass(0, c.migrate()...)
+	before := serve(t, c.srv)["work"].Messages
+	c.write("home/joe/mail/work", letters(2, 21))
+	done := make(chan outcome)
+	go func() { done <- runJSON(t, c.migrate("--bwlimit", "1000")...) }()
+	beingWritten(t, c.srv)
+	c.write("home/joe/mail/work", letters(3, 22))
+	if o := <-done; o.code != 0 {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+	c.pass(0, c.migrate()...)
+	c.proved()
+	now := serve(t, c.srv)["work"].Messages
+	if len(before) != 20 || len(now) != 20 {
+		t.Fatalf("%d messages, then %d", len(before), len(now))
+	}
+	for i, m := range now {
+		if i < 18 && !reflect.DeepEqual(m, before[i+2]) || i >= 18 && m.UID <= before[19].UID {
+			t.Errorf("message %d is %+v", i+1, m)
+		}
 	}
 }

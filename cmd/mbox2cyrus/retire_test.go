@@ -407,6 +407,7 @@ type retirement struct {
 	archive string
 	flags   []string
 	retire  []string // the command
+	state   []string // the flag
 }
 
 func newRetirement(t *testing.T) *retirement {
@@ -416,7 +417,9 @@ func newRetirement(t *testing.T) *retirement {
 	if err := os.Mkdir(r.archive, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	r.flags = flagsFor(cyrustest.ForTest(t, cyrustest.Options{}), h.root, filepath.Join(t.TempDir(), "state"))
+	state := filepath.Join(t.TempDir(), "state")
+	r.flags = flagsFor(cyrustest.ForTest(t, cyrustest.Options{}), h.root, state)
+	r.state = []string{"--state", state}
 	r.retire = append([]string{"retire", "--archive", r.archive}, r.flags...)
 	return r
 }
@@ -463,6 +466,62 @@ func TestRetireNested(t *testing.T) {
 		r.archived("home/joe/mail/work/1", "home/joe/mail/work/old/1", "home/joe/mail/work-2003/1", "var/mail/joe")
 		r.do(0, r.retire...)
 		r.do(0, append([]string{"verify", "--level", "content"}, r.flags...)...)
+		// And back, directories too.
+		r.do(0, append([]string{"retire", "--restore"}, r.state...)...)
+		for _, path := range []string{"home/joe/mail/work/1", "home/joe/mail/work/old/1", "home/joe/mail/work-2003/1", "var/mail/joe"} {
+			mustRead(t, filepath.Join(r.root, path))
+		}
+		if left, err := os.ReadDir(r.archive); err != nil || len(left) > 0 {
+			t.Errorf("in the archive is %v, %v", left, err)
+		}
+		r.migrate()
+		r.do(0, append([]string{"verify", "--level", "content"}, r.flags...)...)
+	}
+}
+
+// TestRestoreRefuses: what is in the archive stays there where its place, or the directory of it,
+// is another's by now, and what came into that place stays too.
+func TestRestoreRefuses(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a directory to another user")
+	}
+	r := newRetirement(t)
+	r.writeMX("home/joe/mail/work", 1)
+	r.write("home/joe/mail/lists", letter(2))
+	r.write("var/mail/joe", letter(1))
+	if err := os.Chown(filepath.Join(r.root, "var/mail"), 0, 0); err != nil { // so that a directory keeps its place
+		t.Fatal(err)
+	}
+	r.migrate()
+	r.do(0, r.retire...)
+	r.archived("home/joe/mail/lists", "home/joe/mail/work/1")
+	inbox, mail := filepath.Join(r.root, "var/mail/joe"), filepath.Join(r.root, "home/joe/mail")
+	if err := errors.Join(os.Remove(inbox), os.WriteFile(inbox, []byte("new"), 0o600), os.Chown(mail, 4242, 4242)); err != nil {
+		t.Fatal(err)
+	}
+	restore := append([]string{"retire", "--restore"}, r.state...)
+	o := r.do(2, restore...)
+	if taken, changed := o.problems("place-taken"), o.problems("place-changed"); len(taken) != 1 || len(changed) != 2 {
+		t.Errorf("%v", o.severe())
+	}
+	r.archived("home/joe/mail/lists", "home/joe/mail/work/1", "var/mail/joe")
+	if got := mustRead(t, inbox); got != "new" {
+		t.Errorf("the new INBOX is %q", got)
+	}
+	if err := errors.Join(os.Remove(inbox), os.Chown(mail, 1001, 1001)); err != nil {
+		t.Fatal(err)
+	}
+	// A directory is what was moved there by all that is in it.
+	one := filepath.Join(r.archive, "home/joe/mail/work/1")
+	if err := os.WriteFile(one, []byte("Subject: 1\r\n\r\nBODY 1\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := r.do(3, restore...); len(o.problems("checksum")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	r.archived("home/joe/mail/work/1")
+	for _, path := range []string{"home/joe/mail/lists", "var/mail/joe"} {
+		mustRead(t, filepath.Join(r.root, path))
 	}
 }
 
@@ -718,6 +777,43 @@ func TestRetireCutOff(t *testing.T) {
 				t.Errorf("restore: exit code %d\n%s", r.code, r.stderr)
 			}
 		})
+	}
+}
+
+// TestRetireCutOffBeforeMove: retire, or its way back, was killed when the record said already that
+// the INBOX moves, and it had not. Both find where it is, and leave no more than it.
+func TestRetireCutOffBeforeMove(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can have the directory of the INBOXes")
+	}
+	for _, back := range []bool{false, true} {
+		c := newCutHost(t)
+		archive, retire := c.cutArchive()
+		restore := []string{"retire", "--restore", "--state", c.state}
+		inbox, list := "var/mail/joe", "home/joe/mail/lists"
+		c.write(inbox, letter(1))
+		c.write(list, letter(2))
+		if err := os.Chown(filepath.Join(c.root, "var/mail"), 0, 0); err != nil { // so that a directory keeps its place
+			t.Fatal(err)
+		}
+		c.pass(0, c.migrate()...)
+		c.killAt("renameat2", filepath.Join(c.root, "var/mail"), append(retire, "--quiet")...)
+		mustRead(t, filepath.Join(c.root, inbox))
+		mustRead(t, filepath.Join(archive, list))
+		if !back {
+			c.pass(0, retire...)
+			for _, path := range []string{inbox, list} {
+				mustRead(t, filepath.Join(archive, path))
+			}
+			c.killAt("renameat2", filepath.Join(c.root, "var/mail"), append(restore, "--quiet")...)
+			mustRead(t, filepath.Join(archive, inbox))
+		}
+		c.pass(0, restore...)
+		if left, err := os.ReadDir(archive); err != nil || len(left) > 0 {
+			t.Errorf("in the archive is %v, %v", left, err)
+		}
+		c.pass(0, c.migrate()...)
+		c.proved()
 	}
 }
 

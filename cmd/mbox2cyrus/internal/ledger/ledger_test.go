@@ -93,11 +93,15 @@ func TestDamageInTheMiddleIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(strings.Replace(string(b), `"user.a"`, `"user.a`, 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "line 2 at offset") {
-		t.Errorf("Open = %v, want the damaged line named", err)
+	damaged := strings.Replace(string(b), `"user.a"`, `"user.a`, 1)
+	lines := strings.SplitAfterN(damaged, "\n", 3)
+	for _, text := range []string{damaged, lines[0] + lines[1] + `{"set":{`} { // also before a torn one
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), "line 2 at offset") {
+			t.Errorf("Open = %v, want the damaged line named", err)
+		}
 	}
 }
 

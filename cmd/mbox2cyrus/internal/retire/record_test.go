@@ -25,6 +25,35 @@ func TestRecordWithoutALine(t *testing.T) {
 	}
 }
 
+// TestDamagedRecord: of a record that is damaged in the middle nothing is believed: what is behind
+// may be in an archive. A last line that is damaged is one that a crash left.
+func TestDamagedRecord(t *testing.T) {
+	line := func(path string) string {
+		return fmt.Sprintf("{\"move\":{\"state\":\"moved\",\"path\":%q}}\n", path)
+	}
+	head, damaged := fmt.Sprintf("{\"retired\":%d}\n", Version), "\x00\x00\n"
+	for text, want := range map[string]int{head + line("a") + line("b"): 2, head + line("a") + damaged: 1, head + line("a") + damaged + line("b"): -1,
+		head + line("a") + damaged + "{": -1} {
+		state := t.TempDir()
+		if err := os.WriteFile(filepath.Join(state, recordName), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := OpenRecord(state, true)
+		if (err == nil) != (want >= 0) {
+			t.Errorf("%q: %v", text, err)
+		}
+		if err != nil {
+			continue
+		}
+		if got := len(r.Moves()); got != want {
+			t.Errorf("%q: %d moves, want %d", text, got, want)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestRecordIsAskedForOne: what is asked of one login, or one mailbox, costs the same however
 // many others there are. It is asked for each of them, so else a run takes their square.
 func TestRecordIsAskedForOne(t *testing.T) {

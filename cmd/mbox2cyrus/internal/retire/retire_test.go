@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/mbox"
 )
 
@@ -172,6 +173,65 @@ func TestRacingUser(t *testing.T) {
 		}
 	}
 	t.Logf("moved %d times, refused %d times", moved, refused)
+}
+
+// TestChangedStays: what is not as it was verified when it is to be moved, or was written to until it
+// was, stays where it is, or is put back there, and nothing is left in the archive.
+func TestChangedStays(t *testing.T) {
+	changed := errors.New("it changed")
+	for _, tt := range []struct {
+		name      string
+		dir       bool
+		unchanged func(file string, renamed bool) error
+	}{
+		{"before", false, func(string, bool) error { return changed }},
+		{"file, while it is moved", false, func(file string, _ bool) error { return os.WriteFile(file, []byte("mail, and more"), 0o600) }},
+		{"directory, while it is moved", true, func(_ string, renamed bool) error {
+			if renamed {
+				return changed
+			}
+			return nil
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, base := archive(t)
+			record, err := OpenRecord(t.TempDir(), true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer record.Close()
+			name := filepath.Join(base, "folder")
+			if tt.dir {
+				err = os.Mkdir(name, 0o700)
+			} else {
+				err = os.WriteFile(name, []byte("mail"), 0o600)
+			}
+			dir, derr := os.Open(base)
+			file, ferr := os.Open(name)
+			if err := errors.Join(err, derr, ferr); err != nil {
+				t.Fatal(err)
+			}
+			defer dir.Close()
+			defer file.Close()
+			r := &Retirer{Record: record, Archives: []*Archive{a}}
+			p := mbox.Place{Path: "home/folder", Dir: dir, Name: "folder", File: file, Folder: tt.dir}
+			err = r.place(t.Context(), &plan.User{User: mbox.User{Name: "joe"}}, p, Move{User: "joe", Folder: "folder"}, false, func(renamed bool) error { return tt.unchanged(name, renamed) })
+			if err == nil {
+				t.Error("it was moved")
+			}
+			if _, err := os.Lstat(name); err != nil {
+				t.Error(err)
+			}
+			if left, err := os.ReadDir(a.Path); err != nil || len(left) > 0 {
+				t.Errorf("in the archive is %v, %v", left, err)
+			}
+			for _, m := range record.Moves() {
+				if m.State != Restored {
+					t.Errorf("the record says %q", m.State)
+				}
+			}
+		})
+	}
 }
 
 // TestLinksInTheArchive are not followed, whoever made them.
