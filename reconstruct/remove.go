@@ -152,6 +152,22 @@ func (p *Programs) Damaged(ctx context.Context, db Database) (bool, error) {
 	return damaged, err
 }
 
+// OfOlderRelease returns a record of mailboxes.db as releases before 3.6 wrote it, with the name
+// alone for its key, if there is one. A release that lists in [FormJSON] leaves such records out
+// until its server is started for the first time (ctl_cyrusdb -r; imap/mboxlist.c,
+// mboxlist_upgrade), and does not bring them over any more once there is one in its own form.
+func (p *Programs) OfOlderRelease(ctx context.Context, db Database) (name string, err error) {
+	out := &lines{each: func(line string) {
+		// Its own have a letter in front, what it derives from them a "$".
+		if key, _, ok := strings.Cut(line, "\t"); name == "" && ok && key != "" && !strings.ContainsRune("NIJ$", rune(key[0])) {
+			name = key
+		}
+	}}
+	_, err = p.run(ctx, call{program: "cyr_dbtool", args: []string{db.Path, db.Type, "show"}, stdout: out})
+	out.close()
+	return name, err
+}
+
 // exitSoftware is how Cyrus's programs end when they find that they went wrong (sysexits.h,
 // EX_SOFTWARE): here at what they cannot read.
 const exitSoftware = 70

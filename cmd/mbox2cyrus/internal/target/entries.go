@@ -41,6 +41,30 @@ func (c *Cyrus) checkList(form reconstruct.ListForm) error {
 	return nil
 }
 
+// checkRelease refuses a mailboxes.db that another release wrote: mailboxes that this one does
+// not list would never be seen again beside such as it makes itself.
+func (c *Cyrus) checkRelease(ctx context.Context) error {
+	if c.Fresh.ListForm != reconstruct.FormJSON {
+		for _, e := range c.entries {
+			if strings.ContainsRune(e.Name, '\x1f') {
+				return fmt.Errorf("%w: mailboxes.db was written by Cyrus 3.6 or later, and the Cyrus in %s is an older one, which cannot read its records (%q for one): nothing was written; install the newer Cyrus again",
+					ErrConfig, c.Programs.Dir, e.Name)
+			}
+		}
+		return nil
+	}
+	path, ok := c.pathOf(mailboxList)
+	if !ok || len(c.entries) > 0 || !c.Programs.Has("cyr_dbtool") {
+		return nil
+	}
+	name, err := c.Programs.OfOlderRelease(ctx, reconstruct.Database{Path: path, Type: c.settings[mailboxList.backend]})
+	if err == nil && name != "" {
+		err = fmt.Errorf("%w: %s was written by an older Cyrus, and the one in %s lists none of its mailboxes (%q for one) before its server was started once: nothing was written; start Cyrus (its ctl_cyrusdb -r brings them over), and run again",
+			ErrConfig, path, c.Programs.Dir, name)
+	}
+	return err
+}
+
 // CheckDatabase refuses a mailboxes.db that Cyrus finds damaged: its list ends early then, and
 // new mailboxes would take the place of those that it leaves out. It starts a program, which
 // reads all of the database.

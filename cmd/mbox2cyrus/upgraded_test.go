@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
+)
+
+// TestMailboxesOfAnotherRelease: Cyrus was upgraded to 3.6 or later and not started since, or
+// downgraded from there. It lists no mailboxes, or has other names for them; what is made beside
+// them would hide them for ever.
+func TestMailboxesOfAnotherRelease(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true})
+	one, two := newPassHost(t), newPassHost(t)
+	one.write("var/mail/joe", letter(1)+letter(2))
+	two.write("etc/passwd", "ann:x:1001:1001::/home/ann:/bin/sh\n")
+	two.write("var/mail/ann", letter(3))
+	state := filepath.Join(t.TempDir(), "state")
+	if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, one.root, state)...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	db := filepath.Join(srv.ConfigDir, "mailboxes.db")
+	dbtool := func(args ...string) string {
+		t.Helper()
+		out, err := srv.Run(t.Context(), "cyr_dbtool", append([]string{db, "twoskip"}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	programs, err := reconstruct.Find(cyrustest.BinDir, srv.Conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, form, err := programs.List(t.Context())
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	place := cyrusspool.Roots{Data: srv.Spool, Header: srv.Spool}.At("user/joe")
+	header, err := place.ReadHeader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, value, says := "user.joe", fmt.Sprintf("%%(A %%(joe lrswipkxtecdan) I %s P default M 1068000000)", header.UniqueID), "written by an older Cyrus"
+	if form != reconstruct.FormJSON {
+		key, value, says = "Nuser\x1fjoe", fmt.Sprintf("%%(T el I %s P default V 1068000000 C 1 F 1 M 1068000000 A %%(joe lrswipkxtecdan))", header.UniqueID), "written by Cyrus 3.6 or later"
+	}
+	before := dbtool("show")
+	for line := range strings.Lines(before) {
+		k, _, _ := strings.Cut(line, "\t")
+		dbtool("delete", k)
+	}
+	dbtool("set", key, value)
+	after := dbtool("show")
+
+	for _, o := range []outcome{
+		runJSON(t, append([]string{"plan"}, flagsFor(srv, two.root, filepath.Join(t.TempDir(), "two"))...)...),
+		runJSON(t, append([]string{"migrate"}, flagsFor(srv, two.root, filepath.Join(t.TempDir(), "two"))...)...),
+		runJSON(t, append([]string{"migrate"}, flagsFor(srv, one.root, state)...)...),
+		runJSON(t, append([]string{"verify"}, flagsFor(srv, one.root, state)...)...),
+		runJSON(t, append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)...),
+	} {
+		if o.code != 78 || !strings.Contains(o.stderr, says) {
+			t.Errorf("exit code %d\n%s", o.code, o.stderr)
+		}
+	}
+	if got := dbtool("show"); got != after {
+		t.Errorf("mailboxes.db has now:\n%swant:\n%s", got, after)
+	}
+	if form != reconstruct.FormJSON {
+		return // no release goes back
+	}
+	whileServed(t, srv, func() {})
+	for _, args := range [][]string{
+		append([]string{"migrate"}, flagsFor(srv, two.root, filepath.Join(t.TempDir(), "two"))...),
+		append([]string{"verify", "--level", "content"}, flagsFor(srv, one.root, state)...),
+	} {
+		if o := runJSON(t, args...); o.code != 0 {
+			t.Errorf("%s: exit code %d\n%s", args[0], o.code, o.stderr)
+		}
+	}
+}
