@@ -49,6 +49,14 @@ func (p *Programs) Records(ctx context.Context, db Database, form ListForm, e En
 // maxRecord bounds one record: names, an access control list and former names.
 const maxRecord = 1 << 20
 
+// FitRelease reports whether records of a mailbox have the keys that a release which lists in that
+// form gives them. Those that an older release wrote do not fit Cyrus 3.6 and later.
+func FitRelease(records []Record, form ListForm, e Entry) bool {
+	keys, err := e.keys(form)
+	return err == nil && len(keys) == len(records) &&
+		!slices.ContainsFunc(records, func(r Record) bool { return !slices.Contains(keys, r.Key) })
+}
+
 // PutBack sets records of mailboxes.db to values that they had, all in one
 // transaction. Cyrus must not run.
 func (p *Programs) PutBack(ctx context.Context, db Database, records []Record) error {

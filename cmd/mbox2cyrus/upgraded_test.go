@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -83,5 +85,43 @@ func TestMailboxesOfAnotherRelease(t *testing.T) {
 		if o := runJSON(t, args...); o.code != 0 {
 			t.Errorf("%s: exit code %d\n%s", args[0], o.code, o.stderr)
 		}
+	}
+}
+
+// TestUndoAfterUpgrade: an account was filled that an older Cyrus had, whose records of it this
+// Cyrus does not read. They are not put beside its own.
+func TestUndoAfterUpgrade(t *testing.T) {
+	for _, merge := range []bool{false, true} {
+		t.Run(fmt.Sprintf("merge=%v", merge), func(t *testing.T) {
+			srv := cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true})
+			h := newPassHost(t)
+			h.write("var/mail/joe", letter(1)+letter(2))
+			state := filepath.Join(t.TempDir(), "state")
+			create(t, srv, "user/joe")
+			if merge {
+				useCyrus(t, srv, appendMail)
+			}
+			if o := runJSON(t, append([]string{"migrate", fmt.Sprintf("--merge=%v", merge)}, flagsFor(srv, h.root, state)...)...); o.code != 0 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			path := filepath.Join(state, "ledger.jsonl")
+			ledger, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ledger = regexp.MustCompile(`"records":\[[^]]*\]`).ReplaceAll(ledger, []byte(`"records":[{"key":"user.joe","value":"%(A %(joe lrs) I x P default M 1)"}]`))
+			if err := os.WriteFile(path, ledger, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			before := cyrusTree(t, srv)
+			o := runJSON(t, append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)...)
+			p := o.problems("changed-since")
+			if o.code != 2 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), "Cyrus was upgraded since") {
+				t.Errorf("exit code %d, %v\n%s", o.code, p, o.stderr)
+			}
+			if diff := diffTrees(before, cyrusTree(t, srv)); diff != "" {
+				t.Errorf("Cyrus was changed:\n%s", diff)
+			}
+		})
 	}
 }
