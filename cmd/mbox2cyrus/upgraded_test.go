@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -124,4 +126,62 @@ func TestUndoAfterUpgrade(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestIndexOfALaterRelease: Cyrus was downgraded and cannot open its mailboxes any more. Its
+// reconstruct would make new indexes of them.
+func TestIndexOfALaterRelease(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true})
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1, "Status: RO\n")+letter(2))
+	state := filepath.Join(t.TempDir(), "state")
+	flags := flagsFor(srv, h.root, state)
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	path := filepath.Join(srv.Spool, "user/joe/cyrus.index")
+	later := reindex(t, path, cyrusspool.Version20)
+	o := runJSON(t, append([]string{"verify"}, flags...)...)
+	if p := o.problems("not-in-cyrus"); o.code != 3 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), "of version 20") {
+		t.Errorf("verify: exit code %d, %v\n%s", o.code, p, o.stderr)
+	}
+	h.write("var/mail/joe", letter(1, "Status: RO\n")+letter(2)+letter(3))
+	for _, args := range [][]string{{"migrate"}, {"migrate", "--on-conflict", "append"}} {
+		o := runJSON(t, append(args, flags...)...)
+		if p := o.problems("user-failed"); o.code != 1 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), "of version 20") {
+			t.Errorf("%v: exit code %d, %v\n%s", args, o.code, p, o.stderr)
+		}
+	}
+	if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, later) {
+		t.Errorf("the index was written anew (%v)", err)
+	}
+}
+
+// reindex writes an index in another version, and returns its bytes.
+func reindex(t *testing.T, path string, v cyrusspool.Version) []byte {
+	t.Helper()
+	old, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := cyrusspool.NewIndexReader(bytes.NewReader(old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := r.Header()
+	h.Version = v
+	index, err := h.AppendTo(nil)
+	for err == nil {
+		var rec cyrusspool.Record
+		if rec, err = r.Next(); err == nil {
+			index, err = cyrusspool.AppendRecord(index, v, &rec)
+		}
+	}
+	if err != io.EOF {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, index, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return index
 }

@@ -215,9 +215,12 @@ func (e *Engine) notOurs(rec ledger.Mailbox, entry reconstruct.Entry) string {
 }
 
 // rememberIndex remembers the state of a mailbox's index, before it is decided by what is in it
-// what is to be done.
+// what is to be done. One that Cyrus cannot read is an error.
 func (e *Engine) rememberIndex(m *mailbox) (err error) {
-	if m.index, err = e.place(m).IndexState(); err != nil {
+	if m.index, err = e.place(m).IndexState(); err == nil {
+		err = e.Cyrus.CheckIndex(e.place(m))
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
 	return nil

@@ -65,6 +65,18 @@ func (c *Cyrus) checkRelease(ctx context.Context) error {
 	return err
 }
 
+// CheckIndex refuses a mailbox whose index is of a later version than this Cyrus makes: it was
+// downgraded. It cannot open the mailbox, and its reconstruct would make a new index, without
+// UIDVALIDITY, flags and dates. An index that cannot be read is not judged.
+func (c *Cyrus) CheckIndex(place cyrusspool.Place) error {
+	h, err := place.IndexHeader()
+	if err == nil && h.Version > c.Fresh.IndexVersion {
+		return fmt.Errorf("its index is of version %d, and this Cyrus makes %d: it cannot open what a later Cyrus wrote, and reconstruct would lose flags and dates; install the later Cyrus again",
+			h.Version, c.Fresh.IndexVersion)
+	}
+	return nil
+}
+
 // CheckDatabase refuses a mailboxes.db that Cyrus finds damaged: its list ends early then, and
 // new mailboxes would take the place of those that it leaves out. It starts a program, which
 // reads all of the database.
