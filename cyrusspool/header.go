@@ -123,7 +123,7 @@ func parseDlistHeader(text string) (*Header, error) {
 		case "T":
 			h.Type = p.word()
 		case "N":
-			h.Name = Name(p.word())
+			h.Name = Name(p.nilWord()) // none after relocate_by_id on a mailbox of 3.4 or older
 		case "I":
 			h.UniqueID = p.word()
 		case "Q":

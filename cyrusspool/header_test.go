@@ -46,6 +46,18 @@ func TestHeaderForms(t *testing.T) {
 	}
 }
 
+// TestHeaderWithoutName: as relocate_by_id of 3.6 and 3.12 left it of a mailbox that 3.2 had made.
+func TestHeaderWithoutName(t *testing.T) {
+	h, err := ParseHeader([]byte(headerMagic + "%(T e N NIL I 1 A %(joe lr) U (Junk))\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Header{Form: HeaderDlist, Type: "e", UniqueID: "1", ACL: []ACLEntry{{"joe", "lr"}}, Flags: []string{"Junk"}}
+	if diff := cmp.Diff(want, h); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestParseHeaderRefused(t *testing.T) {
 	for _, text := range []string{
 		"", "\t1\n\n", "\t1\n\n\n\n", "1\n\n\n", "\t1\t2\n\n\n", "\t1\nA\n\n", "\t1\n\njoe\tlr\n", "\t1\n\njoe\t\n",

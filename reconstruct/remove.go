@@ -49,6 +49,14 @@ func (p *Programs) Records(ctx context.Context, db Database, form ListForm, e En
 // maxRecord bounds one record: names, an access control list and former names.
 const maxRecord = 1 << 20
 
+// FitRelease reports whether records of a mailbox have the keys that a release which lists in that
+// form gives them. Those that an older release wrote do not fit Cyrus 3.6 and later.
+func FitRelease(records []Record, form ListForm, e Entry) bool {
+	keys, err := e.keys(form)
+	return err == nil && len(keys) == len(records) &&
+		!slices.ContainsFunc(records, func(r Record) bool { return !slices.Contains(keys, r.Key) })
+}
+
 // PutBack sets records of mailboxes.db to values that they had, all in one
 // transaction. Cyrus must not run.
 func (p *Programs) PutBack(ctx context.Context, db Database, records []Record) error {
@@ -150,6 +158,22 @@ func (p *Programs) Damaged(ctx context.Context, db Database) (bool, error) {
 		err = nil // it does not know the question, or List has the error too
 	}
 	return damaged, err
+}
+
+// OfOlderRelease returns a record of mailboxes.db as releases before 3.6 wrote it, with the name
+// alone for its key, if there is one. A release that lists in [FormJSON] leaves such records out
+// until its server is started for the first time (ctl_cyrusdb -r; imap/mboxlist.c,
+// mboxlist_upgrade), and does not bring them over any more once there is one in its own form.
+func (p *Programs) OfOlderRelease(ctx context.Context, db Database) (name string, err error) {
+	out := &lines{each: func(line string) {
+		// Its own have a letter in front, what it derives from them a "$".
+		if key, _, ok := strings.Cut(line, "\t"); name == "" && ok && key != "" && !strings.ContainsRune("NIJ$", rune(key[0])) {
+			name = key
+		}
+	}}
+	_, err = p.run(ctx, call{program: "cyr_dbtool", args: []string{db.Path, db.Type, "show"}, stdout: out})
+	out.close()
+	return name, err
 }
 
 // exitSoftware is how Cyrus's programs end when they find that they went wrong (sysexits.h,

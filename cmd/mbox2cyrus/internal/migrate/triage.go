@@ -163,8 +163,8 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 		}
 		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
 		if rec.State != ledger.Verified && !undo.InPlaceOf(e.Cyrus, rec, m.entry) {
-			e.leave(u, m, "cut-off", fmt.Sprintf("a run was cut off while it wrote this mailbox in %s of partition %s, and with imapd.conf as it is now Cyrus would look for it in %s of %s; "+
-				"it is left alone: change imapd.conf back, or undo this user and migrate him again",
+			e.leave(u, m, "cut-off", fmt.Sprintf("a run was cut off while it wrote this mailbox in %s of partition %s, and with Cyrus and imapd.conf as they are now Cyrus would look for it in %s of %s; "+
+				"it is left alone: change imapd.conf back (for a Cyrus that was upgraded, mailbox_legacy_dirs: yes), or undo this user and migrate him again",
 				report.Quote(rec.Dir), report.Quote(rec.Partition), report.Quote(e.Cyrus.Dir(m.entry)), report.Quote(m.entry.Partition)))
 			return m, nil
 		}
@@ -215,9 +215,12 @@ func (e *Engine) notOurs(rec ledger.Mailbox, entry reconstruct.Entry) string {
 }
 
 // rememberIndex remembers the state of a mailbox's index, before it is decided by what is in it
-// what is to be done.
+// what is to be done. One that Cyrus cannot read is an error.
 func (e *Engine) rememberIndex(m *mailbox) (err error) {
-	if m.index, err = e.place(m).IndexState(); err != nil {
+	if m.index, err = e.place(m).IndexState(); err == nil {
+		err = e.Cyrus.CheckIndex(e.place(m))
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
 	return nil

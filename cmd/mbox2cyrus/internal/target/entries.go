@@ -41,6 +41,42 @@ func (c *Cyrus) checkList(form reconstruct.ListForm) error {
 	return nil
 }
 
+// checkRelease refuses a mailboxes.db that another release wrote: mailboxes that this one does
+// not list would never be seen again beside such as it makes itself.
+func (c *Cyrus) checkRelease(ctx context.Context) error {
+	if c.Fresh.ListForm != reconstruct.FormJSON {
+		for _, e := range c.entries {
+			if strings.ContainsRune(e.Name, '\x1f') {
+				return fmt.Errorf("%w: mailboxes.db was written by Cyrus 3.6 or later, and the Cyrus in %s is an older one, which cannot read its records (%q for one): nothing was written; install the newer Cyrus again",
+					ErrConfig, c.Programs.Dir, e.Name)
+			}
+		}
+		return nil
+	}
+	path, ok := c.pathOf(mailboxList)
+	if !ok || len(c.entries) > 0 || !c.Programs.Has("cyr_dbtool") {
+		return nil
+	}
+	name, err := c.Programs.OfOlderRelease(ctx, reconstruct.Database{Path: path, Type: c.settings[mailboxList.backend]})
+	if err == nil && name != "" {
+		err = fmt.Errorf("%w: %s was written by an older Cyrus, and the one in %s lists none of its mailboxes (%q for one) before its server was started once: nothing was written; start Cyrus (its ctl_cyrusdb -r brings them over), and run again",
+			ErrConfig, path, c.Programs.Dir, name)
+	}
+	return err
+}
+
+// CheckIndex refuses a mailbox whose index is of a later version than this Cyrus makes: it was
+// downgraded. It cannot open the mailbox, and its reconstruct would make a new index, without
+// UIDVALIDITY, flags and dates. An index that cannot be read is not judged.
+func (c *Cyrus) CheckIndex(place cyrusspool.Place) error {
+	h, err := place.IndexHeader()
+	if err == nil && h.Version > c.Fresh.IndexVersion {
+		return fmt.Errorf("its index is of version %d, and this Cyrus makes %d: it cannot open what a later Cyrus wrote, and reconstruct would lose flags and dates; install the later Cyrus again",
+			h.Version, c.Fresh.IndexVersion)
+	}
+	return nil
+}
+
 // CheckDatabase refuses a mailboxes.db that Cyrus finds damaged: its list ends early then, and
 // new mailboxes would take the place of those that it leaves out. It starts a program, which
 // reads all of the database.

@@ -131,6 +131,9 @@ func (c *Cyrus) ask(ctx context.Context, conf *cyrusspool.Conf, domain string) e
 	if err := c.checkList(form); err != nil {
 		return err
 	}
+	if err := c.checkRelease(ctx); err != nil {
+		return err
+	}
 	return c.checkSeen()
 }
 

@@ -13,6 +13,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
 )
 
 // finding is something that is not as this program left it.
@@ -109,6 +110,9 @@ func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 		return nil
 	case stays(rec) && rec.Original == nil:
 		c.found(rec, "it was in Cyrus before, and what it was then is not recorded")
+		return nil
+	case stays(rec) && !reconstruct.FitRelease(rec.Original.Records, c.u.Cyrus.Fresh.ListForm, reconstruct.Entry{Name: rec.Name, UniqueID: rec.UniqueID}):
+		c.found(rec, "it was in Cyrus before, and Cyrus was upgraded since: this release does not read the records in mailboxes.db that it had then; remove in Cyrus what is not wanted")
 		return nil
 	case in && entry.UniqueID != rec.UniqueID:
 		c.found(rec, "is another mailbox in Cyrus now (unique id %s, was %s)", report.Quote(entry.UniqueID), rec.UniqueID)

@@ -274,6 +274,10 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 			report.Quote(dir), report.Quote(entry.Partition), report.Quote(rec.Dir), report.Quote(rec.Partition)))
 		return nil
 	}
+	if err := v.Cyrus.CheckIndex(v.Cyrus.Place(rec.Partition, rec.Dir)); err != nil {
+		differ(report.Difference, "not-in-cyrus", err.Error())
+		return nil
+	}
 	if f != nil && v.Level != LevelContent && (rec.SourceID == nil || !rec.SourceID.Equal(plan.FileID(f.File))) {
 		differ(report.Attention, "source-changed", "the folder changed since it was migrated")
 	}
