@@ -129,7 +129,12 @@ func (m Move) check(ctx context.Context, read bool) (p report.Problem, err error
 		sum = sumDir
 	}
 	c, err := sum(ctx, f)
-	if err := errors.Join(err, f.Close()); err != nil {
+	err = errors.Join(err, f.Close())
+	var sparse *sparseError
+	if errors.As(err, &sparse) { // it was not when it was retired
+		return differs("%v", err)
+	}
+	if err != nil {
 		return p, err
 	}
 	if c.sum != m.SHA256 {

@@ -13,6 +13,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/mbox"
 )
 
 // content is what a moved file or directory is known by.
@@ -21,13 +23,34 @@ type content struct {
 	size int64
 }
 
-// sumFile reads a file from its beginning.
+// sparseError says that a file is not read for its holes. Its user can make it larger than is
+// read in a day by one call.
+type sparseError struct{ text string }
+
+func (e *sparseError) Error() string { return e.text }
+
+// sumFile reads a file from its beginning. Its user may still have it open, or its name may be
+// that of a FIFO by now: it reads no more than the file had when it began.
 func sumFile(ctx context.Context, f *os.File) (c content, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return c, err
+	}
+	if !info.Mode().IsRegular() {
+		return c, errors.New("it is no file any more")
+	}
+	why, err := mbox.TooSparse(f)
+	if err != nil {
+		return c, err
+	}
+	if why != "" {
+		return c, &sparseError{why}
+	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return c, err
 	}
 	h := sha256.New()
-	if c.size, err = io.Copy(h, reader{ctx, f}); err != nil {
+	if c.size, err = io.Copy(h, io.LimitReader(reader{ctx, f}, info.Size())); err != nil {
 		return c, err
 	}
 	c.sum = hex.EncodeToString(h.Sum(nil))
