@@ -716,6 +716,33 @@ func TestRetireBindMount(t *testing.T) {
 	})
 }
 
+// TestRetireMountInDirectory: a mailbox that is a directory stays where something is mounted in it,
+// by its user with FUSE, say: that would not be in the archive when it is unmounted.
+func TestRetireMountInDirectory(t *testing.T) {
+	withOwnMounts(t, func(t *testing.T) {
+		r := newRetirement(t)
+		r.writeMX("home/joe/mail/work", 1)
+		r.write("home/joe/mail/work/sub/notes", "no mail")
+		r.write("elsewhere/notes", "no mail")
+		r.write("var/mail/joe", letter(1))
+		sub := filepath.Join(r.root, "home/joe/mail/work/sub")
+		if err := unix.Mount(filepath.Join(r.root, "elsewhere"), sub, "", unix.MS_BIND, ""); err != nil {
+			t.Skipf("nothing can be mounted here: %v", err)
+		}
+		t.Cleanup(func() {
+			if err := unix.Unmount(sub, unix.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		})
+		r.migrate()
+		if o := r.do(2, r.retire...); len(o.problems("not-retired")) != 1 || !strings.Contains(o.stderr, "\"sub\": something is mounted") {
+			t.Error(o.stderr)
+		}
+		r.archived("var/mail/joe")
+		mustRead(t, filepath.Join(r.root, "home/joe/mail/work/1"))
+	})
+}
+
 // TestRetireCutOff runs retire again where a run was cut off after its last rename: when
 // that of an INBOX was not recorded yet, and when a list of subscriptions was still to go.
 func TestRetireCutOff(t *testing.T) {

@@ -130,8 +130,8 @@ func (m Move) check(ctx context.Context, read bool) (p report.Problem, err error
 	}
 	c, err := sum(ctx, f)
 	err = errors.Join(err, f.Close())
-	var sparse *sparseError
-	if errors.As(err, &sparse) { // it was not when it was retired
+	var unsummed *unsummedError
+	if errors.As(err, &unsummed) { // which was not so when it was retired
 		return differs("%v", err)
 	}
 	if err != nil {

@@ -188,8 +188,8 @@ func (r *Retirer) checkSum(ctx context.Context, d *os.File, name string, m Move)
 	} else {
 		sum, err = sumFile(ctx, f)
 	}
-	var sparse *sparseError
-	if errors.As(err, &sparse) { // it was not when it was moved
+	var unsummed *unsummedError
+	if errors.As(err, &unsummed) { // which was not so when it was moved
 		return 0, &refusal{report.Difference, "checksum", fmt.Sprintf("in the archive, %v; it was left there", err)}
 	}
 	if err != nil {

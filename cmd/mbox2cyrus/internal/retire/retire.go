@@ -124,7 +124,7 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 			r.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "not-retired", Text: err.Error()})
 			continue
 		}
-		if r.tooSparse(u.Name, f.File.Name, f.File.Path, err) {
+		if r.unsummed(u.Name, f.File.Name, f.File.Path, err) {
 			stay = append(stay, f.File.Path)
 			continue
 		}
@@ -155,15 +155,15 @@ func (e *leftOutError) Error() string {
 		report.Quote(e.dir), report.Quote(e.path))
 }
 
-// tooSparse tells of what stays since it, or a file in it, has too many holes to be read. It
-// reports whether err is that.
-func (r *Retirer) tooSparse(user, folder, path string, err error) bool {
-	var sparse *sparseError
-	if !errors.As(err, &sparse) {
+// unsummed tells of what stays since it, or something in it, has no sum. It reports whether err is
+// that.
+func (r *Retirer) unsummed(user, folder, path string, err error) bool {
+	var unsummed *unsummedError
+	if !errors.As(err, &unsummed) {
 		return false
 	}
 	r.Report.Problem(report.Problem{Severity: report.Attention, User: user, Folder: folder, Offset: -1, Kind: "not-retired",
-		Text: fmt.Sprintf("%s stays where it is, with all that is in it: %v; remove that file or move it away, and run retire again", report.Quote(path), err)})
+		Text: fmt.Sprintf("%s stays where it is, with all that is in it: %v, and run retire again", report.Quote(path), err)})
 	return true
 }
 
@@ -309,7 +309,7 @@ func (r *Retirer) subscriptions(ctx context.Context, u *plan.User) error {
 	}
 	for _, p := range places {
 		err := r.place(ctx, u, p, Move{User: ledger.RawName(u.Name)}, false, placeUnchanged(p))
-		if err != nil && !r.tooSparse(u.Name, "", p.Path, err) {
+		if err != nil && !r.unsummed(u.Name, "", p.Path, err) {
 			return fmt.Errorf("%s: %w", report.Quote(p.Path), err)
 		}
 	}
