@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +19,7 @@ const maxLinks = 40
 
 // errForeignLink is wrapped when the administrator's part of a path goes through a
 // symbolic link that somebody else made.
-var errForeignLink = errors.New("symbolic link is neither root's nor the owner's of the source root")
+var errForeignLink = errors.New("symbolic link is neither root's nor the administrator's")
 
 // sourceRoot resolves the administrator's part of paths: those to passwd, to the
 // inbox directory and to each home. Unlike the users' part (open.go), symbolic
@@ -44,6 +45,31 @@ func openSourceRoot(path string) (*sourceRoot, error) {
 		return nil, errors.Join(err, dir.Close())
 	}
 	return &sourceRoot{dir: dir, owner: st.Uid}, nil
+}
+
+// OpenOutputDir opens a directory to write into, through no symbolic link but those of root and
+// of who runs the program: users may control a part of its path.
+func OpenOutputDir(path string) (*os.File, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	r, err := openSourceRoot("/")
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() // opened to look names up only: nothing can be lost
+	r.owner = uint32(os.Geteuid())
+	dir, err := r.open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	fd, err := unix.Openat(int(dir.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 func (r *sourceRoot) Close() error { return r.dir.Close() }

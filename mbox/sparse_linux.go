@@ -13,25 +13,41 @@ import (
 // to read, in each run.
 const maxHoles = 16 << 30
 
-// tooSparse says that mail is not read for the holes of its file, nil if it may be. What the
-// file system compresses is no hole.
+// tooSparse says that mail is not read for the holes of its file, nil if it may be.
 func tooSparse(f *os.File, st *unix.Stat_t) (*Skipped, error) {
+	why, err := sparseText(f, st)
+	if err != nil || why == "" {
+		return nil, err
+	}
+	return &Skipped{Kind: SkipSparse, MayHoldMail: true, Text: why + ", not converted; put the mail that is in it into another file"}, nil
+}
+
+// TooSparse says why a file of a user's is not read for its holes, "" if it may be.
+func TooSparse(f *os.File) (why string, err error) {
+	st, err := fstat(f)
+	if err != nil {
+		return "", err
+	}
+	return sparseText(f, st)
+}
+
+// sparseText is "" for a file without many holes. What the file system compresses is no hole.
+func sparseText(f *os.File, st *unix.Stat_t) (why string, err error) {
 	onDisk := st.Blocks * 512 // stat(2)
 	if st.Size-onDisk <= maxHoles {
-		return nil, nil
+		return "", nil
 	}
 	n, err := holes(f, st.Size)
 	if err == unix.EINVAL || err == unix.EOPNOTSUPP {
-		return nil, nil // the file system does not tell
+		return "", nil // the file system does not tell
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking for holes: %w", err)
+		return "", fmt.Errorf("looking for holes: %w", err)
 	}
 	if n <= maxHoles {
-		return nil, nil
+		return "", nil
 	}
-	return &Skipped{Kind: SkipSparse, MayHoldMail: true, Text: fmt.Sprintf(
-		"%d bytes, of which about %d are on the disk: the rest are holes, which would take hours to read, not converted; put the mail that is in it into another file", st.Size, onDisk)}, nil
+	return fmt.Sprintf("%d bytes, of which about %d are on the disk: the rest are holes, which would take hours to read", st.Size, onDisk), nil
 }
 
 // holes counts the bytes of holes in the first size of a file, until there are more than maxHoles

@@ -277,14 +277,22 @@ func outsideOf(u User) []prefix {
 // kept unless it leads to something else in the home, as hosts with the mail directory
 // set on the server have none. Names of folders that are gone are kept: they may come
 // back. outside is told each name that may be a folder in the home but not below the mail
-// directory: with a slash, from the home on, else from where UW's own names start.
+// directory: with a slash, from the home on, else from where UW's own names start. It is told
+// once, as a directory takes long to look at, and every line may name it.
 func cleanSubscriptions(data string, prefixes []prefix, where func(name string) place, outside func(name string)) ([]Subscription, []Skipped) {
 	var (
 		names   []Subscription
 		dropped skipList
 		seen    = make(map[Subscription]bool)
+		asked   = make(map[string]bool)
 		lines   = 0
 	)
+	outsideOnce := func(name string) {
+		if !asked[name] {
+			asked[name] = true
+			outside(name)
+		}
+	}
 	for line := range strings.Lines(data) {
 		if lines++; lines > maxSubscriptionLines {
 			dropped.add(Skipped{Kind: SkipLimit, Text: fmt.Sprintf("subscriptions beyond %d lines are not read", maxSubscriptionLines)})
@@ -294,7 +302,7 @@ func cleanSubscriptions(data string, prefixes []prefix, where func(name string) 
 		if strings.TrimSpace(line) == "" {
 			continue
 		}
-		sub, why := cleanSubscription(line, prefixes, where, outside)
+		sub, why := cleanSubscription(line, prefixes, where, outsideOnce)
 		if why != "" {
 			dropped.add(Skipped{Kind: SkipSubscription, Subscription: clip(line),
 				Text: fmt.Sprintf("line %d: subscription %q is not kept: %s", lines, clip(line), why)})

@@ -189,6 +189,17 @@ func TestSubscriptionsOutside(t *testing.T) {
 	}
 }
 
+// TestSubscriptionsLookedAtOnce: a user who names a directory of a million files in each line has
+// it looked at once.
+func TestSubscriptionsLookedAtOnce(t *testing.T) {
+	asked := 0
+	_, dropped := cleanSubscriptions(strings.Repeat("big\n./big\nbig//\n~/big\n", 1000), nil,
+		func(string) place { return placeOutside }, func(string) { asked++ })
+	if asked != 1 || len(dropped) != 4000 {
+		t.Errorf("looked at %d times, %d lines told", asked, len(dropped))
+	}
+}
+
 func TestSubscriptionsBounded(t *testing.T) {
 	tests := []struct {
 		name, content string

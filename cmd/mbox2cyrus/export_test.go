@@ -323,6 +323,31 @@ func TestExportNamesAreSafe(t *testing.T) {
 	}
 }
 
+// TestExportThroughALink: a user's link on the way to the output leads nowhere, root's does.
+func TestExportThroughALink(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not run as root")
+	}
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	writeCyrusMailbox(t, srv, "user.joe", "abcdef", filepath.Join(srv.Spool, "uuid", "a", "b", "abcdef"), []string{"Subject: plain\r\n\r\nhello\r\n"})
+	home, outside := t.TempDir(), t.TempDir()
+	link := filepath.Join(home, "back")
+	if err := os.Symlink(outside, link); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"export", "--imapd-conf", srv.Conf, "--output", filepath.Join(link, "joe"), "user/joe"}
+	for _, tt := range []struct{ uid, code, files int }{{1001, 1, 0}, {0, 0, 1}} {
+		if err := os.Lchown(link, tt.uid, tt.uid); err != nil {
+			t.Fatal(err)
+		}
+		r := runJSON(t, args...)
+		files, err := os.ReadDir(outside)
+		if r.code != tt.code || err != nil || len(files) != tt.files {
+			t.Errorf("link of uid %d: exit code %d, %v, %v\n%s", tt.uid, r.code, files, err, r.stderr)
+		}
+	}
+}
+
 // TestExportOfABusyMailbox changes the mailbox again and again while it is read:
 // export says so and leaves nothing, or it writes a state that the mailbox had.
 func TestExportOfABusyMailbox(t *testing.T) {

@@ -553,6 +553,51 @@ func TestRetireLeftOut(t *testing.T) {
 	r.archived("home/joe/mail/work/1", "home/joe/mail/work/old/1")
 }
 
+// TestRetireSparse: what its user gave terabytes of holes stays, with the mailbox that it is in, and
+// keeps nobody else waiting; nor does what he still had open and made so in the archive.
+func TestRetireSparse(t *testing.T) {
+	r := newRetirement(t)
+	r.writeMX("home/joe/mail/work", 1)
+	r.writeMX("home/joe/mail/old", 2)
+	r.write("home/joe/mail/work/sub/image", "no mail")
+	r.write("home/joe/mail/old/sub/image", "no mail")
+	r.write("home/joe/.mailboxlist", "work\n")
+	r.write("var/mail/joe", letter(1))
+	r.migrate()
+	const large = 20 << 30 // or this would never end where it is read
+	var open []*os.File    // as its user may have it
+	for _, path := range []string{"work/sub/image", "old/sub/image", "../.mailboxlist"} {
+		f, err := os.OpenFile(filepath.Join(r.root, "home/joe/mail", path), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		open = append(open, f)
+	}
+	truncate := func(files ...*os.File) {
+		t.Helper()
+		for _, f := range files {
+			if err := f.Truncate(large); err != nil {
+				t.Skipf("no such file can be made here: %v", err)
+			}
+		}
+	}
+	truncate(open[0], open[2])
+	r.do(2, append([]string{"migrate"}, r.flags...)...) // as the list of subscriptions is long
+	if o := r.do(2, r.retire...); len(o.problems("not-retired")) != 2 {
+		t.Errorf("%v", o.severe())
+	}
+	r.archived("var/mail/joe", "home/joe/mail/old/1")
+	mustRead(t, filepath.Join(r.root, "home/joe/mail/work/1"))
+	truncate(open[1])
+	if o := r.do(3, append([]string{"verify", "--level", "content"}, r.flags...)...); len(o.problems("archive-differs")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+	if o := r.do(3, "retire", "--restore", "--state", r.flags[5]); len(o.problems("checksum")) != 1 {
+		t.Errorf("%v", o.severe())
+	}
+}
+
 // TestRetireFolderGone: while a folder that was migrated is gone, which nobody retired, nothing of
 // its user is: it may be on a file system that is not mounted.
 func TestRetireFolderGone(t *testing.T) {
@@ -727,6 +772,33 @@ func TestRetireBindMount(t *testing.T) {
 		if _, err := os.Lstat(filepath.Join(inside, "var/mail/joe")); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// TestRetireMountInDirectory: a mailbox that is a directory stays where something is mounted in it,
+// by its user with FUSE, say: that would not be in the archive when it is unmounted.
+func TestRetireMountInDirectory(t *testing.T) {
+	withOwnMounts(t, func(t *testing.T) {
+		r := newRetirement(t)
+		r.writeMX("home/joe/mail/work", 1)
+		r.write("home/joe/mail/work/sub/notes", "no mail")
+		r.write("elsewhere/notes", "no mail")
+		r.write("var/mail/joe", letter(1))
+		sub := filepath.Join(r.root, "home/joe/mail/work/sub")
+		if err := unix.Mount(filepath.Join(r.root, "elsewhere"), sub, "", unix.MS_BIND, ""); err != nil {
+			t.Skipf("nothing can be mounted here: %v", err)
+		}
+		t.Cleanup(func() {
+			if err := unix.Unmount(sub, unix.MNT_DETACH); err != nil {
+				t.Error(err)
+			}
+		})
+		r.migrate()
+		if o := r.do(2, r.retire...); len(o.problems("not-retired")) != 1 || !strings.Contains(o.stderr, "\"sub\": something is mounted") {
+			t.Error(o.stderr)
+		}
+		r.archived("var/mail/joe")
+		mustRead(t, filepath.Join(r.root, "home/joe/mail/work/1"))
 	})
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/mbox"
 )
 
 // partialSuffix ends the name of what is not complete. It goes with the last step.
@@ -16,7 +18,7 @@ const partialSuffix = ".partial"
 
 // output is a file or a tree that is written under another name and gets its own
 // when it is complete and on the disk. Nothing that exists is ever written into or
-// replaced, and no link is followed below the directory that it is in.
+// replaced, and no link is followed but root's on the way to the directory that it is in.
 type output struct {
 	parent *os.File // directory that it is in
 	name   string
@@ -28,7 +30,7 @@ type output struct {
 // newOutput refuses a path that exists, or that a run which was cut off began.
 func newOutput(path string, owner *Owner) (*output, error) {
 	path = filepath.Clean(path)
-	parent, err := os.Open(filepath.Dir(path))
+	parent, err := mbox.OpenOutputDir(filepath.Dir(path))
 	if err != nil {
 		return nil, fmt.Errorf("export to %s: the directory that it is to be in: %w", path, err)
 	}

@@ -26,6 +26,22 @@ type mount struct {
 	id  uint64 // 0: not known (Linux before 5.8)
 }
 
+// has is an error of what is mounted in a directory that was reached by the mount.
+func (m mount) has(f *os.File) error {
+	in, err := mountOf(f)
+	if err != nil {
+		return err
+	}
+	same := in.id == m.id // within which a subvolume of btrfs goes with the directory it is in
+	if in.id == 0 || m.id == 0 {
+		same = in.dev == m.dev
+	}
+	if !same {
+		return &unsummedError{"something is mounted there, which would not be in the archive; unmount it"}
+	}
+	return nil
+}
+
 func mountOf(dir *os.File) (mount, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {

@@ -129,7 +129,12 @@ func (m Move) check(ctx context.Context, read bool) (p report.Problem, err error
 		sum = sumDir
 	}
 	c, err := sum(ctx, f)
-	if err := errors.Join(err, f.Close()); err != nil {
+	err = errors.Join(err, f.Close())
+	var unsummed *unsummedError
+	if errors.As(err, &unsummed) { // which was not so when it was retired
+		return differs("%v", err)
+	}
+	if err != nil {
 		return p, err
 	}
 	if c.sum != m.SHA256 {

@@ -178,11 +178,19 @@ func (r *Retirer) checkSum(ctx context.Context, d *os.File, name string, m Move)
 	if !m.IsDir && st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return 0, &refusal{report.Difference, "checksum", "what is in the archive is no file"}
 	}
+	if !m.IsDir && st.Size != m.Size {
+		return 0, &refusal{report.Difference, "checksum",
+			fmt.Sprintf("in the archive it has %d bytes, it was moved there with %d; it was left there", st.Size, m.Size)}
+	}
 	var sum content
 	if m.IsDir {
 		sum, err = sumDir(ctx, f)
 	} else {
 		sum, err = sumFile(ctx, f)
+	}
+	var unsummed *unsummedError
+	if errors.As(err, &unsummed) { // which was not so when it was moved
+		return 0, &refusal{report.Difference, "checksum", fmt.Sprintf("in the archive, %v; it was left there", err)}
 	}
 	if err != nil {
 		return 0, err

@@ -124,6 +124,10 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 			r.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "not-retired", Text: err.Error()})
 			continue
 		}
+		if r.unsummed(u.Name, f.File.Name, f.File.Path, err) {
+			stay = append(stay, f.File.Path)
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", report.Quote(f.File.Path), err)
 		}
@@ -149,6 +153,18 @@ type leftOutError struct{ dir, path string }
 func (e *leftOutError) Error() string {
 	return fmt.Sprintf("%s stays where it is, with all that is in it: %s, which may be mail, was not migrated; look at it, move it away, and run retire again",
 		report.Quote(e.dir), report.Quote(e.path))
+}
+
+// unsummed tells of what stays since it, or something in it, has no sum. It reports whether err is
+// that.
+func (r *Retirer) unsummed(user, folder, path string, err error) bool {
+	var unsummed *unsummedError
+	if !errors.As(err, &unsummed) {
+		return false
+	}
+	r.Report.Problem(report.Problem{Severity: report.Attention, User: user, Folder: folder, Offset: -1, Kind: "not-retired",
+		Text: fmt.Sprintf("%s stays where it is, with all that is in it: %v, and run retire again", report.Quote(path), err)})
+	return true
 }
 
 // withoutShared returns a user's folders but for those that went with another login who has
@@ -292,7 +308,8 @@ func (r *Retirer) subscriptions(ctx context.Context, u *plan.User) error {
 		return err
 	}
 	for _, p := range places {
-		if err := r.place(ctx, u, p, Move{User: ledger.RawName(u.Name)}, false, placeUnchanged(p)); err != nil {
+		err := r.place(ctx, u, p, Move{User: ledger.RawName(u.Name)}, false, placeUnchanged(p))
+		if err != nil && !r.unsummed(u.Name, "", p.Path, err) {
 			return fmt.Errorf("%s: %w", report.Quote(p.Path), err)
 		}
 	}

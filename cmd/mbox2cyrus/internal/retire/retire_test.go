@@ -311,6 +311,57 @@ func TestSumDir(t *testing.T) {
 	}
 }
 
+// TestSumEnds: neither a FIFO in the place of a file nor one that its user makes longer as fast
+// as it is read keeps a run for ever.
+func TestSumEnds(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	writer, err := os.OpenFile(fifo, os.O_RDWR, 0) // who says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	fd, err := unix.Open(fifo, unix.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader := os.NewFile(uintptr(fd), fifo)
+	defer reader.Close()
+	if _, err := sumFile(t.Context(), reader); err == nil {
+		t.Error("a FIFO has a sum")
+	}
+	const size = 10 << 20
+	f, err := os.Create(filepath.Join(dir, "growing"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	c, err := sumFile(growing{t.Context(), f}, f)
+	if err != nil || c.size != size {
+		t.Errorf("%d bytes were read of %d, %v", c.size, size, err)
+	}
+}
+
+// growing has its file grow whenever it is asked whether it is done, up to a bound for the test.
+type growing struct {
+	context.Context
+	f *os.File
+}
+
+func (g growing) Err() error {
+	info, err := g.f.Stat()
+	if err != nil || info.Size() > 1<<30 {
+		return errors.Join(err, errors.New("it is read for as long as it grows"))
+	}
+	return g.f.Truncate(info.Size() + 1<<20)
+}
+
 // TestRecord keeps the last state of each path, and drops a torn last line.
 func TestRecord(t *testing.T) {
 	state := t.TempDir()

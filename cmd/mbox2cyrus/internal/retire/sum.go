@@ -13,6 +13,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/mbox"
 )
 
 // content is what a moved file or directory is known by.
@@ -21,13 +23,35 @@ type content struct {
 	size int64
 }
 
-// sumFile reads a file from its beginning.
+// unsummedError says why a file or directory has no sum, and what to do: its user can make a
+// file of holes that takes more than a day to read by one call, and what is mounted in a directory
+// would not be in the archive when it is unmounted.
+type unsummedError struct{ text string }
+
+func (e *unsummedError) Error() string { return e.text }
+
+// sumFile reads a file from its beginning. Its user may still have it open, or its name may be
+// that of a FIFO by now: it reads no more than the file had when it began.
 func sumFile(ctx context.Context, f *os.File) (c content, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return c, err
+	}
+	if !info.Mode().IsRegular() {
+		return c, errors.New("it is no file any more")
+	}
+	why, err := mbox.TooSparse(f)
+	if err != nil {
+		return c, err
+	}
+	if why != "" {
+		return c, &unsummedError{why + "; remove the file, or move it away"}
+	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return c, err
 	}
 	h := sha256.New()
-	if c.size, err = io.Copy(h, reader{ctx, f}); err != nil {
+	if c.size, err = io.Copy(h, io.LimitReader(reader{ctx, f}, info.Size())); err != nil {
 		return c, err
 	}
 	c.sum = hex.EncodeToString(h.Sum(nil))
@@ -55,15 +79,19 @@ const maxSumDepth = 50
 // in them: the path below the directory, quoted as in Go, a space, and of a file its
 // size, a space and its SHA-256; of a directory "directory"; of anything else "other".
 func sumDir(ctx context.Context, d *os.File) (c content, err error) {
+	in, err := mountOf(d)
+	if err != nil {
+		return c, err
+	}
 	h := sha256.New()
-	if err := addDir(ctx, h, &c, d, "", 0); err != nil {
+	if err := addDir(ctx, h, &c, d, in, "", 0); err != nil {
 		return c, err
 	}
 	c.sum = hex.EncodeToString(h.Sum(nil))
 	return c, nil
 }
 
-func addDir(ctx context.Context, list io.Writer, c *content, d *os.File, path string, depth int) (err error) {
+func addDir(ctx context.Context, list io.Writer, c *content, d *os.File, in mount, path string, depth int) (err error) {
 	if depth > maxSumDepth {
 		return fmt.Errorf("%q: more than %d directories deep", path, maxSumDepth)
 	}
@@ -82,14 +110,14 @@ func addDir(ctx context.Context, list io.Writer, c *content, d *os.File, path st
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := addEntry(ctx, list, c, d, path+name, name, depth); err != nil {
+		if err := addEntry(ctx, list, c, d, in, path+name, name, depth); err != nil {
 			return fmt.Errorf("%q: %w", path+name, err)
 		}
 	}
 	return nil
 }
 
-func addEntry(ctx context.Context, list io.Writer, c *content, d *os.File, path, name string, depth int) (err error) {
+func addEntry(ctx context.Context, list io.Writer, c *content, d *os.File, in mount, path, name string, depth int) (err error) {
 	var st unix.Stat_t
 	if err := unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
@@ -105,14 +133,21 @@ func addEntry(ctx context.Context, list io.Writer, c *content, d *os.File, path,
 			return err
 		}
 		sub := os.NewFile(uintptr(fd), name)
-		return errors.Join(addDir(ctx, list, c, sub, path+"/", depth+1), sub.Close())
+		err = in.has(sub)
+		if err == nil {
+			err = addDir(ctx, list, c, sub, in, path+"/", depth+1)
+		}
+		return errors.Join(err, sub.Close())
 	case unix.S_IFREG:
 		fd, err := openat(d, name, unix.O_RDONLY|unix.O_NONBLOCK)
 		if err != nil {
 			return err
 		}
 		f := os.NewFile(uintptr(fd), name)
-		one, err := sumFile(ctx, f)
+		var one content
+		if err = in.has(f); err == nil {
+			one, err = sumFile(ctx, f)
+		}
 		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}

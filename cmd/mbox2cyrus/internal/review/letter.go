@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"text/template"
 
@@ -200,15 +201,28 @@ func fileName(login string) string {
 	return name + letterSuffix
 }
 
+// write puts the letter in the place of what has its name. That is not written to: others may be
+// able to read it, or it may be a FIFO, or another name of a file elsewhere (a hard link).
 func (l *Letter) write(root *os.Root, name string, tmpl *template.Template) error {
 	var b bytes.Buffer
 	if err := tmpl.Execute(&b, l); err != nil {
 		return err
 	}
-	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	other := ".letter." + strconv.Itoa(os.Getpid())
+	// One may be there of a process that had this number and was killed.
+	if err := root.Remove(other); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := root.OpenFile(other, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(b.Bytes())
-	return errors.Join(err, f.Close())
+	if err := errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, root.Remove(other))
+	}
+	if err := root.Rename(other, name); err != nil {
+		return errors.Join(err, root.Remove(other))
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package review
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func letters(t *testing.T, hosts ...string) []*Letter {
@@ -132,16 +134,46 @@ func TestWriteLetters(t *testing.T) {
 	if n, others, err := WriteLetters(dir, all, tmpl, false); err != nil || n != 3 || others != 3 {
 		t.Errorf("%d letters tell of a change, %d others, %v; want those to ann, bob and the third", n, others, err)
 	}
-	// A link that somebody put there is not followed.
-	outside := filepath.Join(t.TempDir(), "outside")
-	if err := os.Remove(filepath.Join(dir, "ann.txt")); err != nil {
+}
+
+// TestLettersBesideTraps: who can write to the directory of the letters gets no letter to
+// another, and no other file than his own is written to.
+func TestLettersBesideTraps(t *testing.T) {
+	tmpl, err := LetterTemplate("")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(outside, filepath.Join(dir, "ann.txt")); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := WriteLetters(dir, all, tmpl, true); err == nil {
-		t.Error("a link was followed")
+	dir, secret := t.TempDir(), filepath.Join(t.TempDir(), "secret")
+	path := filepath.Join(dir, "ann.txt")
+	for name, trap := range map[string]func() error{
+		"symbolic link": func() error { return os.Symlink(secret, path) },
+		"hard link":     func() error { return os.Link(secret, path) },
+		"FIFO":          func() error { return unix.Mkfifo(path, 0o666) },
+		"open to all":   func() error { return os.WriteFile(path, nil, 0o666) },
+	} {
+		if err := errors.Join(os.WriteFile(secret, []byte("secret"), 0o600), trap()); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, _, err := WriteLetters(dir, []*Letter{{User: "ann"}}, tmpl, true)
+			done <- err
+		}()
+		select {
+		case err = <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: it waits for ever", name)
+		}
+		if b, rerr := os.ReadFile(secret); err != nil || rerr != nil || string(b) != "secret" {
+			t.Errorf("%s: %v; what was not to be written to has %q, %v", name, err, b, rerr)
+		}
+		info, err := os.Lstat(path)
+		if err != nil || info.Mode() != 0o600 || info.Size() == 0 {
+			t.Errorf("%s: the letter is %v, %v", name, info, err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
