@@ -49,6 +49,7 @@ const (
 	flagSpecialUse = "special-use"
 	flagMap        = "map"
 	flagHelpDesk   = "help-desk"
+	flagOut        = "out"
 )
 
 // inspectName is the command that shows every doubt of a file.
@@ -318,7 +319,7 @@ func (p *program) reporter(c *cli.Context) (*report.Reporter, func() error, erro
 	if path := c.String("log-file"); path != "" {
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
-			return nil, nil, fmt.Errorf("--log-file: %w", err)
+			return nil, nil, fmt.Errorf("%w: --log-file: %w", target.ErrConfig, err)
 		}
 		opts.Log, closeLog = io.Writer(f), f.Close
 	}

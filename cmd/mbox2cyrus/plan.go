@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -28,14 +27,14 @@ func (p *program) planCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "plan",
 		Usage: "read only: users, folders, target names, counts, sizes and doubts",
-		Flags: slices.Concat(sourceFlags(), cyrusFlags(), runFlags(), []cli.Flag{sameHostFlag(), stringFlag("out", "", "write the plan to `FILE`, for migrate --plan"), mapFlag(), helpDeskFlag()}, outputFlags()),
+		Flags: slices.Concat(sourceFlags(), cyrusFlags(), runFlags(), []cli.Flag{sameHostFlag(), stringFlag(flagOut, "", "write the plan to `FILE`, for migrate --plan"), mapFlag(), helpDeskFlag()}, outputFlags()),
 		Action: func(c *cli.Context) (err error) {
 			s, err := p.open(c)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.close()) }()
-			if path := c.String("out"); path != "" {
+			if path := c.String(flagOut); path != "" {
 				if err := s.plan.WriteFile(path, s.opts.host.Root, s.opts.rules, s.opts.selection); err != nil {
 					return err
 				}
@@ -69,9 +68,6 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	}
 	s.plan.HoldToRetire()
 	list := c.String(flagHelpDesk)
-	if _, err := os.Stat(filepath.Dir(list)); list != "" && err != nil { // it is written when all is read, hours later perhaps
-		return fmt.Errorf("--%s %s: %w", flagHelpDesk, list, err)
-	}
 	if err := p.progress(c, s, nil, false); err != nil {
 		return err
 	}

@@ -58,6 +58,9 @@ func (p *program) open(c *cli.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOutputs(c); err != nil {
+		return nil, err
+	}
 	s := &session{opts: opts, endLimit: func() {}}
 	if s.report, s.closeLog, err = p.reporter(c); err != nil {
 		return nil, err
