@@ -269,7 +269,9 @@ func (p Problem) String() string {
 func (r *Reporter) Folder(f Folder) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sum.Folders++
+	if !f.NoFolder {
+		r.sum.Folders++
+	}
 	r.sum.Found += f.Found
 	r.sum.Written += f.Written
 	r.sum.Verified += f.Verified
