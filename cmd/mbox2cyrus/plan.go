@@ -19,6 +19,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/resources"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -148,15 +149,16 @@ func sayNeed(s *session, needs map[string]plan.Need, more map[cyrusspool.Name]pl
 	return err
 }
 
-// sayQuotas compares what mailboxes will hold with the quotas that Cyrus has for them.
+// sayQuotas compares what mailboxes will hold with the quotas that Cyrus has for them, and with
+// those that users are to have.
 func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.Size) (err error) {
 	quotas, err := s.cyrus.Quotas(ctx)
 	if err != nil {
 		if !errors.Is(err, reconstruct.ErrNoProgram) {
 			s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "quota", Text: fmt.Sprintf("whether the quotas that Cyrus has leave room cannot be told: %v", err)})
 		}
-		return nil
 	}
+	quotas = withGiven(quotas, s.plan)
 	if len(quotas.All()) == 0 {
 		return nil
 	}
@@ -194,6 +196,22 @@ func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.S
 		}
 	}
 	return nil
+}
+
+// withGiven adds the quotas that migrate would give.
+func withGiven(quotas target.Quotas, p *plan.Plan) target.Quotas {
+	all := map[cyrusspool.Name]reconstruct.Quota{}
+	maps.Copy(all, quotas.All())
+	for _, u := range p.Users {
+		inbox := cyrusspool.InboxName(u.ID)
+		if _, have := all[inbox]; have || u.Quota == 0 || u.ID == "" {
+			continue
+		}
+		free := reconstruct.Resource{Limit: -1}
+		all[inbox] = reconstruct.Quota{Root: string(inbox), Storage: reconstruct.Resource{Limit: (u.Quota + 1023) / 1024 * 1024}, // as Cyrus keeps it
+			Messages: free, Folders: free}
+	}
+	return target.NewQuotas(all)
 }
 
 // sayWindow tells how long a pass would take now, from what the passes before took, and of
