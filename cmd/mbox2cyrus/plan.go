@@ -20,6 +20,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/resources"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -75,7 +76,10 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
 	s.reportPlan()
 	sc := &plan.Scanner{Source: s.source(p.display), Report: s.report, Progress: p.display, Jobs: s.opts.jobs,
-		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat()), Ledger: l, Written: s.written}
+		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat()), Ledger: l, Written: s.written,
+		TellHeld: func(ctx context.Context, rec ledger.Mailbox, tell func(report.Problem)) error {
+			return verify.Held(ctx, l, rec, false, tell)
+		}}
 	if list != "" {
 		sc.HelpDesk = plan.NewHelpDesk(s.plan, s.cyrus.Rules)
 	}
