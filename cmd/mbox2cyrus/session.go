@@ -216,6 +216,9 @@ func (s *session) sayDates(always bool) {
 
 // reportPlan reports what the plan tells that concerns no user.
 func (s *session) reportPlan() {
+	if len(s.opts.selection.Done) > 0 && len(s.plan.Users) == 0 {
+		s.report.NobodyLeft()
+	}
 	for _, p := range s.plan.Problems {
 		s.report.Problem(p)
 	}

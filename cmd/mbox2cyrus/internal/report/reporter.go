@@ -383,6 +383,13 @@ func (r *Reporter) StoppedEarly(kind, why string) {
 	r.sum.StoppedEarly = true
 }
 
+// NobodyLeft says that the run has no user, as all were proved before.
+func (r *Reporter) NobodyLeft() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sum.NobodyLeft = true
+}
+
 // Left counts a folder that is left to another run, or to a person; a problem says why.
 func (r *Reporter) Left() {
 	r.mu.Lock()
