@@ -68,6 +68,10 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 	if err := cyrus.CanRemove(); err != nil {
 		return fmt.Errorf("%w; nothing was changed", err)
 	}
+	// Of a list that ends early undo would take mailboxes for removed.
+	if err := cyrus.CheckDatabase(c.Context); err != nil {
+		return err
+	}
 	var l *ledger.Ledger
 	if c.Bool(flagDryRun) {
 		l, err = ledger.Read(state)
