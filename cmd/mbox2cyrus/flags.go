@@ -177,7 +177,7 @@ func accountFlags() []cli.Flag {
 func outputFlags() []cli.Flag {
 	return []cli.Flag{
 		boolFlag("json", "JSON Lines on standard output"),
-		boolFlag("quiet", "only problems that are more than notes, and then the summary"),
+		boolFlag("quiet", "only problems that are more than notes, and the summary"),
 		stringFlag("log-file", "", "append the JSON Lines to `FILE` too"),
 		stringFlag("log-level", "info", "what goes to the log file: `L` is debug, info, warn or error"),
 	}

@@ -32,7 +32,7 @@ const flagCyrus = "cyrus"
 func (p *program) inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name:      inspectName,
-		Usage:     "what one mailbox file holds, or a Cyrus mailbox, message by message, with every doubt",
+		Usage:     "what one mailbox file, or Cyrus mailbox, holds: messages and doubts",
 		ArgsUsage: "[FILE...]",
 		Flags: append(append([]cli.Flag{timezoneFlag(), fromDatesFlag(), uwVersionFlag(), repairFlag(),
 			&cli.StringSliceFlag{Name: flagCyrus, Usage: "the Cyrus mailbox `NAME`, as user/joe, or the directory that holds it (may be repeated)"}},

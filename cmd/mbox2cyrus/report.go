@@ -16,7 +16,7 @@ import (
 func (p *program) reportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "report",
-		Usage:     "the ledgers of one or several hosts as text, JSON, CSV or one HTML page",
+		Usage:     "the ledgers of hosts as text, JSON, CSV or one HTML page",
 		ArgsUsage: "[STATE-DIR...]",
 		Flags: []cli.Flag{
 			stringFlag("format", "text", "write `FORMAT`: text, json, csv or html"),

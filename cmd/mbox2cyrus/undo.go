@@ -17,7 +17,7 @@ import (
 func (p *program) undoCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "undo",
-		Usage: "remove from Cyrus exactly what migrate made, if nothing touched it since",
+		Usage: "remove from Cyrus what migrate made, if nothing touched it since",
 		Flags: append(append(installedFlags(),
 			stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done"),
 			&cli.StringSliceFlag{Name: "user", Usage: "this `NAME` on the UW host (may be repeated)", EnvVars: env("user")},
