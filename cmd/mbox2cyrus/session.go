@@ -242,6 +242,8 @@ func (p *program) progress(c *cli.Context, s *session, l *ledger.Ledger, changed
 	}
 	p.display, err = progress.Start(progress.Options{Stdout: p.stdout, Stderr: p.stderr, Report: s.report, JSON: c.Bool("json"), Quiet: c.Bool("quiet"),
 		StatusFile: c.String(flagStatusFile), Asked: p.asked, Users: users})
+	say := s.report.Say
+	p.caught.say.Store(&say)
 	return err
 }
 
