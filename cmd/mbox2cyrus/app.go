@@ -89,11 +89,13 @@ type program struct {
 }
 
 func (p *program) app() *cli.App {
+	cli.HelpFlag = &cli.BoolFlag{Name: "help", Aliases: []string{"h", flagHelpAll}, Usage: "show help; with --" + flagHelpAll + " every flag of a command", DisableDefaultText: true}
+	all := slices.Contains(p.args, "--"+flagHelpAll)
 	app := &cli.App{
 		Name:            "mbox2cyrus",
-		Usage:           "move a UW IMAP host into Cyrus IMAP, offline, and prove that everything arrived",
+		Usage:           "move a UW IMAP host into Cyrus IMAP, and prove that all arrived",
 		Version:         fmt.Sprintf("%s (commit %s, %s)", version, commit, date),
-		Description:     "Reads the mbox files of a UW IMAP host (or a copy of it) and writes them straight into a Cyrus partition. No IMAP daemon runs on either side. The source is only read.",
+		Description:     "Reads the mbox files of a UW IMAP host (or a copy of it) and writes them into a\nCyrus partition. No IMAP daemon runs on either side. The source is only read.",
 		Writer:          p.stdout,
 		ErrWriter:       p.stderr,
 		Commands:        []*cli.Command{p.planCommand(), p.migrateCommand(), p.verifyCommand(), p.reportCommand(), p.doctorCommand(), p.inspectCommand(), p.approveCommand(), p.undoCommand(), p.exportCommand(), p.notifyCommand(), p.retireCommand(), p.configCommand(), p.documentationCommand()},
@@ -115,13 +117,13 @@ func (p *program) app() *cli.App {
 		cmd.HideHelpCommand = true
 		if len(cmd.Subcommands) > 0 {
 			for _, sub := range cmd.Subcommands {
-				sub.CustomHelpTemplate = commandHelp(cmd.Name+" "+sub.Name, sub)
+				sub.CustomHelpTemplate = commandHelp(cmd.Name+" "+sub.Name, sub, all)
 			}
 			continue
 		}
 		cmd.Flags = append(cmd.Flags, configFlag())
 		cmd.Before = p.before
-		cmd.CustomHelpTemplate = commandHelp(cmd.Name, cmd)
+		cmd.CustomHelpTemplate = commandHelp(cmd.Name, cmd, all)
 	}
 	p.root, p.commands = app, app.Commands
 	return app

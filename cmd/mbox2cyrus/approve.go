@@ -18,7 +18,7 @@ import (
 func (p *program) approveCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "approve",
-		Usage:     "say that mail which is held, and why, is known: without it runs end with exit code 2",
+		Usage:     "say that mail which is held is known: else runs end with exit code 2",
 		ArgsUsage: "[ID...]",
 		Description: "Shows what of the folders was put aside, because Cyrus cannot have it or because it is no mail any more: its bytes are in held/ of the state directory. " +
 			"Who approves of it is recorded, and it is a note from then on. Exit code 2: something is not approved.",

@@ -135,7 +135,7 @@ func isSetting(f cli.Flag) bool {
 
 // configCommand shows what a run would go by.
 func (p *program) configCommand() *cli.Command {
-	flags := []cli.Flag{&cli.BoolFlag{Name: "effective", Usage: "show the settings that nobody gave too, with their defaults"}}
+	flags := []cli.Flag{&cli.BoolFlag{Name: "effective", Usage: "show settings that nobody gave too, with defaults"}}
 	for _, f := range p.migrateCommand().Flags {
 		if n := f.Names()[0]; n != flagConfig {
 			flags = append(flags, f)
@@ -146,7 +146,7 @@ func (p *program) configCommand() *cli.Command {
 		Usage: "show the settings that a run would go by",
 		Subcommands: []*cli.Command{{
 			Name:         "show",
-			Usage:        "the settings of migrate, as a configuration file, and where each is from",
+			Usage:        "settings of migrate as a file, and where each is from",
 			Flags:        append(flags, configFlag()),
 			OnUsageError: usageError,
 			Before:       p.before,

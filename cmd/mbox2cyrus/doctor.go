@@ -15,7 +15,7 @@ import (
 func (p *program) doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
-		Usage: "look at Cyrus, source, state directory and system, and say what mends what is wrong",
+		Usage: "look whether everything is ready, and say what mends what is not",
 		Flags: slices.Concat(sourceFlags(), cyrusFlags(), []cli.Flag{boolFlag("json", "JSON Lines on standard output")}),
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {

@@ -13,7 +13,7 @@ import (
 func (p *program) exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "export",
-		Usage:     "a Cyrus mailbox, or all of a user's, back to mbox: the way back after go-live",
+		Usage:     "a Cyrus mailbox, or all of a user's, back to mbox",
 		ArgsUsage: "[MAILBOX]",
 		Flags: append(append(installedFlags(),
 			stringFlag("user", "", "all mailboxes and the subscriptions of this user `ID` of Cyrus, into a directory like a home on a UW host"),

@@ -57,6 +57,38 @@ func TestKilledAndRunAgain(t *testing.T) {
 	compareWithTruth(t, srv, cyrustest.Options{}, truth)
 }
 
+// TestStopWaitsForAProgram: Cyrus's reconstruct hangs. A signal to stop says what is waited for,
+// and a second one ends the run at once.
+func TestStopWaitsForAProgram(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1))
+	bin, hangs := filepath.Join(srv.Dir, "programs"), filepath.Join(srv.Dir, "hangs")
+	wrapProgram(t, srv, bin, "reconstruct", fmt.Sprintf("touch %s; exec sleep 30\n", hangs))
+	cmd := exec.Command("mbox2cyrus", append([]string{"migrate", "--quiet", "--cyrus-bin", bin}, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(hangs); err == nil {
+			break
+		}
+	}
+	for _, wait := range []time.Duration{stopping + 2*time.Second, 0} {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(wait)
+	}
+	start := time.Now()
+	_ = cmd.Wait() // the exit code tells
+	if code := cmd.ProcessState.ExitCode(); code != 143 || time.Since(start) > 10*time.Second || strings.Count(stderr.String(), "a second signal ends this at once") != 1 {
+		t.Errorf("exit code %d after %v\n%s", code, time.Since(start), stderr.String())
+	}
+}
+
 // TestStoppedBySignal stops the program with SIGTERM: it comes to a safe point,
 // says so with its exit code, and the next run goes on.
 func TestStoppedBySignal(t *testing.T) {

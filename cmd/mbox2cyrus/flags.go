@@ -49,6 +49,7 @@ const (
 	flagSpecialUse = "special-use"
 	flagMap        = "map"
 	flagHelpDesk   = "help-desk"
+	flagOut        = "out"
 )
 
 // inspectName is the command that shows every doubt of a file.
@@ -176,7 +177,7 @@ func accountFlags() []cli.Flag {
 func outputFlags() []cli.Flag {
 	return []cli.Flag{
 		boolFlag("json", "JSON Lines on standard output"),
-		boolFlag("quiet", "only problems that are more than notes, and then the summary"),
+		boolFlag("quiet", "only problems that are more than notes, and the summary"),
 		stringFlag("log-file", "", "append the JSON Lines to `FILE` too"),
 		stringFlag("log-level", "info", "what goes to the log file: `L` is debug, info, warn or error"),
 	}
@@ -318,7 +319,7 @@ func (p *program) reporter(c *cli.Context) (*report.Reporter, func() error, erro
 	if path := c.String("log-file"); path != "" {
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
-			return nil, nil, fmt.Errorf("--log-file: %w", err)
+			return nil, nil, fmt.Errorf("%w: --log-file: %w", target.ErrConfig, err)
 		}
 		opts.Log, closeLog = io.Writer(f), f.Close
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 )
@@ -22,15 +23,62 @@ var flagGroups = []struct {
 	{"what it says", []string{"json", "quiet", "log-file", "log-level", "status-file", flagMetrics}},
 }
 
-// commandHelp is the help of one command, a line a flag. Environment variables are told
-// once: they all have the name of their flag.
-// name is that of the command with those that it is below: "config show".
-func commandHelp(name string, cmd *cli.Command) string {
-	return "mbox2cyrus " + name + " - " + cmd.Usage + "\n\nUSAGE: " + strings.TrimSpace("mbox2cyrus "+name+" [flags] "+cmd.ArgsUsage) + "\n\n" +
-		strings.Join(flagHelp(cmd.Flags), "\n") + `
+// screen is what help fits on.
+const (
+	screenWidth  = 80
+	screenHeight = 40
+)
 
-Each flag is also an environment variable (--source-root: MBOX2CYRUS_SOURCE_ROOT)
-and a key of the file that --config names` + mustBeSaid(cmd.Flags) + ".\n"
+// flagHelpAll is another name of --help, which shows all flags of a command.
+const flagHelpAll = "help-all"
+
+// everyday are the flags that --help shows beside a command's own, and seldom those of its own
+// that it does not, if all are more than fit on a screen.
+var seldom = []string{flagSameHost, flagNoCache, "on-conflict"}
+var everyday = []string{"source-root", "mail-dir", "user", "source-timezone", "imapd-conf", "partition", flagState, "jobs", "config", "log-file", "quiet"}
+
+// commandHelp is the help of one command. Environment variables are told once: they all have the
+// name of their flag. all says that every flag is wanted.
+// name is that of the command with those that it is below: "config show".
+func commandHelp(name string, cmd *cli.Command, all bool) string {
+	help := helpOf(name, cmd, cmd.Flags, "")
+	if all || strings.Count(help, "\n") < screenHeight {
+		return help
+	}
+	shown := slices.DeleteFunc(slices.Clone(cmd.Flags), func(f cli.Flag) bool {
+		name := f.Names()[0]
+		return isGrouped(name) && !slices.Contains(everyday, name) || slices.Contains(seldom, name)
+	})
+	return helpOf(name, cmd, shown, fmt.Sprintf("These are %d of %d flags. mbox2cyrus %s --%s shows all.\n", len(shown), len(cmd.Flags), name, flagHelpAll))
+}
+
+func helpOf(name string, cmd *cli.Command, flags []cli.Flag, more string) string {
+	return wrap("mbox2cyrus "+name+" - "+cmd.Usage, screenWidth, 4) + "\n\nUSAGE: " + strings.TrimSpace("mbox2cyrus "+name+" [flags] "+cmd.ArgsUsage) + "\n\n" +
+		strings.Join(flagHelp(flags), "\n") + "\n\n" + more +
+		"Each flag is also an environment variable (--source-root: MBOX2CYRUS_SOURCE_ROOT)\n" +
+		"and a key of the file that --config names" + mustBeSaid(cmd.Flags) + ".\n"
+}
+
+// wrap breaks text at spaces into lines of at most width columns, but for longer words. All but
+// the first line are indented.
+func wrap(text string, width, indent int) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Split(text, " ") {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case column+1+n > width:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = indent
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += n
+	}
+	return b.String()
 }
 
 // mustBeSaid names the flags that are no settings.
@@ -66,34 +114,39 @@ func groupedFlags(flags []cli.Flag) (groups []flagGroup) {
 			groups = append(groups, g)
 		}
 	}
-	group("this command", func(name string) bool {
-		for _, g := range flagGroups {
-			if slices.Contains(g.names, name) {
-				return false
-			}
-		}
-		return true
-	})
+	group("this command", func(name string) bool { return !isGrouped(name) })
 	for _, g := range flagGroups {
 		group(g.title, func(name string) bool { return slices.Contains(g.names, name) })
 	}
 	return groups
 }
 
+// isGrouped reports whether a flag is in one of flagGroups.
+func isGrouped(name string) bool {
+	for _, g := range flagGroups {
+		if slices.Contains(g.names, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // flagHelp are the lines of help about flags.
 func flagHelp(flags []cli.Flag) (lines []string) {
+	width := 0 // of the flags
+	for _, f := range flags {
+		flag, _ := flagTexts(f)
+		width = max(width, len(flag))
+	}
 	for _, g := range groupedFlags(flags) {
 		lines = append(lines, g.title+":")
 		for _, f := range g.flags {
 			flag, usage := flagTexts(f)
-			lines = append(lines, fmt.Sprintf("  %-*s %s", flagWidth, flag, usage))
+			lines = append(lines, wrap(fmt.Sprintf("  %-*s  %s", width, flag, usage), screenWidth, width+4))
 		}
 	}
 	return lines
 }
-
-// flagWidth is where the words begin behind a flag.
-const flagWidth = 27
 
 // flagTexts are a flag with the name of its value, and what it means.
 func flagTexts(f cli.Flag) (flag, usage string) {

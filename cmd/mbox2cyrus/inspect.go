@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ const flagCyrus = "cyrus"
 func (p *program) inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name:      inspectName,
-		Usage:     "what one mailbox file holds, or a Cyrus mailbox, message by message, with every doubt",
+		Usage:     "what one mailbox file, or Cyrus mailbox, holds: messages and doubts",
 		ArgsUsage: "[FILE...]",
 		Flags: append(append([]cli.Flag{timezoneFlag(), fromDatesFlag(), uwVersionFlag(), repairFlag(),
 			&cli.StringSliceFlag{Name: flagCyrus, Usage: "the Cyrus mailbox `NAME`, as user/joe, or the directory that holds it (may be repeated)"}},
@@ -60,11 +61,16 @@ func (p *program) inspectCommand() *cli.Command {
 			}
 			defer func() { err = errors.Join(err, closeLog()) }()
 			src := &source.Source{Location: loc, Rules: rules}
+			var failed, denied int
 			for _, path := range c.Args().Slice() {
 				in := &inspection{out: p.stdout, json: c.Bool("json"), file: path}
 				res, err := src.ReadFolder(c.Context, path, in.message)
 				if err != nil {
 					rep.Problem(report.Problem{Severity: report.Failure, Folder: path, Offset: -1, Kind: "unreadable", Text: err.Error()})
+					failed++
+					if errors.Is(err, fs.ErrPermission) {
+						denied++
+					}
 					continue
 				}
 				if err := in.folder(res); err != nil {
@@ -76,6 +82,10 @@ func (p *program) inspectCommand() *cli.Command {
 				}
 				rep.Folder(report.Folder{Folder: path, Found: res.Messages, Bytes: in.bytes, Doubts: res.Doubts,
 					UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
+			}
+			if denied > 0 && denied == failed {
+				p.code, err = rep.Finish(report.ExitPermission)
+				return err
 			}
 			return p.end(rep, nil)
 		},

@@ -48,7 +48,8 @@ func TestListIsNotAll(t *testing.T) {
 			one.write("var/mail/ann", letter(1))
 			one.write("var/mail/joe", letter(1)+letter(2))
 			two.write("var/mail/joe", letter(3))
-			if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, one.root, filepath.Join(t.TempDir(), "one"))...)...); o.code != 0 {
+			state := filepath.Join(t.TempDir(), "one")
+			if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, one.root, state)...)...); o.code != 0 {
 				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
 			}
 			bin, mend := tt.cause(t, srv)
@@ -57,6 +58,12 @@ func TestListIsNotAll(t *testing.T) {
 				o := runJSON(t, append([]string{command, "--cyrus-bin", bin}, flagsFor(srv, two.root, filepath.Join(t.TempDir(), "two"))...)...)
 				if o.code != 1 || !strings.Contains(o.stderr, tt.says) {
 					t.Errorf("%s: exit code %d\n%s", command, o.code, o.stderr)
+				}
+			}
+			for _, more := range [][]string{{"--dry-run"}, nil} {
+				args := append([]string{"undo", "--all", "--cyrus-bin", bin}, more...)
+				if o := runJSON(t, append(args, cyrusFlagsFor(srv, state)...)...); o.code != 1 || !strings.Contains(o.stderr, tt.says) {
+					t.Errorf("%v: exit code %d\n%s", args, o.code, o.stderr)
 				}
 			}
 			if diff := diffSnapshots(spool, snapshot(t, srv.Spool)); diff != "" {

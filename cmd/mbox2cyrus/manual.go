@@ -16,11 +16,11 @@ import (
 var exitCodes = []struct{ codes, meaning string }{
 	{"0", "everything arrived and was proved"},
 	{"1", "failed: a user, a folder or the run"},
-	{"2", "done, but something needs a person; or --max-duration is over: run again to go on"},
+	{"2", "done, but something needs a person, or --max-duration is over"},
 	{"3", "verification found a difference"},
 	{"64, 77, 78", "usage, permission, configuration"},
 	{"130, 143", "stopped by SIGINT or SIGTERM at a safe point; run again to go on"},
-	{"134", "what a shell says of SIGABRT: crashed, a fault of the program; run again to go on"},
+	{"134", "crashed by a fault of the program (SIGABRT); run again to go on"},
 }
 
 // exitStatusHelp is the table of exit codes as help shows it.
@@ -28,7 +28,7 @@ func exitStatusHelp() string {
 	var b strings.Builder
 	b.WriteString("\nEXIT STATUS:\n")
 	for _, e := range exitCodes {
-		fmt.Fprintf(&b, "   %-11s %s\n", e.codes, e.meaning)
+		b.WriteString(wrap(fmt.Sprintf("   %-11s %s", e.codes, e.meaning), screenWidth, 15) + "\n")
 	}
 	return b.String()
 }

@@ -15,7 +15,7 @@ import (
 func (p *program) notifyCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "notify",
-		Usage:     "write a short letter for each user for whom something changed; nothing is sent",
+		Usage:     "write a letter for each user for whom something changed",
 		ArgsUsage: "[STATE-DIR...]",
 		Flags: []cli.Flag{
 			stringFlag("output", "", "`DIR` that the letters go to, a file a user"),

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -20,6 +19,8 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/resources"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -28,14 +29,14 @@ func (p *program) planCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "plan",
 		Usage: "read only: users, folders, target names, counts, sizes and doubts",
-		Flags: slices.Concat(sourceFlags(), cyrusFlags(), runFlags(), []cli.Flag{sameHostFlag(), stringFlag("out", "", "write the plan to `FILE`, for migrate --plan"), mapFlag(), helpDeskFlag()}, outputFlags()),
+		Flags: slices.Concat(sourceFlags(), cyrusFlags(), runFlags(), []cli.Flag{sameHostFlag(), stringFlag(flagOut, "", "write the plan to `FILE`, for migrate --plan"), mapFlag(), helpDeskFlag()}, outputFlags()),
 		Action: func(c *cli.Context) (err error) {
 			s, err := p.open(c)
 			if err != nil {
 				return err
 			}
 			defer func() { err = errors.Join(err, s.close()) }()
-			if path := c.String("out"); path != "" {
+			if path := c.String(flagOut); path != "" {
 				if err := s.plan.WriteFile(path, s.opts.host.Root, s.opts.rules, s.opts.selection); err != nil {
 					return err
 				}
@@ -69,16 +70,16 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 	}
 	s.plan.HoldToRetire()
 	list := c.String(flagHelpDesk)
-	if _, err := os.Stat(filepath.Dir(list)); list != "" && err != nil { // it is written when all is read, hours later perhaps
-		return fmt.Errorf("--%s %s: %w", flagHelpDesk, list, err)
-	}
 	if err := p.progress(c, s, nil, false); err != nil {
 		return err
 	}
 	s.dates = calibrate.New(s.opts.location, s.opts.zone)
 	s.reportPlan()
 	sc := &plan.Scanner{Source: s.source(p.display), Report: s.report, Progress: p.display, Jobs: s.opts.jobs,
-		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat()), Ledger: l, Written: s.written}
+		UIDLFormat: pop3.Format(s.cyrus.UIDLFormat()), Ledger: l, Written: s.written,
+		TellHeld: func(ctx context.Context, rec ledger.Mailbox, tell func(report.Problem)) error {
+			return verify.Held(ctx, l, rec, false, tell)
+		}}
 	if list != "" {
 		sc.HelpDesk = plan.NewHelpDesk(s.plan, s.cyrus.Rules)
 	}
@@ -152,15 +153,16 @@ func sayNeed(s *session, needs map[string]plan.Need, more map[cyrusspool.Name]pl
 	return err
 }
 
-// sayQuotas compares what mailboxes will hold with the quotas that Cyrus has for them.
+// sayQuotas compares what mailboxes will hold with the quotas that Cyrus has for them, and with
+// those that users are to have.
 func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.Size) (err error) {
 	quotas, err := s.cyrus.Quotas(ctx)
 	if err != nil {
 		if !errors.Is(err, reconstruct.ErrNoProgram) {
 			s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "quota", Text: fmt.Sprintf("whether the quotas that Cyrus has leave room cannot be told: %v", err)})
 		}
-		return nil
 	}
+	quotas = withGiven(quotas, s.plan)
 	if len(quotas.All()) == 0 {
 		return nil
 	}
@@ -198,6 +200,22 @@ func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.S
 		}
 	}
 	return nil
+}
+
+// withGiven adds the quotas that migrate would give.
+func withGiven(quotas target.Quotas, p *plan.Plan) target.Quotas {
+	all := map[cyrusspool.Name]reconstruct.Quota{}
+	maps.Copy(all, quotas.All())
+	for _, u := range p.Users {
+		inbox := cyrusspool.InboxName(u.ID)
+		if _, have := all[inbox]; have || u.Quota == 0 || u.ID == "" {
+			continue
+		}
+		free := reconstruct.Resource{Limit: -1}
+		all[inbox] = reconstruct.Quota{Root: string(inbox), Storage: reconstruct.Resource{Limit: (u.Quota + 1023) / 1024 * 1024}, // as Cyrus keeps it
+			Messages: free, Folders: free}
+	}
+	return target.NewQuotas(all)
 }
 
 // sayWindow tells how long a pass would take now, from what the passes before took, and of

@@ -16,12 +16,12 @@ import (
 func (p *program) reportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "report",
-		Usage:     "the ledgers of one or several hosts as text, JSON, CSV or one HTML page",
+		Usage:     "the ledgers of hosts as text, JSON, CSV or one HTML page",
 		ArgsUsage: "[STATE-DIR...]",
 		Flags: []cli.Flag{
 			stringFlag("format", "text", "write `FORMAT`: text, json, csv or html"),
 			stringFlag("table", "users", "with --format csv: `TABLE` "+strings.Join(review.Tables, ", ")),
-			stringFlag("out", "", "write `FILE` instead of standard output"),
+			stringFlag(flagOut, "", "write `FILE` instead of standard output"),
 			stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, if no arguments name others"),
 		},
 		Action: p.report,
@@ -39,6 +39,9 @@ func (p *program) report(c *cli.Context) (err error) {
 	case c.IsSet("table") && format != "csv":
 		return usagef("--table is for --format csv")
 	}
+	if err := checkOutputs(c); err != nil {
+		return err
+	}
 	r, err := p.load(c)
 	if err != nil {
 		return err
@@ -46,7 +49,7 @@ func (p *program) report(c *cli.Context) (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	write := map[string]func(io.Writer) error{"text": r.WriteText, "json": r.WriteJSON, "html": r.WriteHTML,
 		"csv": func(w io.Writer) error { return r.WriteCSV(w, table) }}[format]
-	if path := c.String("out"); path != "" {
+	if path := c.String(flagOut); path != "" {
 		err = writeFile(path, write)
 	} else {
 		err = write(p.stdout)

@@ -114,6 +114,8 @@ const (
 	statePerMessage    = 160      // line of a manifest
 	stateInodes        = 2        // of a mailbox
 	stateAtAll         = 1 << 20
+	indexPerMessage    = 96
+	cachePerMessage    = 512
 )
 
 // short says what is too small for an amount of mail of which the partitions get their
@@ -132,6 +134,17 @@ func (s *session) short(perPartition map[string]plan.Need, a amount) ([]string, 
 	for _, partition := range slices.Sorted(maps.Keys(perPartition)) {
 		n := perPartition[partition]
 		needs = append(needs, resources.Need{What: "partition " + partition, Dir: s.cyrus.MessagesRoot(partition), Bytes: n.Bytes, Inodes: n.Inodes, UID: owner})
+		// Of metapartitions only what is there of each message counts, of which there are about as
+		// many as files.
+		roots := s.cyrus.Place(partition, "").Roots
+		for _, meta := range []struct {
+			dir        string
+			perMessage int64
+		}{{roots.Index, indexPerMessage}, {roots.Cache, cachePerMessage}} {
+			if meta.dir != roots.Data {
+				needs = append(needs, resources.Need{What: "metapartition " + meta.dir, Dir: meta.dir, Bytes: n.Inodes * meta.perMessage, UID: owner})
+			}
+		}
 	}
 	needs = append(needs,
 		resources.Need{What: "configdirectory " + s.cyrus.ConfigDir, Dir: s.cyrus.ConfigDir, Bytes: config, Inodes: a.users * configInodes, UID: owner},

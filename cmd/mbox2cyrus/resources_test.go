@@ -209,3 +209,28 @@ func TestRoomOfSubvolumes(t *testing.T) {
 		}
 	})
 }
+
+// TestMetapartitionIsTooSmall: index and cache are on a file system of their own that has no room
+// for those of this mail. That is told before anything is written.
+func TestMetapartitionIsTooSmall(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to mount")
+	}
+	srv := cyrustest.ForTest(t, cyrustest.Options{MetaFiles: "header index cache"})
+	root, state := filepath.Join(t.TempDir(), "host"), filepath.Join(t.TempDir(), "state")
+	if _, err := samplehost.Write(root, samplehost.Options{Seed: 7, Users: 3, Messages: 900, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", srv.Meta, "tmpfs", 0, fmt.Sprintf("size=64k,mode=0755,uid=%d,gid=%d", srv.UID, srv.GID)); err != nil {
+		t.Skipf("no tmpfs can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(srv.Meta, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	o := runJSON(t, append([]string{"plan"}, flagsFor(srv, root, state)...)...)
+	if o.code != 1 || !strings.Contains(o.stderr, "metapartition "+srv.Meta) {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+}

@@ -16,7 +16,7 @@ import (
 func (p *program) retireCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "retire",
-		Usage: "after a clean verify: move the source folders into an archive, or back",
+		Usage: "after a clean verify: move source folders into an archive, or back",
 		Flags: slices.Concat(sourceFlags(), cyrusFlags(), lockFlags(), runFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "archive", Usage: "`DIR` of root's to move folders to; one on each file system that has some (may be repeated)", EnvVars: env("archive")},
 			&cli.BoolFlag{Name: "restore", Usage: "move what is in the archive back, of the users who are chosen or of all"}, // no environment variable: it must be said

@@ -319,8 +319,35 @@ func TestRetireSharedHome(t *testing.T) {
 			t.Errorf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
 		}
 	}
-	do(0, "migrate")
-	do(0, "retire", "--archive", archive)
+	for _, command := range []string{"plan", "migrate"} {
+		said := map[any]any{}
+		for _, p := range runJSON(t, append([]string{command}, flags...)...).problems("shared-home") {
+			said[p["user"]] = p["text"]
+		}
+		if len(said) != 2 || !strings.Contains(fmt.Sprint(said["joe"]), "the same home as joe2") {
+			t.Errorf("%s: %v", command, said)
+		}
+	}
+	if o := runJSON(t, append([]string{"plan", "--exclude-user", "joe2"}, flags...)...); len(o.problems("shared-home")) != 0 {
+		t.Errorf("%s", o.stderr)
+	}
+	sums := func(args ...string) string {
+		t.Helper()
+		o := runJSON(t, append(args, flags...)...)
+		s := o.summary(t)
+		if o.code != 0 {
+			t.Errorf("%v: exit code %d\n%s", args, o.code, o.stderr)
+		}
+		return fmt.Sprintf("%v folders, %v bytes", s["folders"], s["bytes"])
+	}
+	// The INBOXes, and the folder for each of the two; but it is one file, as is the list.
+	want := fmt.Sprintf("4 folders, %d bytes", len(letter(1)+letter(2)+letter(3)+"mail/work/old\n"))
+	if got := sums("retire", "--dry-run", "--archive", archive); got != want {
+		t.Errorf("the dry run: %s, want %s", got, want)
+	}
+	if got := sums("retire", "--archive", archive); got != want {
+		t.Errorf("retire: %s, want %s", got, want)
+	}
 	for _, path := range []string{"var/mail/joe", "var/mail/joe2", "home/joe/mail/work/old", "home/joe/.mailboxlist"} {
 		mustRead(t, filepath.Join(archive, path))
 	}
@@ -366,6 +393,10 @@ func TestUndoRetired(t *testing.T) {
 	}
 	if o := runJSON(t, "retire", "--restore", "--state", state); o.code != 0 {
 		t.Errorf("restore: exit code %d\n%s", o.code, o.stderr)
+	}
+	o := runJSON(t, append([]string{"verify", "--user", "joe"}, flags...)...)
+	if p := o.problems("source-changed"); o.code != 2 || len(p) == 0 || !strings.Contains(p[0]["text"].(string), "as by retire --restore") || !strings.Contains(p[0]["text"].(string), "run migrate") {
+		t.Errorf("verify after the restore: exit code %d, %v", o.code, p)
 	}
 	undo(0, 0)
 	if left := len(messageFiles(t, srv)); left != 0 {

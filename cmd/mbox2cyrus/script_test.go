@@ -54,7 +54,14 @@ func TestScripts(t *testing.T) {
 			env.Setenv("SPOOL", srv.Spool)
 			env.Setenv("BIN", cyrustest.BinDir)
 			env.Setenv("CONTRIB", contrib)
-			env.Setenv("TMPDIR", os.TempDir())
+			tmp := filepath.Join(filepath.Dir(srv.Conf), "tmp") // Cyrus's user may go there
+			if err := os.Mkdir(tmp, 0o700); err != nil {
+				return err
+			}
+			if err := os.Chmod(tmp, 0o777|os.ModeSticky); err != nil {
+				return err
+			}
+			env.Setenv("TMPDIR", tmp) // scratch directories of other tests are not seen
 			env.Setenv("TZ", "UTC")
 			return nil
 		},

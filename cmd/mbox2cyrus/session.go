@@ -58,6 +58,9 @@ func (p *program) open(c *cli.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkOutputs(c); err != nil {
+		return nil, err
+	}
 	s := &session{opts: opts, endLimit: func() {}}
 	if s.report, s.closeLog, err = p.reporter(c); err != nil {
 		return nil, err
@@ -213,6 +216,9 @@ func (s *session) sayDates(always bool) {
 
 // reportPlan reports what the plan tells that concerns no user.
 func (s *session) reportPlan() {
+	if len(s.opts.selection.Done) > 0 && len(s.plan.Users) == 0 {
+		s.report.NobodyLeft()
+	}
 	for _, p := range s.plan.Problems {
 		s.report.Problem(p)
 	}
@@ -236,6 +242,8 @@ func (p *program) progress(c *cli.Context, s *session, l *ledger.Ledger, changed
 	}
 	p.display, err = progress.Start(progress.Options{Stdout: p.stdout, Stderr: p.stderr, Report: s.report, JSON: c.Bool("json"), Quiet: c.Bool("quiet"),
 		StatusFile: c.String(flagStatusFile), Asked: p.asked, Users: users})
+	say := s.report.Say
+	p.caught.say.Store(&say)
 	return err
 }
 

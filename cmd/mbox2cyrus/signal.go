@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/mbox"
@@ -18,7 +19,21 @@ import (
 type stopSignal struct {
 	stop  context.CancelFunc // of the run
 	code  atomic.Int32
-	locks atomic.Pointer[mbox.Locks] // of the folders being read; not to be left behind
+	locks atomic.Pointer[mbox.Locks]        // of the folders being read; not to be left behind
+	say   atomic.Pointer[func(line string)] // beside the lines of progress; nil: standard error
+}
+
+// stopping is how long a stop may take before it is told what it waits for.
+const stopping = 3 * time.Second
+
+// tellStop says what a run waits for that was told to stop.
+func (s *stopSignal) tellStop() {
+	const line = "mbox2cyrus: stopping: what was begun is finished first, by Cyrus's programs too; a second signal ends this at once, which is safe"
+	if say := s.say.Load(); say != nil {
+		(*say)(line)
+		return
+	}
+	fmt.Fprintln(os.Stderr, line)
 }
 
 func (s *stopSignal) watch(signals <-chan os.Signal) {
@@ -29,6 +44,7 @@ func (s *stopSignal) watch(signals <-chan os.Signal) {
 		}
 		if s.code.CompareAndSwap(0, code) {
 			s.stop() // after the code is there for who sees that it stops
+			time.AfterFunc(stopping, s.tellStop)
 		} else {
 			if locks := s.locks.Load(); locks != nil {
 				if err := locks.Close(); err != nil {

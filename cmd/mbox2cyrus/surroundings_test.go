@@ -295,6 +295,23 @@ func TestQuotasThatCyrusHas(t *testing.T) {
 	}
 }
 
+// TestQuotaIsOfWhatCyrusHas: a quota that is to be given is compared with the mail as Cyrus has
+// it, without From_ lines and what else of the file does not come.
+func TestQuotaIsOfWhatCyrusHas(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nann:x:1001:1001::/home/ann:/bin/sh\n")
+	h.write("var/mail/joe", strings.Replace(letter(1), "From ", "From "+strings.Repeat("long", 500), 1))
+	h.write("var/mail/ann", longLetter("ann", 1, 200))
+	flags := append(flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state")), "--quota", "1000")
+	for _, command := range []string{"plan", "migrate"} {
+		o := runJSON(t, append([]string{command}, flags...)...)
+		if p := o.problems("over-quota"); o.code != 2 || len(p) != 1 || p[0]["user"] != "ann" || o.summary(t)["messages_found"] != 2. {
+			t.Errorf("%s: exit code %d, %v\n%s", command, o.code, p, o.stderr)
+		}
+	}
+}
+
 // TestQuotaThatFails: Cyrus's program says nothing of a quota root that it cannot write. It is told.
 func TestQuotaThatFails(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})

@@ -17,7 +17,7 @@ import (
 func (p *program) undoCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "undo",
-		Usage: "remove from Cyrus exactly what migrate made, if nothing touched it since",
+		Usage: "remove from Cyrus what migrate made, if nothing touched it since",
 		Flags: append(append(installedFlags(),
 			stringFlag(flagState, "/var/lib/mbox2cyrus", "`DIR` of the ledger, the record of what was done"),
 			&cli.StringSliceFlag{Name: "user", Usage: "this `NAME` on the UW host (may be repeated)", EnvVars: env("user")},
@@ -67,6 +67,10 @@ func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter
 	}
 	if err := cyrus.CanRemove(); err != nil {
 		return fmt.Errorf("%w; nothing was changed", err)
+	}
+	// Of a list that ends early undo would take mailboxes for removed.
+	if err := cyrus.CheckDatabase(c.Context); err != nil {
+		return err
 	}
 	var l *ledger.Ledger
 	if c.Bool(flagDryRun) {

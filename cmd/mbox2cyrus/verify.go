@@ -56,6 +56,11 @@ func (p *program) verify(c *cli.Context, level verify.Level) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
+	if level == verify.LevelContent { // the others read no date of the source
+		if err := s.holdToZone(l); err != nil {
+			return err
+		}
+	}
 	if err := s.plan.HoldTo(l); err != nil {
 		return err
 	}

@@ -36,6 +36,11 @@ func TestAnotherZone(t *testing.T) {
 		}
 	}
 	in("US/Eastern", 0, "migrate") // the same by another name
+	if said := in("Europe/Vienna", 78, "verify", "--level", "content"); !strings.Contains(said, "-05:00/-04:00 from UTC") {
+		t.Errorf("verify says %s", said)
+	}
+	in("Europe/Vienna", 0, "verify") // which reads no date of the source
+	in("US/Eastern", 0, "verify", "--level", "content")
 	for i, m := range serve(t, srv)["INBOX"].Messages {
 		if want := time.Date(2003, 6, 2, 14, 11, i+1, 0, time.UTC); !m.InternalDate.Equal(want) {
 			t.Errorf("UID %d is of %v, want %v", m.UID, m.InternalDate, want)

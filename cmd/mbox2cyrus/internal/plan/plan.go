@@ -144,6 +144,7 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 			anyInbox = anyInbox || f.tree.Inbox != nil
 		}
 		h.found[i] = found{}
+		u.sayShared(logins, h.selection.Exclude)
 		u.sayRetired()
 		if len(u.Folders) > 0 || len(u.Problems) > 0 {
 			p.Users = append(p.Users, u)

@@ -35,6 +35,23 @@ func sharedHomes(all []mbox.User) map[string][]string {
 	return homes
 }
 
+// sayShared tells that folders of the user's home come into mailboxes of others too. logins are
+// all who have that home; of those left out nothing comes.
+func (u *User) sayShared(logins, leftOut []string) {
+	var others []string
+	for _, login := range logins {
+		if login != u.Name && !slices.Contains(leftOut, login) {
+			others = append(others, report.Quote(login))
+		}
+	}
+	home := strings.Trim(u.Home, "/") + "/"
+	if len(others) == 0 || !slices.ContainsFunc(u.Folders, func(f Folder) bool { return strings.HasPrefix(f.File.Path, home) }) {
+		return
+	}
+	u.Problems = append(u.Problems, report.Problem{Severity: report.Note, User: u.Name, Offset: -1, Kind: "shared-home",
+		Text: fmt.Sprintf("has the same home as %s: the folders in it come into the mailboxes of each of them (--exclude-user leaves one out)", strings.Join(others, " and "))})
+}
+
 // retiredOf returns what was retired of a user, and what was retired from his home as that of
 // others who have it too: it was as much his.
 func retiredOf(u mbox.User, logins []string, by map[string][]Retired) []Retired {

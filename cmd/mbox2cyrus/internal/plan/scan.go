@@ -43,6 +43,8 @@ type Scanner struct {
 	Ledger     *ledger.Ledger // what earlier passes brought needs no room any more; may be nil
 	// Written tells what is there of a mailbox that a run which was cut off began.
 	Written func(ledger.Mailbox) Need
+	// TellHeld tells of what is held of a folder that has not changed since, and who approved of it.
+	TellHeld func(ctx context.Context, rec ledger.Mailbox, tell func(report.Problem)) error
 
 	mu     sync.Mutex
 	need   map[string]Need
@@ -171,16 +173,37 @@ func (s *Scanner) fail(u *User, folder string, err error) {
 	s.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Folder: folder, Offset: -1, Kind: "user-failed", Text: err.Error()})
 }
 
+// heldOf returns the record of a folder's mailbox if some of the folder is held, and it has not
+// changed since: migrate would not read it again.
+func (s *Scanner) heldOf(f Folder) (rec ledger.Mailbox, ok bool, err error) {
+	rec, known, err := s.brought(f.Mailbox)
+	ok = known && rec.State == ledger.Verified && rec.Held != nil && rec.SourceID != nil && rec.SourceID.Equal(FileID(f.File)) &&
+		rec.Rules == s.Source.Rules.String() && s.TellHeld != nil
+	return rec, ok, err
+}
+
 func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected) {
 	var bytes, disk, count int64
 	var tooLarge source.Amount
 	var inbox pop3.Inbox
 	isInbox := len(f.Mailbox.Folder()) == 0
-	res, err := s.Source.Read(ctx, u.User, f.File, func(m *mbox.Message, _ []string) error {
+	heldOf, isHeld, err := s.heldOf(f)
+	if err != nil {
+		s.fail(u, f.File.Name, err)
+		return
+	}
+	var hold source.Hold
+	if isHeld {
+		hold = func(source.Aside) error { return nil } // the list of what is held tells of it
+	}
+	res, err := s.Source.ReadHolding(ctx, u.User, f.File, func(m *mbox.Message, _ []string) error {
 		help.message(f, m)
 		n, err := m.WriteTo(io.Discard)
 		if err != nil {
 			return err
+		}
+		if s.Source.Rules.CheckSize(n) != nil && isHeld {
+			return nil
 		}
 		if s.Source.Rules.CheckSize(n) != nil {
 			s.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, File: m.File, Offset: m.Offset, Kind: held.TooLarge,
@@ -196,7 +219,7 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 		}
 		disk += (n+blockSize-1)/blockSize*blockSize + cachePerMsg
 		return nil
-	})
+	}, hold)
 	if errors.Is(err, context.Canceled) {
 		return
 	}
@@ -224,6 +247,15 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 	s.mu.Lock()
 	s.sizes[f.Mailbox] = size
 	s.mu.Unlock()
+	if isHeld {
+		tell := func(p report.Problem) {
+			s.Report.Problem(p)
+			help.problem(p)
+		}
+		if err := s.TellHeld(ctx, heldOf, tell); err != nil {
+			s.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "held-lost", Text: err.Error()})
+		}
+	}
 	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), SpecialUse: f.SpecialUse, Found: res.Messages, Bytes: bytes,
 		Doubts: res.Doubts, UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
 	if isInbox {

@@ -42,9 +42,5 @@ func (u *User) chooseSpecialUses(uses specialuse.Rules, names cyrusspool.NameRul
 func (p *Plan) ChooseQuota(limit func(login string) int64) {
 	for _, u := range p.Users {
 		u.Quota = limit(u.Name)
-		if u.Quota > 0 && u.Bytes > u.Quota {
-			u.Problems = append(u.Problems, report.Problem{Severity: report.Attention, User: u.Name, Offset: -1, Kind: "over-quota",
-				Text: fmt.Sprintf("has %d bytes of mail, and a quota of %d: all of it comes, but new mail is refused", u.Bytes, u.Quota)})
-		}
 	}
 }

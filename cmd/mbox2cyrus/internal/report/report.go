@@ -78,6 +78,7 @@ type Folder struct {
 	Bytes     int64  // of the messages as stored in Cyrus
 	Unchanged bool   // nothing to do: done by an earlier run
 	Read      bool   // by this run, which reported every finding in it
+	NoFolder  bool   // something beside the folders: a list of subscriptions; not counted as one
 	Outcome   string // what became of it, where counters do not say it: "removed", "archived in …"
 	// ShownAs is the name that users see, and RenamedWhy why, where it is not Folder.
 	ShownAs, RenamedWhy string

@@ -269,7 +269,9 @@ func (p Problem) String() string {
 func (r *Reporter) Folder(f Folder) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sum.Folders++
+	if !f.NoFolder {
+		r.sum.Folders++
+	}
 	r.sum.Found += f.Found
 	r.sum.Written += f.Written
 	r.sum.Verified += f.Verified
@@ -379,6 +381,13 @@ func (r *Reporter) StoppedEarly(kind, why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sum.StoppedEarly = true
+}
+
+// NobodyLeft says that the run has no user, as all were proved before.
+func (r *Reporter) NobodyLeft() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sum.NobodyLeft = true
 }
 
 // Left counts a folder that is left to another run, or to a person; a problem says why.

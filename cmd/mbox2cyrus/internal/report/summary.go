@@ -24,6 +24,7 @@ type Summary struct {
 	Elapsed               time.Duration
 	DryRun                bool
 	StoppedEarly          bool  // before the work was done, at a safe point, not by a signal
+	NobodyLeft            bool  // all users were proved before (--only-failed)
 	LeftFolders           int64 // not brought, though there is something to bring
 	ExitCode              int
 	Command, SourceRoot   string
@@ -127,6 +128,9 @@ func (s Summary) verdict() string {
 			return "read"
 		case "approve":
 			return "nothing waits for approval"
+		}
+		if s.NobodyLeft {
+			return "nobody was left to do: report calls every user proved whom this run would take; nothing was looked at,"
 		}
 		return "everything arrived and was proved"
 	case ExitAttention:

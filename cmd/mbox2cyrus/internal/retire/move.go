@@ -49,6 +49,10 @@ func (r *Retirer) place(ctx context.Context, u *plan.User, p mbox.Place, m Move,
 	}
 	to := filepath.Join(a.Path, p.Path)
 	if r.DryRun {
+		if _, found := r.would[p.Path]; found {
+			return nil // the list of subscriptions of another login, who has the same home
+		}
+		r.would[p.Path] = u.Name
 		r.tell(u.Name, string(m.Folder), fileSize(p), "would go to "+report.Quote(to))
 		return unchanged(false)
 	}

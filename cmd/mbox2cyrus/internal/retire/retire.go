@@ -25,13 +25,15 @@ type Retirer struct {
 	Report   *report.Reporter
 	DryRun   bool
 
-	moved []Move // by this run
+	moved []Move            // by this run
+	would map[string]string // logins by the paths that a dry run would move as theirs
 }
 
 // Run retires the users of a plan, one after another. Whatever keeps one from it is
 // reported; the error is the context's.
 func (r *Retirer) Run(ctx context.Context, p *plan.Plan) error {
 	defer r.lookAgain(context.WithoutCancel(ctx))
+	r.would = map[string]string{}
 	for _, u := range p.Users {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -114,6 +116,9 @@ func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 			continue
 		}
 		if i := slices.IndexFunc(dirs, above); i >= 0 {
+			if r.DryRun {
+				r.would[f.File.Path] = u.Name
+			}
 			r.tell(u.Name, f.File.Name, f.File.Size, "went with "+report.Quote(dirs[i]))
 			continue
 		}
@@ -173,6 +178,10 @@ func (r *Retirer) withoutShared(u *plan.User) (left []plan.Folder) {
 	for _, f := range u.Folders {
 		if m, found := r.Record.ofAnother(u.Name, f.File.Path); found {
 			r.tell(u.Name, f.File.Name, 0, "went with those of "+report.Quote(string(m.User))+", who has the same home")
+			continue
+		}
+		if login, found := r.would[f.File.Path]; found {
+			r.tell(u.Name, f.File.Name, 0, "would go with those of "+report.Quote(login)+", who has the same home")
 			continue
 		}
 		left = append(left, f)
@@ -317,8 +326,9 @@ func (r *Retirer) subscriptions(ctx context.Context, u *plan.User) error {
 }
 
 func (r *Retirer) tell(user, folder string, size int64, outcome string) {
-	if folder == "" {
+	list := folder == ""
+	if list {
 		folder = "(subscriptions)"
 	}
-	r.Report.Folder(report.Folder{User: user, Folder: folder, Bytes: size, Outcome: outcome})
+	r.Report.Folder(report.Folder{User: user, Folder: folder, Bytes: size, Outcome: outcome, NoFolder: list})
 }

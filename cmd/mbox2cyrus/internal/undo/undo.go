@@ -107,7 +107,7 @@ func (u *Undoer) mayUndo(one *user) bool {
 	}
 	for _, f := range findings {
 		u.Report.Problem(report.Problem{Severity: report.Attention, User: one.login, Folder: string(f.rec.Folder), Offset: -1,
-			Kind: "changed-since", Text: f.text + "; nothing of this user was undone"})
+			Kind: "changed-since", Text: f.text + "; nothing of this user was undone (how to remove him all the same: docs/way-back.md)"})
 	}
 	return len(findings) == 0
 }

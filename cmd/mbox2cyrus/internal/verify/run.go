@@ -168,8 +168,12 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 		}
 	}
 	for _, rec := range gone {
+		wayOn := "; what was migrated is in Cyrus only: remove it there if it is not wanted"
+		if u.Unread(rec) != "" {
+			wayOn = ""
+		}
 		v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
-			Text: fmt.Sprintf("%s was migrated, but %s", rec.Name, u.WhyGone(rec))})
+			Text: fmt.Sprintf("%s was migrated, but %s%s", rec.Name, u.WhyGone(rec), wayOn)})
 	}
 }
 
@@ -178,6 +182,7 @@ func (v *Verifier) failed(u *plan.User, folder string, err error) {
 	p := report.Problem{Severity: report.Failure, User: u.Name, Folder: folder, Offset: -1, Kind: "verify-failed", Text: err.Error()}
 	if errors.Is(err, mbox.ErrBusy) {
 		p.Severity, p.Kind = report.Attention, "busy"
+		p.Text += "; verify again when nobody uses it, or give a longer --lock-wait"
 	}
 	v.Report.Problem(p)
 }
@@ -279,7 +284,7 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 		return nil
 	}
 	if f != nil && v.Level != LevelContent && (rec.SourceID == nil || !rec.SourceID.Equal(plan.FileID(f.File))) {
-		differ(report.Attention, "source-changed", "the folder changed since it was migrated")
+		differ(report.Attention, "source-changed", changed(rec.SourceID, f))
 	}
 	res, err := v.compare(ctx, u, rec, f)
 	if err != nil {
@@ -308,6 +313,15 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 		return v.opinion(ctx, u.User, f.File)
 	}
 	return nil
+}
+
+// changed says what is the matter with a folder that is not the file, at the times, that was
+// migrated.
+func changed(was *ledger.FileID, f *plan.Folder) string {
+	if now := plan.FileID(f.File); was != nil && was.Size == now.Size && was.MTime.Equal(now.MTime) {
+		return "since it was migrated the folder was moved (as by retire --restore), copied or given other rights; its size and date are the same: run migrate, which reads it again and brings what is new"
+	}
+	return "the folder changed since it was migrated: run migrate, which brings what is new"
 }
 
 // compare compares the mailbox in Cyrus with the ledger, and with the source, as deep as

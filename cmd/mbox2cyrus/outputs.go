@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
+)
+
+// checkOutputs refuses files to be written that flags name and that cannot be made. Some are
+// first written when hours of work are done, and no run is to be begun in the ledger for what
+// another path mends.
+func checkOutputs(c *cli.Context) error {
+	for _, flag := range []string{flagStatusFile, flagMetrics, flagMap, flagHelpDesk, flagOut} {
+		if path := c.String(flag); path != "" {
+			if err := canBeMade(path); err != nil {
+				return fmt.Errorf("%w: --%s: %w", target.ErrConfig, flag, err)
+			}
+		}
+	}
+	return nil
+}
+
+// canBeMade returns why a file at path cannot be made or replaced, if it is known before.
+func canBeMade(path string) error {
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		return &os.PathError{Op: "write", Path: path, Err: unix.EISDIR}
+	}
+	dir := filepath.Dir(path)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return &os.PathError{Op: "write", Path: path, Err: unix.ENOTDIR}
+	}
+	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil { // says EROFS too
+		return &os.PathError{Op: "write to", Path: dir, Err: err}
+	}
+	return nil
+}
