@@ -374,7 +374,7 @@ func (e *Engine) gone(u *plan.User, j *job) error {
 			continue
 		}
 		text := "%s was migrated, but %s; the mailbox stays: remove it in Cyrus if it is not wanted"
-		if u.Unread(rec) != "" {
+		if u.LeftOut(rec) != nil {
 			text = "%s was migrated, but %s; the mailbox stays"
 		}
 		switch rec.State {
