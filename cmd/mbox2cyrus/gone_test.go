@@ -295,3 +295,28 @@ func TestLeftOutIsNotGone(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyOfParentWithFolder: a mailbox was made as a parent alone, as its folder was no folder then.
+// When it is one, verify says at each level that it was not migrated, and not what is wrong with it.
+func TestVerifyOfParentWithFolder(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h.write("var/mail/joe", "garbage\n\n"+letter(1))
+	h.write("home/joe/mail/work", letter(2))
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 2 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	h.write("var/mail/joe", letter(1))
+	for _, level := range []string{"count", "index", "content"} {
+		o := runJSON(t, append([]string{"verify", "--level", level}, flags...)...)
+		if p := o.problems("not-migrated"); o.code != 3 || len(p) != 1 || p[0]["folder"] != "INBOX" || len(o.severe()) != 1 {
+			t.Errorf("%s: exit code %d, %q", level, o.code, o.severe())
+		}
+	}
+	for _, command := range []string{"migrate", "verify"} {
+		if o := runJSON(t, append([]string{command}, flags...)...); o.code != 0 {
+			t.Errorf("%s: exit code %d, %q", command, o.code, o.severe())
+		}
+	}
+}

@@ -260,6 +260,10 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 		differ(report.Difference, "not-migrated", "the ledger has no record that it was migrated")
 		return nil
 	}
+	if f != nil && rec.Folder == "" { // made above others, when the folder was not there
+		differ(report.Difference, "not-migrated", "it was made without its folder, which was not migrated")
+		return nil
+	}
 	entry, ok, err := v.Cyrus.Entry(name)
 	if err != nil {
 		return err
