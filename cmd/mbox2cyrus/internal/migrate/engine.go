@@ -385,6 +385,7 @@ func (e *Engine) gone(u *plan.User, j *job) error {
 		}
 		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
 			Text: fmt.Sprintf(text, rec.Name, u.WhyGone(rec))})
+		e.reportHeldBefore(rec.Name)
 	}
 	return nil
 }
