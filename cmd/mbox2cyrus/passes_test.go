@@ -1338,6 +1338,13 @@ func TestReportOfExcluded(t *testing.T) {
 	}
 	c.pass(0, verify...)
 	c.report(0)
+
+	// But what a run that leaves him out tells of him for a person is not forgotten either.
+	c.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\n")
+	if o := c.pass(2, c.migrate("--only-failed")...); len(o.problems("no-user")) != 1 {
+		t.Errorf("%q", o.severe())
+	}
+	c.report(2)
 }
 
 // TestReportOfCutOffForAll: a run for all users was killed before it came to kim, and left the

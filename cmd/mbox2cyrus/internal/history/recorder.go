@@ -49,6 +49,11 @@ type tally struct {
 	more                                           map[string]map[string]int64 // and others, by kind and severity
 }
 
+// forNobody reports whether nothing was said of the user that is for a person.
+func (t *tally) forNobody() bool {
+	return t.severities["attention"]+t.severities["failure"]+t.severities["difference"] == 0
+}
+
 // Begin begins the history of a run. Every few runs, what later ones have made obsolete is
 // removed from the file first. The number of run is set. It returns an error that wraps ErrBusy if
 // another run of the same command is being recorded.
@@ -285,7 +290,7 @@ func (r *Recorder) Close(stopped bool) error {
 	for name, t := range r.users {
 		if name == "" {
 			r.unlisted(name, t)
-		} else if !stopped && !(r.earlier[name].own && r.leftOut != nil && r.leftOut(name)) {
+		} else if !stopped && !(r.earlier[name].own && t.forNobody() && r.leftOut != nil && r.leftOut(name)) {
 			left = append(left, name)
 		}
 	}
