@@ -126,7 +126,7 @@ func TestParentBecomesFolder(t *testing.T) {
 	c.write("var/mail/kim", "") // no user of this host
 	c.pass(0, c.migrate("--user", "joe")...)
 	c.write("var/mail/joe", letter(2)+letter(3))
-	if o := c.pass(2, append([]string{"verify", "--user", "joe"}, flagsFor(c.srv, c.root, c.state)...)...); len(o.problems("source-changed")) != 1 {
+	if o := c.pass(3, append([]string{"verify", "--user", "joe"}, flagsFor(c.srv, c.root, c.state)...)...); len(o.problems("not-migrated")) != 1 {
 		t.Errorf("verify: %q", o.severe())
 	}
 	c.pass(0, c.migrate()...)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -256,4 +257,66 @@ func TestFolderNotRead(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestLeftOutIsNotGone: of a folder in whose place is what is left out now (damaged, somebody
+// else's, a link) nobody says that it is no longer there, and to remove its mailbox.
+func TestLeftOutIsNotGone(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(1))
+	for i, name := range []string{"damaged", "text", "above/linked", "gone"} {
+		h.write("home/joe/mail/"+name, letter(2+i))
+	}
+	if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, state)...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	h.write("home/joe/mail/damaged", "garbage\n\n"+letter(2))
+	h.write("home/joe/mail/text", "a note\n")
+	dir := filepath.Join(h.root, "home/joe")
+	if err := errors.Join(os.Remove(dir+"/mail/gone"), os.Rename(dir+"/mail/above", dir+"/above"), os.Symlink("../above", dir+"/mail/above")); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"migrate", "verify"} {
+		o := runJSON(t, append([]string{command}, flagsFor(srv, h.root, state)...)...)
+		said := map[string]string{}
+		for _, p := range o.problems("source-gone") {
+			said[p["folder"].(string)] = p["text"].(string)
+		}
+		for folder, want := range map[string]string{"damaged": "what is at home/joe/mail/damaged now is left out (not-a-folder)", "text": "text now is left out (not-a-folder)",
+			"above/linked": "what is at home/joe/mail/above now is left out (symlink)", "gone": "its folder is no longer there"} {
+			if text := said[folder]; !strings.Contains(text, want) || folder != "gone" && strings.Contains(text, "remove") {
+				t.Errorf("%s: %s: %q", command, folder, text)
+			}
+		}
+		if o.code != 2 || len(said) != 4 {
+			t.Errorf("%s: exit code %d, %q", command, o.code, o.severe())
+		}
+	}
+}
+
+// TestVerifyOfParentWithFolder: a mailbox was made as a parent alone, as its folder was no folder then.
+// When it is one, verify says at each level that it was not migrated, and not what is wrong with it.
+func TestVerifyOfParentWithFolder(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	h.write("var/mail/joe", "garbage\n\n"+letter(1))
+	h.write("home/joe/mail/work", letter(2))
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 2 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	h.write("var/mail/joe", letter(1))
+	for _, level := range []string{"count", "index", "content"} {
+		o := runJSON(t, append([]string{"verify", "--level", level}, flags...)...)
+		if p := o.problems("not-migrated"); o.code != 3 || len(p) != 1 || p[0]["folder"] != "INBOX" || len(o.severe()) != 1 {
+			t.Errorf("%s: exit code %d, %q", level, o.code, o.severe())
+		}
+	}
+	for _, command := range []string{"migrate", "verify"} {
+		if o := runJSON(t, append([]string{command}, flags...)...); o.code != 0 {
+			t.Errorf("%s: exit code %d, %q", command, o.code, o.severe())
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -245,4 +246,52 @@ func TestHeldLost(t *testing.T) {
 			t.Errorf("%s: other things are held", test.name)
 		}
 	}
+}
+
+// TestHeldOfWhatIsLeft: what is held waits for a person also while its folder is in use, or gone,
+// or its user is: each run tells it, and a report does until it is approved of.
+func TestHeldOfWhatIsLeft(t *testing.T) {
+	c := newCutHost(t)
+	c.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nkim:x:1002:1002::/home/kim:/bin/sh\n")
+	c.writeAs(1002, "var/mail/kim", letter(1))
+	c.write("home/joe/mail/work", letter(2)+strings.TrimSuffix(letter(3), "\n")+strings.Repeat("x\n", 200)+"\n")
+	path := filepath.Join(c.root, "home/joe/mail/work")
+	told := func(when string) {
+		t.Helper()
+		for _, args := range [][]string{{"migrate"}, {"verify"}, {"verify", "--level", "content"}} {
+			args = append(args, append(flagsFor(c.srv, c.root, c.state), "--hold-above", "200", "--lock", "yes", "--lock-wait", "1s")...)
+			if o := runJSON(t, args...); o.code != 2 || len(o.problems("too-large")) != 1 {
+				t.Errorf("%s: %s: exit code %d, %q", when, args[:3], o.code, o.severe())
+			}
+		}
+		c.report(2)
+	}
+	told("at first")
+	c.write("home/joe/mail/work.lock", "1\n")
+	changed := time.Now()
+	if err := os.Chtimes(path, changed, changed); err != nil {
+		t.Fatal(err)
+	}
+	told("locked")
+	if err := errors.Join(os.Remove(path+".lock"), os.Remove(path)); err != nil {
+		t.Fatal(err)
+	}
+	told("the folder is gone")
+	c.write("etc/passwd", "kim:x:1002:1002::/home/kim:/bin/sh\n")
+	told("the user is gone")
+	exclude := append(flagsFor(c.srv, c.root, c.state), "--hold-above", "200", "--exclude-user", "joe")
+	excluded := func() {
+		t.Helper()
+		for _, command := range []string{"migrate", "verify"} {
+			c.pass(0, append([]string{command}, exclude...)...)
+		}
+	}
+	excluded()
+	c.report(2)
+	c.pass(0, "approve", "--by", "ann", "--all", "--state", c.state)
+	for _, command := range []string{"migrate", "verify"} {
+		c.pass(2, append([]string{command, "--hold-above", "200"}, flagsFor(c.srv, c.root, c.state)...)...)
+	}
+	excluded()
+	c.report(0)
 }

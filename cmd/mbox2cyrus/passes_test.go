@@ -1301,3 +1301,83 @@ func TestReportOfStrayMail(t *testing.T) {
 	do(0, 0, 0, "verify", "--exclude-user", "root")
 	do(0, 0, 0, "migrate", "--exclude-user", "root")
 }
+
+// TestReportOfExcluded: kim's INBOX is locked, and then in Cyrus not as it was. A run that excludes
+// him does not make a report forget that, though it tells of the lock beside his INBOX.
+func TestReportOfExcluded(t *testing.T) {
+	c := newCutHost(t)
+	c.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nkim:x:1002:1002::/home/kim:/bin/sh\n")
+	c.write("var/mail/joe", letter(1))
+	c.writeAs(1002, "var/mail/kim", letter(2))
+	lock := filepath.Join(c.root, "var/mail/kim.lock")
+	c.write("var/mail/kim.lock", "1\n")
+	if o := c.pass(2, c.migrate("--lock", "yes", "--lock-wait", "1s")...); len(o.problems("busy")) != 1 {
+		t.Fatalf("%q", o.severe())
+	}
+	for range 2 {
+		c.pass(0, c.migrate("--exclude-user", "kim")...)
+		c.report(2)
+		if err := os.RemoveAll(lock); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.pass(0, c.migrate()...)
+	c.report(0)
+	verify := append([]string{"verify"}, flagsFor(c.srv, c.root, c.state)...)
+	box := filepath.Join(c.srv.Spool, dirOf(t, c.srv, "user/kim"), "1.")
+	if err := os.Rename(box, box+"away"); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(3, verify...)
+	c.report(3)
+	c.write("var/mail/kim.lock", "1\n")
+	c.pass(0, append(verify, "--exclude-user", "kim")...)
+	c.report(3)
+	if err := os.Rename(box+"away", box); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(0, verify...)
+	c.report(0)
+
+	// But what a run that leaves him out tells of him for a person is not forgotten either.
+	c.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\n")
+	if o := c.pass(2, c.migrate("--only-failed")...); len(o.problems("no-user")) != 1 {
+		t.Errorf("%q", o.severe())
+	}
+	c.report(2)
+}
+
+// TestReportOfCutOffForAll: a run for all users was killed before it came to kim, and left the
+// first line of its history. That one for joe ends well does not bring kim's mail.
+func TestReportOfCutOffForAll(t *testing.T) {
+	c := newCutHost(t)
+	c.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nkim:x:1002:1002::/home/kim:/bin/sh\n")
+	c.write("var/mail/joe", letter(1))
+	c.writeAs(1002, "var/mail/kim", letter(2))
+	c.pass(0, c.migrate("--user", "joe")...)
+	c.report(0)
+	history, err := os.OpenFile(filepath.Join(c.state, "history/migrate.jsonl"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = history.WriteString(`{"run":2,"message_type":"run","command":"migrate","start":"2026-11-28T02:00:00Z"}` + "\n")
+	if err := errors.Join(err, history.Close()); err != nil {
+		t.Fatal(err)
+	}
+	c.report(1)
+	c.pass(0, c.migrate("--user", "joe")...)
+	c.report(1)
+	c.pass(0, c.migrate()...)
+	c.report(0)
+	c.pass(0, c.migrate("--user", "joe")...)
+	c.report(0)
+}
+
+// report runs report, which must end with that exit code.
+func (c *cutHost) report(code int) {
+	c.t.Helper()
+	var stdout, stderr bytes.Buffer
+	if got := run([]string{"mbox2cyrus", "report", "--state", c.state}, &stdout, &stderr); got != code {
+		c.t.Errorf("report: exit code %d, want %d\n%s%s", got, code, stdout.String(), stderr.String())
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -50,7 +51,9 @@ func (s *session) keepRecord(c *cli.Context, start time.Time) error {
 		for _, u := range s.plan.Users {
 			planned[u.Name] = true
 		}
-		record.Beside(func(user string) bool { return s.opts.selection.Tells(user) && !planned[user] })
+		sel := s.opts.selection
+		record.Beside(func(user string) bool { return sel.Tells(user) && !planned[user] },
+			func(user string) bool { return slices.Contains(sel.Exclude, user) || sel.Done[user] })
 		return nil
 	case run.Command != history.Verify:
 		return err

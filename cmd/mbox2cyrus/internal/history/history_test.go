@@ -332,3 +332,45 @@ func TestTwoFoldersOfOneName(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestRunsForNamedUsersDoNotEndOneForAll: that a run for all users did not come to all of them is
+// known until another one does, however many for named users come after it.
+func TestRunsForNamedUsersDoNotEndOneForAll(t *testing.T) {
+	state := t.TempDir()
+	begin := func(chosen bool, problem string) {
+		t.Helper()
+		r, err := Begin(state, Run{Command: Migrate, Start: start, Chosen: chosen})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rep := report.New(report.Options{Stdout: discard{}, Stderr: discard{}, Command: Migrate})
+		rep.SetRecord(r)
+		if problem != "" {
+			rep.StoppedEarly(problem, "of it all")
+		}
+		if _, err := rep.Finish(0); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(problem != ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin(false, "time-is-up")
+	for range keptRuns + compactEvery {
+		begin(true, "")
+	}
+	if diff := cmp.Diff([]string{"problem / time-is-up x0"}, holding(t, state, Migrate)); diff != "" {
+		t.Error(diff)
+	}
+	l, err := Read(state, Migrate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if whole := l.LastWhole(); whole == nil || whole.Number != 1 || whole.End == nil || len(l.Runs) != keptRuns {
+		t.Errorf("%d runs, the last for all is %+v", len(l.Runs), whole)
+	}
+	begin(false, "")
+	if got := holding(t, state, Migrate); len(got) != 0 {
+		t.Errorf("after a run for all that came to its end: %q", got)
+	}
+}

@@ -90,6 +90,9 @@ func name(text string, raw []byte) string {
 // left alone, and what the plan has of it. Whatever begins name- or user- is, too.
 var saidAnew = []string{"busy", "cut-off", "cyrus-changed", "other-rules", "retired", "retired-place", "source-changed", "source-gone", "special-use-other"}
 
+// leftUsers are kinds of what is told of no user where a run ended before it came to all of them.
+var leftUsers = []string{"time-is-up", "run-failed"}
+
 // lasting reports whether a problem that migrate told stays true as long as its folder is not
 // read again: findings of the reader. What is held of it is said anew by each run, too.
 func (l Line) lasting() bool {

@@ -78,9 +78,7 @@ func read(path, command string) (*Log, error) {
 				return err
 			}
 			l.Runs = append(l.Runs, run)
-			if len(l.Runs) > keptRuns {
-				l.Runs = l.Runs[1:]
-			}
+			l.forget()
 			clear(pending) // that run was cut off
 		case "status":
 			if run := l.run(ln.Run); run != nil {
@@ -153,21 +151,35 @@ func (l *Log) Last() *Run {
 	return &l.Runs[len(l.Runs)-1]
 }
 
-// lastWhole is the number of the last run that looked at what is beside the users.
-func (l *Log) lastWhole() int {
-	for _, run := range slices.Backward(l.Runs) {
-		if !run.Chosen {
-			return run.Number
+// forget leaves keptRuns runs. The last one that looked at more than named users stays, however
+// many came after it.
+func (l *Log) forget() {
+	if len(l.Runs) <= keptRuns {
+		return
+	}
+	oldest := 0
+	if l.LastWhole() == &l.Runs[0] {
+		oldest = 1
+	}
+	l.Runs = slices.Delete(l.Runs, oldest, oldest+1)
+}
+
+// LastWhole returns the last run that looked at all users and at what is beside them, and not
+// only at users who were named; nil if there is none.
+func (l *Log) LastWhole() *Run {
+	for i := len(l.Runs) - 1; i >= 0; i-- {
+		if !l.Runs[i].Chosen {
+			return &l.Runs[i]
 		}
 	}
-	return 0
+	return nil
 }
 
 // Each calls do for each line that holds now, in the order in which they were written:
 // folder, problem and pop3 lines of each user's last run, in the history of migrate problems
 // of folders that were not read again since, and problems of the host of the last run, if they
-// are of a file also those of the last one that looked at more than users who were named. It reads the file
-// again; a line is not kept.
+// are of a file, or say that the run did not come to all users, also those of the last one that
+// looked at more than users who were named. It reads the file again; a line is not kept.
 func (l *Log) Each(do func(Line) error) error {
 	err := each(l.path, all, func(ln Line) error {
 		if (ln.Type == "folder" || ln.Type == "problem" || ln.Type == "pop3") && l.holds(ln) {
@@ -184,8 +196,8 @@ func (l *Log) Each(do func(Line) error) error {
 // holds reports whether a line is not obsolete.
 func (l *Log) holds(ln Line) bool {
 	if ln.User == "" {
-		last := l.Last()
-		return last != nil && (ln.Run == last.Number || ln.Folder != "" && ln.Run == l.lastWhole())
+		last, whole := l.Last(), l.LastWhole()
+		return last != nil && ln.Run == last.Number || whole != nil && ln.Run == whole.Number && (ln.Folder != "" || slices.Contains(leftUsers, ln.Kind))
 	}
 	user, ok := l.Users[ln.User]
 	switch {
@@ -308,22 +320,37 @@ func lastRun(path string) (last *Run, err error) {
 	return last, nil
 }
 
-// beside are the users of whom a history tells something, but no failure, and who had no
-// folders.
-func beside(path string) (names []string, err error) {
-	last := map[string]Line{}
-	isUser := func(b []byte) bool { return bytes.Contains(b, []byte(`"message_type":"user"`)) }
-	err = each(path, isUser, func(ln Line) error {
+// standing is what the last run that finished a user said of him, in short.
+type standing struct {
+	beside bool // something, but no failure, and he had no folders
+	own    bool // he had folders, or failed, or more was told than that nothing of his is migrated
+}
+
+// ofNobody are kinds of what is told of a user of whom nothing was found that is migrated.
+var ofNobody = []string{"no-user", "system-user", "source-gone"}
+
+// standings are those of all users of a history.
+func standings(path string) (map[string]standing, error) {
+	last, other := map[string]Line{}, map[string]int{} // of other, the last run that told it
+	wanted := func(b []byte) bool {
+		return bytes.Contains(b, []byte(`"message_type":"user"`)) || bytes.Contains(b, []byte(`"severity":"attention"`))
+	}
+	err := each(path, wanted, func(ln Line) error {
 		ln.raw = nil
-		last[ln.User] = ln
+		switch {
+		case ln.Type == "user":
+			last[ln.User] = ln
+		case !slices.Contains(ofNobody, ln.Kind):
+			other[ln.User] = ln.Run
+		}
 		return nil
 	})
+	all := map[string]standing{}
 	for name, ln := range last {
-		if ln.Folders == 0 && ln.Notes+ln.Attentions > 0 && ln.Failures+ln.Differences == 0 {
-			names = append(names, name)
-		}
+		failed := ln.Failures+ln.Differences > 0
+		all[name] = standing{beside: ln.Folders == 0 && ln.Notes+ln.Attentions > 0 && !failed, own: ln.Folders > 0 || failed || other[name] == ln.Run}
 	}
-	return names, err
+	return all, err
 }
 
 // removeUnfinished removes what a run that was killed in compact left: renameio's name

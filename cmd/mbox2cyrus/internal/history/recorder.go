@@ -27,7 +27,8 @@ type Recorder struct {
 	start time.Time
 	lock  *os.File // nil: the ledger's lock holds
 
-	beside []string // users without folders of whom earlier runs told something
+	earlier map[string]standing
+	leftOut func(user string) bool // whom this run does not look at; nil: nobody
 
 	mu    sync.Mutex
 	f     *os.File
@@ -46,6 +47,11 @@ type tally struct {
 	severities                                     map[string]int64
 	kept                                           map[string]int64            // problems by kind, that were written
 	more                                           map[string]map[string]int64 // and others, by kind and severity
+}
+
+// forNobody reports whether nothing was said of the user that is for a person.
+func (t *tally) forNobody() bool {
+	return t.severities["attention"]+t.severities["failure"]+t.severities["difference"] == 0
 }
 
 // Begin begins the history of a run. Every few runs, what later ones have made obsolete is
@@ -86,7 +92,7 @@ func Begin(state string, run Run) (r *Recorder, err error) {
 	if err := errors.Join(r.err, r.bw.Flush()); err != nil {
 		return nil, errors.Join(err, r.f.Close())
 	}
-	if r.beside, err = beside(path); err != nil {
+	if r.earlier, err = standings(path); err != nil {
 		return nil, errors.Join(err, r.f.Close())
 	}
 	r.sampling()
@@ -204,14 +210,16 @@ func (r *Recorder) unlisted(name string, t *tally) {
 
 // Beside says of which users without mail this run tells all there is to tell, as of root's
 // INBOX: what earlier runs told of them is no more, if this one comes to its end and does not.
-func (r *Recorder) Beside(told func(user string) bool) {
+// What they told of folders of a user who is left out stays.
+func (r *Recorder) Beside(told, leftOut func(user string) bool) {
 	if r == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, name := range r.beside {
-		if told(name) {
+	r.leftOut = leftOut
+	for name, s := range r.earlier {
+		if s.beside && told(name) {
 			r.user(name)
 		}
 	}
@@ -282,7 +290,7 @@ func (r *Recorder) Close(stopped bool) error {
 	for name, t := range r.users {
 		if name == "" {
 			r.unlisted(name, t)
-		} else if !stopped {
+		} else if !stopped && !(r.earlier[name].own && t.forNobody() && r.leftOut != nil && r.leftOut(name)) {
 			left = append(left, name)
 		}
 	}

@@ -374,7 +374,7 @@ func (e *Engine) gone(u *plan.User, j *job) error {
 			continue
 		}
 		text := "%s was migrated, but %s; the mailbox stays: remove it in Cyrus if it is not wanted"
-		if u.Unread(rec) != "" {
+		if u.LeftOut(rec) != nil {
 			text = "%s was migrated, but %s; the mailbox stays"
 		}
 		switch rec.State {
@@ -385,6 +385,7 @@ func (e *Engine) gone(u *plan.User, j *job) error {
 		}
 		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
 			Text: fmt.Sprintf(text, rec.Name, u.WhyGone(rec))})
+		e.reportHeldBefore(rec.Name)
 	}
 	return nil
 }

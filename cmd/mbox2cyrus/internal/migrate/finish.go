@@ -212,6 +212,7 @@ func (e *Engine) report(j *job) {
 		if m.todo == leave {
 			if m.folder != nil {
 				e.Report.Left()
+				e.reportHeldBefore(m.rec.Name)
 			}
 			continue
 		}

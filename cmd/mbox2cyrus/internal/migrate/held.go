@@ -65,9 +65,23 @@ func (m *mailbox) heldOf() ledger.Held {
 }
 
 // reportHeld tells what of the mailbox's folder is held, be it by an earlier run.
-func (e *Engine) reportHeld(m *mailbox) {
-	err := verify.Held(context.Background(), e.Ledger, m.rec, false, e.Report.Problem) // which waits for nothing
+func (e *Engine) reportHeld(m *mailbox) { e.reportHeldOf(m.rec, m.folderName()) }
+
+// reportHeldBefore tells what an earlier run held of the folder of a mailbox that this run leaves
+// as it is: it waits for a person all the same.
+func (e *Engine) reportHeldBefore(name string) {
+	rec, ok, err := e.Ledger.Mailbox(name)
+	switch {
+	case err != nil:
+		e.Report.Problem(report.Problem{Severity: report.Failure, Offset: -1, Kind: "held-lost", Text: err.Error()})
+	case ok && (rec.State == ledger.Filled || rec.State == ledger.Verified): // else what is held is not complete, or goes
+		e.reportHeldOf(rec, string(rec.Folder))
+	}
+}
+
+func (e *Engine) reportHeldOf(rec ledger.Mailbox, folder string) {
+	err := verify.Held(context.Background(), e.Ledger, rec, false, e.Report.Problem) // which waits for nothing
 	if err != nil {
-		e.Report.Problem(report.Problem{Severity: report.Failure, User: string(m.rec.User), Folder: m.folderName(), Offset: -1, Kind: "held-lost", Text: err.Error()})
+		e.Report.Problem(report.Problem{Severity: report.Failure, User: string(rec.User), Folder: folder, Offset: -1, Kind: "held-lost", Text: err.Error()})
 	}
 }

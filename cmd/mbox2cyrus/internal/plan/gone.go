@@ -122,23 +122,32 @@ func (s *Selection) AcceptKnown(state string) {
 	}
 }
 
-// Unread returns the path that was not read, of the folder of a mailbox or of a directory that it
-// was in: it may be there still. "" is none.
-func (u *User) Unread(rec ledger.Mailbox) string {
-	for _, p := range u.Problems {
-		if p.Kind == string(mbox.SkipUnreadable) && p.Folder != "" && strings.HasPrefix(string(rec.Source)+"/", p.Folder+"/") {
-			return p.Folder
+// leftOut are kinds of what the reader tells of a file or directory that is there, and that it
+// takes for no folder, or for none that it may read.
+var leftOut = []mbox.SkipKind{mbox.SkipUnreadable, mbox.SkipWrongOwner, mbox.SkipNotFolder, mbox.SkipFormat, mbox.SkipSymlink, mbox.SkipFIFO,
+	mbox.SkipSocket, mbox.SkipDevice, mbox.SkipSparse, mbox.SkipTooDeep, mbox.SkipChanged, mbox.SkipLimit}
+
+// LeftOut returns what was told of the path of the folder of a mailbox, or of a directory that it
+// was in: the folder may be there still. It is nil if nothing was.
+func (u *User) LeftOut(rec ledger.Mailbox) *report.Problem {
+	for i, p := range u.Problems {
+		if slices.Contains(leftOut, mbox.SkipKind(p.Kind)) && p.Folder != "" && strings.HasPrefix(string(rec.Source)+"/", p.Folder+"/") {
+			return &u.Problems[i]
 		}
 	}
-	return ""
+	return nil
 }
 
 // WhyGone says what is the matter with the folder of a mailbox of the user's that was not found.
 func (u *User) WhyGone(rec ledger.Mailbox) string {
-	if path := u.Unread(rec); path != "" {
-		return fmt.Sprintf("whether its folder is still there cannot be told, as %s was not read", report.Quote(path))
+	switch p := u.LeftOut(rec); {
+	case p == nil:
+		return u.whyGone()
+	case p.Kind == string(mbox.SkipUnreadable):
+		return fmt.Sprintf("whether its folder is still there cannot be told, as %s was not read", report.Quote(p.Folder))
+	default:
+		return fmt.Sprintf("what is at %s now is left out (%s)", report.Quote(p.Folder), p.Kind)
 	}
-	return u.whyGone()
 }
 
 func (u *User) whyGone() string {

@@ -3,6 +3,7 @@ package review
 import (
 	"slices"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 )
 
@@ -47,12 +48,23 @@ func (h *Host) judge(said map[string]int) {
 		}
 	}
 	last := h.migrate.Last()
-	switch {
-	case last == nil:
+	if last == nil {
 		h.State, h.Why = worse(h.State, Unfinished), "there is no history of a run; its ledger alone is told of"
-	case last.End == nil:
-		h.State, h.Why = worse(h.State, Unfinished), "the last run was cut off, or is going on"
-	case last.End.ExitCode == report.ExitInterrupt || last.End.ExitCode == report.ExitTerminated:
-		h.State, h.Why = worse(h.State, Unfinished), "the last run was stopped by a signal"
+		return
+	}
+	// A run for named users does not do what one for all left undone.
+	if whole := h.migrate.LastWhole(); whole != nil && whole != last {
+		h.judgeEnd(whole, "the last run that was not for named users alone was cut off", "the last run that was not for named users alone was stopped by a signal")
+	}
+	h.judgeEnd(last, "the last run was cut off, or is going on", "the last run was stopped by a signal")
+}
+
+// judgeEnd says so if a run did not come to its end.
+func (h *Host) judgeEnd(run *history.Run, cutOff, stopped string) {
+	switch {
+	case run.End == nil:
+		h.State, h.Why = worse(h.State, Unfinished), cutOff
+	case run.End.ExitCode == report.ExitInterrupt || run.End.ExitCode == report.ExitTerminated:
+		h.State, h.Why = worse(h.State, Unfinished), stopped
 	}
 }

@@ -169,12 +169,28 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 	}
 	for _, rec := range gone {
 		wayOn := "; what was migrated is in Cyrus only: remove it there if it is not wanted"
-		if u.Unread(rec) != "" {
+		if u.LeftOut(rec) != nil {
 			wayOn = ""
 		}
 		v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
 			Text: fmt.Sprintf("%s was migrated, but %s%s", rec.Name, u.WhyGone(rec), wayOn)})
+		if err := v.held(ctx, rec, string(rec.Folder)); err != nil && ctx.Err() == nil {
+			v.failed(u, string(rec.Folder), err)
+		}
 	}
+}
+
+// held tells what is held of the folder of a mailbox, whatever is to be said of both otherwise.
+func (v *Verifier) held(ctx context.Context, rec ledger.Mailbox, folder string) error {
+	if rec.State != ledger.Filled && rec.State != ledger.Verified {
+		return nil // what is held is not complete, or goes
+	}
+	err := Held(ctx, v.Ledger, rec, v.Level == LevelContent, v.Report.Problem)
+	if errors.Is(err, held.ErrLost) {
+		v.Report.Problem(report.Problem{Severity: report.Difference, User: string(rec.User), Folder: folder, Offset: -1, Kind: "held-lost", Text: err.Error()})
+		return nil
+	}
+	return err
 }
 
 // failed tells that a user, or one of his folders, could not be verified.
@@ -265,6 +281,13 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 		differ(report.Difference, "not-migrated", "the ledger has no record that it was migrated")
 		return nil
 	}
+	if f != nil && rec.Folder == "" { // made above others, when the folder was not there
+		differ(report.Difference, "not-migrated", "it was made without its folder, which was not migrated")
+		return nil
+	}
+	if err := v.held(ctx, rec, folder.Folder); err != nil {
+		return err
+	}
 	entry, ok, err := v.Cyrus.Entry(name)
 	if err != nil {
 		return err
@@ -295,12 +318,6 @@ func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Na
 	}
 	if res.Unthreaded > 0 && v.Cyrus.Conversations() {
 		differ(report.Attention, "conversations", fmt.Sprintf("Cyrus has %s of it in no conversation: ctl_conversationsdb -b %s, which says nothing if it fails", plural.Count(res.Unthreaded, "message"), u.ID))
-	}
-	switch err := Held(ctx, v.Ledger, rec, v.Level == LevelContent, v.Report.Problem); {
-	case errors.Is(err, held.ErrLost):
-		v.Report.Problem(report.Problem{Severity: report.Difference, User: u.Name, Folder: folder.Folder, Offset: -1, Kind: "held-lost", Text: err.Error()})
-	case err != nil:
-		return err
 	}
 	folder.Found, folder.Verified, folder.Bytes = rec.Messages, res.Verified, rec.Size
 	if rec.Held != nil {
