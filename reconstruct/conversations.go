@@ -22,7 +22,8 @@ func (p *Programs) BuildConversations(ctx context.Context, userid string) error 
 
 // RecountConversations counts anew what a user's conversations have
 // (ctl_conversationsdb -R), for mailboxes that were changed while Cyrus did not run: -b
-// takes in what is new, but knows nothing of messages that are gone or of other flags. (Nor
+// takes in what is new without its subjects, by which Cyrus tells whether a reply belongs to a
+// conversation, and knows nothing of messages that are gone or of other flags. (Nor
 // does the audit, -A, of 3.6.) mailboxes are internal names that it must come to: with -v it
 // names each that it begins to count, and of a failure it says nothing.
 func (p *Programs) RecountConversations(ctx context.Context, userid string, mailboxes []string) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cyrusspool"
+	"mbox2cyrus/reconstruct"
 )
 
 // cutHost is a UW host of joe's and a Cyrus that has mailboxes in directories of their names,
@@ -278,6 +280,115 @@ func TestModSeq(t *testing.T) {
 	c.write("var/mail/joe", letter(1)+letter(4))
 	c.killAt("renameat", c.box(""), c.migrate("--quiet")...)
 	next("after a run that was cut off", true)
+}
+
+// TestModSeqOfUser: with conversations, clients know a user's mail by the highest modseq of all his
+// mailboxes (JMAP's states, RFC 8620 5.2). So what a later pass brings, changes or takes away in
+// one is above that, and what is new was created above it too.
+func TestModSeqOfUser(t *testing.T) {
+	for _, legacy := range []bool{true, false} {
+		t.Run(fmt.Sprintf("legacy=%t", legacy), func(t *testing.T) {
+			h := newPassHost(t)
+			srv := cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: legacy, Extra: []string{"conversations: yes"}})
+			flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+			pass := func() {
+				t.Helper()
+				if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+					t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+				}
+			}
+			var many string
+			for i := range 40 {
+				many += letter(i + 10)
+			}
+			h.write("var/mail/joe", letter(9))
+			h.write("home/joe/mail/many", many) // the last to be taken into conversations
+			h.write("home/joe/mail/flags", letter(1)+letter(2))
+			h.write("home/joe/mail/gone", letter(1)+letter(2))
+			pass()
+			was := mailboxIndexes(t, srv, "joe")
+			var highest uint64
+			for _, box := range was {
+				highest = max(highest, box.HighestModSeq)
+			}
+			if small := was["user/joe/flags"].HighestModSeq; small+3 > highest {
+				t.Fatalf("the folder has modseq %d of %d: this proves nothing", small, highest)
+			}
+			h.write("home/joe/mail/flags", letter(1, "Status: RO")+letter(2)+letter(3))
+			h.write("home/joe/mail/gone", letter(1))
+			h.write("home/joe/mail/fresh", letter(4))
+			pass()
+			now := mailboxIndexes(t, srv, "joe")
+			for _, tt := range []struct {
+				what   string
+				modseq uint64
+			}{
+				{"the modseq of a message whose flag changed", now["user/joe/flags"].records[1].ModSeq},
+				{"the created modseq of a new message", now["user/joe/flags"].records[3].CreatedModSeq},
+				{"the deleted modseq where a message went", now["user/joe/gone"].DeletedModSeq},
+				{"the created modseq of a message in a new mailbox", now["user/joe/fresh"].records[1].CreatedModSeq},
+				{"the created modseq of a new mailbox", now["user/joe/fresh"].CreatedModSeq},
+				{"the created modseq of a new mailbox in Cyrus's list", now["user/joe/fresh"].entry.CreatedModSeq},
+			} {
+				if tt.modseq <= highest {
+					t.Errorf("%s is %d, and the user's highest was %d", tt.what, tt.modseq, highest)
+				}
+			}
+			if box := now["user/joe/fresh"]; box.DeletedModSeq != 0 {
+				t.Errorf("the deleted modseq of a new mailbox is %d", box.DeletedModSeq)
+			}
+			if kept := now["user/joe/flags"].records[2]; kept != was["user/joe/flags"].records[2] {
+				t.Errorf("a message that did not change is %+v, was %+v", kept, was["user/joe/flags"].records[2])
+			}
+		})
+	}
+}
+
+// mailboxIndex is what Cyrus has of a mailbox.
+type mailboxIndex struct {
+	cyrusspool.IndexHeader
+	entry   reconstruct.Entry
+	records map[uint32]cyrusspool.Record // by UID
+}
+
+// mailboxIndexes reads the indexes of a user's mailboxes, by the names that Cyrus's programs know.
+func mailboxIndexes(t *testing.T, srv *cyrustest.Server, user string) map[string]mailboxIndex {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	programs, err := reconstruct.Find(cyrustest.BinDir, srv.Conf)
+	must(err)
+	entries, _, err := programs.List(t.Context())
+	must(err)
+	all := map[string]mailboxIndex{}
+	for _, e := range entries {
+		if cyrusspool.Name(e.Name).User() != user {
+			continue
+		}
+		external := cyrusspool.Name(e.Name).External('/')
+		paths, err := programs.Paths(t.Context(), []string{external})
+		must(err)
+		f, err := os.Open(filepath.Join(paths[external].Data, "cyrus.index"))
+		must(err)
+		defer f.Close()
+		r, err := cyrusspool.NewIndexReader(f)
+		must(err)
+		box := mailboxIndex{r.Header(), e, map[uint32]cyrusspool.Record{}}
+		for {
+			rec, err := r.Next()
+			if err == io.EOF {
+				break
+			}
+			must(err)
+			box.records[rec.UID] = rec
+		}
+		all[external] = box
+	}
+	return all
 }
 
 // TestFilledAndGone kills the first pass when a folder is filled, and before Cyrus knows of

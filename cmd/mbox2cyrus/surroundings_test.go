@@ -390,6 +390,30 @@ func TestConversationsOfCopies(t *testing.T) {
 	reconstructsQuietly(t, srv, '/')
 }
 
+// TestConversationsAfterFirstPass: Cyrus's conversations are as it counts them, subjects too.
+func TestConversationsAfterFirstPass(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{Extra: []string{"conversations: yes", "conversations_db: twoskip"}})
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1)+letter(2, "Status: RO"))
+	h.write("home/joe/mail/play", letter(2)+letter(3))
+	if o := runJSON(t, append([]string{"migrate"}, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	var said [4]string
+	for i, option := range []string{"-A", "-d", "-R", "-d"} {
+		var err error
+		if said[i], err = srv.Run(t.Context(), "ctl_conversationsdb", option, "joe"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if said[0] != "" {
+		t.Errorf("the audit said: %s", said[0])
+	}
+	if said[1] != said[3] {
+		t.Errorf("the conversations were\n%s\nand must be\n%s", said[1], said[3])
+	}
+}
+
 // TestConversationsThatFail: Cyrus's program exits with 0 and says nothing where it cannot open the
 // conversations of a user, so that his messages are in none, or what is gone is counted: it is told.
 func TestConversationsThatFail(t *testing.T) {

@@ -34,6 +34,7 @@ type filler struct {
 	prev     *previous // nil in the first pass
 	old      oldRecords
 	modseq   uint64 // of what is new or changed
+	refills  bool   // it had messages that a run which was cut off wrote
 	sums     bool   // this Cyrus has the sums that cyrusspool knows, of a new mailbox
 	flags    uint32 // that the index can have
 
@@ -292,17 +293,17 @@ func (f *filler) openMailbox() (err error) {
 			return err
 		}
 		f.old.index = f.w.Old()
-		f.modseq = f.old.index.Header().HighestModSeq + 1
+		f.modseq = max(f.userModSeq, f.old.index.Header().HighestModSeq+1)
 		return f.old.advance()
 	}
-	f.modseq = 1
+	f.modseq = f.userModSeq
 	if f.entered {
 		h, err := place.IndexHeader()
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s: %w", f.rec.Name, err)
 		}
 		if h.LastUID > 0 { // of a run that was cut off: to clients that saw it all of this is new
-			f.modseq = h.HighestModSeq + 1
+			f.refills, f.modseq = true, max(f.modseq, h.HighestModSeq+1)
 		}
 	}
 	ahead := e.ahead()
@@ -349,6 +350,8 @@ func (f *filler) indexHeader() (h cyrusspool.IndexHeader) {
 	if f.old.index != nil {
 		h = f.old.index.Header()
 		h.HighestModSeq = f.modseq
+	} else {
+		h.CreatedModSeq = f.entry.CreatedModSeq // replicas have it from here
 	}
 	if f.takesAway(h) { // a client may know of messages that go
 		h.DeletedModSeq = f.modseq
@@ -371,7 +374,7 @@ func (f *filler) takesAway(old cyrusspool.IndexHeader) bool {
 	case f.old.index != nil:
 		return f.stayed < int64(old.Exists)
 	}
-	return f.modseq > 1
+	return f.refills
 }
 
 // header is the cyrus.header to start from: of a mailbox that Cyrus or an earlier

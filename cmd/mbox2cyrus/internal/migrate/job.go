@@ -25,6 +25,8 @@ type mailbox struct {
 	again bool
 	// entered says that Cyrus knew the mailbox before this run: clients may have seen it.
 	entered bool
+	// userModSeq is above all that the user's mailboxes had when it was decided what is to be done.
+	userModSeq uint64
 	// index is as it was when it was decided what is to be done.
 	index cyrusspool.IndexState
 

@@ -29,7 +29,6 @@ import (
 func (e *Engine) surround(ctx, stop context.Context, batch []*job) {
 	var users []string // whose mailboxes were changed
 	names := map[string]*plan.User{}
-	had := map[string]bool{} // Cyrus had some of them before
 	changed := map[string][]string{}
 	for _, j := range batch {
 		if len(j.work()) > 0 {
@@ -38,7 +37,6 @@ func (e *Engine) surround(ctx, stop context.Context, batch []*job) {
 			for _, m := range j.work() {
 				changed[j.user.ID] = append(changed[j.user.ID], m.rec.Name)
 			}
-			had[j.user.ID] = slices.ContainsFunc(j.work(), func(m *mailbox) bool { return m.entered })
 		}
 	}
 	e.specialUses(ctx, batch)
@@ -48,9 +46,8 @@ func (e *Engine) surround(ctx, stop context.Context, batch []*job) {
 			if err := e.Cyrus.BuildConversations(ctx, id); err != nil {
 				e.undone(names[id], "conversations", err, "ctl_conversationsdb -b "+id)
 			}
-			if !had[id] {
-				continue
-			}
+			// -b counts messages without their subjects, by which Cyrus tells whether a reply begins
+			// another conversation, and knows nothing of flags that changed.
 			if err := e.Cyrus.Programs.RecountConversations(ctx, id, changed[id]); err != nil {
 				e.undone(names[id], "conversations", err, "ctl_conversationsdb -R "+id)
 			}

@@ -50,6 +50,15 @@ func (e *Engine) triage(ctx context.Context, u *plan.User) ([]*mailbox, error) {
 	if err := e.checkStrangers(u, boxes); err != nil {
 		return nil, err
 	}
+	highest, err := e.Cyrus.HighestModSeq(u.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range boxes {
+		if m.userModSeq = highest + 1; !m.entered {
+			m.entry.CreatedModSeq, m.entry.FolderModSeq = m.userModSeq, m.userModSeq
+		}
+	}
 	return boxes, e.rememberUser(u, boxes)
 }
 

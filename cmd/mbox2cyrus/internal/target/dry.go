@@ -66,7 +66,8 @@ func (c *Cyrus) surroundings(ctx context.Context, userid string, quota int64, us
 		}
 	}
 	if c.Conversations() {
-		if err := c.tellConversations(ctx, userid); err != nil {
+		err := c.tellConversations(ctx, userid)
+		if err := errors.Join(err, c.Programs.RecountConversations(ctx, userid, nil)); err != nil {
 			return err
 		}
 	}
