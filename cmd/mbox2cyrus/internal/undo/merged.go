@@ -18,9 +18,6 @@ import (
 // stays reports whether a mailbox was there before, and is to be again as it was.
 func stays(rec ledger.Mailbox) bool { return rec.Adopted && !rec.Recognised }
 
-// gone are the flags of a record whose message no client sees.
-const gone = cyrusspool.FlagExpunged | cyrusspool.FlagUnlinked
-
 // MessageFile returns the name of a message file that is in a mailbox's directory, "" if there is
 // none.
 func MessageFile(place cyrusspool.Place) (name string, err error) {
@@ -288,7 +285,7 @@ func sameIndex(place cyrusspool.Place, sum string) (bool, error) {
 func nextVisible(index *cyrusspool.IndexReader) (cyrusspool.Record, error) {
 	for {
 		r, err := index.Next()
-		if err != nil || r.SystemFlags&gone == 0 {
+		if err != nil || !r.Gone() {
 			return r, err
 		}
 	}

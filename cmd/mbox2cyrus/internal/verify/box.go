@@ -50,13 +50,8 @@ func (b *box) next() (cyrusspool.Record, error) {
 	if r.SystemFlags&cyrusspool.FlagExpunged == 0 {
 		b.exists, b.bytes = b.exists+1, b.bytes+r.Size
 	}
-	if r.ThreadID == 0 && !isGone(r) {
+	if r.ThreadID == 0 && !r.Gone() {
 		b.unthreaded++
 	}
 	return r, nil
-}
-
-// isGone reports whether clients do not see the message of a record.
-func isGone(r cyrusspool.Record) bool {
-	return r.SystemFlags&(cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked) != 0
 }

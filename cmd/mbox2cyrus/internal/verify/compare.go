@@ -140,7 +140,7 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 		switch {
 		case werr == io.EOF && herr == io.EOF:
 			return nil
-		case herr == nil && isGone(have) && (werr == io.EOF || have.UID <= want.UID):
+		case herr == nil && have.Gone() && (werr == io.EOF || have.UID <= want.UID):
 			if werr == nil && have.UID == want.UID && want.UID >= c.rec.FirstUID && !c.inUse && c.removed(want, have) {
 				c.differ(report.Attention, "message-removed", want.Offset, "UID %d was removed in Cyrus since it was migrated: its index has it as expunged", want.UID)
 				c.gone++
