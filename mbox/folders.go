@@ -116,8 +116,7 @@ func (w *walker) home(h *Host, home *os.File) error {
 	w.briefSum()
 	w.subscriptions(home, w.homePath, mailDir, w.mailPath, prefixes)
 	if h.mailDir != "" {
-		w.besideMailDir(home)
-		w.otherMailDirs(home)
+		w.outsideMailDir(home)
 	}
 	if slices.ContainsFunc(w.tree.Folders, func(f File) bool { return f.Format.namesNoKeywords() }) {
 		h.keywords(home, w.user, func(name string, s *Skipped, err error) {
