@@ -313,12 +313,12 @@ func (e *Engine) forgot(m *mailbox) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
-	index, err := e.messagesFrom(m, 1, 0)
+	index, _, err := e.indexMessages(m, 0)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
 	all, err := knownMessages(e.Ledger, m.rec.Manifest)
-	n := len(all)
+	n := len(all) // withoutForgotten changes the list
 	return len(withoutForgotten(all, index, h.LastUID)) < n, err
 }
 
