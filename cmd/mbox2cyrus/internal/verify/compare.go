@@ -155,22 +155,7 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 			c.tell(report.CyrusOnly, have.UID, nil, "came in since")
 			have, herr = b.next()
 		case herr == io.EOF || werr == nil && want.UID < have.UID:
-			// What an earlier pass brought was there when that ended, though the last one found it gone.
-			if c.inUse || c.each.inUse && want.UID < c.rec.FirstUID {
-				c.expunged++
-				c.verified(want.UID) // it was there
-				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since it was migrated")
-				want, werr = next()
-				continue
-			}
-			if want.UID < c.rec.FirstUID {
-				c.differ(report.Attention, "message-removed", want.Offset, "UID %d was migrated by an earlier pass and is no longer in Cyrus", want.UID)
-				c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since an earlier pass")
-				want, werr = next()
-				continue
-			}
-			c.differ(report.Difference, "message-missing", want.Offset, "UID %d is not in Cyrus", want.UID)
-			c.tell(report.SourceOnly, want.UID, &want, "")
+			c.missing(want)
 			want, werr = next()
 		case have.UID < c.rec.FirstUID && (werr == io.EOF || have.UID < want.UID):
 			c.tell(report.CyrusOnly, have.UID, nil, "Cyrus had it before")
@@ -187,26 +172,30 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 	}
 }
 
+// missing tells of a message of the manifest that the index does not have.
+func (c *comparison) missing(want ledger.Message) {
+	switch {
+	case c.inUse, c.each.inUse && want.UID < c.rec.FirstUID:
+		// What an earlier pass brought was there when that ended, though the last one found it gone.
+		c.expunged++
+		c.verified(want.UID) // it was there
+		c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since it was migrated")
+	case want.UID < c.rec.FirstUID:
+		c.differ(report.Attention, "message-removed", want.Offset, "UID %d was migrated by an earlier pass and is no longer in Cyrus", want.UID)
+		c.tell(report.SourceOnly, want.UID, &want, "removed in Cyrus since an earlier pass")
+	default:
+		c.differ(report.Difference, "message-missing", want.Offset, "UID %d is not in Cyrus", want.UID)
+		c.tell(report.SourceOnly, want.UID, &want, "")
+	}
+}
+
+// message compares a message that both have.
 func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywords Keywords) {
 	if !c.version.HasGUID() {
 		have.GUID = want.GUID
 	}
 	if want.UID < c.rec.FirstUID && have.GUID == want.GUID {
-		kind, why, mark := "", "", report.Unreadable
-		switch kind, why = c.file(have); {
-		case why != "":
-		case int64(have.Size) != want.Size:
-			kind, why, mark = "size", wrongSize(want, have), report.Differs
-		case have.CacheOffset > 0 && have.SystemFlags&cyrusspool.FlagArchived == 0:
-			kind, why, mark = "cache", c.cached(have), report.Differs
-		}
-		if why != "" {
-			c.differ(report.Difference, kind, want.Offset, "UID %d: %s", want.UID, why)
-			c.tell(mark, want.UID, &want, why)
-			return
-		}
-		c.verified(want.UID) // flags and date are its user's by now
-		c.tell(report.Same, want.UID, &want, "")
+		c.earlierMessage(want, have)
 		return
 	}
 	before := c.n
@@ -252,6 +241,27 @@ func (c *comparison) message(want ledger.Message, have cyrusspool.Record, keywor
 		mark = report.Same
 	}
 	c.tell(mark, want.UID, &want, strings.Join(what, ", "))
+}
+
+// earlierMessage compares a message that an earlier pass brought, with the bytes that it had
+// then. Flags and date are its user's by now.
+func (c *comparison) earlierMessage(want ledger.Message, have cyrusspool.Record) {
+	kind, why := c.file(have)
+	mark := report.Unreadable
+	switch {
+	case why != "":
+	case int64(have.Size) != want.Size:
+		kind, why, mark = "size", wrongSize(want, have), report.Differs
+	case have.CacheOffset > 0 && have.SystemFlags&cyrusspool.FlagArchived == 0:
+		kind, why, mark = "cache", c.cached(have), report.Differs
+	}
+	if why != "" {
+		c.differ(report.Difference, kind, want.Offset, "UID %d: %s", want.UID, why)
+		c.tell(mark, want.UID, &want, why)
+		return
+	}
+	c.verified(want.UID)
+	c.tell(report.Same, want.UID, &want, "")
 }
 
 func wrongSize(want ledger.Message, have cyrusspool.Record) string {
