@@ -118,7 +118,7 @@ func (u *Undoer) empty(rec ledger.Mailbox, root string, d *os.File) error {
 	var own []string
 	err := unlinkEach(d, func(name string) bool {
 		if isMailboxFile(name) {
-			if _, was := keptSum(keep, root, name); !was {
+			if _, was := keptFile(keep, root, name); !was {
 				own = append(own, name)
 			}
 			return false
@@ -279,7 +279,7 @@ func (u *Undoer) removeUserFiles(rec ledger.Mailbox, files ledger.UserFiles, kno
 		return err
 	}
 	err = unlinkEach(d, func(name string) bool {
-		_, was := keptSum(files.Files, u.Cyrus.ConfigDir, name)
+		_, was := keptFile(files.Files, u.Cyrus.ConfigDir, name)
 		if !belongs(files, name) || was {
 			return false
 		}

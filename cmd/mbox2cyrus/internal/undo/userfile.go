@@ -34,13 +34,13 @@ func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) 
 		if !belongs(u, e.Name()) {
 			return nil
 		}
-		was, had := keptSum(u.Files, c.u.Cyrus.ConfigDir, e.Name())
+		was, had := keptFile(u.Files, c.u.Cyrus.ConfigDir, e.Name())
 		left, written := u.Left[e.Name()]
 		kind := fileKind(u, e.Name())
 		switch {
 		case written && !(kind == derived && rec.State == ledger.Undoing): // counting the quota changes it
 			sum, err := sumAt(d, e.Name(), sha256.New())
-			if err != nil || sum == left || had && sum == was {
+			if err != nil || sum == left || had && sum == was.SHA256 {
 				return err
 			}
 			return c.otherContent(rec, u, e.Name())
