@@ -107,15 +107,24 @@ func (w *Writer) commitAnnotations() error {
 	if w.annotations == nil || w.old != nil {
 		return nil
 	}
-	var st unix.Stat_t
-	switch err := unix.Fstatat(int(w.dirs.of(fileAnnots).Fd()), fileAnnots, &st, unix.AT_SYMLINK_NOFOLLOW); err {
-	case nil:
-		return nil
-	case unix.ENOENT:
-		return w.replace(fileAnnots, w.annotations)
-	default:
-		return &fs.PathError{Op: "stat", Path: fileAnnots, Err: err}
+	have, err := w.has(fileAnnots)
+	if err != nil || have {
+		return err
 	}
+	return w.replace(fileAnnots, w.annotations)
+}
+
+// has reports whether there is something of that name in the mailbox, be it a link.
+func (w *Writer) has(name string) (bool, error) {
+	var st unix.Stat_t
+	err := unix.Fstatat(int(w.dirs.of(name).Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	switch {
+	case err == unix.ENOENT:
+		return false, nil
+	case err != nil:
+		return false, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return true, nil
 }
 
 // replace writes a small file of the mailbox and renames it into place.
@@ -142,13 +151,9 @@ func (w *Writer) replace(name string, content []byte) error {
 // power cut there must be one of the two: a file system may have done the rename, but
 // have nothing of the new file yet (XFS, ext4 with noauto_da_alloc).
 func (w *Writer) syncIfReplacing(name string, f *os.File) error {
-	var st unix.Stat_t
-	err := unix.Fstatat(int(w.dirs.of(name).Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	switch {
-	case err == unix.ENOENT:
-		return nil
-	case err != nil:
-		return &fs.PathError{Op: "stat", Path: name, Err: err}
+	have, err := w.has(name)
+	if err != nil || !have {
+		return err
 	}
 	return f.Sync()
 }
