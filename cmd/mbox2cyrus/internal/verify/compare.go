@@ -155,7 +155,7 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 			c.tell(report.CyrusOnly, have.UID, nil, "came in since")
 			have, herr = b.next()
 		case herr == io.EOF || werr == nil && want.UID < have.UID:
-			c.missing(want)
+			c.missingInCyrus(want)
 			want, werr = next()
 		case have.UID < c.rec.FirstUID && (werr == io.EOF || have.UID < want.UID):
 			c.tell(report.CyrusOnly, have.UID, nil, "Cyrus had it before")
@@ -172,8 +172,8 @@ func (c *comparison) messages(manifest *ledger.ManifestReader, b *box) error {
 	}
 }
 
-// missing tells of a message of the manifest that the index does not have.
-func (c *comparison) missing(want ledger.Message) {
+// missingInCyrus tells of a message of the manifest that the index does not have.
+func (c *comparison) missingInCyrus(want ledger.Message) {
 	switch {
 	case c.inUse, c.each.inUse && want.UID < c.rec.FirstUID:
 		// What an earlier pass brought was there when that ended, though the last one found it gone.
