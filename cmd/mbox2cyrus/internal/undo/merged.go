@@ -21,11 +21,8 @@ func stays(rec ledger.Mailbox) bool { return rec.Adopted && !rec.Recognised }
 // MessageFile returns the name of a message file that is in a mailbox's directory, "" if there is
 // none.
 func MessageFile(place cyrusspool.Place) (name string, err error) {
-	d, err := cyrusspool.OpenDir(place.Roots.Data, place.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
+	d, err := openIfThere(place.Roots.Data, place.Dir)
+	if d == nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()

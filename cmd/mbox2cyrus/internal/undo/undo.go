@@ -220,11 +220,8 @@ func (u *Undoer) keepIndexID(rec *ledger.Mailbox) (err error) {
 		return err
 	}
 	rec.IndexID = &ledger.FileID{} // that of none
-	d, err := cyrusspool.OpenDir(u.Cyrus.Place(rec.Partition, rec.Dir).Roots.Index, rec.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	d, err := openIfThere(u.Cyrus.Place(rec.Partition, rec.Dir).Roots.Index, rec.Dir)
+	if d == nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()

@@ -10,7 +10,6 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
-	"mbox2cyrus/cyrusspool"
 )
 
 // userFiles finds what somebody put beside a user's mailboxes since.
@@ -22,11 +21,8 @@ func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) 
 			return nil
 		}
 	}
-	d, err := cyrusspool.OpenDir(c.u.Cyrus.ConfigDir, u.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	d, err := openIfThere(c.u.Cyrus.ConfigDir, u.Dir)
+	if d == nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
