@@ -26,8 +26,7 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 		return nil, s, err
 	}
 	defer file.Close()
-	f := &File{Links: uint64(st.Nlink), Identity: Identity{Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim),
-		Dev: uint64(st.Dev), Ino: st.Ino}}
+	f := &File{Links: uint64(st.Nlink), Identity: identityOf(st)}
 	head, err := readStart(file, w.head[:])
 	if errors.Is(err, unix.EIO) {
 		return w.lookBehind(file, f, err)
@@ -36,51 +35,52 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 		return nil, nil, err
 	}
 	f.Format = Recognise(head, f.Size)
-
-	if f.Format != FormatNone && !f.Format.isRead() {
+	lock := strings.HasSuffix(entry, ".lock")
+	if f.Format == FormatNone {
+		return w.lookFurther(file, f, head, lock)
+	}
+	if !f.Format.isRead() {
 		return nil, &Skipped{Kind: SkipFormat, MayHoldMail: true,
 			Text: fmt.Sprintf("%d bytes of mail in %v format, not converted; copy it into a unix folder on the source host (mailutil copy)", f.Size, f.Format)}, nil
 	}
-	if f.Format != FormatNone {
-		if s, err := tooSparse(file, st); err != nil || s != nil {
-			return nil, s, err
-		}
+	if s, err := tooSparse(file, st); err != nil || s != nil {
+		return nil, s, err
 	}
-	lock := strings.HasSuffix(entry, ".lock")
-	switch f.Format {
-	case FormatNone:
-		if len(head) == headSize {
-			head, err = readHead(file, longHeadSize)
-			if errors.Is(err, unix.EIO) {
-				return w.lookBehind(file, f, err)
-			}
-			if err != nil {
-				return nil, nil, err
-			}
+	switch {
+	case lock && f.Format == FormatEmpty:
+		return nil, &Skipped{Kind: SkipLockFile, Text: "empty lock file; make sure that no mail session is running"}, nil
+	case lock:
+		f.Warning = "named like a lock file, but it is a mailbox: converted as a folder"
+	}
+	return f, nil, nil
+}
+
+// lookFurther looks at a file that begins with head and is in no format, for what it may be
+// else. lock says that it is named like a lock file.
+func (w *walker) lookFurther(file *os.File, f *File, head []byte, lock bool) (*File, *Skipped, error) {
+	if len(head) == headSize {
+		var err error
+		head, err = readHead(file, longHeadSize)
+		if errors.Is(err, unix.EIO) {
+			return w.lookBehind(file, f, err)
 		}
-		tail, err := readTail(file, len(head), f.Size)
 		if err != nil {
 			return nil, nil, err
 		}
-		why, mail := notMailbox(head, tail, f.Size)
-		kind := SkipNotFolder
-		if lock && !mail {
-			kind, why = SkipLockFile, "lock file; "+why
-		}
-		if w.brief && !w.away && isCompressed(head) {
-			mail = false // homes are full of packed files
-		}
-		return nil, &Skipped{Kind: kind, MayHoldMail: mail, Text: fmt.Sprintf("%d bytes, %s", f.Size, why)}, nil
-	case FormatEmpty:
-		if lock {
-			return nil, &Skipped{Kind: SkipLockFile, Text: "empty lock file; make sure that no mail session is running"}, nil
-		}
-	default:
-		if lock {
-			f.Warning = "named like a lock file, but it is a mailbox: converted as a folder"
-		}
 	}
-	return f, nil, nil
+	tail, err := readTail(file, len(head), f.Size)
+	if err != nil {
+		return nil, nil, err
+	}
+	why, mail := notMailbox(head, tail, f.Size)
+	kind := SkipNotFolder
+	if lock && !mail {
+		kind, why = SkipLockFile, "lock file; "+why
+	}
+	if w.brief && !w.away && isCompressed(head) {
+		mail = false // homes are full of packed files
+	}
+	return nil, &Skipped{Kind: kind, MayHoldMail: mail, Text: fmt.Sprintf("%d bytes, %s", f.Size, why)}, nil
 }
 
 // lookBehind looks at a file whose beginning cannot be read, for the reason why. It is
