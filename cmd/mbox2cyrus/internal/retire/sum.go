@@ -21,6 +21,14 @@ type content struct {
 	size int64
 }
 
+// sumOf reads a file, or all files of a directory.
+func sumOf(ctx context.Context, f *os.File, isDir bool) (content, error) {
+	if isDir {
+		return sumDir(ctx, f)
+	}
+	return sumFile(ctx, f)
+}
+
 // sumFile reads a file from its beginning.
 func sumFile(ctx context.Context, f *os.File) (c content, err error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
