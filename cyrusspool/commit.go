@@ -39,6 +39,8 @@ func (w *Writer) Commit(h IndexHeader, hdr Header) error {
 	return nil
 }
 
+// commit is Commit with the owner's rights. Until cyrus.index is renamed, which comes last, the
+// mailbox has the messages that it had.
 func (w *Writer) commit(h IndexHeader, hdr Header) error {
 	if h.UIDValidity == 0 {
 		return errors.New("UIDVALIDITY is 0")

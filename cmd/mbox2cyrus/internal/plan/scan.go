@@ -171,6 +171,7 @@ func (s *Scanner) fail(u *User, folder string, err error) {
 	s.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Folder: folder, Offset: -1, Kind: "user-failed", Text: err.Error()})
 }
 
+// folder reads one folder, reports it, and adds what its mailbox will hold and need.
 func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected) {
 	var bytes, disk, count int64
 	var tooLarge source.Amount
