@@ -20,7 +20,7 @@ type comparison struct {
 	version cyrusspool.Version // of the index
 	each    messages
 	res     Result
-	n       int64
+	n       int64 // differences, those beyond maxDifferences too
 
 	// inUse says that users may have changed the mailbox since it was verified, and that what
 	// they can do to mail is no difference.
@@ -36,20 +36,25 @@ type comparison struct {
 	cache *cyrusspool.CacheReader // nil: there is none
 }
 
+// differ adds what is told of a mailbox, differences up to a bound. offset is where in the
+// folder's file it is, -1 of no place.
 func (c *comparison) differ(severity report.Severity, kind string, offset int64, format string, args ...any) {
 	if severity == report.Difference {
 		if c.n++; c.n > maxDifferences {
 			return
 		}
 	}
+	c.problem(severity, kind, offset, fmt.Sprintf(format, args...))
+}
+
+func (c *comparison) problem(severity report.Severity, kind string, offset int64, text string) {
 	c.res.Problems = append(c.res.Problems, report.Problem{Severity: severity, User: string(c.rec.User), Folder: string(c.rec.Folder), Mailbox: c.rec.Name,
-		Offset: offset, Kind: kind, Text: c.rec.Name + ": " + fmt.Sprintf(format, args...)})
+		Offset: offset, Kind: kind, Text: c.rec.Name + ": " + text})
 }
 
 func (c *comparison) result() Result {
 	if more := c.n - maxDifferences; more > 0 {
-		c.res.Problems = append(c.res.Problems, report.Problem{Severity: report.Difference, User: string(c.rec.User), Folder: string(c.rec.Folder), Mailbox: c.rec.Name,
-			Offset: -1, Kind: "more-differences", Text: fmt.Sprintf("%s: and %d differences more", c.rec.Name, more)})
+		c.problem(report.Difference, "more-differences", -1, fmt.Sprintf("and %d differences more", more))
 	}
 	return c.res
 }
