@@ -78,7 +78,7 @@ func eachOnce(all []known) func(guid [20]byte) (uint32, bool) {
 	}
 }
 
-// withoutUIDs are those that have no UID of others.
+// withoutUIDs returns those of all whose UID no message of others has.
 func withoutUIDs(all, others []known) []known {
 	uids := map[uint32]bool{}
 	for _, k := range others {
@@ -87,9 +87,9 @@ func withoutUIDs(all, others []known) []known {
 	return slices.DeleteFunc(all, func(k known) bool { return uids[k.uid] })
 }
 
-// broughtBefore are the messages that need not come again of a mailbox which is appended to,
-// sorted: those of a manifest, if there is one, and of its index, which goes up to the UID
-// last. It changes the list index.
+// broughtBefore returns the messages of a mailbox that need not be appended again, sorted: those
+// of a manifest, if there is one, and those of the mailbox's index, whose last UID is last. It
+// changes the list index.
 func (e *Engine) broughtBefore(m *mailbox, manifest string, index []known, last uint32) (all []known, err error) {
 	if manifest != "" {
 		if all, err = knownMessages(e.Ledger, manifest); err != nil {
@@ -100,20 +100,19 @@ func (e *Engine) broughtBefore(m *mailbox, manifest string, index []known, last 
 	// A run that was cut off may have appended some already, or brought any where it is not
 	// known what it did. (What came from elsewhere since and has the very same bytes need not
 	// come again.)
-	ours := index
-	if !m.rec.Mixed {
-		ours = slices.DeleteFunc(index, func(k known) bool { return k.uid < m.rec.FirstUID })
+	if m.rec.Mixed {
+		all = onlyRemoved(all, index)
 	} else {
-		all = onlyRemoved(all, ours)
+		index = slices.DeleteFunc(index, func(k known) bool { return k.uid < m.rec.FirstUID })
 	}
-	all = append(all, ours...)
+	all = append(all, index...)
 	slices.SortFunc(all, compareKnown)
 	return slices.CompactFunc(all, func(a, b known) bool { return a == b }), nil
 }
 
-// withoutForgotten are those of an earlier pass but for such as the index, which goes up to a
-// last UID, never had: an older one was brought back since, and Cyrus may have given their UIDs
-// to other messages.
+// withoutForgotten returns the messages of an earlier pass without those that the index, whose
+// last UID is last, never had: an older index was brought back since, and Cyrus may have given
+// their UIDs to other messages.
 func withoutForgotten(all, index []known, last uint32) []known {
 	guids := map[uint32][20]byte{}
 	for _, k := range index {
@@ -125,7 +124,7 @@ func withoutForgotten(all, index []known, last uint32) []known {
 	})
 }
 
-// onlyRemoved are those of an earlier pass that the index has no more.
+// onlyRemoved returns the messages of an earlier pass that are no longer in the index.
 func onlyRemoved(all, index []known) []known {
 	uids, guids := map[uint32]bool{}, map[[20]byte]bool{}
 	for _, k := range index {

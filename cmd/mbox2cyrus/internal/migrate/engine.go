@@ -341,16 +341,15 @@ func (e *Engine) nothingToFinish(j *job, err error) {
 	if err == nil && len(u.Folders) > 0 {
 		err = e.resubscribe(u)
 	}
-	if err != nil && !errors.Is(err, context.Canceled) {
-		e.fail(u, err)
-	}
-	if err == nil {
-		e.quotaNotGiven(j)
-		e.report(j)
-	}
-	if errors.Is(err, context.Canceled) { // he is not finished
+	switch {
+	case errors.Is(err, context.Canceled): // he is not finished
 		e.Progress.UserWaits(u.Name)
 		return
+	case err != nil:
+		e.fail(u, err)
+	default:
+		e.quotaNotGiven(j)
+		e.report(j)
 	}
 	e.Report.User(u.Name)
 	e.Progress.UserDone(u.Name)
