@@ -77,14 +77,7 @@ func TestUndoHalfRestored(t *testing.T) {
 	}
 	h.write("home/joe/mbox", letter(1)+letter(2))
 	h.write("var/mail/joe", letter(3))
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, args...)
-		if o.code != code {
-			t.Fatalf("%s: exit code %d, want %d\n%s", args[0], o.code, code, o.stderr)
-		}
-		return o
-	}
+	do := runWith(t)
 	undo := append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)
 	do(0, append([]string{"migrate"}, flagsFor(srv, h.root, state)...)...)
 	do(0, append([]string{"retire", "--archive", archive}, flagsFor(srv, h.root, state)...)...)
@@ -116,14 +109,7 @@ func TestVerifyAfterRetire(t *testing.T) {
 	if r := runJSON(t, append([]string{"retire", "--archive", archive}, flags...)...); r.code != 0 {
 		t.Fatalf("retire: exit code %d\n%s", r.code, r.stderr)
 	}
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, append(args, flags...)...)
-		if o.code != code {
-			t.Errorf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
-		}
-		return o
-	}
+	do := runWith(t, flags...)
 	for _, args := range [][]string{{"verify"}, {"verify", "--level", "count"}, {"verify", "--level", "content"}} {
 		o := do(0, args...)
 		s := o.summary(t)

@@ -38,11 +38,7 @@ func (c *cutHost) migrate(more ...string) []string {
 // pass runs the program to its end, which must have an exit code.
 func (c *cutHost) pass(code int, args ...string) outcome {
 	c.t.Helper()
-	o := runJSON(c.t, args...)
-	if o.code != code {
-		c.t.Fatalf("%v: exit code %d, want %d\n%s", args[0], o.code, code, o.stderr)
-	}
-	return o
+	return runWith(c.t)(code, args...)
 }
 
 // killAt runs it and kills it at the first call on path, or in that directory.

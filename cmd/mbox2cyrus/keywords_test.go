@@ -19,14 +19,7 @@ func TestKeywordsFull(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
 	state := filepath.Join(t.TempDir(), "state")
-	do := func(code int, command ...string) outcome {
-		t.Helper()
-		o := runJSON(t, append(command, flagsFor(srv, h.root, state)...)...)
-		if o.code != code {
-			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", command, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
-		}
-		return o
-	}
+	do := runWith(t, flagsFor(srv, h.root, state)...)
 	h.write("var/mail/joe", letter(1))
 	const names = 30 // that UW knows in a folder
 	folder := func(pass int) string {
@@ -68,6 +61,7 @@ func TestKeywordsFull(t *testing.T) {
 	}
 
 	state = filepath.Join(t.TempDir(), "another") // the mailboxes are recognised
+	do = runWith(t, flagsFor(srv, h.root, state)...)
 	if o := do(2, "migrate"); len(o.problems("recognised")) != 2 || len(o.problems("keywords-full")) != 1 {
 		t.Errorf("%v", o.severe())
 	}

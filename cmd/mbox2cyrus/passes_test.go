@@ -125,14 +125,7 @@ func TestOtherRules(t *testing.T) {
 	h := newPassHost(t)
 	state := filepath.Join(t.TempDir(), "state")
 	h.write("var/mail/joe", letter(1)+letter(2))
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, args...)
-		if o.code != code {
-			t.Fatalf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
-		}
-		return o
-	}
+	do := runWith(t)
 	flags := flagsFor(srv, h.root, state)
 	do(0, append([]string{"migrate"}, flags...)...)
 	other := append([]string{"migrate", "--uw-version", "2002"}, flags...)
@@ -159,12 +152,7 @@ func TestReportOfWhatIsNoMore(t *testing.T) {
 	h.write("home/joe/mail/Sent", letter(3))
 	h.write("home/joe/mail/sent-mail", letter(4)+letter(5))
 	flags := flagsFor(srv, h.root, state)
-	do := func(code int, args ...string) {
-		t.Helper()
-		if o := runJSON(t, append(args, flags...)...); o.code != code {
-			t.Fatalf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
-		}
-	}
+	do := runWith(t, flags...)
 	reports := func(code int) string {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
@@ -757,14 +745,7 @@ func TestAccessedSince(t *testing.T) {
 		}
 	}
 	flags := flagsFor(srv, h.root, state)
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, append(args, flags...)...)
-		if o.code != code {
-			t.Fatalf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
-		}
-		return o
-	}
+	do := runWith(t, flags...)
 	do(0, "migrate")
 	if p := do(0, "verify", "--level", "content").problems("seen-by-time"); len(p) != 0 {
 		t.Errorf("nothing was read: %v", p)

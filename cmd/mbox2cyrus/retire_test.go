@@ -216,14 +216,7 @@ func TestRetireRemovedBeforeAppend(t *testing.T) {
 		t.Fatal(err)
 	}
 	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, append(args, flags...)...)
-		if o.code != code {
-			t.Fatalf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
-		}
-		return o
-	}
+	do := runWith(t, flags...)
 	h.write("var/mail/joe", letter(1)+letter(2))
 	do(0, "migrate")
 	useCyrus(t, srv, expunge("INBOX", 1))
@@ -251,12 +244,7 @@ func TestRetireSharedHome(t *testing.T) {
 	h.write("var/mail/joe2", letter(2))
 	h.write("home/joe/mail/work/old", letter(3))
 	h.write("home/joe/.mailboxlist", "mail/work/old\n")
-	do := func(code int, args ...string) {
-		t.Helper()
-		if o := runJSON(t, append(args, flags...)...); o.code != code {
-			t.Errorf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
-		}
-	}
+	do := runWith(t, flags...)
 	do(0, "migrate")
 	do(0, "retire", "--archive", archive)
 	for _, path := range []string{"var/mail/joe", "var/mail/joe2", "home/joe/mail/work/old", "home/joe/.mailboxlist"} {
@@ -311,11 +299,7 @@ func newRetirement(t *testing.T) *retirement {
 // do runs a command, which must have an exit code.
 func (r *retirement) do(code int, args ...string) outcome {
 	r.t.Helper()
-	o := runJSON(r.t, args...)
-	if o.code != code {
-		r.t.Fatalf("%s: exit code %d, want %d\n%s", args[0], o.code, code, o.stderr)
-	}
-	return o
+	return runWith(r.t)(code, args...)
 }
 
 func (r *retirement) migrate() { r.t.Helper(); r.do(0, append([]string{"migrate"}, r.flags...)...) }
