@@ -71,10 +71,7 @@ func TestReportOfUndoneAfterRetire(t *testing.T) {
 func TestUndoHalfRestored(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
-	archive, state := filepath.Join(filepath.Dir(h.root), "archive"), filepath.Join(t.TempDir(), "state")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	archive, state := makeArchive(t, filepath.Dir(h.root)), filepath.Join(t.TempDir(), "state")
 	h.write("home/joe/mbox", letter(1)+letter(2))
 	h.write("var/mail/joe", letter(3))
 	do := runWith(t)

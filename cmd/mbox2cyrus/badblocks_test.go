@@ -310,10 +310,7 @@ func TestRetireOfUnreadableFolder(t *testing.T) {
 	h.write("home/joe/mail/work", work)
 	h.write("home/joe/mail/zoo", letter(1))
 	h.writeAs(1002, "var/mail/kim", letter(1))
-	archive := filepath.Join(d.dir, "archive")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	archive := makeArchive(t, d.dir)
 	d.breakBlocks(mark("work", 2, 150))
 	state := filepath.Join(t.TempDir(), "state")
 	do := runWith(t, flagsFor(srv, h.root, state)...)

@@ -33,16 +33,23 @@ func sameFiles(a, b map[string]fileState) string {
 	return diffSnapshots(clear(a), clear(b))
 }
 
+// makeArchive makes a directory in dir that retire takes for an archive.
+func makeArchive(t *testing.T, dir string) string {
+	t.Helper()
+	archive := filepath.Join(dir, "archive")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return archive
+}
+
 // retireHost is a migrated host with an archive beside it.
 func retireHost(t *testing.T, users int) (srv *cyrustest.Server, root, state, archive string) {
 	t.Helper()
 	srv = cyrustest.ForTest(t, cyrustest.Options{})
 	base := t.TempDir()
-	root, state, archive = filepath.Join(base, "host"), filepath.Join(base, "state"), filepath.Join(base, "archive")
+	root, state, archive = filepath.Join(base, "host"), filepath.Join(base, "state"), makeArchive(t, base)
 	if _, err := samplehost.Write(root, samplehost.Options{Seed: 7, Users: users, Messages: 60, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(archive, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if r := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...); r.code != 0 {
@@ -211,10 +218,7 @@ func TestRetireRefuses(t *testing.T) {
 func TestRetireRemovedBeforeAppend(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
-	archive := filepath.Join(t.TempDir(), "archive")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	archive := makeArchive(t, t.TempDir())
 	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
 	do := runWith(t, flags...)
 	h.write("var/mail/joe", letter(1)+letter(2))
@@ -235,10 +239,7 @@ func TestRetireSharedHome(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
 	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\njoe2:x:1001:1001::/home/joe:/bin/sh\n")
-	archive := filepath.Join(t.TempDir(), "archive")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	archive := makeArchive(t, t.TempDir())
 	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
 	h.write("var/mail/joe", letter(1))
 	h.write("var/mail/joe2", letter(2))
@@ -285,10 +286,7 @@ type retirement struct {
 func newRetirement(t *testing.T) *retirement {
 	t.Helper()
 	h := newPassHost(t)
-	r := &retirement{passHost: h, archive: filepath.Join(filepath.Dir(h.root), "archive")}
-	if err := os.Mkdir(r.archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	r := &retirement{passHost: h, archive: makeArchive(t, filepath.Dir(h.root))}
 	state := filepath.Join(t.TempDir(), "state")
 	r.flags = flagsFor(cyrustest.ForTest(t, cyrustest.Options{}), h.root, state)
 	r.state = []string{"--state", state}

@@ -123,10 +123,7 @@ func TestRetireCutOffOfAll(t *testing.T) {
 // cutArchive is a directory beside a cutHost for what is retired, and the command for it.
 func (c *cutHost) cutArchive() (archive string, retire []string) {
 	c.t.Helper()
-	archive = filepath.Join(filepath.Dir(c.root), "archive")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		c.t.Fatal(err)
-	}
+	archive = makeArchive(c.t, filepath.Dir(c.root))
 	return archive, append([]string{"retire", "--archive", archive}, flagsFor(c.srv, c.root, c.state)...)
 }
 

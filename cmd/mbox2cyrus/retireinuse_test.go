@@ -21,10 +21,7 @@ import (
 func TestRetireInUse(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true})
 	h := newPassHost(t)
-	archive := filepath.Join(t.TempDir(), "archive")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	archive := makeArchive(t, t.TempDir())
 	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
 	h.write("var/mail/joe", letter(1)+letter(2)+letter(3))
 	h.write("home/joe/mail/work", letter(4)+letter(5))
