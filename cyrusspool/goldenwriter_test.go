@@ -27,7 +27,7 @@ func TestGoldenWriter(t *testing.T) {
 		}
 		var want []Record
 		for _, r := range records {
-			if r.SystemFlags&(FlagExpunged|FlagUnlinked) != 0 {
+			if r.Gone() {
 				continue // no message for IMAP
 			}
 			known := Record{UID: r.UID, InternalDate: r.InternalDate, Size: r.Size, GUID: r.GUID,

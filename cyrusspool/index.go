@@ -164,6 +164,10 @@ type Record struct {
 	nsec recordNanos // below the second, from version 20 on
 }
 
+// Gone reports whether clients do not see the message any more, though the index still has
+// its record.
+func (r Record) Gone() bool { return r.SystemFlags&(FlagExpunged|FlagUnlinked) != 0 }
+
 type recordNanos struct{ internal, sent, gm, updated, save int64 }
 
 // Errors of an index. Those of reading wrap one of the first four.

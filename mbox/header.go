@@ -45,6 +45,8 @@ type headerWalk struct {
 	cut    bool      // next is set
 }
 
+// piece returns the next piece of the header: a line, or as much of one as the window holds. Its
+// kind is noPiece where the header ends.
 func (h *headerWalk) piece() (p headerPiece, err error) {
 	p = headerPiece{kind: noPiece, offset: h.pos, starts: !h.inLine, nul: -1}
 	b, err := h.view(minWindowSize)

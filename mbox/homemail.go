@@ -21,51 +21,75 @@ const (
 
 var errHomeLimit = errors.New("enough files")
 
-// besideMailDir tells, in one entry, of mailboxes at the top of the home that are not below the
-// mail directory. UW's names begin in the home where no mail-subdirectory is set (env_unix.c
-// mymailboxdir), so that it served them to whoever named them, and programs of the user's own write
-// there (mail -f, a filter). They are not known to be wanted, as those are that he subscribed to,
-// but they are mail of which nobody else tells. A file counts whose beginning is that of a mailbox
-// beyond doubt; names that begin with a dot, and directories, are not looked into.
-func (w *walker) besideMailDir(home *os.File) {
+// outsideMailDir tells of mail in the home that is outside the mail directory: of mailboxes at
+// the top of the home, and of the directories in which mail programs kept folders.
+func (w *walker) outsideMailDir(home *os.File) {
 	dir, err := reopen(home, unix.O_RDONLY)
 	if err != nil {
 		return // who may not list it has nothing there to be served
 	}
 	defer dir.Close()
-	var found []string
-	var bytes int64
-	looked := 0
+	var top homeFiles
+	var mailDirs []string
 	err = eachName(dir, func(name string) error {
-		path := join(w.homePath, name)
-		if name[0] == '.' || w.taken[path] || path == w.mailPath {
-			return nil
-		}
-		st, err := lstatAt(dir, name)
-		if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Uid != w.user.UID || st.Size == 0 {
-			return nil
-		}
-		if looked++; looked > maxHomeFiles {
-			return errHomeLimit
-		}
-		if w.beginsAsMailbox(dir, name) {
-			found, bytes = append(found, name), bytes+st.Size
+		w.addHomeFile(&top, dir, name)
+		if lower := strings.ToLower(name); lower == "mail" || lower == "nsmail" {
+			mailDirs = append(mailDirs, name)
 		}
 		return nil
 	})
-	if len(found) == 0 {
+	w.tellHomeFiles(top)
+	for _, name := range mailDirs {
+		w.otherMailDir(dir, name)
+	}
+	if err != nil {
+		w.unreadable(w.homePath, err)
+	}
+}
+
+// homeFiles are the mailboxes at the top of a home, outside the mail directory. UW's names begin
+// in the home where no mail-subdirectory is set (env_unix.c mymailboxdir), so that it served
+// them to whoever named them, and programs of the user's own write there (mail -f, a filter).
+// They are not known to be wanted, as those are that he subscribed to, but they are mail of
+// which nobody else tells.
+type homeFiles struct {
+	found  []string // names, in no order
+	bytes  int64    // of these
+	looked int      // files that might have been such
+}
+
+// addHomeFile adds a name at the top of the home if it is that of a mailbox. A file counts whose
+// beginning is that of a mailbox beyond doubt; names that begin with a dot are left out.
+func (w *walker) addHomeFile(top *homeFiles, dir *os.File, name string) {
+	path := join(w.homePath, name)
+	if top.looked > maxHomeFiles || name[0] == '.' || w.taken[path] || path == w.mailPath {
 		return
 	}
-	slices.Sort(found)
+	st, err := lstatAt(dir, name)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Uid != w.user.UID || st.Size == 0 {
+		return
+	}
+	if top.looked++; top.looked <= maxHomeFiles && w.beginsAsMailbox(dir, name) {
+		top.found, top.bytes = append(top.found, name), top.bytes+st.Size
+	}
+}
+
+// tellHomeFiles tells of mailboxes at the top of the home, in one entry.
+func (w *walker) tellHomeFiles(top homeFiles) {
+	n := len(top.found)
+	if n == 0 {
+		return
+	}
+	slices.Sort(top.found)
 	named := make([]string, 0, maxHomeNamed)
-	for _, name := range found[:min(len(found), maxHomeNamed)] {
+	for _, name := range top.found[:min(n, maxHomeNamed)] {
 		named = append(named, fmt.Sprintf("%q", clip(name)))
 	}
-	text := fmt.Sprintf("%s at the top of the home, of %d bytes, outside the mail directory and not subscribed to, not converted: %s", plural.Count(len(found), "mailbox file"), bytes, strings.Join(named, ", "))
-	if len(found) > maxHomeNamed {
+	text := fmt.Sprintf("%s at the top of the home, of %d bytes, outside the mail directory and not subscribed to, not converted: %s", plural.Count(n, "mailbox file"), top.bytes, strings.Join(named, ", "))
+	if n > maxHomeNamed {
 		text += ", …"
 	}
-	if errors.Is(err, errHomeLimit) {
+	if top.looked > maxHomeFiles {
 		text += fmt.Sprintf(" (of the first %d files)", maxHomeFiles)
 	}
 	w.skip(w.homePath, &Skipped{Kind: SkipHomeMail, Text: text + "; move what is wanted into the mail directory"})
@@ -89,35 +113,24 @@ func (w *walker) beginsAsMailbox(dir *os.File, name string) bool {
 	return false
 }
 
-// otherMailDirs tells of the directories in the home in which mail programs kept folders (Pine,
-// and elm, mutt and mailx with a capital; Netscape), and which are not the mail directory: users of
-// one host had programs of several kinds, and the mail directory has one name. One that holds no
-// mailbox is not told.
-func (w *walker) otherMailDirs(home *os.File) {
-	dir, err := reopen(home, unix.O_RDONLY)
-	if err != nil {
-		return // as in besideMailDir
+// otherMailDir tells of a name in the home under which mail programs kept folders (Pine; elm,
+// mutt and mailx with a capital; Netscape), if it is not that of the mail directory: users of
+// one host had programs of several kinds, and the mail directory has one name. A directory that
+// holds no mailbox is not told.
+func (w *walker) otherMailDir(home *os.File, name string) {
+	path := join(w.homePath, name)
+	if w.taken[path] || w.leadsToWalked(path) {
+		return
 	}
-	defer dir.Close()
-	err = eachName(dir, func(name string) error {
-		path := join(w.homePath, name)
-		if lower := strings.ToLower(name); lower != "mail" && lower != "nsmail" || w.taken[path] || w.leadsToWalked(path) {
-			return nil
-		}
-		st, err := lstatAt(dir, name)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			w.unreadable(path, err)
-		case st.Mode&unix.S_IFMT == unix.S_IFLNK && !w.isWalked(dir, name, path, st):
-			w.skip(path, notRegular(dir, name, st))
-		case st.Mode&unix.S_IFMT == unix.S_IFDIR:
-			w.otherMailDir(dir, name, path)
-		}
-		return nil
-	})
-	if err != nil {
-		w.unreadable(w.homePath, err)
+	st, err := lstatAt(home, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		w.unreadable(path, err)
+	case st.Mode&unix.S_IFMT == unix.S_IFLNK && !w.isWalked(home, name, path, st):
+		w.skip(path, notRegular(home, name, st))
+	case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		w.tellMailDir(home, name, path)
 	}
 }
 
@@ -127,8 +140,9 @@ func (w *walker) leadsToWalked(path string) bool {
 	return above(w.mailPath) || w.mh != nil && above(w.mhPath)
 }
 
-func (w *walker) otherMailDir(parent *os.File, name, path string) {
-	dir, s, err := openUserDir(parent, name, w.user.UID, unix.O_RDONLY)
+// tellMailDir tells how many mailboxes are in a directory of the home, if there are any.
+func (w *walker) tellMailDir(home *os.File, name, path string) {
+	dir, s, err := openUserDir(home, name, w.user.UID, unix.O_RDONLY)
 	switch {
 	case err != nil:
 		w.unreadable(path, err)

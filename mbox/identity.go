@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Identity tells whether a folder is still the one that was seen, unchanged. UW sets the
@@ -64,7 +66,12 @@ func fileIdentity(f *os.File) (Identity, error) {
 	if err != nil {
 		return Identity{}, err
 	}
-	return Identity{Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim)}, nil
+	return identityOf(st), nil
+}
+
+// identityOf is the identity of the file that st describes.
+func identityOf(st *unix.Stat_t) Identity {
+	return Identity{Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size, ModTime: timeOf(st.Mtim), ChangeTime: timeOf(st.Ctim)}
 }
 
 // JoinIdentities is the identity of an INBOX that is in several places, from theirs in the order

@@ -4,8 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-
-	"golang.org/x/sys/unix"
+	"strings"
 )
 
 // Place is where a file or directory of a user's mail is, reached through no symbolic link
@@ -60,34 +59,44 @@ func (h *Host) subscriptionFiles(u User) (places []Place, err error) {
 	homePath := cleanPath(u.Home)
 	seen := map[fileKey]bool{}
 	for _, where := range [][]string{nil, splitPath(h.mailDir)} {
-		path := homePath
-		for _, name := range where {
-			path = join(path, name)
-		}
+		path := join(homePath, strings.Join(where, "/"))
 		for _, name := range []string{mailboxList, mailboxListTemp} {
-			dir, skipped, err := openUserPath(home, where, u.UID, pathOnly)
-			if errors.Is(err, fs.ErrNotExist) || skipped != nil {
-				break
-			}
-			if err != nil {
-				return places, err
-			}
-			file, st, skipped, err := openUserFile(dir, name, u.UID)
+			p, key, err := openSubscriptionFile(home, where, name, u.UID)
 			switch {
-			case err == nil && skipped == nil && !seen[fileKey{uint64(st.Dev), st.Ino}]:
-				seen[fileKey{uint64(st.Dev), st.Ino}] = true
-				places = append(places, Place{Path: join(path, name), Dir: dir, Name: name, File: file})
-				continue
-			case err == nil && skipped == nil:
-				file.Close() // the mail directory is the home
-			}
-			dir.Close()
-			if err != nil && !errors.Is(err, fs.ErrNotExist) && err != unix.ENOENT {
+			case err != nil:
 				return places, err
+			case p == nil:
+			case seen[key]:
+				p.Close() // the mail directory is the home; opened for reading
+			default:
+				seen[key] = true
+				p.Path = join(path, name)
+				places = append(places, *p)
 			}
 		}
 	}
 	return places, nil
+}
+
+// openSubscriptionFile opens the file name of a user in a directory below his home; nil if there is
+// none, or none that may be opened.
+func openSubscriptionFile(home *os.File, where []string, name string, uid uint32) (*Place, fileKey, error) {
+	dir, skipped, err := openUserPath(home, where, uid, pathOnly)
+	if errors.Is(err, fs.ErrNotExist) || skipped != nil {
+		return nil, fileKey{}, nil
+	}
+	if err != nil {
+		return nil, fileKey{}, err
+	}
+	file, st, skipped, err := openUserFile(dir, name, uid)
+	if err == nil && skipped == nil {
+		return &Place{Dir: dir, Name: name, File: file}, fileKey{uint64(st.Dev), st.Ino}, nil
+	}
+	dir.Close() // opened to look names up only
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return nil, fileKey{}, err
 }
 
 // Close closes the descriptors of a place that [Host.SubscriptionFiles] returned.

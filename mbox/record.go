@@ -140,6 +140,7 @@ func (r *recordReader) Next() (*Message, error) {
 	return &r.msg, nil
 }
 
+// next reads up to the next message that is not expunged into r.msg; [io.EOF] if there is none.
 func (r *recordReader) next() error {
 	if r.inMessage {
 		if err := r.readText(false); err != nil {

@@ -107,6 +107,9 @@ func (r *sourceRoot) openFile(path string) (*os.File, error) {
 	return f, nil
 }
 
+// walk follows a path from the source root as the UW host would, links included: one that begins
+// with "/" begins at the root again, and ".." never leads above it. A link must be root's or of
+// who owns the root. A directory is opened to look names up in it, a regular file to be read.
 func (r *sourceRoot) walk(path string) (*os.File, error) {
 	// The directories from the root to where we are; ".." takes one off.
 	trail := []*os.File{r.dir}

@@ -153,14 +153,7 @@ func TestBadBlocksOnARealDisk(t *testing.T) {
 		t.Fatalf("the block can be read: %v", err)
 	}
 
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, append(args, flagsFor(srv, h.root, state)...)...)
-		if o.code != code {
-			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
-		}
-		return o
-	}
+	do := runWith(t, flagsFor(srv, h.root, state)...)
 	plan := do(2, "plan")
 	if n := len(plan.problems("unreadable-range")); n != 4 {
 		t.Errorf("plan tells of %d ranges: %v", n, plan.severe())
@@ -317,20 +310,10 @@ func TestRetireOfUnreadableFolder(t *testing.T) {
 	h.write("home/joe/mail/work", work)
 	h.write("home/joe/mail/zoo", letter(1))
 	h.writeAs(1002, "var/mail/kim", letter(1))
-	archive := filepath.Join(d.dir, "archive")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	archive := makeArchive(t, d.dir)
 	d.breakBlocks(mark("work", 2, 150))
 	state := filepath.Join(t.TempDir(), "state")
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, append(args, flagsFor(srv, h.root, state)...)...)
-		if o.code != code {
-			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
-		}
-		return o
-	}
+	do := runWith(t, flagsFor(srv, h.root, state)...)
 	do(2, "migrate")
 	if code := run([]string{"mbox2cyrus", "approve", "--state", state, "--all", "--by", "ann"}, &bytes.Buffer{}, &bytes.Buffer{}); code != 0 {
 		t.Fatalf("approve: exit code %d", code)
@@ -381,12 +364,7 @@ func TestBadBlocksUnderLargeMessages(t *testing.T) {
 	h.write("home/joe/mail/near", near+letter(2, "X-UID: 3"))
 	h.write("home/joe/mail/glued", first+longLetter("glued", 2, 17000, "X-UID: 3")+letter(3, "X-UID: 4"))
 	args := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
-	do := func(code int, command ...string) {
-		t.Helper()
-		if o := runJSON(t, append(command, args...)...); o.code != code {
-			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", command, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
-		}
-	}
+	do := runWith(t, args...)
 	do(0, "migrate")
 	before := messageFiles(t, srv)
 	if !slices.ContainsFunc(slices.Collect(maps.Keys(before)), func(path string) bool {

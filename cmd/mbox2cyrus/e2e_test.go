@@ -73,6 +73,19 @@ func runJSON(t *testing.T, args ...string) outcome {
 	return o
 }
 
+// runWith returns a function that runs a command with flags behind its own, and ends the test
+// if it has another exit code than code.
+func runWith(t *testing.T, flags ...string) func(code int, args ...string) outcome {
+	return func(code int, args ...string) outcome {
+		t.Helper()
+		o := runJSON(t, slices.Concat(args, flags)...)
+		if o.code != code {
+			t.Fatalf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
+		}
+		return o
+	}
+}
+
 // flags for a run on a sample host and a private Cyrus.
 func flagsFor(s *cyrustest.Server, root, state string) []string {
 	return []string{"--source-root", root, "--imapd-conf", s.Conf, "--state", state, "--source-timezone", "America/New_York"}

@@ -180,14 +180,7 @@ func TestHeldLost(t *testing.T) {
 	h := heldHost(t)
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	state := filepath.Join(t.TempDir(), "state")
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, append(append(args, "--hold-above", "500"), flagsFor(srv, h.root, state)...)...)
-		if o.code != code {
-			t.Fatalf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
-		}
-		return o
-	}
+	do := runWith(t, append(flagsFor(srv, h.root, state), "--hold-above", "500")...)
 	do(2, "migrate")
 	want, _ := heldFiles(t, state)
 	find := func(extension, text string) string {

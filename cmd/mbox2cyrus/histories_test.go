@@ -374,7 +374,7 @@ func (h *past) inCyrus(f *pastFolder) (mail []pastMail) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		if r.SystemFlags&(cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked) != 0 {
+		if r.Gone() {
 			continue
 		}
 		m := pastMail{uid: r.UID}

@@ -150,14 +150,7 @@ func TestLostOfEarlierPass(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
 	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, append(args, flags...)...)
-		if o.code != code {
-			t.Errorf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
-		}
-		return o
-	}
+	do := runWith(t, flags...)
 	h.write("var/mail/joe", letter(1)+letter(2)+letter(3))
 	do(0, "migrate")
 	useCyrus(t, srv, appendAndFlag)
@@ -201,12 +194,7 @@ func TestVerifyStopped(t *testing.T) {
 	flags := flagsFor(srv, h.root, state)
 	h.write("var/mail/joe", letter(1)+letter(2))
 	h.write("home/joe/mail/zz", letter(3))
-	do := func(code int, args ...string) {
-		t.Helper()
-		if o := runJSON(t, append(args, flags...)...); o.code != code {
-			t.Errorf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
-		}
-	}
+	do := runWith(t, flags...)
 	do(0, "migrate")
 	if err := os.Remove(filepath.Join(srv.Spool, dirOf(t, srv, "user/joe/zz"), "1.")); err != nil {
 		t.Fatal(err)
@@ -227,14 +215,7 @@ func TestCacheOfEarlierPass(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
 	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, append(args, flags...)...)
-		if o.code != code {
-			t.Errorf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
-		}
-		return o
-	}
+	do := runWith(t, flags...)
 	h.write("var/mail/joe", letter(1)+letter(2))
 	do(0, "migrate")
 	useCyrus(t, srv, appendAndFlag)

@@ -192,7 +192,7 @@ func (in *cyrusInspection) record(r cyrusspool.Record, keywords []string) error 
 		}
 		v.Keywords = append(v.Keywords, name)
 	}
-	if r.SystemFlags&(cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked) == 0 {
+	if !r.Gone() {
 		in.messages++
 		in.bytes += int64(r.Size)
 	}

@@ -54,6 +54,8 @@ func (p *program) migrateCommand() *cli.Command {
 	}
 }
 
+// migrate brings what the plan has into Cyrus. The ledger has the beginning of the run before
+// anything is written, and its end when all is told.
 func (p *program) migrate(c *cli.Context, s *session) (err error) {
 	start := now()
 	if err := s.checkDatabase(c.Context); err != nil {

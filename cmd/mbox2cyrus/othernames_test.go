@@ -16,11 +16,8 @@ func TestVerifyWithoutNames(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
 	base := t.TempDir()
-	names, archive := filepath.Join(base, "names.csv"), filepath.Join(base, "archive")
+	names, archive := filepath.Join(base, "names.csv"), makeArchive(t, base)
 	if err := os.WriteFile(names, []byte("user,old_name,new_name\njoe,work,office\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(archive, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	h.write("var/mail/joe", letter(1))
@@ -65,12 +62,9 @@ func TestNamesOfFoldersThatAreGone(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
 	base := t.TempDir()
-	names, archive := filepath.Join(base, "names.csv"), filepath.Join(base, "archive")
+	names, archive := filepath.Join(base, "names.csv"), makeArchive(t, base)
 	const chosen = "user,old_name,new_name\njoe,a,aa\njoe,b,bb\nkim,c,cc\n"
 	if err := os.WriteFile(names, []byte(chosen), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(archive, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	const joe, kim = "joe:x:1001:1001::/home/joe:/bin/sh\n", "kim:x:1002:1002::/home/kim:/bin/sh\n"

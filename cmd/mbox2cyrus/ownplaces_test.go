@@ -86,10 +86,7 @@ func TestNoPathsThroughOthersPlaces(t *testing.T) {
 	h.write("home/joe/mail/work", letter(3))
 	h.write("home/joe/.mailboxlist", "work\n")
 	dir := t.TempDir()
-	archive := filepath.Join(dir, "archive")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	archive := makeArchive(t, dir)
 	flags := flagsFor(srv, h.root, filepath.Join(dir, "state"))
 	cyrus := []string{"--imapd-conf", srv.Conf}
 	theirs := []string{srv.ConfigDir, srv.Spool, filepath.Join(h.root, "home/joe"), filepath.Join(h.root, "var/mail")}

@@ -131,10 +131,7 @@ func TestPlaceTaken(t *testing.T) {
 // the same mailbox, or where only a part of it is restored.
 func TestRetiredPlaces(t *testing.T) {
 	c := newCutHost(t)
-	archive := filepath.Join(filepath.Dir(c.root), "archive")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	archive := makeArchive(t, filepath.Dir(c.root))
 	c.write("home/joe/mbox", letter(1)+letter(2))
 	c.write("var/mail/joe", letter(3))
 	c.write("home/joe/mail/B\xfccher", letter(5))

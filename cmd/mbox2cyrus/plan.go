@@ -90,10 +90,10 @@ func (p *program) dryRun(c *cli.Context, s *session, say func(context.Context, *
 		err = sayNeed(s, need, sc.More(), sc.Held())
 	}
 	if err == nil {
-		err = sayQuotas(c.Context, s, sc.Sizes())
+		err = sayQuotas(c.Context, s, l, sc.Sizes())
 	}
 	if err == nil {
-		err = sayWindow(s)
+		err = sayWindow(s, l)
 	}
 	if err == nil {
 		s.sayMoving(sc.Moved())
@@ -155,7 +155,7 @@ func sayNeed(s *session, needs map[string]plan.Need, more map[cyrusspool.Name]pl
 
 // sayQuotas compares what mailboxes will hold with the quotas that Cyrus has for them, and with
 // those that users are to have.
-func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.Size) (err error) {
+func sayQuotas(ctx context.Context, s *session, l *ledger.Ledger, sizes map[cyrusspool.Name]plan.Size) error {
 	quotas, err := s.cyrus.Quotas(ctx)
 	if err != nil {
 		if !errors.Is(err, reconstruct.ErrNoProgram) {
@@ -166,11 +166,6 @@ func sayQuotas(ctx context.Context, s *session, sizes map[cyrusspool.Name]plan.S
 	if len(quotas.All()) == 0 {
 		return nil
 	}
-	l, err := ledger.Read(s.state)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
 	loads := plan.QuotaLoads{}
 	for _, u := range s.plan.Users {
 		for _, f := range u.Folders {
@@ -220,12 +215,7 @@ func withGiven(quotas target.Quotas, p *plan.Plan) target.Quotas {
 
 // sayWindow tells how long a pass would take now, from what the passes before took, and of
 // folders that it would leave alone, as they were migrated by other rules.
-func sayWindow(s *session) (err error) {
-	l, err := ledger.Read(s.state)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, l.Close()) }()
+func sayWindow(s *session, l *ledger.Ledger) error {
 	others := map[string]int{}
 	folders, changed, bytes := 0, 0, int64(0)
 	for _, u := range s.plan.Users {

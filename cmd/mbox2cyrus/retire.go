@@ -54,6 +54,7 @@ func (p *program) openRetirer(c *cli.Context, state string, cyrus *target.Cyrus,
 	return &retire.Retirer{Record: record, Report: rep, DryRun: c.Bool(flagDryRun)}, l, nil
 }
 
+// retire moves the folders of users whose mail is proved to be in Cyrus into the archives.
 func (p *program) retire(c *cli.Context) (err error) {
 	if err := checkLocks(c); err != nil {
 		return err
@@ -94,6 +95,7 @@ func (p *program) retire(c *cli.Context) (err error) {
 	return p.finish(s, err)
 }
 
+// restore is retire --restore: it moves back what is in archives, by the record alone.
 func (p *program) restore(c *cli.Context) (err error) {
 	if c.Args().Present() {
 		return usagef("retire takes no arguments, only flags: %q", c.Args().First())

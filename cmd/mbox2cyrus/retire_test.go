@@ -6,14 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-imap/v2/imapclient"
 	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
@@ -36,16 +33,23 @@ func sameFiles(a, b map[string]fileState) string {
 	return diffSnapshots(clear(a), clear(b))
 }
 
+// makeArchive makes a directory in dir that retire takes for an archive.
+func makeArchive(t *testing.T, dir string) string {
+	t.Helper()
+	archive := filepath.Join(dir, "archive")
+	if err := os.Mkdir(archive, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return archive
+}
+
 // retireHost is a migrated host with an archive beside it.
 func retireHost(t *testing.T, users int) (srv *cyrustest.Server, root, state, archive string) {
 	t.Helper()
 	srv = cyrustest.ForTest(t, cyrustest.Options{})
 	base := t.TempDir()
-	root, state, archive = filepath.Join(base, "host"), filepath.Join(base, "state"), filepath.Join(base, "archive")
+	root, state, archive = filepath.Join(base, "host"), filepath.Join(base, "state"), makeArchive(t, base)
 	if _, err := samplehost.Write(root, samplehost.Options{Seed: 7, Users: users, Messages: 60, Plain: true, OmitMessages: true, Location: newYork(t)}); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(archive, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if r := runJSON(t, append([]string{"migrate"}, flagsFor(srv, root, state)...)...); r.code != 0 {
@@ -209,83 +213,14 @@ func TestRetireRefuses(t *testing.T) {
 	}
 }
 
-// TestRetireInUse: retire comes days after go-live, when users have read mail, filed it, and
-// removed some. That is no obstacle; mail that is not as it was brought is one.
-func TestRetireInUse(t *testing.T) {
-	srv := cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true})
-	h := newPassHost(t)
-	archive := filepath.Join(t.TempDir(), "archive")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
-	h.write("var/mail/joe", letter(1)+letter(2)+letter(3))
-	h.write("home/joe/mail/work", letter(4)+letter(5))
-	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
-		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
-	}
-	useCyrus(t, srv, func(client *imapclient.Client) error {
-		for name, flag := range map[string]imap.Flag{"INBOX": imap.FlagDeleted, "work": "Later"} {
-			if _, err := client.Select(name, nil).Wait(); err != nil {
-				return err
-			}
-			if err := client.Store(imap.SeqSetNum(2), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{flag, imap.FlagSeen}}, nil).Close(); err != nil {
-				return err
-			}
-		}
-		if _, err := client.Select("INBOX", nil).Wait(); err != nil {
-			return err
-		}
-		return client.Expunge().Close()
-	})
-	retire := append([]string{"retire", "--archive", archive}, flags...)
-
-	// A message file that is not what was brought: nothing of joe's goes.
-	file := filepath.Join(srv.Spool, "user/joe/work/1.")
-	good := mustRead(t, file)
-	for _, do := range []func() error{
-		func() error { return os.WriteFile(file, []byte(good[1:]), 0o600) },
-		func() error { return os.Remove(file) },
-	} {
-		if err := do(); err != nil {
-			t.Fatal(err)
-		}
-		if o := runJSON(t, retire...); o.code != 3 || len(o.problems("not-retired")) != 1 {
-			t.Errorf("a message file is damaged: exit code %d\n%s", o.code, o.stderr)
-		}
-		mustRead(t, filepath.Join(h.root, "var/mail/joe"))
-	}
-	if err := os.WriteFile(file, []byte(good), 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	o := runJSON(t, retire...)
-	if o.code != 0 || len(o.problems("used-since")) != 2 {
-		t.Errorf("exit code %d, %v\n%s", o.code, o.problems("used-since"), o.stderr)
-	}
-	for _, path := range []string{"var/mail/joe", "home/joe/mail/work"} {
-		mustRead(t, filepath.Join(archive, path))
-	}
-}
-
 // TestRetireRemovedBeforeAppend: what a user removed between two passes is no obstacle either,
 // whether Cyrus changed the mailbox since the last of them or not.
 func TestRetireRemovedBeforeAppend(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
-	archive := filepath.Join(t.TempDir(), "archive")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	archive := makeArchive(t, t.TempDir())
 	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, append(args, flags...)...)
-		if o.code != code {
-			t.Fatalf("%v: exit code %d, want %d\n%s", args, o.code, code, o.stderr)
-		}
-		return o
-	}
+	do := runWith(t, flags...)
 	h.write("var/mail/joe", letter(1)+letter(2))
 	do(0, "migrate")
 	useCyrus(t, srv, expunge("INBOX", 1))
@@ -304,21 +239,13 @@ func TestRetireSharedHome(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
 	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\njoe2:x:1001:1001::/home/joe:/bin/sh\n")
-	archive := filepath.Join(t.TempDir(), "archive")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	archive := makeArchive(t, t.TempDir())
 	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
 	h.write("var/mail/joe", letter(1))
 	h.write("var/mail/joe2", letter(2))
 	h.write("home/joe/mail/work/old", letter(3))
 	h.write("home/joe/.mailboxlist", "mail/work/old\n")
-	do := func(code int, args ...string) {
-		t.Helper()
-		if o := runJSON(t, append(args, flags...)...); o.code != code {
-			t.Errorf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
-		}
-	}
+	do := runWith(t, flags...)
 	for _, command := range []string{"plan", "migrate"} {
 		said := map[any]any{}
 		for _, p := range runJSON(t, append([]string{command}, flags...)...).problems("shared-home") {
@@ -367,64 +294,6 @@ func TestRetireSharedHome(t *testing.T) {
 	}
 }
 
-// TestUndoRetired: what would be taken out of Cyrus is nowhere else where it can be read, so
-// it stays until it is back on the UW host.
-func TestUndoRetired(t *testing.T) {
-	srv, root, state, archive := retireHost(t, 2)
-	flags := flagsFor(srv, root, state)
-	if r := runJSON(t, append([]string{"retire", "--archive", archive, "--user", "joe"}, flags...)...); r.code != 0 {
-		t.Fatalf("retire: exit code %d\n%s", r.code, r.stderr)
-	}
-	had := len(messageFiles(t, srv))
-	undo := func(code, retired int, more ...string) {
-		t.Helper()
-		o := runJSON(t, slices.Concat([]string{"undo", "--all"}, more, cyrusFlagsFor(srv, state))...)
-		if o.code != code || len(o.problems("retired")) != retired {
-			t.Errorf("undo %v: exit code %d, want %d\n%s", more, o.code, code, o.stderr)
-		}
-	}
-	undo(2, 1, "--dry-run")
-	undo(2, 1)
-	if left := len(messageFiles(t, srv)); left == 0 || left == had { // joe's, and not ann's
-		t.Errorf("%d message files are left of %d", left, had)
-	}
-	if o := runJSON(t, append([]string{"verify", "--user", "joe"}, flags...)...); o.code != 0 {
-		t.Errorf("verify: exit code %d\n%s", o.code, o.stderr)
-	}
-	if o := runJSON(t, "retire", "--restore", "--state", state); o.code != 0 {
-		t.Errorf("restore: exit code %d\n%s", o.code, o.stderr)
-	}
-	o := runJSON(t, append([]string{"verify", "--user", "joe"}, flags...)...)
-	if p := o.problems("source-changed"); o.code != 2 || len(p) == 0 || !strings.Contains(p[0]["text"].(string), "as by retire --restore") || !strings.Contains(p[0]["text"].(string), "run migrate") {
-		t.Errorf("verify after the restore: exit code %d, %v", o.code, p)
-	}
-	undo(0, 0)
-	if left := len(messageFiles(t, srv)); left != 0 {
-		t.Errorf("%d message files are left", left)
-	}
-}
-
-// TestReportOfUndoneAfterRetire: who was undone is unfinished, also if migrate had no folder of
-// his to tell of when it last finished him, since all were in the archive.
-func TestReportOfUndoneAfterRetire(t *testing.T) {
-	srv, root, state, archive := retireHost(t, 1)
-	flags := flagsFor(srv, root, state)
-	for _, args := range [][]string{
-		append([]string{"retire", "--archive", archive}, flags...),
-		append([]string{"migrate"}, flags...),
-		{"retire", "--restore", "--state", state},
-		append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...),
-	} {
-		if o := runJSON(t, args...); o.code != 0 {
-			t.Fatalf("%v: exit code %d\n%s", args, o.code, o.stderr)
-		}
-	}
-	var out, errs strings.Builder
-	if code := run([]string{"mbox2cyrus", "report", "--state", state}, &out, &errs); code != 1 || !strings.Contains(out.String(), "unfinished 1") {
-		t.Errorf("report: exit code %d\n%s%s", code, out.String(), errs.String())
-	}
-}
-
 // writeMX writes a mailbox of joe's that is a directory, with one message.
 func (h *passHost) writeMX(dir string, n int) {
 	h.t.Helper()
@@ -444,10 +313,7 @@ type retirement struct {
 func newRetirement(t *testing.T) *retirement {
 	t.Helper()
 	h := newPassHost(t)
-	r := &retirement{passHost: h, archive: filepath.Join(filepath.Dir(h.root), "archive")}
-	if err := os.Mkdir(r.archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	r := &retirement{passHost: h, archive: makeArchive(t, filepath.Dir(h.root))}
 	state := filepath.Join(t.TempDir(), "state")
 	r.flags = flagsFor(cyrustest.ForTest(t, cyrustest.Options{}), h.root, state)
 	r.state = []string{"--state", state}
@@ -458,11 +324,7 @@ func newRetirement(t *testing.T) *retirement {
 // do runs a command, which must have an exit code.
 func (r *retirement) do(code int, args ...string) outcome {
 	r.t.Helper()
-	o := runJSON(r.t, args...)
-	if o.code != code {
-		r.t.Fatalf("%s: exit code %d, want %d\n%s", args[0], o.code, code, o.stderr)
-	}
-	return o
+	return runWith(r.t)(code, args...)
 }
 
 func (r *retirement) migrate() { r.t.Helper(); r.do(0, append([]string{"migrate"}, r.flags...)...) }
@@ -652,100 +514,6 @@ func TestRetireFolderGone(t *testing.T) {
 	r.archived("var/mail/joe", "home/joe/mail/work")
 }
 
-// TestRetireLateMail: mail comes when retire has looked at the host already, and waits for a lock
-// of another user. It does not go into the archive without having been migrated, be it to one
-// of the places of an INBOX or to a mailbox in one that is a directory.
-func TestRetireLateMail(t *testing.T) {
-	for _, late := range []struct{ path, text string }{
-		{"var/mail/joe", letter(3) + letter(9)},
-		{"home/joe/mail/work/old/2", "Subject: late\r\n\r\nlate\r\n"},
-		{"home/joe/mail/work/sub/list", letter(1) + letter(9)},
-	} {
-		t.Run(late.path, func(t *testing.T) {
-			r := newRetirement(t)
-			r.write("etc/passwd", "ann:x:1002:1002::/home/ann:/bin/sh\njoe:x:1001:1001::/home/joe:/bin/sh\n")
-			r.write("home/joe/mbox", letter(1)+letter(2))
-			r.write("var/mail/joe", letter(3))
-			r.writeMX("home/joe/mail/work", 1)
-			r.writeMX("home/joe/mail/work/old", 2)
-			r.write("home/joe/mail/work/sub/list", letter(1))
-			r.writeAs(1002, "var/mail/ann", letter(1))
-			r.migrate()
-			r.writeAs(1002, "var/mail/ann.lock", "1")
-			info, err := os.Stat(filepath.Join(r.root, "var/mail/ann"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			st := info.Sys().(*syscall.Stat_t)
-			session := fmt.Sprintf("/tmp/.%x.%x", st.Dev, st.Ino) // which is taken before the dot lock
-			done := make(chan outcome)
-			go func() { done <- runJSON(t, append(r.retire, "--lock", "yes", "--lock-wait", "60s")...) }()
-			until(t, "retire waits for ann", func() bool { _, err := os.Lstat(session); return err == nil })
-			// Only that: the directories above it stay as they are.
-			path := filepath.Join(r.root, late.path)
-			if err := errors.Join(os.WriteFile(path, []byte(late.text), 0o600), os.Chown(path, 1001, 1001)); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Remove(filepath.Join(r.root, "var/mail/ann.lock")); err != nil {
-				t.Fatal(err)
-			}
-			o := <-done
-			if p := o.problems("retire-failed"); o.code != 1 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), "changed since it was verified") {
-				t.Errorf("exit code %d, %v\n%s", o.code, o.severe(), o.stderr)
-			}
-			if now := mustRead(t, path); now != late.text {
-				t.Errorf("%q", now)
-			}
-			r.archived("var/mail/ann")
-			r.migrate()
-			r.do(0, r.retire...)
-			r.archived("var/mail/joe", "home/joe/mbox", "home/joe/mail/work/1", late.path)
-			r.do(0, append([]string{"verify", "--level", "content"}, r.flags...)...)
-		})
-	}
-}
-
-// TestUndoHalfRestored: of an INBOX of two places the first is back, and the other cannot be.
-// Its mail would be in the archive only, so it stays in Cyrus.
-func TestUndoHalfRestored(t *testing.T) {
-	srv := cyrustest.ForTest(t, cyrustest.Options{})
-	h := newPassHost(t)
-	archive, state := filepath.Join(filepath.Dir(h.root), "archive"), filepath.Join(t.TempDir(), "state")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	h.write("home/joe/mbox", letter(1)+letter(2))
-	h.write("var/mail/joe", letter(3))
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, args...)
-		if o.code != code {
-			t.Fatalf("%s: exit code %d, want %d\n%s", args[0], o.code, code, o.stderr)
-		}
-		return o
-	}
-	undo := append([]string{"undo", "--all"}, cyrusFlagsFor(srv, state)...)
-	do(0, append([]string{"migrate"}, flagsFor(srv, h.root, state)...)...)
-	do(0, append([]string{"retire", "--archive", archive}, flagsFor(srv, h.root, state)...)...)
-	had := len(messageFiles(t, srv))
-	h.write("var/mail/joe", letter(9)) // joe has his inbox directory for himself here
-	if o := do(2, "retire", "--restore", "--state", state); len(o.problems("place-taken")) != 1 {
-		t.Errorf("%v", o.severe())
-	}
-	mustRead(t, filepath.Join(h.root, "home/joe/mbox"))
-	if o := do(2, undo...); len(o.problems("retired")) != 1 {
-		t.Errorf("%v", o.severe())
-	}
-	if left := len(messageFiles(t, srv)); left != had {
-		t.Errorf("%d message files are left of %d", left, had)
-	}
-	if err := os.Remove(filepath.Join(h.root, "var/mail/joe")); err != nil {
-		t.Fatal(err)
-	}
-	do(0, "retire", "--restore", "--state", state)
-	do(0, undo...)
-}
-
 // TestRetireToAnotherFileSystem is refused before anything is moved.
 func TestRetireToAnotherFileSystem(t *testing.T) {
 	srv, root, state, archive := retireHost(t, 1)
@@ -833,118 +601,6 @@ func TestRetireMountInDirectory(t *testing.T) {
 	})
 }
 
-// TestRetireCutOff runs retire again where a run was cut off after its last rename: when
-// that of an INBOX was not recorded yet, and when a list of subscriptions was still to go.
-func TestRetireCutOff(t *testing.T) {
-	list := filepath.Join("home", "joe", ".mailboxlist")
-	for _, tt := range []struct {
-		name string
-		line func(line string) (in bool) // the record
-	}{
-		{"INBOX not recorded", func(line string) bool {
-			return !strings.Contains(line, ".mailboxlist") && !(strings.Contains(line, `"var/mail/joe"`) && strings.Contains(line, `"moved"`))
-		}},
-		{"subscriptions left", func(line string) bool { return !strings.Contains(line, ".mailboxlist") }},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			srv, root, state, archive := retireHost(t, 1)
-			flags := append(flagsFor(srv, root, state), "--archive", archive)
-			if r := runJSON(t, append([]string{"retire"}, flags...)...); r.code != 0 {
-				t.Fatalf("exit code %d\n%s", r.code, r.stderr)
-			}
-			if err := os.Rename(filepath.Join(archive, list), filepath.Join(root, list)); err != nil {
-				t.Fatal(err)
-			}
-			record := filepath.Join(state, "retired.jsonl")
-			b, err := os.ReadFile(record)
-			if err != nil {
-				t.Fatal(err)
-			}
-			before := strings.SplitAfter(string(b), "\n")
-			lines := slices.DeleteFunc(slices.Clone(before), func(line string) bool { return !tt.line(line) })
-			if len(lines) == len(before) {
-				t.Fatalf("no such line in %s", b)
-			}
-			if err := os.WriteFile(record, []byte(strings.Join(lines, "")), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if r := runJSON(t, append([]string{"retire"}, flags...)...); r.code != 0 {
-				t.Errorf("again: exit code %d\n%s", r.code, r.stderr)
-			}
-			for _, path := range []string{list, "var/mail/joe"} {
-				if info, err := os.Lstat(filepath.Join(archive, path)); err != nil || !info.Mode().IsRegular() {
-					t.Errorf("%s is not in the archive: %v", path, err)
-				}
-			}
-			if r := runJSON(t, "retire", "--restore", "--state", state); r.code != 0 {
-				t.Errorf("restore: exit code %d\n%s", r.code, r.stderr)
-			}
-		})
-	}
-}
-
-// TestRetireCutOffBeforeMove: retire, or its way back, was killed when the record said already that
-// the INBOX moves, and it had not. Both find where it is, and leave no more than it.
-func TestRetireCutOffBeforeMove(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can have the directory of the INBOXes")
-	}
-	for _, back := range []bool{false, true} {
-		c := newCutHost(t)
-		archive, retire := c.cutArchive()
-		restore := []string{"retire", "--restore", "--state", c.state}
-		inbox, list := "var/mail/joe", "home/joe/mail/lists"
-		c.write(inbox, letter(1))
-		c.write(list, letter(2))
-		if err := os.Chown(filepath.Join(c.root, "var/mail"), 0, 0); err != nil { // so that a directory keeps its place
-			t.Fatal(err)
-		}
-		c.pass(0, c.migrate()...)
-		c.killAt("renameat2", filepath.Join(c.root, "var/mail"), append(retire, "--quiet")...)
-		mustRead(t, filepath.Join(c.root, inbox))
-		mustRead(t, filepath.Join(archive, list))
-		if !back {
-			c.pass(0, retire...)
-			for _, path := range []string{inbox, list} {
-				mustRead(t, filepath.Join(archive, path))
-			}
-			c.killAt("renameat2", filepath.Join(c.root, "var/mail"), append(restore, "--quiet")...)
-			mustRead(t, filepath.Join(archive, inbox))
-		}
-		c.pass(0, restore...)
-		if left, err := os.ReadDir(archive); err != nil || len(left) > 0 {
-			t.Errorf("in the archive is %v, %v", left, err)
-		}
-		c.pass(0, c.migrate()...)
-		c.proved()
-	}
-}
-
-// TestRetireCutOffOfAll: what a run was moving when it was cut off was all that its user had.
-// He is not taken for one whose mail is gone.
-func TestRetireCutOffOfAll(t *testing.T) {
-	c := newCutHost(t)
-	archive, retire := c.cutArchive()
-	c.write("var/mail/joe", letter(1))
-	c.pass(0, c.migrate()...)
-	c.pass(0, retire...)
-	record := filepath.Join(c.state, "retired.jsonl")
-	lines := strings.SplitAfter(string(mustRead(t, record)), "\n")
-	left := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.Contains(line, `"moved"`) })
-	if len(left) == len(lines) {
-		t.Fatalf("nothing was moved: %q", lines)
-	}
-	if err := os.WriteFile(record, []byte(strings.Join(left, "")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	o := c.pass(1, append([]string{"plan"}, flagsFor(c.srv, c.root, c.state)...)...)
-	if len(o.problems("retire-cut-off")) != 1 || len(o.problems("source-gone")) != 0 {
-		t.Errorf("plan: %v", o.severe())
-	}
-	c.pass(0, retire...)
-	mustRead(t, filepath.Join(archive, "var/mail/joe"))
-}
-
 // TestRetireNewList: a user's client writes a new list of subscriptions where one was
 // retired. It stays, whatever archive is given, and the one in the archive is not forgotten.
 func TestRetireNewList(t *testing.T) {
@@ -1003,285 +659,4 @@ func mustRead(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
-}
-
-// TestVerifyAfterRetire: what was retired is known to be, compared with Cyrus by the
-// record and with the archive, and never taken for mail that was expunged.
-func TestVerifyAfterRetire(t *testing.T) {
-	srv, root, state, archive := retireHost(t, 2)
-	flags := flagsFor(srv, root, state)
-	migrated := runJSON(t, append([]string{"verify"}, flags...)...).summary(t)
-	if r := runJSON(t, append([]string{"retire", "--archive", archive}, flags...)...); r.code != 0 {
-		t.Fatalf("retire: exit code %d\n%s", r.code, r.stderr)
-	}
-	do := func(code int, args ...string) outcome {
-		t.Helper()
-		o := runJSON(t, append(args, flags...)...)
-		if o.code != code {
-			t.Errorf("%v: exit code %d, want %d\n%s\n%s", args, o.code, code, strings.Join(o.severe(), "\n"), o.stderr)
-		}
-		return o
-	}
-	for _, args := range [][]string{{"verify"}, {"verify", "--level", "count"}, {"verify", "--level", "content"}} {
-		o := do(0, args...)
-		s := o.summary(t)
-		if s["messages_verified"] != migrated["messages_verified"] || s["messages_found"] != migrated["messages_found"] || s["folders"] != migrated["folders"] {
-			t.Errorf("%v: %v, before it was retired %v", args, s, migrated)
-		}
-		found := false
-		for _, p := range o.problems("retired") {
-			found = found || p["folder"] == "Drafts" && strings.Contains(p["text"].(string), archive+"/home/joe/mail/Drafts on "+time.Now().UTC().Format("2006"))
-		}
-		if !found {
-			t.Errorf("%v does not say where it was retired to, and when: %v", args, o.problems("retired"))
-		}
-	}
-	do(0, "plan")
-	do(0, "migrate")
-
-	// The copy in the archive is not what it was.
-	copied := filepath.Join(archive, "home", "joe", "mail", "Drafts")
-	good, err := os.ReadFile(copied)
-	if err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(copied)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put := func(text []byte) {
-		t.Helper()
-		if err := os.WriteFile(copied, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(copied, time.Time{}, info.ModTime()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	put(append(good, 'x'))
-	if o := do(3, "verify"); len(o.problems("archive-differs")) != 1 {
-		t.Errorf("%v", o.severe())
-	}
-	bad := append([]byte{}, good...)
-	bad[len(bad)-3] ^= 1
-	put(bad) // as many bytes, and the time that it had: only reading shows it
-	do(0, "verify")
-	if o := do(3, "verify", "--level", "content"); len(o.problems("archive-differs")) != 1 {
-		t.Errorf("%v", o.severe())
-	}
-	put(good)
-	if err := os.Rename(copied, copied+".away"); err != nil {
-		t.Fatal(err)
-	}
-	do(3, "verify")
-	if err := os.Rename(copied+".away", copied); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(archive, archive+".tape"); err != nil {
-		t.Fatal(err)
-	}
-	if o := do(0, "verify", "--level", "content"); len(o.problems("archive-away")) == 0 {
-		t.Error("that the archive is not there is not told")
-	}
-	if err := os.Rename(archive+".tape", archive); err != nil {
-		t.Fatal(err)
-	}
-
-	// Cyrus is compared with the record still.
-	file := func() string {
-		for path := range messageFiles(t, srv) {
-			return path
-		}
-		return ""
-	}()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, append([]byte("X"), text[1:]...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if o := do(3, "verify", "--level", "content"); len(o.problems("content")) != 1 {
-		t.Errorf("%v", o.severe())
-	}
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-
-	// Somebody writes where a folder was.
-	place := filepath.Join(root, "home", "joe", "mail", "Drafts")
-	if err := os.WriteFile(place, []byte(letter(1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if st, err := os.Stat(copied); err != nil {
-		t.Fatal(err)
-	} else if sys := st.Sys().(*syscall.Stat_t); os.Geteuid() == 0 {
-		if err := os.Chown(place, int(sys.Uid), int(sys.Gid)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, command := range []string{"plan", "migrate", "verify"} {
-		if o := do(2, command); len(o.problems("retired-place")) != 1 {
-			t.Errorf("%s: %v", command, o.severe())
-		}
-	}
-	for _, level := range []string{"index", "content"} {
-		o := do(2, "verify", "--level", level)
-		if s := o.summary(t); len(o.severe()) != 1 || s["messages_verified"] != migrated["messages_verified"] {
-			t.Errorf("verify --level %s: %v messages are left of %v\n%v", level, s["messages_verified"], migrated["messages_verified"], o.severe())
-		}
-	}
-	if err := os.Rename(copied, copied+".away"); err != nil {
-		t.Fatal(err)
-	}
-	do(3, "verify")
-	if err := os.Rename(copied+".away", copied); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Remove(place); err != nil {
-		t.Fatal(err)
-	}
-	if s := do(0, "verify", "--level", "content").summary(t); s["messages_verified"] != migrated["messages_verified"] {
-		t.Errorf("%v messages are left of %v", s["messages_verified"], migrated["messages_verified"])
-	}
-
-	// The accounts are gone too.
-	if err := os.WriteFile(filepath.Join(root, "etc", "passwd"), []byte("eve:x:1900:1900::/home/eve:/bin/sh\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, args := range [][]string{{"verify", "--level", "content"}, {"verify"}} {
-		if s := do(0, args...).summary(t); s["messages_verified"] != migrated["messages_verified"] {
-			t.Errorf("without accounts: %v messages are verified of %v", s["messages_verified"], migrated["messages_verified"])
-		}
-	}
-	do(0, "verify", "--user", "joe")
-	do(0, "migrate")
-	if err := os.Remove(file); err != nil {
-		t.Fatal(err)
-	}
-	if o := do(3, "verify"); len(o.problems("file-missing")) != 1 {
-		t.Errorf("%v", o.severe())
-	}
-}
-
-// cutArchive is a directory beside a cutHost for what is retired, and the command for it.
-func (c *cutHost) cutArchive() (archive string, retire []string) {
-	c.t.Helper()
-	archive = filepath.Join(filepath.Dir(c.root), "archive")
-	if err := os.Mkdir(archive, 0o700); err != nil {
-		c.t.Fatal(err)
-	}
-	return archive, append([]string{"retire", "--archive", archive}, flagsFor(c.srv, c.root, c.state)...)
-}
-
-// TestRetireCutOffThenMigrate: retire was cut off behind a rename, and somebody writes a new
-// file where the folder was. It does not become the mailbox, whatever is run first.
-func TestRetireCutOffThenMigrate(t *testing.T) {
-	c := newCutHost(t)
-	archive, retire := c.cutArchive()
-	c.write("var/mail/joe", letter(1))
-	c.write("home/joe/mail/lists", letter(1)+letter(2)+letter(3))
-	c.pass(0, c.migrate()...)
-	c.killAt("fsync", filepath.Join(c.root, "home/joe/mail"), append(retire, "--quiet")...)
-	mustRead(t, filepath.Join(archive, "home/joe/mail/lists"))
-	served := describe(serve(t, c.srv)["lists"])
-	same := func() {
-		t.Helper()
-		if now := describe(serve(t, c.srv)["lists"]); !slices.Equal(now, served) {
-			t.Errorf("lists is %q, was %q", now, served)
-		}
-	}
-	plan := append([]string{"plan"}, flagsFor(c.srv, c.root, c.state)...)
-	for _, write := range []bool{false, true} {
-		if write {
-			c.write("home/joe/mail/lists", letter(9))
-		}
-		for _, args := range [][]string{c.migrate(), plan, c.migrate("--dry-run")} {
-			if o := c.pass(1, args...); len(o.problems("retire-cut-off")) != 1 {
-				t.Errorf("%s: %v", args[0], o.severe())
-			}
-		}
-		same()
-	}
-	// To its end, or back: then it is known whose the file is.
-	c.pass(2, retire...)
-	if o := c.pass(2, c.migrate()...); len(o.problems("retired-place")) != 1 {
-		t.Errorf("%v", o.severe())
-	}
-	same()
-	if err := os.Remove(filepath.Join(c.root, "home/joe/mail/lists")); err != nil {
-		t.Fatal(err)
-	}
-	c.pass(0, "retire", "--restore", "--state", c.state)
-	c.pass(0, c.migrate()...)
-	same()
-	c.proved()
-}
-
-// TestRetireLateWriter: a delivery that locks with flock(2) alone has the folder open, and gets
-// the lock when it is in the archive already. That is told.
-func TestRetireLateWriter(t *testing.T) {
-	r := newRetirement(t)
-	r.write("var/mail/joe", letter(1)+letter(2))
-	r.migrate()
-	inbox := filepath.Join(r.root, "var/mail/joe")
-	f, err := os.OpenFile(inbox, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error)
-	go func() {
-		for {
-			if _, err := os.Lstat(inbox); err != nil {
-				break // it is moved; the lock is given back soon after
-			}
-			time.Sleep(100 * time.Microsecond)
-		}
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		_, werr := f.WriteString(letter(9))
-		done <- errors.Join(err, werr, f.Close())
-	}()
-	o := r.do(3, append(r.retire, "--lock", "yes")...)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if len(o.problems("archive-differs")) != 1 {
-		t.Error(o.stderr)
-	}
-	if now := mustRead(t, filepath.Join(r.archive, "var/mail/joe")); now != letter(1)+letter(2)+letter(9) {
-		t.Errorf("%q", now)
-	}
-}
-
-// TestRetireLateWriterInDirectory: the same of a file in a mailbox that is a directory, whose own
-// times it does not change.
-func TestRetireLateWriterInDirectory(t *testing.T) {
-	r := newRetirement(t)
-	r.writeMX("home/joe/mail/work", 1)
-	r.write("var/mail/joe", letter(1))
-	r.migrate()
-	dir := filepath.Join(r.root, "home/joe/mail/work")
-	index, err := os.OpenFile(filepath.Join(dir, ".mxindex"), os.O_RDWR|os.O_APPEND, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error)
-	go func() {
-		for {
-			if _, err := os.Lstat(dir); err != nil {
-				break
-			}
-			time.Sleep(100 * time.Microsecond)
-		}
-		err := syscall.Flock(int(index.Fd()), syscall.LOCK_EX)
-		_, werr := index.WriteString("M00000002;00000000.0000")
-		done <- errors.Join(err, werr, index.Close())
-	}()
-	o := r.do(3, append(r.retire, "--lock", "yes")...)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if len(o.problems("archive-differs")) != 1 {
-		t.Error(o.stderr)
-	}
 }

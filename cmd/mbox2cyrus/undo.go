@@ -49,6 +49,8 @@ func (p *program) undoCommand() *cli.Command {
 	}
 }
 
+// undo undoes users, all that the ledger has with --all. Nothing is changed before it is sure that
+// Cyrus does not run and can give back what is to be undone.
 func (p *program) undo(c *cli.Context, cyrus *target.Cyrus, rep *report.Reporter, users []string) (err error) {
 	state, err := knownState(c, "there is nothing to undo")
 	if err != nil {

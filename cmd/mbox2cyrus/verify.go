@@ -39,6 +39,7 @@ func (p *program) verifyCommand() *cli.Command {
 	}
 }
 
+// verify compares source, ledger and Cyrus as deep as level says. It changes nothing.
 func (p *program) verify(c *cli.Context, level verify.Level) (err error) {
 	if err := checkLocks(c); err != nil {
 		return err

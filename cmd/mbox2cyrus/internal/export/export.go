@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -292,17 +291,9 @@ func (x *Exporter) subscriptions(ctx context.Context, o *output, id string, plac
 	return errors.Join(err, o.finishFile(f))
 }
 
-func readSubscriptions(configDir, file, id string) (subs *cyrusspool.Subscriptions, err error) {
-	rel, err := filepath.Rel(configDir, file)
+func readSubscriptions(configDir, file, id string) (*cyrusspool.Subscriptions, error) {
+	f, err := cyrusspool.OpenFile(configDir, file)
 	if err != nil {
-		return nil, err
-	}
-	d, err := cyrusspool.OpenDir(configDir, filepath.Dir(rel))
-	if err != nil {
-		return nil, err
-	}
-	f, err := cyrusspool.OpenFileAt(d, filepath.Base(rel))
-	if err := errors.Join(err, d.Close()); err != nil {
 		return nil, err
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, maxSubscriptionFile))

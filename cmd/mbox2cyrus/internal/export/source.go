@@ -135,7 +135,7 @@ type records struct{ *cyrusspool.IndexReader }
 func (r *records) next() (cyrusspool.Record, error) {
 	for {
 		rec, err := r.Next()
-		if err != nil || rec.SystemFlags&(cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked) == 0 {
+		if err != nil || !rec.Gone() {
 			return rec, err
 		}
 	}

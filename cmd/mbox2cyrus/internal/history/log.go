@@ -67,6 +67,8 @@ func Read(stateDir, command string) (*Log, error) {
 	return l, nil
 }
 
+// read reads the lines that a command wrote. Those of a user count only once he is finished: what a
+// run that was cut off said of him is replaced by the next one.
 func read(path, command string) (*Log, error) {
 	l := &Log{path: path, anew: command == Verify, Users: map[string]Line{}, folder: map[string]map[string][]state{}, pop3: map[string]int{}}
 	pending := map[string]map[place]Line{} // folder and pop3 lines of users who are not finished, yet

@@ -32,17 +32,25 @@ func (e *Engine) openAppend(ctx context.Context, u *plan.User, m *mailbox, old *
 		p.uids = []uint32{}
 		return p, nil
 	}
-	all, err := e.broughtBefore(m, p.rec.Manifest, old.Header().LastUID)
+	first, err := undo.FirstSince(e.Cyrus, e.Ledger, m.rec)
 	if err != nil {
 		return nil, err
 	}
-	back, err := e.cameOnce(m)
+	index, since, err := e.indexMessages(m, first)
 	if err != nil {
 		return nil, err
 	}
+	all, err := e.broughtBefore(m, p.rec.Manifest, index, old.Header().LastUID)
+	if err != nil {
+		return nil, err
+	}
+	// An earlier pass may have brought a message that then left the folder, and came back: it
+	// need not come again.
+	back := withoutUIDs(since, all)
+	slices.SortFunc(back, compareKnown)
 	src := *e.Source
 	src.Progress = nil
-	brought, again := eachOnce(all), eachOnce(withoutUIDs(back, all))
+	brought, again := eachOnce(all), eachOnce(back)
 	_, err = p.assign(ctx, &src, u, m.folder.File, func(guid [20]byte, _ uint32) (uint32, bool) {
 		uid, ok := brought(guid)
 		if !ok {
@@ -70,7 +78,7 @@ func eachOnce(all []known) func(guid [20]byte) (uint32, bool) {
 	}
 }
 
-// withoutUIDs are those that have no UID of others.
+// withoutUIDs returns those of all whose UID no message of others has.
 func withoutUIDs(all, others []known) []known {
 	uids := map[uint32]bool{}
 	for _, k := range others {
@@ -79,26 +87,10 @@ func withoutUIDs(all, others []known) []known {
 	return slices.DeleteFunc(all, func(k known) bool { return uids[k.uid] })
 }
 
-// cameOnce are messages that a mailbox has and had not before the first pass, sorted. An
-// earlier pass may have brought one that then left the folder, and came back: it need not come
-// again.
-func (e *Engine) cameOnce(m *mailbox) (all []known, err error) {
-	first, err := undo.FirstSince(e.Cyrus, e.Ledger, m.rec)
-	if err != nil || first == 0 {
-		return nil, err
-	}
-	all, err = e.messagesFrom(m, first, cyrusspool.FlagExpunged|cyrusspool.FlagUnlinked)
-	slices.SortFunc(all, compareKnown)
-	return all, err
-}
-
-// broughtBefore are the messages that need not come again of a mailbox which is appended to,
-// sorted: those of a manifest, if there is one, and of its index up to a last UID.
-func (e *Engine) broughtBefore(m *mailbox, manifest string, last uint32) (all []known, err error) {
-	index, err := e.messagesFrom(m, 1, 0)
-	if err != nil {
-		return nil, err
-	}
+// broughtBefore returns the messages of a mailbox that need not be appended again, sorted: those
+// of a manifest, if there is one, and those of the mailbox's index, whose last UID is last. It
+// changes the list index.
+func (e *Engine) broughtBefore(m *mailbox, manifest string, index []known, last uint32) (all []known, err error) {
 	if manifest != "" {
 		if all, err = knownMessages(e.Ledger, manifest); err != nil {
 			return nil, err
@@ -108,20 +100,19 @@ func (e *Engine) broughtBefore(m *mailbox, manifest string, last uint32) (all []
 	// A run that was cut off may have appended some already, or brought any where it is not
 	// known what it did. (What came from elsewhere since and has the very same bytes need not
 	// come again.)
-	ours := index
-	if !m.rec.Mixed {
-		ours = slices.DeleteFunc(index, func(k known) bool { return k.uid < m.rec.FirstUID })
+	if m.rec.Mixed {
+		all = onlyRemoved(all, index)
 	} else {
-		all = onlyRemoved(all, ours)
+		index = slices.DeleteFunc(index, func(k known) bool { return k.uid < m.rec.FirstUID })
 	}
-	all = append(all, ours...)
+	all = append(all, index...)
 	slices.SortFunc(all, compareKnown)
 	return slices.CompactFunc(all, func(a, b known) bool { return a == b }), nil
 }
 
-// withoutForgotten are those of an earlier pass but for such as the index, which goes up to a
-// last UID, never had: an older one was brought back since, and Cyrus may have given their UIDs
-// to other messages.
+// withoutForgotten returns the messages of an earlier pass without those that the index, whose
+// last UID is last, never had: an older index was brought back since, and Cyrus may have given
+// their UIDs to other messages.
 func withoutForgotten(all, index []known, last uint32) []known {
 	guids := map[uint32][20]byte{}
 	for _, k := range index {
@@ -133,7 +124,7 @@ func withoutForgotten(all, index []known, last uint32) []known {
 	})
 }
 
-// onlyRemoved are those of an earlier pass that the index has no more.
+// onlyRemoved returns the messages of an earlier pass that are no longer in the index.
 func onlyRemoved(all, index []known) []known {
 	uids, guids := map[uint32]bool{}, map[[20]byte]bool{}
 	for _, k := range index {
@@ -142,27 +133,29 @@ func onlyRemoved(all, index []known) []known {
 	return slices.DeleteFunc(all, func(k known) bool { return uids[k.uid] || guids[k.guid] })
 }
 
-// messagesFrom are those that the index has from a UID on, without those that have one of the
-// flags; none if it has no SHA-1s.
-func (e *Engine) messagesFrom(m *mailbox, first, without uint32) (all []known, err error) {
+// indexMessages are the messages that the index of a mailbox has, in the order of their UIDs,
+// and those of them since the UID first that clients see; no such ones if first is 0. An index
+// without SHA-1s (up to Cyrus 2.2) has none of either.
+func (e *Engine) indexMessages(m *mailbox, first uint32) (all, since []known, err error) {
 	f, index, err := e.place(m).OpenIndex()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	if !index.Header().Version.HasGUID() {
-		return nil, nil
+		return nil, nil, nil
 	}
 	for {
 		r, err := index.Next()
 		if err == io.EOF {
-			return all, nil
+			return all, since, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if r.UID >= first && r.SystemFlags&without == 0 {
-			all = append(all, known{r.GUID, r.UID})
+		all = append(all, known{r.GUID, r.UID})
+		if first > 0 && r.UID >= first && !r.Gone() {
+			since = append(since, known{r.GUID, r.UID})
 		}
 	}
 }

@@ -250,28 +250,26 @@ func nextBatch(filled <-chan *job) (batch []*job) {
 // finish ends the jobs of a batch. When something goes wrong for all of them,
 // each is tried alone: one user's failure never stops another.
 func (e *Engine) finish(ctx context.Context, batch []*job, do func(context.Context, []*job) error) {
-	if ctx.Err() == nil {
-		err := do(ctx, batch)
-		switch {
-		case err == nil:
-		case len(batch) > 1:
-			for _, j := range batch {
-				if err := do(ctx, []*job{j}); err != nil {
-					e.fail(j.user, err)
-					j.boxes = nil
-				}
-			}
-		default:
-			e.fail(batch[0].user, err)
-			batch[0].boxes = nil
-		}
-		for _, j := range batch {
-			e.report(j)
-			e.Report.User(j.user.Name)
-			e.Progress.UserDone(j.user.Name)
-		}
-	} else { // the next run goes on from the ledger
+	if ctx.Err() != nil { // the next run goes on from the ledger
 		e.cutOff.Store(true)
+		return
+	}
+	if all := do(ctx, batch); all != nil {
+		for _, j := range batch {
+			err := all
+			if len(batch) > 1 {
+				err = do(ctx, []*job{j})
+			}
+			if err != nil {
+				e.fail(j.user, err)
+				j.boxes = nil
+			}
+		}
+	}
+	for _, j := range batch {
+		e.report(j)
+		e.Report.User(j.user.Name)
+		e.Progress.UserDone(j.user.Name)
 	}
 }
 
@@ -343,16 +341,15 @@ func (e *Engine) nothingToFinish(j *job, err error) {
 	if err == nil && len(u.Folders) > 0 {
 		err = e.resubscribe(u)
 	}
-	if err != nil && !errors.Is(err, context.Canceled) {
-		e.fail(u, err)
-	}
-	if err == nil {
-		e.quotaNotGiven(j)
-		e.report(j)
-	}
-	if errors.Is(err, context.Canceled) { // he is not finished
+	switch {
+	case errors.Is(err, context.Canceled): // he is not finished
 		e.Progress.UserWaits(u.Name)
 		return
+	case err != nil:
+		e.fail(u, err)
+	default:
+		e.quotaNotGiven(j)
+		e.report(j)
 	}
 	e.Report.User(u.Name)
 	e.Progress.UserDone(u.Name)

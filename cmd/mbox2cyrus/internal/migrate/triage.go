@@ -142,16 +142,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 	}
 	switch {
 	case !known && !inCyrus:
-		m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID(), u.Partition)
-		m.rec = e.newRecord(u, m)
-		m.todo = fill
-		if err := e.mustHaveNoMail(m, "Cyrus has no such mailbox"); err != nil {
-			return nil, err
-		}
-		if err := e.rememberIndex(m); err != nil {
-			return nil, err
-		}
-		return m, undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
+		return m, e.triageNew(ctx, u, m, name)
 	case !known:
 		m.entry, m.entered = entry, true
 		return m, e.triageFound(ctx, u, m)
@@ -160,24 +151,7 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 	}
 	m.rec = rec
 	if !inCyrus {
-		// Its files are those of the other name: they are in the same directory.
-		now := e.Cyrus.NameOf(rec.UniqueID)
-		if now != "" && len(name.Folder()) == 0 {
-			// What he has beside his mailboxes is another's, and nobody would see a new mailbox.
-			return nil, fmt.Errorf("%s, which an earlier run made, is %s in Cyrus now: rename it back there; nothing of this user was touched", report.Quote(rec.Name), report.Quote(now))
-		}
-		if now != "" {
-			e.leave(u, m, "cyrus-changed", fmt.Sprintf("the mailbox that an earlier run made is %s in Cyrus now; it is left so (to go on with it, rename it back there)", report.Quote(now)))
-			return m, nil
-		}
-		m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
-		if rec.State != ledger.Verified && !undo.InPlaceOf(e.Cyrus, rec, m.entry) {
-			e.leave(u, m, "cut-off", fmt.Sprintf("a run was cut off while it wrote this mailbox in %s of partition %s, and with Cyrus and imapd.conf as they are now Cyrus would look for it in %s of %s; "+
-				"it is left alone: change imapd.conf back (for a Cyrus that was upgraded, mailbox_legacy_dirs: yes), or undo this user and migrate him again",
-				report.Quote(rec.Dir), report.Quote(rec.Partition), report.Quote(e.Cyrus.Dir(m.entry)), report.Quote(m.entry.Partition)))
-			return m, nil
-		}
-		return m, e.triageKnown(ctx, u, m)
+		return m, e.triageNotInCyrus(ctx, u, m, name)
 	}
 	if why := e.notOurs(rec, entry); why != "" {
 		e.leave(u, m, "cyrus-changed", why)
@@ -185,6 +159,44 @@ func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Na
 	}
 	m.entry, m.entered = entry, true
 	return m, e.triageKnown(ctx, u, m)
+}
+
+// triageNew looks after a mailbox that neither Cyrus nor the ledger knows.
+func (e *Engine) triageNew(ctx context.Context, u *plan.User, m *mailbox, name cyrusspool.Name) error {
+	m.entry = e.Cyrus.NewEntry(name, u.ID, cyrusspool.NewUniqueID(), u.Partition)
+	m.rec = e.newRecord(u, m)
+	m.todo = fill
+	if err := e.mustHaveNoMail(m, "Cyrus has no such mailbox"); err != nil {
+		return err
+	}
+	if err := e.rememberIndex(m); err != nil {
+		return err
+	}
+	return undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
+}
+
+// triageNotInCyrus looks after a mailbox that the ledger knows and Cyrus has not by that name: a
+// run was cut off before it entered it, or somebody renamed or removed it.
+func (e *Engine) triageNotInCyrus(ctx context.Context, u *plan.User, m *mailbox, name cyrusspool.Name) error {
+	rec := m.rec
+	// Its files are those of the other name: they are in the same directory.
+	now := e.Cyrus.NameOf(rec.UniqueID)
+	if now != "" && len(name.Folder()) == 0 {
+		// What he has beside his mailboxes is another's, and nobody would see a new mailbox.
+		return fmt.Errorf("%s, which an earlier run made, is %s in Cyrus now: rename it back there; nothing of this user was touched", report.Quote(rec.Name), report.Quote(now))
+	}
+	if now != "" {
+		e.leave(u, m, "cyrus-changed", fmt.Sprintf("the mailbox that an earlier run made is %s in Cyrus now; it is left so (to go on with it, rename it back there)", report.Quote(now)))
+		return nil
+	}
+	m.entry = e.Cyrus.NewEntry(name, u.ID, rec.UniqueID, rec.Partition)
+	if rec.State != ledger.Verified && !undo.InPlaceOf(e.Cyrus, rec, m.entry) {
+		e.leave(u, m, "cut-off", fmt.Sprintf("a run was cut off while it wrote this mailbox in %s of partition %s, and with Cyrus and imapd.conf as they are now Cyrus would look for it in %s of %s; "+
+			"it is left alone: change imapd.conf back (for a Cyrus that was upgraded, mailbox_legacy_dirs: yes), or undo this user and migrate him again",
+			report.Quote(rec.Dir), report.Quote(rec.Partition), report.Quote(e.Cyrus.Dir(m.entry)), report.Quote(m.entry.Partition)))
+		return nil
+	}
+	return e.triageKnown(ctx, u, m)
 }
 
 // triageFound looks after a mailbox that Cyrus has and the ledger does not know.
@@ -322,12 +334,12 @@ func (e *Engine) forgot(m *mailbox) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
-	index, err := e.messagesFrom(m, 1, 0)
+	index, _, err := e.indexMessages(m, 0)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
 	}
 	all, err := knownMessages(e.Ledger, m.rec.Manifest)
-	n := len(all)
+	n := len(all) // withoutForgotten changes the list
 	return len(withoutForgotten(all, index, h.LastUID)) < n, err
 }
 

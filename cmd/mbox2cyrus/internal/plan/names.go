@@ -106,6 +106,7 @@ func (n *Names) err() error {
 	return errors.Join(n.errs...)
 }
 
+// readCSV reads a table whose first line names its columns, in any order. Errors go to n.wrong.
 func (n *Names) readCSV(data []byte) {
 	r := csv.NewReader(bytes.NewReader(data))
 	r.Comma = delimiter(data)
@@ -177,6 +178,7 @@ func delimiter(data []byte) rune {
 	return ','
 }
 
+// readJSON reads a list of objects with the names of the columns for keys. Errors go to n.wrong.
 func (n *Names) readJSON(data []byte) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()

@@ -246,6 +246,8 @@ func (u *User) fill(tree *mbox.Tree, rules cyrusspool.NameRules, chosen *Names, 
 	u.mapFolders(tree, rules, chosen)
 }
 
+// mapFolders gives each folder its mailbox, and adds the parents that mailboxes need and the
+// subscriptions.
 func (u *User) mapFolders(tree *mbox.Tree, rules cyrusspool.NameRules, names *Names) {
 	u.Folders = make([]Folder, 0, 1+len(tree.Folders))
 	if tree.Inbox != nil {

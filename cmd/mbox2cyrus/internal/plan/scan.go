@@ -182,6 +182,7 @@ func (s *Scanner) heldOf(f Folder) (rec ledger.Mailbox, ok bool, err error) {
 	return rec, ok, err
 }
 
+// folder reads one folder, reports it, and adds what its mailbox will hold and need.
 func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected) {
 	var bytes, disk, count int64
 	var tooLarge source.Amount

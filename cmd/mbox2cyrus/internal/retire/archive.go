@@ -56,6 +56,9 @@ func mountOf(dir *os.File) (mount, error) {
 	return m, nil // a rename that cannot be says so too
 }
 
+// directoryFlags open a directory to be listed, never through a link.
+const directoryFlags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+
 // OpenArchive opens an archive directory. It must be there, belong to who runs the
 // program, and be closed to all others for writing: what is in it is mail of users.
 func OpenArchive(path string) (*Archive, error) {
@@ -63,7 +66,7 @@ func OpenArchive(path string) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, directoryFlags, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open archive", Path: path, Err: err}
 	}
@@ -97,31 +100,39 @@ func (a *Archive) open(dir string, create bool) (*os.File, error) {
 		if name == "." {
 			continue
 		}
-		if name == "" || name == ".." {
-			err = fmt.Errorf("path %q: %w", dir, fs.ErrInvalid)
-		} else {
-			if create {
-				if err = unix.Mkdirat(at, name, 0o700); err == unix.EEXIST {
-					err = nil
-				}
-			}
-			var next int
-			if err == nil {
-				next, err = unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-			}
-			if err == nil && create {
-				err = unix.Fsync(at)
-			}
-			if err == nil {
-				unix.Close(at) // opened for reading: nothing can be lost
-				at = next
-				continue
-			}
+		next, err := openBelow(at, name, create)
+		unix.Close(at) // opened for reading: nothing can be lost
+		if errors.Is(err, fs.ErrInvalid) {
+			err = fmt.Errorf("path %q: %w", dir, err)
 		}
-		unix.Close(at)
-		return nil, &fs.PathError{Op: "open", Path: filepath.Join(a.Path, dir) + ", at " + name, Err: err}
+		if err != nil {
+			return nil, &fs.PathError{Op: "open", Path: filepath.Join(a.Path, dir) + ", at " + name, Err: err}
+		}
+		at = next
 	}
 	return os.NewFile(uintptr(at), filepath.Join(a.Path, dir)), nil
+}
+
+// openBelow opens the directory name in that of the descriptor at. With create, one that is
+// not there is made, and its name is on the disk on return.
+func openBelow(at int, name string, create bool) (fd int, err error) {
+	if name == "" || name == ".." {
+		return -1, fs.ErrInvalid
+	}
+	if create {
+		if err := unix.Mkdirat(at, name, 0o700); err != nil && err != unix.EEXIST {
+			return -1, err
+		}
+	}
+	fd, err = unix.Openat(at, name, directoryFlags, 0)
+	if err != nil || !create {
+		return fd, err
+	}
+	if err := unix.Fsync(at); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
 // prune removes the directories of a path that are empty, from the deepest on. A run that
@@ -136,7 +147,7 @@ func (a *Archive) prune(dir string) error {
 			return err
 		}
 		err = unix.Unlinkat(int(above.Fd()), filepath.Base(dir), unix.AT_REMOVEDIR)
-		if err := errors.Join(above.Close()); err != nil {
+		if err := above.Close(); err != nil {
 			return err
 		}
 		if err == unix.ENOTEMPTY || err == unix.EEXIST {
@@ -154,8 +165,7 @@ func openWithoutLinks(dir string) (*os.File, error) {
 	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir {
 		return nil, &fs.PathError{Op: "open", Path: dir, Err: fs.ErrInvalid}
 	}
-	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	at, err := unix.Open("/", flags, 0)
+	at, err := unix.Open("/", directoryFlags, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: "/", Err: err}
 	}
@@ -163,7 +173,7 @@ func openWithoutLinks(dir string) (*os.File, error) {
 		if name == "" {
 			continue
 		}
-		next, err := unix.Openat(at, name, flags, 0)
+		next, err := unix.Openat(at, name, directoryFlags, 0)
 		unix.Close(at) // opened for reading: nothing can be lost
 		if err != nil {
 			return nil, &fs.PathError{Op: "open", Path: dir + ", at " + name, Err: err}

@@ -56,12 +56,7 @@ func (r *Retirer) place(ctx context.Context, u *plan.User, p mbox.Place, m Move,
 		r.tell(u.Name, string(m.Folder), fileSize(p), "would go to "+report.Quote(to))
 		return unchanged(false)
 	}
-	var sum content
-	if p.Folder {
-		sum, err = sumDir(ctx, p.File)
-	} else {
-		sum, err = sumFile(ctx, p.File)
-	}
+	sum, err := sumOf(ctx, p.File, p.Folder)
 	if err == nil {
 		err = unchanged(false)
 	}

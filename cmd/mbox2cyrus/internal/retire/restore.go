@@ -98,6 +98,9 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
+// restore moves one file or directory back. A [*refusal] says why it was left in the archive. The
+// record has it as Restoring before the rename and as Restored behind it: if this is cut off,
+// recover finds out where it is.
 func (r *Retirer) restore(ctx context.Context, m Move) (err error) {
 	a, err := OpenArchive(string(m.Archive))
 	if err != nil {
@@ -182,12 +185,7 @@ func (r *Retirer) checkSum(ctx context.Context, d *os.File, name string, m Move)
 		return 0, &refusal{report.Difference, "checksum",
 			fmt.Sprintf("in the archive it has %d bytes, it was moved there with %d; it was left there", st.Size, m.Size)}
 	}
-	var sum content
-	if m.IsDir {
-		sum, err = sumDir(ctx, f)
-	} else {
-		sum, err = sumFile(ctx, f)
-	}
+	sum, err := sumOf(ctx, f, m.IsDir)
 	var unsummed *unsummedError
 	if errors.As(err, &unsummed) { // which was not so when it was moved
 		return 0, &refusal{report.Difference, "checksum", fmt.Sprintf("in the archive, %v; it was left there", err)}
@@ -202,7 +200,7 @@ func (r *Retirer) checkSum(ctx context.Context, d *os.File, name string, m Move)
 	return st.Ino, nil
 }
 
-// free reports whether the old place of a file is free.
+// free is nil if the old place of a file is free, and a [*refusal] if it is not.
 func free(d *os.File, name string, m Move) error {
 	var dir unix.Stat_t
 	if err := unix.Fstat(int(d.Fd()), &dir); err != nil {

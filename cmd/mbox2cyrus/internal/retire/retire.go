@@ -84,6 +84,8 @@ func (r *Retirer) fail(user string, err error) {
 	r.Report.Problem(report.Problem{Severity: report.Failure, User: user, Offset: -1, Kind: "retire-failed", Text: err.Error()})
 }
 
+// user retires one user: all of his folders if verify finds nothing wrong, then his lists of
+// subscriptions. What keeps a folder where it is, is told; after an error no more is moved.
 func (r *Retirer) user(ctx context.Context, u *plan.User) error {
 	switch {
 	case u.Failed():

@@ -30,6 +30,14 @@ type unsummedError struct{ text string }
 
 func (e *unsummedError) Error() string { return e.text }
 
+// sumOf reads a file, or all files of a directory.
+func sumOf(ctx context.Context, f *os.File, isDir bool) (content, error) {
+	if isDir {
+		return sumDir(ctx, f)
+	}
+	return sumFile(ctx, f)
+}
+
 // sumFile reads a file from its beginning. Its user may still have it open, or its name may be
 // that of a FIFO by now: it reads no more than the file had when it began.
 func sumFile(ctx context.Context, f *os.File) (c content, err error) {

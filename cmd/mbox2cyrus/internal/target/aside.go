@@ -65,6 +65,9 @@ func (c *Cyrus) aside(ctx context.Context, conf []cyrusspool.Setting, dbs []data
 	return false, ctx.Err()
 }
 
+// onCopies is aside without its memory of what cannot be done: it locks the databases, copies
+// them into memory, calls do with programs that are configured to work on the copies, and puts
+// these in place of the databases if do has no error.
 func (c *Cyrus) onCopies(ctx context.Context, conf []cyrusspool.Setting, dbs []database, do func(context.Context, *reconstruct.Programs) error) (err error) {
 	if !c.Alone {
 		return errNoCopies // a server may have them open

@@ -62,7 +62,8 @@ type probe struct {
 	planted  bool // into a directory that was ours
 }
 
-// probe lets Cyrus make a mailbox in a scratch directory, and look look at it.
+// probe has Cyrus make a mailbox in a scratch directory and calls look with it. Nothing of it is
+// left on return.
 func (c *Cyrus) probe(ctx context.Context, look func(*probe) error) (err error) {
 	defer func() {
 		if err != nil {

@@ -96,38 +96,14 @@ func (c *checker) stranger(name string) {
 	}
 }
 
+// mailbox compares one mailbox with its record.
 func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 	entry, in, err := c.u.Cyrus.Entry(cyrusspool.Name(rec.Name))
 	if err != nil {
 		return err
 	}
-	switch {
-	case rec.FirstUID > 0 && !rec.Merged:
-		c.found(rec, "Cyrus changed it between two passes, and what was new was appended, from UID %d on: what is whose cannot be told apart any more; remove in Cyrus what is not wanted", rec.FirstUID)
-		return nil
-	case rec.Recognised && !c.u.Recognised && rec.State != ledger.Undoing:
-		c.found(rec, "this program recognised it after its state directory was lost, and has no record of making it; --recognised removes such mailboxes too")
-		return nil
-	case stays(rec) && rec.Original == nil:
-		c.found(rec, "it was in Cyrus before, and what it was then is not recorded")
-		return nil
-	case stays(rec) && !reconstruct.FitRelease(rec.Original.Records, c.u.Cyrus.Fresh.ListForm, reconstruct.Entry{Name: rec.Name, UniqueID: rec.UniqueID}):
-		c.found(rec, "it was in Cyrus before, and Cyrus was upgraded since: this release does not read the records in mailboxes.db that it had then; remove in Cyrus what is not wanted")
-		return nil
-	case in && entry.UniqueID != rec.UniqueID:
-		c.found(rec, "is another mailbox in Cyrus now (unique id %s, was %s)", report.Quote(entry.UniqueID), rec.UniqueID)
-		return nil
-	case in && entry.Partition != rec.Partition:
-		c.found(rec, "is on partition %s in Cyrus now, was on %s", entry.Partition, rec.Partition)
-		return nil
-	case in && !InPlaceOf(c.u.Cyrus, rec, entry):
-		c.found(rec, "Cyrus looks for it in %s now, it was made in %s", report.Quote(c.u.Cyrus.Dir(entry)), report.Quote(rec.Dir))
-		return nil
-	case !in && c.u.Cyrus.NameOf(rec.UniqueID) != "": // whose files are the same
-		c.found(rec, "is %s in Cyrus now: rename it back there, or remove it for good (deletemailbox, then cyr_expire -D 0 if delete_mode is delayed)", report.Quote(c.u.Cyrus.NameOf(rec.UniqueID)))
-		return nil
-	case !in && (rec.State == ledger.Verified || stays(rec)):
-		c.found(rec, "is no longer in Cyrus: somebody removed or renamed it")
+	if why := c.cannotUndo(rec, entry, in); why != "" {
+		c.found(rec, "%s", why)
 		return nil
 	}
 	if !c.u.Cyrus.HasPartition(rec.Partition) {
@@ -149,6 +125,36 @@ func (c *checker) mailbox(rec ledger.Mailbox) (err error) {
 	return nil
 }
 
+// cannotUndo says why a mailbox cannot be undone, by its record and by the entry that Cyrus has
+// of its name, if there is one in it; "" if nothing speaks against it.
+func (c *checker) cannotUndo(rec ledger.Mailbox, entry reconstruct.Entry, in bool) string {
+	switch {
+	case rec.FirstUID > 0 && !rec.Merged:
+		return fmt.Sprintf("Cyrus changed it between two passes, and what was new was appended, from UID %d on: what is whose cannot be told apart any more; remove in Cyrus what is not wanted", rec.FirstUID)
+	case rec.Recognised && !c.u.Recognised && rec.State != ledger.Undoing:
+		return "this program recognised it after its state directory was lost, and has no record of making it; --recognised removes such mailboxes too"
+	case stays(rec) && rec.Original == nil:
+		return "it was in Cyrus before, and what it was then is not recorded"
+	case stays(rec) && !reconstruct.FitRelease(rec.Original.Records, c.u.Cyrus.Fresh.ListForm, reconstruct.Entry{Name: rec.Name, UniqueID: rec.UniqueID}):
+		return "it was in Cyrus before, and Cyrus was upgraded since: this release does not read the records in mailboxes.db that it had then; remove in Cyrus what is not wanted"
+	case in && entry.UniqueID != rec.UniqueID:
+		return fmt.Sprintf("is another mailbox in Cyrus now (unique id %s, was %s)", report.Quote(entry.UniqueID), rec.UniqueID)
+	case in && entry.Partition != rec.Partition:
+		return fmt.Sprintf("is on partition %s in Cyrus now, was on %s", entry.Partition, rec.Partition)
+	case in && !InPlaceOf(c.u.Cyrus, rec, entry):
+		return fmt.Sprintf("Cyrus looks for it in %s now, it was made in %s", report.Quote(c.u.Cyrus.Dir(entry)), report.Quote(rec.Dir))
+	case in:
+		return ""
+	}
+	if now := c.u.Cyrus.NameOf(rec.UniqueID); now != "" { // whose files are the same
+		return fmt.Sprintf("is %s in Cyrus now: rename it back there, or remove it for good (deletemailbox, then cyr_expire -D 0 if delete_mode is delayed)", report.Quote(now))
+	}
+	if rec.State == ledger.Verified || stays(rec) {
+		return "is no longer in Cyrus: somebody removed or renamed it"
+	}
+	return ""
+}
+
 // movedSince returns a kept file that undo would put back where Cyrus does not look for it any
 // more: imapd.conf names other directories than when the mailbox was adopted.
 func movedSince(rec ledger.Mailbox, roots cyrusspool.Roots) (k ledger.KeptFile, moved bool) {
@@ -158,7 +164,7 @@ func movedSince(rec ledger.Mailbox, roots cyrusspool.Roots) (k ledger.KeptFile, 
 	now := map[string]string{"cyrus.header": roots.Header, "cyrus.index": roots.Index, "cyrus.cache": roots.Cache}
 	for _, k := range rec.Original.Files {
 		root, known := now[k.Name]
-		_, have := keptSum(rec.Original.Files, root, k.Name)
+		_, have := keptFile(rec.Original.Files, root, k.Name)
 		if known && !have || !slices.Contains(roots.All(), k.Root) {
 			return k, true
 		}
@@ -239,11 +245,9 @@ func (c *checker) wayOn(rec ledger.Mailbox, place cyrusspool.Place) string {
 	if !stays(rec) {
 		return "bring elsewhere what came (export), remove the mailbox in Cyrus for good (deletemailbox, then cyr_expire -D 0 if delete_mode is delayed) and run undo again"
 	}
-	for _, k := range rec.Original.Files {
-		if k.Root == place.Roots.Index && k.Name == "cyrus.index" {
-			return fmt.Sprintf("bring elsewhere what came (export), copy %s over %s while Cyrus is stopped and run undo again",
-				c.u.Ledger.KeptPath(rec.UniqueID, k.Copy), place.IndexFile())
-		}
+	if k, kept := keptIndex(rec, place); kept {
+		return fmt.Sprintf("bring elsewhere what came (export), copy %s over %s while Cyrus is stopped and run undo again",
+			c.u.Ledger.KeptPath(rec.UniqueID, k.Copy), place.IndexFile())
 	}
 	return "bring elsewhere what came (export)"
 }
@@ -348,13 +352,18 @@ func isMailboxFile(name string) bool {
 	return slices.Contains([]string{"cyrus.header", "cyrus.index", "cyrus.cache", "cyrus.annotations", "cyrus.squat", "cyrus.message"}, name)
 }
 
-func keptSum(files []ledger.KeptFile, root, name string) (sum string, ok bool) {
-	for _, f := range files {
-		if f.Root == root && f.Name == name {
-			return f.SHA256, true
-		}
+// keptFile returns the kept file of a name.
+func keptFile(files []ledger.KeptFile, root, name string) (k ledger.KeptFile, have bool) {
+	i := slices.IndexFunc(files, func(k ledger.KeptFile) bool { return k.Root == root && k.Name == name })
+	if i < 0 {
+		return k, false
 	}
-	return "", false
+	return files[i], true
+}
+
+// keptIndex returns the cyrus.index that is kept, as it was before the first pass.
+func keptIndex(rec ledger.Mailbox, place cyrusspool.Place) (k ledger.KeptFile, have bool) {
+	return keptFile(rec.Original.Files, place.Roots.Index, "cyrus.index")
 }
 
 func identityAt(d *os.File, name string) (id ledger.FileID, err error) {

@@ -45,12 +45,12 @@ func discardStrays(place cyrusspool.Place) error {
 		return err
 	}
 	for _, root := range place.Roots.All() {
-		d, err := cyrusspool.OpenDir(root, place.Dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		d, err := openIfThere(root, place.Dir)
 		if err != nil {
 			return err
+		}
+		if d == nil {
+			continue
 		}
 		err = unlinkEach(d, func(name string) bool {
 			_, known := list.size(messageUID(name))
@@ -67,12 +67,12 @@ func discardStrays(place cyrusspool.Place) error {
 // nothing else is there.
 func discardAll(rec ledger.Mailbox, roots []string) error {
 	for _, root := range roots {
-		d, err := cyrusspool.OpenDir(root, rec.Dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		d, err := openIfThere(root, rec.Dir)
 		if err != nil {
 			return err
+		}
+		if d == nil {
+			continue
 		}
 		if err := errors.Join(emptyOfOurs(d), d.Close()); err != nil {
 			return err

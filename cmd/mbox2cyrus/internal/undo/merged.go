@@ -18,17 +18,11 @@ import (
 // stays reports whether a mailbox was there before, and is to be again as it was.
 func stays(rec ledger.Mailbox) bool { return rec.Adopted && !rec.Recognised }
 
-// gone are the flags of a record whose message no client sees.
-const gone = cyrusspool.FlagExpunged | cyrusspool.FlagUnlinked
-
 // MessageFile returns the name of a message file that is in a mailbox's directory, "" if there is
 // none.
 func MessageFile(place cyrusspool.Place) (name string, err error) {
-	d, err := cyrusspool.OpenDir(place.Roots.Data, place.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
+	d, err := openIfThere(place.Roots.Data, place.Dir)
+	if d == nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
@@ -108,14 +102,12 @@ func (u *Undoer) isBack(rec ledger.Mailbox, place cyrusspool.Place, d *os.File) 
 	if err != nil {
 		return false, err
 	}
-	for _, k := range rec.Original.Files {
-		if k.Root != place.Roots.Index || k.Name != "cyrus.index" {
-			continue
-		}
-		back, err := u.sumToPutBack(rec, k)
-		return sum == k.SHA256 || sum == back, err
+	k, kept := keptIndex(rec, place)
+	if !kept {
+		return false, nil
 	}
-	return false, nil
+	back, err := u.sumToPutBack(rec, k)
+	return sum == k.SHA256 || sum == back, err
 }
 
 // sumToPutBack is the SHA-256 of what toPutBack returns.
@@ -181,7 +173,7 @@ func Untouched(c *target.Cyrus, l *ledger.Ledger, rec ledger.Mailbox) (untouched
 		return false, nil
 	}
 	place := c.Place(rec.Partition, rec.Dir)
-	before, err := keptIndex(l, rec, place)
+	before, err := openKeptIndex(l, rec, place)
 	if err != nil || before == nil {
 		return false, err
 	}
@@ -238,40 +230,38 @@ func FirstSince(c *target.Cyrus, l *ledger.Ledger, rec ledger.Mailbox) (uid uint
 	if rec.Original == nil {
 		return 0, nil
 	}
-	before, err := keptIndex(l, rec, c.Place(rec.Partition, rec.Dir))
+	before, err := openKeptIndex(l, rec, c.Place(rec.Partition, rec.Dir))
 	if err != nil || before == nil {
 		return 0, err
 	}
 	return before.index.Header().LastUID + 1, before.file.Close()
 }
 
-// kept is an index of which a copy is kept.
-type kept struct {
+// keptReader reads the copy of an index.
+type keptReader struct {
 	sum   string // SHA-256
 	file  *os.File
 	index *cyrusspool.IndexReader
 }
 
-// keptIndex opens the copy of cyrus.index; nil if there is none.
-func keptIndex(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place) (*kept, error) {
-	for _, k := range rec.Original.Files {
-		if k.Root != place.Roots.Index || k.Name != "cyrus.index" {
-			continue
-		}
-		f, err := l.OpenKept(rec.UniqueID, k.Copy)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		index, err := cyrusspool.NewIndexReader(f)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("kept original: %w", err), f.Close())
-		}
-		return &kept{k.SHA256, f, index}, nil
+// openKeptIndex opens the copy of cyrus.index; nil if there is none.
+func openKeptIndex(l *ledger.Ledger, rec ledger.Mailbox, place cyrusspool.Place) (*keptReader, error) {
+	k, there := keptIndex(rec, place)
+	if !there {
+		return nil, nil
 	}
-	return nil, nil
+	f, err := l.OpenKept(rec.UniqueID, k.Copy)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	index, err := cyrusspool.NewIndexReader(f)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("kept original: %w", err), f.Close())
+	}
+	return &keptReader{k.SHA256, f, index}, nil
 }
 
 // sameIndex reports whether the index of a mailbox has a SHA-256, in hexadecimal.
@@ -288,7 +278,7 @@ func sameIndex(place cyrusspool.Place, sum string) (bool, error) {
 func nextVisible(index *cyrusspool.IndexReader) (cyrusspool.Record, error) {
 	for {
 		r, err := index.Next()
-		if err != nil || r.SystemFlags&gone == 0 {
+		if err != nil || !r.Gone() {
 			return r, err
 		}
 	}

@@ -120,11 +120,8 @@ func Leave(c *target.Cyrus, rec *ledger.Mailbox) error {
 
 func leave(c *target.Cyrus, rec *ledger.Mailbox, u *ledger.UserFiles) (err error) {
 	u.Left, u.Stamp = nil, nil
-	d, err := cyrusspool.OpenDir(c.ConfigDir, u.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	d, err := openIfThere(c.ConfigDir, u.Dir)
+	if d == nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
@@ -147,11 +144,8 @@ func leave(c *target.Cyrus, rec *ledger.Mailbox, u *ledger.UserFiles) (err error
 // starts (ctl_cyrusdb -r; lib/cyrusdb_skiplist.c, myinit) and no other program does; nil
 // if there is none.
 func startStamp(c *target.Cyrus) (id *ledger.FileID, err error) {
-	d, err := cyrusspool.OpenDir(c.ConfigDir, "db")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	d, err := openIfThere(c.ConfigDir, "db")
+	if d == nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
@@ -231,11 +225,8 @@ func belongs(u ledger.UserFiles, name string) bool {
 // keepFiles copies the regular files of a directory that are wanted, each under its name
 // with mark in front.
 func keepFiles(l *ledger.Ledger, id, mark, root, dir string, wanted func(string) bool) (kept []ledger.KeptFile, err error) {
-	d, err := cyrusspool.OpenDir(root, dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	d, err := openIfThere(root, dir)
+	if d == nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
@@ -255,6 +246,16 @@ func keepFiles(l *ledger.Ledger, id, mark, root, dir string, wanted func(string)
 		return errors.Join(err, f.Close())
 	})
 	return kept, err
+}
+
+// openIfThere opens a directory below root as [cyrusspool.OpenDir] does. One that is not there
+// is nil, without an error.
+func openIfThere(root, dir string) (*os.File, error) {
+	d, err := cyrusspool.OpenDir(root, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return d, err
 }
 
 // eachEntry calls do for every entry of a directory, in no order, in bounded memory.

@@ -38,11 +38,8 @@ func (u *Undoer) removeMailboxes(one *user) error {
 // was started since, and mail may have come in before its entry went.
 func (u *Undoer) asChecked(rec ledger.Mailbox) (err error) {
 	place := u.Cyrus.Place(rec.Partition, rec.Dir)
-	d, err := cyrusspool.OpenDir(place.Roots.Index, rec.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	d, err := openIfThere(place.Roots.Index, rec.Dir)
+	if d == nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
@@ -118,7 +115,7 @@ func (u *Undoer) empty(rec ledger.Mailbox, root string, d *os.File) error {
 	var own []string
 	err := unlinkEach(d, func(name string) bool {
 		if isMailboxFile(name) {
-			if _, was := keptSum(keep, root, name); !was {
+			if _, was := keptFile(keep, root, name); !was {
 				own = append(own, name)
 			}
 			return false
@@ -261,11 +258,8 @@ func (u *Undoer) putBackOne(rec ledger.Mailbox, k ledger.KeptFile, want string, 
 // what Cyrus derived from them: check found that nothing else is there. Where clients may
 // know of appended messages, what Cyrus counts of their user does not go back either.
 func (u *Undoer) removeUserFiles(rec ledger.Mailbox, files ledger.UserFiles, known bool) (err error) {
-	d, err := cyrusspool.OpenDir(u.Cyrus.ConfigDir, files.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	d, err := openIfThere(u.Cyrus.ConfigDir, files.Dir)
+	if d == nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
@@ -279,7 +273,7 @@ func (u *Undoer) removeUserFiles(rec ledger.Mailbox, files ledger.UserFiles, kno
 		return err
 	}
 	err = unlinkEach(d, func(name string) bool {
-		_, was := keptSum(files.Files, u.Cyrus.ConfigDir, name)
+		_, was := keptFile(files.Files, u.Cyrus.ConfigDir, name)
 		if !belongs(files, name) || was {
 			return false
 		}

@@ -118,6 +118,12 @@ func (u *Undoer) fail(one *user, err error) {
 		Text: err.Error() + "; run undo again to go on"})
 }
 
+func (u *Undoer) failAll(users []*user, err error) {
+	for _, one := range users {
+		u.fail(one, err)
+	}
+}
+
 func (u *Undoer) tell(one *user) {
 	if len(one.boxes) == 0 {
 		return
@@ -139,9 +145,7 @@ func (u *Undoer) tell(one *user) {
 // undo undoes users whose mailboxes were found untouched.
 func (u *Undoer) undo(ctx context.Context, users []*user) {
 	if err := u.forgetInCyrus(ctx, users); err != nil {
-		for _, one := range users {
-			u.fail(one, err)
-		}
+		u.failAll(users, err)
 		return
 	}
 	for _, one := range users {
@@ -151,9 +155,7 @@ func (u *Undoer) undo(ctx context.Context, users []*user) {
 	}
 	// Counting writes into the users' own files, which are put back after it.
 	if err := u.giveQuotaBack(ctx, users); err != nil {
-		for _, one := range users {
-			u.fail(one, err)
-		}
+		u.failAll(users, err)
 	}
 	for _, one := range users {
 		err := u.removeBeside(one)
@@ -167,9 +169,7 @@ func (u *Undoer) undo(ctx context.Context, users []*user) {
 		}
 	}
 	if err := u.settle(users); err != nil {
-		for _, one := range users {
-			u.fail(one, err)
-		}
+		u.failAll(users, err)
 	}
 }
 
@@ -220,11 +220,8 @@ func (u *Undoer) keepIndexID(rec *ledger.Mailbox) (err error) {
 		return err
 	}
 	rec.IndexID = &ledger.FileID{} // that of none
-	d, err := cyrusspool.OpenDir(u.Cyrus.Place(rec.Partition, rec.Dir).Roots.Index, rec.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	d, err := openIfThere(u.Cyrus.Place(rec.Partition, rec.Dir).Roots.Index, rec.Dir)
+	if d == nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()

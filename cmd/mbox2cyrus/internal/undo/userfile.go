@@ -10,7 +10,6 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
-	"mbox2cyrus/cyrusspool"
 )
 
 // userFiles finds what somebody put beside a user's mailboxes since.
@@ -22,11 +21,8 @@ func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) 
 			return nil
 		}
 	}
-	d, err := cyrusspool.OpenDir(c.u.Cyrus.ConfigDir, u.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	d, err := openIfThere(c.u.Cyrus.ConfigDir, u.Dir)
+	if d == nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
@@ -34,13 +30,13 @@ func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) 
 		if !belongs(u, e.Name()) {
 			return nil
 		}
-		was, had := keptSum(u.Files, c.u.Cyrus.ConfigDir, e.Name())
+		was, had := keptFile(u.Files, c.u.Cyrus.ConfigDir, e.Name())
 		left, written := u.Left[e.Name()]
 		kind := fileKind(u, e.Name())
 		switch {
 		case written && !(kind == derived && rec.State == ledger.Undoing): // counting the quota changes it
 			sum, err := sumAt(d, e.Name(), sha256.New())
-			if err != nil || sum == left || had && sum == was {
+			if err != nil || sum == left || had && sum == was.SHA256 {
 				return err
 			}
 			return c.otherContent(rec, u, e.Name())

@@ -73,6 +73,24 @@ type Sink interface {
 // Run verifies the users of a plan. Whatever is found is reported; the error is
 // the context's, or the ledger's, or wraps source.ErrRules.
 func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
+	if err := v.checkRules(p); err != nil {
+		return err
+	}
+	jobs := max(1, v.Jobs)
+	v.idle = &beside.Pool{}
+	v.idle.Add(jobs)
+	return p.Each(ctx, jobs, func(u *plan.User) {
+		v.idle.Claim()
+		defer v.idle.Give()
+		v.Progress.UserStarted(u.Name, u.Bytes)
+		defer v.Progress.UserDone(u.Name)
+		v.user(ctx, u)
+	})
+}
+
+// checkRules refuses a plan of which a folder was migrated by other rules: by these its messages
+// may have other bounds and UIDs.
+func (v *Verifier) checkRules(p *plan.Plan) error {
 	rules := v.Source.Rules.String()
 	for _, u := range p.Users {
 		for _, f := range u.Folders {
@@ -86,19 +104,10 @@ func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
 			}
 		}
 	}
-	jobs := max(1, v.Jobs)
-	v.idle = &beside.Pool{}
-	v.idle.Add(jobs)
-	err := p.Each(ctx, jobs, func(u *plan.User) {
-		v.idle.Claim()
-		defer v.idle.Give()
-		v.Progress.UserStarted(u.Name, u.Bytes)
-		defer v.Progress.UserDone(u.Name)
-		v.user(ctx, u)
-	})
-	return err
+	return nil
 }
 
+// user verifies all of one user, and tells what became of each of his folders.
 func (v *Verifier) user(ctx context.Context, u *plan.User) {
 	for _, pr := range u.Problems {
 		v.Report.Problem(pr)
@@ -240,28 +249,33 @@ func (v *Verifier) gone(ctx context.Context, u *plan.User, known []ledger.Mailbo
 		if seen[rec.Name] || u.Failed() || ctx.Err() != nil {
 			continue
 		}
-		retired := false
-		if v.Retired != nil {
-			var problems []report.Problem
-			var err error
-			if retired, problems, err = v.Retired(ctx, rec, v.Level == LevelContent); err != nil {
-				problems = []report.Problem{{Severity: report.Failure, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "verify-failed", Text: err.Error()}}
-			}
-			for _, p := range problems {
-				v.Report.Problem(p)
-			}
-		}
-		if !retired && rec.Folder != "" { // else it was only made above others
+		switch {
+		case v.isRetired(ctx, u, rec):
+			one(cyrusspool.Name(rec.Name), nil)
+		case rec.Folder != "": // else it was only made above others
 			gone = append(gone, rec)
 		}
-		if !retired {
-			continue
-		}
-		one(cyrusspool.Name(rec.Name), nil)
 	}
 	return gone
 }
 
+// isRetired reports whether the folder of a mailbox is in an archive, and tells what is wrong
+// with it there.
+func (v *Verifier) isRetired(ctx context.Context, u *plan.User, rec ledger.Mailbox) bool {
+	if v.Retired == nil {
+		return false
+	}
+	retired, problems, err := v.Retired(ctx, rec, v.Level == LevelContent)
+	if err != nil {
+		problems = []report.Problem{{Severity: report.Failure, User: u.Name, Folder: string(rec.Folder), Offset: -1, Kind: "verify-failed", Text: err.Error()}}
+	}
+	for _, p := range problems {
+		v.Report.Problem(p)
+	}
+	return retired
+}
+
+// mailbox verifies one mailbox; f is its folder, nil of one that has none on the host.
 func (v *Verifier) mailbox(ctx context.Context, u *plan.User, name cyrusspool.Name, f *plan.Folder) error {
 	folder := report.Folder{User: u.Name, Mailbox: string(name)}
 	if f != nil {

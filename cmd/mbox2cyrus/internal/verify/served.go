@@ -157,9 +157,9 @@ func (s *servedCheck) mustBeServed(want ledger.Message) (bool, error) {
 	}
 	listed := s.listed.UID == want.UID
 	if want.UID < s.rec.FirstUID { // of an earlier pass: what the index does not list, its user removed
-		return listed && !isGone(s.listed), nil
+		return listed && !s.listed.Gone(), nil
 	}
-	return !listed || !isGone(s.listed) || !s.removed(want, s.listed), nil
+	return !listed || !s.listed.Gone() || !s.removed(want, s.listed), nil
 }
 
 func (s *servedCheck) rest() error {
