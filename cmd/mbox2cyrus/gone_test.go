@@ -260,7 +260,7 @@ func TestFolderNotRead(t *testing.T) {
 }
 
 // TestLeftOutIsNotGone: of a folder in whose place is what is left out now (damaged, somebody
-// else's, a link) nobody says that it is no longer there, and to remove its mailbox.
+// else's, a link, a directory) nobody says that it is no longer there, and to remove its mailbox.
 func TestLeftOutIsNotGone(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
@@ -275,7 +275,8 @@ func TestLeftOutIsNotGone(t *testing.T) {
 	h.write("home/joe/mail/damaged", "garbage\n\n"+letter(2))
 	h.write("home/joe/mail/text", "a note\n")
 	dir := filepath.Join(h.root, "home/joe")
-	if err := errors.Join(os.Remove(dir+"/mail/gone"), os.Rename(dir+"/mail/above", dir+"/above"), os.Symlink("../above", dir+"/mail/above")); err != nil {
+	if err := errors.Join(os.Remove(dir+"/mail/gone"), os.Rename(dir+"/mail/above", dir+"/above"), os.Symlink("../above", dir+"/mail/above"),
+		os.Remove(h.root+"/var/mail/joe"), os.Mkdir(h.root+"/var/mail/joe", 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	for _, command := range []string{"migrate", "verify"} {
@@ -285,12 +286,12 @@ func TestLeftOutIsNotGone(t *testing.T) {
 			said[p["folder"].(string)] = p["text"].(string)
 		}
 		for folder, want := range map[string]string{"damaged": "what is at home/joe/mail/damaged now is left out (not-a-folder)", "text": "text now is left out (not-a-folder)",
-			"above/linked": "what is at home/joe/mail/above now is left out (symlink)", "gone": "its folder is no longer there"} {
+			"above/linked": "what is at home/joe/mail/above now is left out (symlink)", "INBOX": "what is at var/mail/joe now is left out (directory)", "gone": "its folder is no longer there"} {
 			if text := said[folder]; !strings.Contains(text, want) || folder != "gone" && strings.Contains(text, "remove") {
 				t.Errorf("%s: %s: %q", command, folder, text)
 			}
 		}
-		if o.code != 2 || len(said) != 4 {
+		if o.code != 2 || len(said) != 5 {
 			t.Errorf("%s: exit code %d, %q", command, o.code, o.severe())
 		}
 	}

@@ -880,14 +880,7 @@ func TestReportOfCutOffForAll(t *testing.T) {
 	c.writeAs(1002, "var/mail/kim", letter(2))
 	c.pass(0, c.migrate("--user", "joe")...)
 	c.report(0)
-	history, err := os.OpenFile(filepath.Join(c.state, "history/migrate.jsonl"), os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = history.WriteString(`{"run":2,"message_type":"run","command":"migrate","start":"2026-11-28T02:00:00Z"}` + "\n")
-	if err := errors.Join(err, history.Close()); err != nil {
-		t.Fatal(err)
-	}
+	c.cutOffForAll(2)
 	c.report(1)
 	c.pass(0, c.migrate("--user", "joe")...)
 	c.report(1)
@@ -903,5 +896,59 @@ func (c *cutHost) report(code int) {
 	var stdout, stderr bytes.Buffer
 	if got := run([]string{"mbox2cyrus", "report", "--state", c.state}, &stdout, &stderr); got != code {
 		c.t.Errorf("report: exit code %d, want %d\n%s%s", got, code, stdout.String(), stderr.String())
+	}
+}
+
+// TestReportOfPlanForSome: a plan that was made for joe leaves kim out, whose only folder was locked.
+// A run by it does not make a report forget that, nor that a run for all was cut off, nor that the
+// mail of lee, of whom a reviewed plan says nothing, is gone.
+func TestReportOfPlanForSome(t *testing.T) {
+	c := newCutHost(t)
+	c.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nkim:x:1002:1002::/home/kim:/bin/sh\nlee:x:1003:1003::/home/lee:/bin/sh\n")
+	c.write("var/mail/joe", letter(1))
+	c.writeAs(1002, "var/mail/kim", letter(2))
+	byPlan := func(args ...string) {
+		t.Helper()
+		file := filepath.Join(t.TempDir(), "plan")
+		c.pass(0, append(append([]string{"plan", "--out", file}, flagsFor(c.srv, c.root, c.state)...), args...)...)
+		c.pass(0, c.migrate("--plan", file)...)
+	}
+	c.write("var/mail/kim.lock", "1\n")
+	c.pass(2, c.migrate("--lock", "yes", "--lock-wait", "1s")...)
+	byPlan("--user", "joe")
+	c.report(2)
+	if err := os.Remove(filepath.Join(c.root, "var/mail/kim.lock")); err != nil {
+		t.Fatal(err)
+	}
+	byPlan("--user", "joe")
+	c.report(2)
+	c.writeAs(1003, "var/mail/lee", letter(3))
+	c.pass(0, c.migrate()...)
+	c.report(0)
+	c.cutOffForAll(6)
+	byPlan("--user", "joe")
+	c.report(1)
+	byPlan()
+	c.report(0)
+	if err := os.Remove(filepath.Join(c.root, "var/mail/lee")); err != nil {
+		t.Fatal(err)
+	}
+	c.pass(2, c.migrate()...)
+	file := filepath.Join(t.TempDir(), "plan")
+	c.pass(2, append([]string{"plan", "--out", file}, flagsFor(c.srv, c.root, c.state)...)...)
+	c.pass(0, c.migrate("--plan", file)...)
+	c.report(2)
+}
+
+// cutOffForAll has the history say that a run for all users began, and no more.
+func (c *cutHost) cutOffForAll(run int) {
+	c.t.Helper()
+	history, err := os.OpenFile(filepath.Join(c.state, "history/migrate.jsonl"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	_, err = fmt.Fprintf(history, `{"run":%d,"message_type":"run","command":"migrate","start":"2026-11-28T02:00:00Z"}`+"\n", run)
+	if err := errors.Join(err, history.Close()); err != nil {
+		c.t.Fatal(err)
 	}
 }

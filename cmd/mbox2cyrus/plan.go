@@ -162,7 +162,7 @@ func sayQuotas(ctx context.Context, s *session, l *ledger.Ledger, sizes map[cyru
 			s.report.Problem(report.Problem{Severity: report.Note, Offset: -1, Kind: "quota", Text: fmt.Sprintf("whether the quotas that Cyrus has leave room cannot be told: %v", err)})
 		}
 	}
-	quotas = withGiven(quotas, s.plan)
+	quotas, given := withGiven(quotas, s.plan)
 	if len(quotas.All()) == 0 {
 		return nil
 	}
@@ -174,13 +174,14 @@ func sayQuotas(ctx context.Context, s *session, l *ledger.Ledger, sizes map[cyru
 			if err != nil {
 				return err
 			}
-			if ok && rec.State == ledger.Verified {
+			root := quotas.RootOf(f.Mailbox)
+			if ok && rec.State == ledger.Verified && !given[root] { // else Cyrus counted none of it there
 				more = more.Minus(plan.Size{Bytes: rec.Size, Messages: rec.Messages, Folders: 1})
 			} else if s.cyrus.Has(f.Mailbox) {
 				more.Folders = 0
 			}
 			if more != (plan.Size{}) {
-				loads.Add(quotas.RootOf(f.Mailbox), u.Name, more)
+				loads.Add(root, u.Name, more)
 			}
 		}
 		for _, name := range u.Parents {
@@ -197,9 +198,10 @@ func sayQuotas(ctx context.Context, s *session, l *ledger.Ledger, sizes map[cyru
 	return nil
 }
 
-// withGiven adds the quotas that migrate would give.
-func withGiven(quotas target.Quotas, p *plan.Plan) target.Quotas {
+// withGiven adds the quotas that migrate would give, and returns which these are.
+func withGiven(quotas target.Quotas, p *plan.Plan) (with target.Quotas, given map[cyrusspool.Name]bool) {
 	all := map[cyrusspool.Name]reconstruct.Quota{}
+	given = map[cyrusspool.Name]bool{}
 	maps.Copy(all, quotas.All())
 	for _, u := range p.Users {
 		inbox := cyrusspool.InboxName(u.ID)
@@ -209,8 +211,9 @@ func withGiven(quotas target.Quotas, p *plan.Plan) target.Quotas {
 		free := reconstruct.Resource{Limit: -1}
 		all[inbox] = reconstruct.Quota{Root: string(inbox), Storage: reconstruct.Resource{Limit: (u.Quota + 1023) / 1024 * 1024}, // as Cyrus keeps it
 			Messages: free, Folders: free}
+		given[inbox] = true
 	}
-	return target.NewQuotas(all)
+	return target.NewQuotas(all), given
 }
 
 // sayWindow tells how long a pass would take now, from what the passes before took, and of

@@ -28,7 +28,8 @@ func (s *session) keepRecord(c *cli.Context, start time.Time) error {
 		return err
 	}
 	run := history.Run{Command: c.Command.Name, Start: start, Program: version + " " + commit, SourceRoot: s.opts.host.Root,
-		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version, Level: c.String(flagLevel), Shard: c.String(flagShard), Chosen: len(s.opts.selection.Users) > 0}
+		IMAPDConf: s.cyrus.IMAPDConf, Cyrus: s.cyrus.Version, Level: c.String(flagLevel), Shard: c.String(flagShard),
+		Chosen: len(s.opts.selection.Users)+len(s.plan.LeftOut) > 0}
 	var err error
 	if run.Host, err = os.Hostname(); err != nil {
 		return fmt.Errorf("history: %w", err)
@@ -52,8 +53,11 @@ func (s *session) keepRecord(c *cli.Context, start time.Time) error {
 			planned[u.Name] = true
 		}
 		sel := s.opts.selection
-		record.Beside(func(user string) bool { return sel.Tells(user) && !planned[user] },
-			func(user string) bool { return slices.Contains(sel.Exclude, user) || sel.Done[user] })
+		// A run by a reviewed plan does not tell of users who are gone.
+		record.Beside(func(user string) bool { return run.Plan == "" && sel.Tells(user) && !planned[user] },
+			func(user string, own bool) bool {
+				return own && (slices.Contains(sel.Exclude, user) || sel.Done[user]) || run.Plan != "" && !planned[user]
+			})
 		return nil
 	case run.Command != history.Verify:
 		return err

@@ -312,6 +312,25 @@ func TestQuotaIsOfWhatCyrusHas(t *testing.T) {
 	}
 }
 
+// TestQuotaGivenLater: a quota that is given by a later pass is compared with what the first one
+// brought, too.
+func TestQuotaGivenLater(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("var/mail/joe", longLetter("joe", 1, 200))
+	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); o.code != 0 {
+		t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+	}
+	h.write("var/mail/joe", longLetter("joe", 1, 200)+letter(2))
+	for _, command := range []string{"plan", "migrate"} {
+		o := runJSON(t, append([]string{command, "--quota", "1000"}, flags...)...)
+		if p := o.problems("over-quota"); o.code != 2 || len(p) != 1 {
+			t.Errorf("%s: exit code %d, %v\n%s", command, o.code, p, o.stderr)
+		}
+	}
+}
+
 // TestQuotaThatFails: Cyrus's program says nothing of a quota root that it cannot write. It is told.
 func TestQuotaThatFails(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})

@@ -116,7 +116,7 @@ type Run struct {
 	Cyrus      string    `json:"cyrus"`
 	Level      string    `json:"level,omitempty"` // of verify
 	Shard      string    `json:"shard,omitempty"`
-	Chosen     bool      `json:"chosen,omitempty"`    // the run looked at users who were named, and not at what is beside them
+	Chosen     bool      `json:"chosen,omitempty"`    // the run was for some users, who were named or are those of a plan
 	Compacted  int       `json:"compacted,omitempty"` // the last run when obsolete lines were removed
 
 	// End is the summary of the run, nil if it was cut off.

@@ -28,7 +28,7 @@ type Recorder struct {
 	lock  *os.File // nil: the ledger's lock holds
 
 	earlier map[string]standing
-	leftOut func(user string) bool // whom this run does not look at; nil: nobody
+	leftOut func(user string, own bool) bool // of Beside; nil: nobody
 
 	mu    sync.Mutex
 	f     *os.File
@@ -210,8 +210,8 @@ func (r *Recorder) unlisted(name string, t *tally) {
 
 // Beside says of which users without mail this run tells all there is to tell, as of root's
 // INBOX: what earlier runs told of them is no more, if this one comes to its end and does not.
-// What they told of folders of a user who is left out stays.
-func (r *Recorder) Beside(told, leftOut func(user string) bool) {
+// What they told of a user who is left out stays; own is whether it is of folders of his.
+func (r *Recorder) Beside(told func(user string) bool, leftOut func(user string, own bool) bool) {
 	if r == nil {
 		return
 	}
@@ -290,7 +290,7 @@ func (r *Recorder) Close(stopped bool) error {
 	for name, t := range r.users {
 		if name == "" {
 			r.unlisted(name, t)
-		} else if !stopped && !(r.earlier[name].own && t.forNobody() && r.leftOut != nil && r.leftOut(name)) {
+		} else if !stopped && !(t.forNobody() && r.leftOut != nil && r.leftOut(name, r.earlier[name].own)) {
 			left = append(left, name)
 		}
 	}

@@ -108,7 +108,13 @@ func (p *Plan) Apply(path string, rules source.Rules, sel Selection) (err error)
 	for _, u := range reviewed.Users {
 		byName[string(u.User)] = u
 	}
-	p.Users = slices.DeleteFunc(p.Users, func(u *User) bool { _, in := byName[u.Name]; return !in && reviewed.Partial })
+	p.LeftOut = map[string]bool{}
+	p.Users = slices.DeleteFunc(p.Users, func(u *User) bool {
+		if _, in := byName[u.Name]; !in && reviewed.Partial {
+			p.LeftOut[u.Name] = true
+		}
+		return p.LeftOut[u.Name]
+	})
 	for _, u := range p.Users {
 		was, in := byName[u.Name]
 		delete(byName, u.Name)

@@ -124,7 +124,7 @@ func (s *Selection) AcceptKnown(state string) {
 
 // leftOut are kinds of what the reader tells of a file or directory that is there, and that it
 // takes for no folder, or for none that it may read.
-var leftOut = []mbox.SkipKind{mbox.SkipUnreadable, mbox.SkipWrongOwner, mbox.SkipNotFolder, mbox.SkipFormat, mbox.SkipSymlink, mbox.SkipFIFO,
+var leftOut = []mbox.SkipKind{mbox.SkipUnreadable, mbox.SkipWrongOwner, mbox.SkipNotFolder, mbox.SkipFormat, mbox.SkipDirectory, mbox.SkipSymlink, mbox.SkipFIFO,
 	mbox.SkipSocket, mbox.SkipDevice, mbox.SkipSparse, mbox.SkipTooDeep, mbox.SkipChanged, mbox.SkipLimit}
 
 // LeftOut returns what was told of the path of the folder of a mailbox, or of a directory that it

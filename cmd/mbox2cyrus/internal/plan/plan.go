@@ -23,6 +23,9 @@ import (
 type Plan struct {
 	Users    []*User
 	Problems []report.Problem // of the host; those of a user are with him
+	// LeftOut are those of whom something was found, and whom a reviewed plan leaves out, as it was
+	// made for others.
+	LeftOut map[string]bool
 }
 
 // User is one user who has mail.
