@@ -113,9 +113,10 @@ func TestMailWhileUndoing(t *testing.T) {
 	c := &cutHost{newPassHost(t), cyrustest.ForTest(t, cyrustest.Options{LegacyDirs: true}), filepath.Join(t.TempDir(), "state")}
 	c.write("var/mail/joe", letter(1)+letter(2))
 	c.pass(0, c.migrate()...)
-	// As Cyrus would, in that moment: the program that removes the entry is run then.
+	// As Cyrus would, in that moment: the program that removes the entry is run then, and once
+	// before, to look whether mailboxes.db is damaged.
 	bin := programsWithout(t, c.srv, "cyr_dbtool")
-	script := fmt.Sprintf("#!/bin/sh\ncd %s && touch 3. cyrus.index\nexec %s/cyr_dbtool \"$@\"\n", c.box(""), cyrustest.BinDir)
+	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *consistent*) ;; *) (cd %s && touch 3. cyrus.index) ;; esac\nexec %s/cyr_dbtool \"$@\"\n", c.box(""), cyrustest.BinDir)
 	if err := os.WriteFile(filepath.Join(bin, "cyr_dbtool"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
