@@ -880,14 +880,7 @@ func TestReportOfCutOffForAll(t *testing.T) {
 	c.writeAs(1002, "var/mail/kim", letter(2))
 	c.pass(0, c.migrate("--user", "joe")...)
 	c.report(0)
-	history, err := os.OpenFile(filepath.Join(c.state, "history/migrate.jsonl"), os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = history.WriteString(`{"run":2,"message_type":"run","command":"migrate","start":"2026-11-28T02:00:00Z"}` + "\n")
-	if err := errors.Join(err, history.Close()); err != nil {
-		t.Fatal(err)
-	}
+	c.beginHistory(`{"run":2,"message_type":"run","command":"migrate","start":"2026-11-28T02:00:00Z"}`)
 	c.report(1)
 	c.pass(0, c.migrate("--user", "joe")...)
 	c.report(1)
@@ -895,6 +888,37 @@ func TestReportOfCutOffForAll(t *testing.T) {
 	c.report(0)
 	c.pass(0, c.migrate("--user", "joe")...)
 	c.report(0)
+}
+
+// TestReportOfCutOffShard: a run for the first half of the users, in which joe is, was killed before it
+// came to anybody, and left the first line of its history. That the second half is done, where lee is,
+// does not bring joe's mail.
+func TestReportOfCutOffShard(t *testing.T) {
+	c := newCutHost(t)
+	c.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nlee:x:1002:1002::/home/lee:/bin/sh\n")
+	c.write("var/mail/joe", letter(1))
+	c.writeAs(1002, "var/mail/lee", letter(2))
+	c.pass(0, c.migrate("--shard", "2/2")...)
+	c.report(0)
+	c.beginHistory(`{"run":2,"message_type":"run","command":"migrate","shard":"1/2","start":"2026-11-28T02:00:00Z"}`)
+	c.report(1)
+	c.pass(0, c.migrate("--shard", "2/2")...)
+	c.report(1)
+	c.pass(0, c.migrate("--shard", "1/2")...)
+	c.report(0)
+}
+
+// beginHistory adds how a run of migrate begins to the history.
+func (c *cutHost) beginHistory(line string) {
+	c.t.Helper()
+	history, err := os.OpenFile(filepath.Join(c.state, "history/migrate.jsonl"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	_, err = history.WriteString(line + "\n")
+	if err := errors.Join(err, history.Close()); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // report runs report, which must end with that exit code.
