@@ -880,7 +880,7 @@ func TestReportOfCutOffForAll(t *testing.T) {
 	c.writeAs(1002, "var/mail/kim", letter(2))
 	c.pass(0, c.migrate("--user", "joe")...)
 	c.report(0)
-	c.beginHistory(`{"run":2,"message_type":"run","command":"migrate","start":"2026-11-28T02:00:00Z"}`)
+	c.addHistory(`{"run":2,"message_type":"run","command":"migrate","start":"2026-11-28T02:00:00Z"}`)
 	c.report(1)
 	c.pass(0, c.migrate("--user", "joe")...)
 	c.report(1)
@@ -900,7 +900,7 @@ func TestReportOfCutOffShard(t *testing.T) {
 	c.writeAs(1002, "var/mail/lee", letter(2))
 	c.pass(0, c.migrate("--shard", "2/2")...)
 	c.report(0)
-	c.beginHistory(`{"run":2,"message_type":"run","command":"migrate","shard":"1/2","start":"2026-11-28T02:00:00Z"}`)
+	c.addHistory(`{"run":2,"message_type":"run","command":"migrate","shard":"1/2","start":"2026-11-28T02:00:00Z"}`)
 	c.report(1)
 	c.pass(0, c.migrate("--shard", "2/2")...)
 	c.report(1)
@@ -908,8 +908,32 @@ func TestReportOfCutOffShard(t *testing.T) {
 	c.report(0)
 }
 
-// beginHistory adds how a run of migrate begins to the history.
-func (c *cutHost) beginHistory(line string) {
+// TestOnlyFailedAfterCutOff: a later pass was killed before it came to kim, whom the first one had
+// proved. The rest of the pass is his new mail.
+func TestOnlyFailedAfterCutOff(t *testing.T) {
+	for _, end := range []string{"", `{"run":2,"message_type":"summary","exit_code":143}`,
+		`{"run":2,"message_type":"summary","exit_code":2,"problems":{"time-is-up":1}}`} {
+		c := newCutHost(t)
+		c.write("etc/passwd", "kim:x:1002:1002::/home/kim:/bin/sh\n")
+		c.writeAs(1002, "var/mail/kim", letter(2))
+		c.pass(0, c.migrate()...)
+		c.writeAs(1002, "var/mail/kim", letter(2)+letter(3))
+		c.addHistory(`{"run":2,"message_type":"run","command":"migrate","start":"2026-11-28T02:00:00Z"}`)
+		if end != "" {
+			c.addHistory(end)
+		}
+		if o := c.pass(0, c.migrate("--only-failed")...); o.summary(t)["messages_written"] != 1.0 {
+			t.Errorf("%q: %s", end, o.stderr)
+		}
+		c.report(0)
+		if o := c.pass(0, c.migrate("--only-failed")...); o.summary(t)["users"] != 0.0 {
+			t.Errorf("%q: once more: %s", end, o.stderr)
+		}
+	}
+}
+
+// addHistory adds a line of a run to the history of migrate.
+func (c *cutHost) addHistory(line string) {
 	c.t.Helper()
 	history, err := os.OpenFile(filepath.Join(c.state, "history/migrate.jsonl"), os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {

@@ -188,6 +188,14 @@ func (l *Log) Wholes() (runs []*Run) {
 	return runs
 }
 
+// HadTurn reports whether a user was finished since the last run began that Wholes returns and that
+// did not come to all of its users.
+func (l *Log) HadTurn(user string) bool {
+	wholes := l.Wholes()
+	i := slices.IndexFunc(wholes, func(run *Run) bool { return !run.cameToAll() })
+	return i < 0 || l.Users[user].Run >= wholes[i].Number
+}
+
 // Each calls do for each line that holds now, in the order in which they were written:
 // folder, problem and pop3 lines of each user's last run, in the history of migrate problems
 // of folders that were not read again since, and problems of the host of the last run, if they

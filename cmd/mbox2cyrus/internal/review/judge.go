@@ -31,6 +31,9 @@ func (u *User) judge() {
 	}
 }
 
+// HadTurn reports whether the last migrate that ought to have come to the user did.
+func (u *User) HadTurn() bool { return u.host.migrate.HadTurn(string(u.Name)) }
+
 func worse(a, b State) State {
 	if slices.Index(States, b) > slices.Index(States, a) {
 		return b
