@@ -890,6 +890,61 @@ func TestReportOfCutOffForAll(t *testing.T) {
 	c.report(0)
 }
 
+// TestReportOfCutOffShard: a run for the first half of the users, in which joe is, was killed before it
+// came to anybody, and left the first line of its history. That the second half is done, where lee is,
+// does not bring joe's mail.
+func TestReportOfCutOffShard(t *testing.T) {
+	c := newCutHost(t)
+	c.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nlee:x:1002:1002::/home/lee:/bin/sh\n")
+	c.write("var/mail/joe", letter(1))
+	c.writeAs(1002, "var/mail/lee", letter(2))
+	c.pass(0, c.migrate("--shard", "2/2")...)
+	c.report(0)
+	c.addHistory(`{"run":2,"message_type":"run","command":"migrate","shard":"1/2","start":"2026-11-28T02:00:00Z"}`)
+	c.report(1)
+	c.pass(0, c.migrate("--shard", "2/2")...)
+	c.report(1)
+	c.pass(0, c.migrate("--shard", "1/2")...)
+	c.report(0)
+}
+
+// TestOnlyFailedAfterCutOff: a later pass was killed before it came to kim, whom the first one had
+// proved. The rest of the pass is his new mail.
+func TestOnlyFailedAfterCutOff(t *testing.T) {
+	for _, end := range []string{"", `{"run":2,"message_type":"summary","exit_code":143}`,
+		`{"run":2,"message_type":"summary","exit_code":2,"problems":{"time-is-up":1}}`} {
+		c := newCutHost(t)
+		c.write("etc/passwd", "kim:x:1002:1002::/home/kim:/bin/sh\n")
+		c.writeAs(1002, "var/mail/kim", letter(2))
+		c.pass(0, c.migrate()...)
+		c.writeAs(1002, "var/mail/kim", letter(2)+letter(3))
+		c.cutOffForAll(2)
+		if end != "" {
+			c.addHistory(end)
+		}
+		if o := c.pass(0, c.migrate("--only-failed")...); o.summary(t)["messages_written"] != 1.0 {
+			t.Errorf("%q: %s", end, o.stderr)
+		}
+		c.report(0)
+		if o := c.pass(0, c.migrate("--only-failed")...); o.summary(t)["users"] != 0.0 {
+			t.Errorf("%q: once more: %s", end, o.stderr)
+		}
+	}
+}
+
+// addHistory adds a line of a run to the history of migrate.
+func (c *cutHost) addHistory(line string) {
+	c.t.Helper()
+	history, err := os.OpenFile(filepath.Join(c.state, "history/migrate.jsonl"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	_, err = history.WriteString(line + "\n")
+	if err := errors.Join(err, history.Close()); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // report runs report, which must end with that exit code.
 func (c *cutHost) report(code int) {
 	c.t.Helper()
@@ -943,12 +998,5 @@ func TestReportOfPlanForSome(t *testing.T) {
 // cutOffForAll has the history say that a run for all users began, and no more.
 func (c *cutHost) cutOffForAll(run int) {
 	c.t.Helper()
-	history, err := os.OpenFile(filepath.Join(c.state, "history/migrate.jsonl"), os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	_, err = fmt.Fprintf(history, `{"run":%d,"message_type":"run","command":"migrate","start":"2026-11-28T02:00:00Z"}`+"\n", run)
-	if err := errors.Join(err, history.Close()); err != nil {
-		c.t.Fatal(err)
-	}
+	c.addHistory(fmt.Sprintf(`{"run":%d,"message_type":"run","command":"migrate","start":"2026-11-28T02:00:00Z"}`, run))
 }

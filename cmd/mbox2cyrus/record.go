@@ -73,7 +73,8 @@ func (s *session) keepRecord(c *cli.Context, start time.Time) error {
 	return nil
 }
 
-// leaveOutProved leaves out the users of whom a report would say that they are proved.
+// leaveOutProved leaves out the users of whom a report would say that they are proved, but not those
+// to whom a run that ended early did not come: they may have new mail.
 func (s *session) leaveOutProved() (err error) {
 	r, err := review.Load([]string{s.state}, now())
 	if errors.Is(err, review.ErrNoLedger) {
@@ -85,7 +86,7 @@ func (s *session) leaveOutProved() (err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	s.opts.selection.Done = map[string]bool{}
 	for _, u := range r.Users {
-		if u.State == review.Proved {
+		if u.State == review.Proved && u.HadTurn() {
 			s.opts.selection.Done[string(u.Name)] = true
 		}
 	}

@@ -366,11 +366,40 @@ func TestRunsForNamedUsersDoNotEndOneForAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if whole := l.LastWhole(); whole == nil || whole.Number != 1 || whole.End == nil || len(l.Runs) != keptRuns {
-		t.Errorf("%d runs, the last for all is %+v", len(l.Runs), whole)
+	if wholes := l.Wholes(); len(wholes) != 1 || wholes[0].Number != 1 || wholes[0].End == nil || len(l.Runs) != keptRuns {
+		t.Errorf("%d runs, those for all are %+v", len(l.Runs), wholes)
 	}
 	begin(false, "")
 	if got := holding(t, state, Migrate); len(got) != 0 {
 		t.Errorf("after a run for all that came to its end: %q", got)
+	}
+}
+
+// TestRunsForShardsDoNotEndOneAnother: a run for a shard does not do what was left of another shard,
+// or of all users; one for all does, or those for all shards together.
+func TestRunsForShardsDoNotEndOneAnother(t *testing.T) {
+	for _, test := range []struct {
+		shards string // of the runs, in their order
+		want   []int
+	}{
+		{"1/2 2/2", []int{2, 1}},
+		{"1/2 2/2 1/2", []int{3, 2}},
+		{"all 1/2", []int{2, 1}},
+		{"all 1/2 2/2", []int{3, 2}},
+		{"1/2 all", []int{2}},
+		{"1/2 1/3 3/3", []int{3, 2, 1}},
+		{"1/2 1/3 3/3 2/3", []int{4, 3, 2}},
+	} {
+		l := &Log{}
+		for i, shard := range strings.Fields(test.shards) {
+			l.Runs = append(l.Runs, Run{Number: i + 1, Shard: strings.TrimPrefix(shard, "all")})
+		}
+		var got []int
+		for _, run := range l.Wholes() {
+			got = append(got, run.Number)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s: %s", test.shards, diff)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 )
 
 // Line is one line of a history. Which fields it has depends on its type.
@@ -61,7 +63,8 @@ type Line struct {
 	Seconds   float64 `json:"seconds"` // from the start of the run; also summary
 	BytesDone int64   `json:"bytes_done"`
 
-	ExitCode int `json:"exit_code"` // summary
+	ExitCode int              `json:"exit_code"` // summary
+	Problems map[string]int64 `json:"problems"`  // summary: how many, by kind
 
 	raw json.RawMessage
 }
@@ -129,4 +132,10 @@ type Run struct {
 type Sample struct {
 	Seconds         float64
 	Bytes, Messages int64
+}
+
+// cameToAll reports whether the run came to all of its users.
+func (r *Run) cameToAll() bool {
+	return r.End != nil && r.End.ExitCode != report.ExitInterrupt && r.End.ExitCode != report.ExitTerminated &&
+		!slices.ContainsFunc(leftUsers, func(kind string) bool { return r.End.Problems[kind] > 0 })
 }

@@ -153,35 +153,55 @@ func (l *Log) Last() *Run {
 	return &l.Runs[len(l.Runs)-1]
 }
 
-// forget leaves keptRuns runs. The last one that looked at more than named users stays, however
-// many came after it.
+// forget leaves keptRuns runs. Those that Wholes returns stay, however many came after them.
 func (l *Log) forget() {
 	if len(l.Runs) <= keptRuns {
 		return
 	}
-	oldest := 0
-	if l.LastWhole() == &l.Runs[0] {
-		oldest = 1
-	}
-	l.Runs = slices.Delete(l.Runs, oldest, oldest+1)
-}
-
-// LastWhole returns the last run that looked at all users and at what is beside them, and not
-// only at users who were named; nil if there is none.
-func (l *Log) LastWhole() *Run {
-	for i := len(l.Runs) - 1; i >= 0; i-- {
-		if !l.Runs[i].Chosen {
-			return &l.Runs[i]
+	wholes := l.Wholes()
+	for i := range len(l.Runs) - 1 {
+		if !slices.Contains(wholes, &l.Runs[i]) {
+			l.Runs = slices.Delete(l.Runs, i, i+1)
+			return
 		}
 	}
-	return nil
+}
+
+// Wholes returns the runs, the newest first, that looked at all users or at a shard of them, not only at
+// users who were named, and were not followed by such runs for all whom they looked at.
+func (l *Log) Wholes() (runs []*Run) {
+	seen := map[string]bool{} // shards
+	parts := map[string]int{} // how many of N were seen, by N
+	for i := len(l.Runs) - 1; i >= 0; i-- {
+		run := &l.Runs[i]
+		if run.Chosen || seen[run.Shard] {
+			continue
+		}
+		seen[run.Shard] = true
+		runs = append(runs, run)
+		_, n, _ := strings.Cut(run.Shard, "/")
+		parts[n]++
+		if run.Shard == "" || strconv.Itoa(parts[n]) == n {
+			break
+		}
+	}
+	return runs
+}
+
+// HadTurn reports whether a user was finished since the last run began that Wholes returns and that
+// did not come to all of its users.
+func (l *Log) HadTurn(user string) bool {
+	wholes := l.Wholes()
+	i := slices.IndexFunc(wholes, func(run *Run) bool { return !run.cameToAll() })
+	return i < 0 || l.Users[user].Run >= wholes[i].Number
 }
 
 // Each calls do for each line that holds now, in the order in which they were written:
 // folder, problem and pop3 lines of each user's last run, in the history of migrate problems
 // of folders that were not read again since, and problems of the host of the last run, if they
-// are of a file, or say that the run did not come to all users, also those of the last one that
-// looked at more than users who were named. It reads the file again; a line is not kept.
+// are of a file also those of the last one that looked at more than users who were named, and
+// if they say that a run did not come to all users, those of all that Wholes returns. It reads
+// the file again; a line is not kept.
 func (l *Log) Each(do func(Line) error) error {
 	err := each(l.path, all, func(ln Line) error {
 		if (ln.Type == "folder" || ln.Type == "problem" || ln.Type == "pop3") && l.holds(ln) {
@@ -198,8 +218,12 @@ func (l *Log) Each(do func(Line) error) error {
 // holds reports whether a line is not obsolete.
 func (l *Log) holds(ln Line) bool {
 	if ln.User == "" {
-		last, whole := l.Last(), l.LastWhole()
-		return last != nil && ln.Run == last.Number || whole != nil && ln.Run == whole.Number && (ln.Folder != "" || slices.Contains(leftUsers, ln.Kind))
+		if last := l.Last(); last != nil && ln.Run == last.Number {
+			return true
+		}
+		// What is beside the users' mail is looked at by each run for a shard, too.
+		i := slices.IndexFunc(l.Wholes(), func(run *Run) bool { return run.Number == ln.Run })
+		return i == 0 && ln.Folder != "" || i >= 0 && slices.Contains(leftUsers, ln.Kind)
 	}
 	user, ok := l.Users[ln.User]
 	switch {

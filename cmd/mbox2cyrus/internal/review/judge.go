@@ -31,6 +31,9 @@ func (u *User) judge() {
 	}
 }
 
+// HadTurn reports whether the last migrate that ought to have come to the user did.
+func (u *User) HadTurn() bool { return u.host.migrate.HadTurn(string(u.Name)) }
+
 func worse(a, b State) State {
 	if slices.Index(States, b) > slices.Index(States, a) {
 		return b
@@ -52,9 +55,16 @@ func (h *Host) judge(said map[string]int) {
 		h.State, h.Why = worse(h.State, Unfinished), "there is no history of a run; its ledger alone is told of"
 		return
 	}
-	// A run for named users does not do what one for all left undone.
-	if whole := h.migrate.LastWhole(); whole != nil && whole != last {
-		h.judgeEnd(whole, "the last run that was not for named users alone was cut off", "the last run that was not for named users alone was stopped by a signal")
+	// A run for named users, or for another shard, does not do what one for all left undone.
+	for _, whole := range h.migrate.Wholes() {
+		if whole == last {
+			continue
+		}
+		of := "for all users"
+		if whole.Shard != "" {
+			of = "of shard " + whole.Shard
+		}
+		h.judgeEnd(whole, "the last run "+of+" was cut off", "the last run "+of+" was stopped by a signal")
 	}
 	h.judgeEnd(last, "the last run was cut off, or is going on", "the last run was stopped by a signal")
 }
