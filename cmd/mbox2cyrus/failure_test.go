@@ -89,6 +89,18 @@ func TestStopWaitsForAProgram(t *testing.T) {
 	}
 }
 
+// TestWithin: what hangs is waited for so long and no longer.
+func TestWithin(t *testing.T) {
+	hangs, failed := make(chan error), errors.New("failed")
+	defer close(hangs)
+	if err := within(time.Millisecond, func() error { return <-hangs }); err == nil || !strings.Contains(err.Error(), "more than 1ms") {
+		t.Errorf("what hangs: %v", err)
+	}
+	if err := within(time.Hour, func() error { return failed }); err != failed {
+		t.Errorf("what fails: %v", err)
+	}
+}
+
 // TestTimeIsUpWaitsForAProgram: --max-duration is over, and Cyrus's reconstruct takes longer. It
 // is said what the run waits for.
 func TestTimeIsUpWaitsForAProgram(t *testing.T) {
