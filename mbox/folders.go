@@ -75,7 +75,8 @@ func (h *Host) Folders(u User) (*Tree, error) {
 	homePath := cleanPath(u.Home)
 	w := &walker{user: u, rights: h.rights(u), tree: &Tree{}, taken: map[string]bool{}, homePath: homePath, mailPath: join(homePath, h.mailDir),
 		boxDir: h.boxDir, boxIsMail: h.boxDir == h.mailDir, hideDots: h.config.hideDotFiles}
-	if err := w.rights.Do(func() error { return w.walk(h) }); err != nil {
+	look := func() error { return w.rights.Do(func() error { return w.walk(h) }) }
+	if err := h.watch(u.Name, look); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(w.tree.Folders, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })

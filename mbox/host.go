@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +50,16 @@ type HostOptions struct {
 	MinUID int
 	// IgnoreConfig leaves etc/c-client.cf unread.
 	IgnoreConfig bool
+	// Spared are users whose homes Users does not look at: it takes them for there. A home on a
+	// server that does not answer keeps everybody waiting who looks.
+	Spared []string
+	// Slow is told of each user of passwd whose home takes long to look at, in a goroutine of
+	// its own. It may be nil.
+	Slow func(user string)
 }
+
+// slowHome is how long that is.
+var slowHome = 20 * time.Second
 
 // defaultMinUID is where the uids of people begin on Red Hat, Mac OS X and other
 // hosts of UW IMAP's time; Debian and later systems begin at 1000.
@@ -73,6 +83,8 @@ type Host struct {
 	names   map[string]bool     // of entries
 	groups  map[string][]uint32 // of entries, by name
 	skipped []Skipped           // of passwd and the configuration
+	spared  map[string]bool     // see HostOptions
+	slow    func(user string)
 
 	homesOnce sync.Once
 	homes     bool // see hasHomes
@@ -84,7 +96,7 @@ type User struct {
 	UID, GID uint32
 	Home     string // as in passwd
 	HasInbox bool   // there is something where the user's inbox belongs
-	HasHome  bool   // the home is there, or is refused for a reason that Folders reports
+	HasHome  bool   // the home is there, or is refused for a reason that Folders reports, or is spared
 }
 
 // OpenHost opens the source root and the inbox directory and reads passwd and c-client's
@@ -103,7 +115,10 @@ func OpenHost(opts HostOptions) (*Host, error) {
 	case opts.Getent && filepath.Clean(opts.Root) != "/":
 		return nil, fmt.Errorf("mbox: getent knows the users of this machine, not those of %s; give a passwd file made by it on the source host: %w", opts.Root, fs.ErrInvalid)
 	}
-	h := &Host{minUID: uint32(opts.MinUID)}
+	h := &Host{minUID: uint32(opts.MinUID), spared: map[string]bool{}, slow: opts.Slow}
+	for _, name := range opts.Spared {
+		h.spared[name] = true
+	}
 	for _, path := range opts.InboxExtra {
 		clean, err := cleanMailDir(path)
 		if err != nil || clean == "" {
@@ -244,6 +259,14 @@ func (h *Host) Close() error {
 	return err
 }
 
+// watch has do look at a user's home, and tells if that takes long.
+func (h *Host) watch(user string, do func() error) error {
+	if h.slow != nil {
+		defer time.AfterFunc(slowHome, func() { h.slow(user) }).Stop()
+	}
+	return do()
+}
+
 // Users returns the users of passwd from the least uid up who have a home, an inbox
 // or both, sorted by name, and everything else that passwd, the configuration and the
 // inbox directory hold. The latter includes mail of users below the least uid, inboxes of
@@ -272,7 +295,9 @@ func (h *Host) Users() ([]User, []Skipped, error) {
 		if u == nil {
 			continue
 		}
-		if err := h.lookHome(u); err != nil {
+		if h.spared[u.Name] {
+			u.HasHome = true
+		} else if err := h.watch(u.Name, func() error { return h.lookHome(u) }); err != nil {
 			return nil, nil, err
 		}
 		if !u.HasHome && !u.HasInbox {
@@ -350,7 +375,7 @@ func (h *Host) lookHome(u *User) error {
 func (h *Host) hasHomes() bool {
 	h.homesOnce.Do(func() {
 		h.homes = slices.ContainsFunc(h.entries, func(e PasswdEntry) bool {
-			if e.UID < h.minUID {
+			if e.UID < h.minUID || h.spared[e.Name] {
 				return false
 			}
 			home, _ := h.openHome(e.Home)

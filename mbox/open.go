@@ -218,6 +218,9 @@ func openAt(dir *os.File, name string, flags int, st *unix.Stat_t) (*os.File, er
 		// socket or device.
 		return nil, errReplaced
 	}
+	if err == unix.EAGAIN {
+		return nil, fmt.Errorf("another program has a lease on it (fcntl(2)), as Samba takes: run again: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,11 @@ func (h *Host) systemUsers(skipped *skipList) error {
 		if e.UID >= h.minUID {
 			continue
 		}
-		s, err := h.systemUser(e, wanted)
+		var s *Skipped
+		err := h.watch(e.Name, func() (err error) {
+			s, err = h.systemUser(e, wanted)
+			return err
+		})
 		if err != nil {
 			return err
 		}

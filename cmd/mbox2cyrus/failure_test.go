@@ -89,6 +89,33 @@ func TestStopWaitsForAProgram(t *testing.T) {
 	}
 }
 
+// TestWithin: what hangs is waited for so long and no longer.
+func TestWithin(t *testing.T) {
+	hangs, failed := make(chan error), errors.New("failed")
+	defer close(hangs)
+	if err := within(time.Millisecond, func() error { return <-hangs }); err == nil || !strings.Contains(err.Error(), "more than 1ms") {
+		t.Errorf("what hangs: %v", err)
+	}
+	if err := within(time.Hour, func() error { return failed }); err != failed {
+		t.Errorf("what fails: %v", err)
+	}
+}
+
+// TestTimeIsUpWaitsForAProgram: --max-duration is over, and Cyrus's reconstruct takes longer. It
+// is said what the run waits for.
+func TestTimeIsUpWaitsForAProgram(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	h.write("var/mail/joe", letter(1))
+	const most = 4 * time.Second // enough to come to reconstruct
+	bin := filepath.Join(srv.Dir, "programs")
+	wrapProgram(t, srv, bin, "reconstruct", fmt.Sprintf("sleep %d\n", int((most+stopping+2*time.Second)/time.Second)))
+	flags := append(flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state")), "--cyrus-bin", bin, "--max-duration", most.String())
+	if o := runJSON(t, append([]string{"migrate"}, flags...)...); strings.Count(o.stderr, "--max-duration 4s is over: what was begun is finished first") != 1 {
+		t.Errorf("exit code %d\n%s", o.code, o.stderr)
+	}
+}
+
 // TestStoppedBySignal stops the program with SIGTERM: it comes to a safe point,
 // says so with its exit code, and the next run goes on.
 func TestStoppedBySignal(t *testing.T) {

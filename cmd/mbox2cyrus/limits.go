@@ -48,8 +48,12 @@ func (p *program) limit(c *cli.Context, s *session) error {
 		p.timeUp.Store(true)
 		cancel()
 	})
+	late := time.AfterFunc(s.most+stopping, func() {
+		s.report.Say(fmt.Sprintf("mbox2cyrus: --%s %v is over: what was begun is finished first, by Cyrus's programs too; two signals (SIGTERM) end this at once, which is safe", flagMaxDuration, s.most))
+	})
 	s.endLimit = func() {
 		timer.Stop()
+		late.Stop()
 		cancel()
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -82,6 +83,7 @@ func (s *session) open(c *cli.Context) (err error) {
 	if s.state, err = absolute(c.String(flagState)); err != nil {
 		return err
 	}
+	s.opts.host.Spared, s.opts.host.Slow = s.opts.selection.Exclude, s.saySlow
 	if s.host, err = source.OpenHost(s.opts.host); err != nil {
 		return err
 	}
@@ -159,6 +161,11 @@ func (s *session) look(c *cli.Context) (homes *plan.Homes, err error) {
 	}
 	done.Wait()
 	return homes, cmp.Or(err, lookErr, ledgerErr)
+}
+
+// saySlow tells of a user whose home takes long: all others wait for it.
+func (s *session) saySlow(user string) {
+	s.report.Say(fmt.Sprintf("mbox2cyrus: still looking at the home and INBOX of user %s: they have very many files, or are on a server that does not answer (--exclude-user leaves a user out)", report.Quote(user)))
 }
 
 // migrates reports whether mail is to be migrated, and not only what would be done is to be shown.

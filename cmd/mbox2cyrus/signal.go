@@ -47,12 +47,25 @@ func (s *stopSignal) watch(signals <-chan os.Signal) {
 			time.AfterFunc(stopping, s.tellStop)
 		} else {
 			if locks := s.locks.Load(); locks != nil {
-				if err := locks.Close(); err != nil {
+				if err := within(stopping, locks.Close); err != nil {
 					fmt.Fprintf(os.Stderr, "mbox2cyrus: %s\n", report.Printable(err.Error()))
 				}
 			}
 			os.Exit(int(code))
 		}
+	}
+}
+
+// within does something, and waits no longer than that for it: a lock may be on a server that
+// does not answer. The next run knows a lock that is left for its own.
+func within(longest time.Duration, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(longest):
+		return fmt.Errorf("letting go of the locks of folders takes more than %v: some may be left, which the next run removes", longest)
 	}
 }
 

@@ -70,11 +70,14 @@ func (e *Engine) subscribedTo(u *plan.User) ([]cyrusspool.Name, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Both may be very many: a list has room for 100,000 subscriptions.
+	unmade, folders := map[cyrusspool.Name]bool{}, map[string]bool{}
+	for _, s := range u.Unmade {
+		unmade[s.Mailbox], folders[s.Folder] = true, true
+	}
 	for _, rec := range boxes {
 		name := cyrusspool.Name(rec.Name)
-		if e.Cyrus.Has(name) && slices.ContainsFunc(u.Unmade, func(s plan.Unmade) bool {
-			return s.Mailbox == name || s.Folder == string(rec.Folder)
-		}) {
+		if e.Cyrus.Has(name) && (unmade[name] || folders[string(rec.Folder)]) {
 			names = append(names, name)
 		}
 	}

@@ -295,6 +295,10 @@ func (u *User) mapFolders(tree *mbox.Tree, rules cyrusspool.NameRules, names *Na
 	u.subscribe(tree.Subscriptions, rules, byName, made)
 }
 
+// maxUnmadeTold is how many subscriptions of no folder are told one by one of a user. A list has
+// room for 100,000, and what is told of all users is in memory at once.
+const maxUnmadeTold = 1000
+
 // subscribe keeps the subscriptions of mailboxes that will exist.
 func (u *User) subscribe(subscriptions []mbox.Subscription, rules cyrusspool.NameRules, byName map[string]cyrusspool.Name, made map[cyrusspool.Name]bool) {
 	wanted := map[cyrusspool.Name]bool{}
@@ -311,13 +315,26 @@ func (u *User) subscribe(subscriptions []mbox.Subscription, rules cyrusspool.Nam
 		}
 		if !made[box] {
 			u.Unmade = append(u.Unmade, Unmade{name, box})
-			u.Problems = append(u.Problems, report.Problem{Severity: report.Note, User: u.Name, Folder: name, Offset: -1,
-				Kind: "subscription-dropped", Text: "subscribed, but there is no such folder"})
 			continue
 		}
 		wanted[box] = true
 	}
+	u.sayUnmade()
 	u.Subscriptions = slices.Sorted(maps.Keys(wanted))
+}
+
+// sayUnmade reports the subscriptions of no folder.
+func (u *User) sayUnmade() {
+	p := report.Problem{Severity: report.Note, User: u.Name, Offset: -1, Kind: "subscription-dropped", Text: "subscribed, but there is no such folder"}
+	for _, s := range u.Unmade[:min(len(u.Unmade), maxUnmadeTold)] {
+		p.Folder = s.Folder
+		u.Problems = append(u.Problems, p)
+	}
+	if more := len(u.Unmade) - maxUnmadeTold; more > 0 {
+		p.Folder, p.Count = "", int64(more)
+		p.Text = fmt.Sprintf("%d more subscriptions of no folder are not listed one by one", more)
+		u.Problems = append(u.Problems, p)
+	}
 }
 
 // hardLinks reports folders that have other names, and those that are one file.
