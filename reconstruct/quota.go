@@ -80,8 +80,32 @@ func (q *Quota) parseLimit(line string) {
 	}
 }
 
-// Quotas returns all quota roots (cyr_dbtool show).
+// QuotaLegacy is the backend that has a file for each root.
+const QuotaLegacy = "quotalegacy"
+
+// quotaTries is how often quota roots are listed until two lists agree.
+const quotaTries = 6
+
+// Quotas returns all quota roots. Where each has a file, Cyrus's list ends early, and says
+// nothing, if another process writes one of them meanwhile (seen on 3.6.1: 1 list of 150): so
+// it is believed when it comes twice.
 func (p *Programs) Quotas(ctx context.Context, db QuotaDB) ([]Quota, error) {
+	roots, err := p.listQuotas(ctx, db)
+	for try := 1; err == nil && db.Type == QuotaLegacy; try++ {
+		before := roots
+		roots, err = p.listQuotas(ctx, db)
+		if err == nil && slices.EqualFunc(before, roots, func(a, b Quota) bool { return a.Root == b.Root }) {
+			break
+		}
+		if err == nil && try == quotaTries {
+			err = errors.New("quota roots: they are others each time that Cyrus lists them; stop what changes them, and run again")
+		}
+	}
+	return roots, err
+}
+
+// listQuotas returns the quota roots as cyr_dbtool shows them once.
+func (p *Programs) listQuotas(ctx context.Context, db QuotaDB) ([]Quota, error) {
 	out := &limited{most: maxQuotaRoots}
 	said, err := p.run(ctx, call{program: "cyr_dbtool", args: []string{db.Path, db.Type, "show"}, stdout: out})
 	if err != nil {

@@ -77,7 +77,7 @@ func TestQuotaRoots(t *testing.T) {
 	if err := p.RemoveQuotas(context.Background(), db, []string{"user.joe", "user.ann"}); err != nil {
 		t.Error(err)
 	}
-	want := "/conf/quotas.db quotalegacy show\n/conf/quotas.db quotalegacy set\nuser.ann\t%(S (0 8))\nuser.joe\t%(S (0 7))\n/conf/quotas.db quotalegacy set\n-user.joe\t0 7\n/conf/quotas.db quotalegacy delete\nuser.joe\nuser.ann\n"
+	want := "/conf/quotas.db quotalegacy show\n/conf/quotas.db quotalegacy show\n/conf/quotas.db quotalegacy set\nuser.ann\t%(S (0 8))\nuser.joe\t%(S (0 7))\n/conf/quotas.db quotalegacy set\n-user.joe\t0 7\n/conf/quotas.db quotalegacy delete\nuser.joe\nuser.ann\n"
 	if diff := cmp.Diff(want, calls(t, p)); diff != "" {
 		t.Error(diff)
 	}
@@ -124,5 +124,25 @@ func TestIndexForSearch(t *testing.T) {
 	p = fake(t, nil)
 	if err := p.BuildConversations(context.Background(), "joe"); !errors.Is(err, ErrNoProgram) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestQuotaRootsWrittenMeanwhile: a list that ended early, as somebody wrote a quota root, is not
+// taken for all, and one that is another each time for none.
+func TestQuotaRootsWrittenMeanwhile(t *testing.T) {
+	db := QuotaDB{Path: "/conf/quotas.db", Type: "quotalegacy"}
+	count := "n=$(cat ${0%/*}/n 2>/dev/null); n=$((n+1)); echo $n > ${0%/*}/n; "
+	p := fake(t, map[string]string{"cyr_dbtool": count + "printf 'user.ann\\t%%(S (0 10))\\n'; [ $n = 2 ] || printf 'user.joe\\t%%(S (0 10))\\n'"})
+	roots, err := p.Quotas(t.Context(), db)
+	if err != nil || len(roots) != 2 {
+		t.Errorf("%v, %v", roots, err)
+	}
+	p = fake(t, map[string]string{"cyr_dbtool": count + "printf 'user.%s\\t%%(S (0 10))\\n' $n"})
+	if roots, err := p.Quotas(t.Context(), db); err == nil {
+		t.Errorf("%v", roots)
+	}
+	db.Type = "twoskip" // which has one file
+	if roots, err := p.Quotas(t.Context(), db); err != nil || len(roots) != 1 {
+		t.Errorf("%v, %v", roots, err)
 	}
 }

@@ -19,7 +19,7 @@ func (c *Cyrus) quotaDB() reconstruct.QuotaDB {
 		db.Path = filepath.Join(c.ConfigDir, "quotas.db")
 	}
 	if db.Type == "" {
-		db.Type = "quotalegacy"
+		db.Type = reconstruct.QuotaLegacy
 	}
 	return db
 }
