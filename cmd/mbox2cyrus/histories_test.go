@@ -268,7 +268,11 @@ func (h *past) wholePass() {
 	for _, f := range h.folders {
 		h.compare(f)
 	}
-	if v := runJSON(h.t, append([]string{"verify", "--level", "content"}, flagsFor(h.srv, h.root, h.state)...)...); v.code != o.code && !h.clients {
+	// A folder that is gone before any of it was in Cyrus is told of once, by that pass.
+	onlyBegun := slices.ContainsFunc(o.problems("source-gone"), func(p map[string]any) bool {
+		return strings.Contains(p["text"].(string), "a run was cut off while it wrote")
+	})
+	if v := runJSON(h.t, append([]string{"verify", "--level", "content"}, flagsFor(h.srv, h.root, h.state)...)...); v.code != o.code && !h.clients && !(onlyBegun && v.code == 0) {
 		h.t.Errorf("verify: exit code %d, want %d\n%s", v.code, o.code, v.stderr)
 	}
 	h.looked = false
