@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,6 +95,44 @@ func TestRetireCutOffBeforeMove(t *testing.T) {
 		c.pass(0, c.migrate()...)
 		c.proved()
 	}
+}
+
+// TestRetireCutOffInBothPlaces: the power went between the syncs of the two directories of a
+// rename, and the file has both names, as on btrfs. The next run leaves it the new one.
+func TestRetireCutOffInBothPlaces(t *testing.T) {
+	c := newCutHost(t)
+	archive, retire := c.cutArchive()
+	restore := []string{"retire", "--restore", "--state", c.state}
+	c.write("var/mail/joe", letter(1))
+	c.write("home/joe/mail/lists", letter(2))
+	c.pass(0, c.migrate()...)
+	place, archived := filepath.Join(c.root, "home/joe/mail/lists"), filepath.Join(archive, "home/joe/mail/lists")
+	link := func(from, to string) {
+		t.Helper()
+		if err := os.Link(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	onlyAt := func(path, other string) {
+		t.Helper()
+		if b := mustRead(t, path); string(b) != letter(2) {
+			t.Errorf("%s: %q", path, b)
+		}
+		if _, err := os.Lstat(other); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", other, err)
+		}
+	}
+	c.killAt("fsync", filepath.Dir(place), append(retire, "--quiet")...)
+	link(archived, place)
+	c.pass(2, retire...) // it was in the plan of this run, and another link changes what it is
+	onlyAt(archived, place)
+	c.pass(0, retire...)
+	c.killAt("fsync", filepath.Dir(place), append(restore, "--quiet")...)
+	link(place, archived)
+	c.pass(0, restore...)
+	onlyAt(place, archived)
+	c.pass(0, c.migrate()...)
+	c.proved()
 }
 
 // TestRetireCutOffOfAll: what a run was moving when it was cut off was all that its user had.

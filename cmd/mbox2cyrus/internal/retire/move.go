@@ -180,6 +180,28 @@ func (r *Retirer) recover(user string) error {
 	return nil
 }
 
+// oneName returns the state of what is in the archive, there, and was on its way in a state. btrfs may have
+// both names of a file that was renamed when the power went between the syncs of the two
+// directories: then that goes from where it was renamed.
+func oneName(source, archive *os.File, name string, there unix.Stat_t, state State) (State, error) {
+	st, ok, err := entry(source, name)
+	if err != nil {
+		return state, err
+	}
+	both := ok && st.Ino == there.Ino && st.Dev == there.Dev && st.Mode&unix.S_IFMT == unix.S_IFREG
+	from, now := source, Moved
+	if both && state == Restoring {
+		from, now = archive, Restored
+	}
+	if !both {
+		return now, nil
+	}
+	if err := unix.Unlinkat(int(from.Fd()), name, 0); err != nil {
+		return state, &fs.PathError{Op: "unlink", Path: filepath.Join(from.Name(), name), Err: err}
+	}
+	return now, nil
+}
+
 // settle finds out where one file or directory is that was on its way, and records that.
 func (r *Retirer) settle(m Move) (err error) {
 	a, err := OpenArchive(string(m.Archive))
@@ -193,13 +215,20 @@ func (r *Retirer) settle(m Move) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, dest.Close()) }()
+	source, err := openWithoutLinks(string(m.Dir))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
 	st, ok, err := entry(dest, name)
 	if err != nil {
 		return err
 	}
 	switch {
 	case ok && st.Ino == m.Ino && !isBlock(st):
-		m.State = Moved
+		if m.State, err = oneName(source, dest, name, st, m.State); err != nil {
+			return err
+		}
 	case ok && !isBlock(st):
 		return fmt.Errorf("in the archive is another file of that name; somebody put it in the place of the folder: look at it, and move it away from %s", report.Quote(filepath.Join(dest.Name(), name)))
 	default:
@@ -208,10 +237,7 @@ func (r *Retirer) settle(m Move) (err error) {
 			return err
 		}
 	}
-	source, err := openWithoutLinks(string(m.Dir))
-	if err == nil {
-		err = errors.Join(source.Sync(), source.Close())
-	}
+	err = source.Sync()
 	if err := errors.Join(err, dest.Sync()); err != nil {
 		return err
 	}
