@@ -188,13 +188,12 @@ func oneName(source, archive *os.File, name string, there unix.Stat_t, state Sta
 	if err != nil {
 		return state, err
 	}
-	both := ok && st.Ino == there.Ino && st.Dev == there.Dev && st.Mode&unix.S_IFMT == unix.S_IFREG
-	from, now := source, Moved
-	if both && state == Restoring {
-		from, now = archive, Restored
+	if !ok || st.Ino != there.Ino || st.Dev != there.Dev || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return Moved, nil
 	}
-	if !both {
-		return now, nil
+	from, now := source, Moved
+	if state == Restoring {
+		from, now = archive, Restored
 	}
 	if err := unix.Unlinkat(int(from.Fd()), name, 0); err != nil {
 		return state, &fs.PathError{Op: "unlink", Path: filepath.Join(from.Name(), name), Err: err}
@@ -237,8 +236,7 @@ func (r *Retirer) settle(m Move) (err error) {
 			return err
 		}
 	}
-	err = source.Sync()
-	if err := errors.Join(err, dest.Sync()); err != nil {
+	if err := errors.Join(source.Sync(), dest.Sync()); err != nil {
 		return err
 	}
 	if err := r.Record.Set(m); err != nil || m.State == Moved {
