@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mbox2cyrus/internal/cclient"
 )
 
 // TestCorpusInEveryFormat has UW's mailutil copy real folders into mailboxes of every
@@ -36,11 +38,11 @@ func TestCorpusInEveryFormat(t *testing.T) {
 		}
 		names = some
 	}
-	c := newCClient(t)
-	if err := os.Mkdir(c.path("src"), 0o755); err != nil {
+	c := cclient.New(t)
+	if err := os.Mkdir(c.Path("src"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c.give(t, c.path("src"))
+	c.Give(t, c.Path("src"))
 	compared := map[Format]int{}
 	for n, name := range names {
 		file, err := os.ReadFile(filepath.Join(dir, name))
@@ -48,17 +50,17 @@ func TestCorpusInEveryFormat(t *testing.T) {
 			t.Fatal(err)
 		}
 		src := "src/" + string(rune('a'+n))
-		c.write(t, src, file)
+		c.Write(t, src, file)
 		for _, format := range []Format{FormatMBX, FormatMix, FormatMX, FormatMTX, FormatTenex, FormatMMDF, FormatUnix} {
 			dst := string(format) + string(rune('a'+n))
-			c.mailutil(t, "copy", src, "#driver."+string(format)+"/"+dst)
-			got, said := c.read(t, dst)
+			c.Mailutil(t, "copy", src, "#driver."+string(format)+"/"+dst)
+			got, said := c.Read(t, dst)
 			want := got[0]
-			if want.driver != string(format) || len(want.messages) == 0 {
-				t.Fatalf("%s: mailutil made %d messages in %q format; %s", name, len(want.messages), want.driver, said)
+			if want.Driver != string(format) || len(want.Messages) == 0 {
+				t.Fatalf("%s: mailutil made %d messages in %q format; %s", name, len(want.Messages), want.Driver, said)
 			}
 			res, err := collect(Options{Location: newYork(t), ModTime: fileTime}, always, func(o Options) (Mailbox, error) {
-				f, err := OpenFolder(c.path(dst))
+				f, err := OpenFolder(c.Path(dst))
 				if err != nil {
 					return nil, err
 				}
@@ -69,7 +71,7 @@ func TestCorpusInEveryFormat(t *testing.T) {
 				t.Fatalf("%s in %s format: %v", name, format, err)
 			}
 			t.Run(strings.ReplaceAll(name, "/", "_")+"-"+string(format), func(t *testing.T) { checkUW(t, want, &res, nil) })
-			compared[format] += len(want.messages)
+			compared[format] += len(want.Messages)
 		}
 	}
 	t.Logf("messages compared by format: %v", compared)

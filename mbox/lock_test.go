@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mbox2cyrus/internal/cclient"
 )
 
 // lockable is a host with one folder of alice's and locks that are kept in the tree.
@@ -446,18 +448,18 @@ func TestLocksNoPlace(t *testing.T) {
 
 // TestLocksAgainstUW: a mailbox that UW's own code has open is busy, and says who has it.
 func TestLocksAgainstUW(t *testing.T) {
-	c := newCClient(t)
+	c := cclient.New(t)
 	for _, format := range []string{"unix", "mbx", "tenex", "mtx", "mix", "mx"} {
 		t.Run(format, func(t *testing.T) {
 			name := "held-" + format
-			c.do(t, "", "create", "#driver."+format+"/"+name)
-			c.do(t, "Subject: x\r\n\r\nbody\r\n", "append", name, "-", " 2-Jun-2003 10:11:12 -0400")
-			f, err := OpenFolder(c.path(name))
+			c.Do(t, "", "create", "#driver."+format+"/"+name)
+			c.Do(t, "Subject: x\r\n\r\nbody\r\n", "append", name, "-", " 2-Jun-2003 10:11:12 -0400")
+			f, err := OpenFolder(c.Path(name))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			cmd := c.command(t, "hold", name)
+			cmd := c.Command(t, "hold", name)
 			in, err := cmd.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -508,7 +510,7 @@ func TestLocksAgainstUW(t *testing.T) {
 			if testing.Short() {
 				t.Skip("UW waits 15 seconds for a session")
 			}
-			cmd = c.command(t, "hold", name)
+			cmd = c.Command(t, "hold", name)
 			said, err := cmd.Output()
 			if string(said) != "read-only\n" {
 				t.Errorf("c-client says %q, %v; want that the mailbox is open read-only", said, err)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mbox2cyrus/internal/cclient"
 )
 
 func TestMH(t *testing.T) {
@@ -152,25 +154,25 @@ func TestParseMHProfile(t *testing.T) {
 // TestMHAsUW has UW's own code read folders that nmh could have made. It knows no
 // sequences: Seen comes from access times.
 func TestMHAsUW(t *testing.T) {
-	c := newCClient(t)
-	c.write(t, mhProfileName, []byte("Path: "+filepath.Join(c.home, "Mail")+"\n"))
+	c := cclient.New(t)
+	c.Write(t, mhProfileName, []byte("Path: "+filepath.Join(c.Home, "Mail")+"\n"))
 	const seed = 11
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	makeDirectory(t, c, "Mail")
 	for i := range 20 {
 		name := fmt.Sprintf("Mail/folder%d", i)
 		makeDirectory(t, c, name)
-		c.write(t, name+"/"+mhSequencesName, []byte("cur: 3\n"))
+		c.Write(t, name+"/"+mhSequencesName, []byte("cur: 3\n"))
 		for n := range rnd.IntN(10) {
 			file := fmt.Sprintf("%s/%d", name, 1+n*(1+rnd.IntN(3)))
-			c.write(t, file, []byte(randomMessage(rnd, []string{"\n", "\r\n"}[rnd.IntN(2)])))
+			c.Write(t, file, []byte(randomMessage(rnd, []string{"\n", "\r\n"}[rnd.IntN(2)])))
 			modified := fileTime.Add(time.Duration(rnd.IntN(1e6)) * time.Second)
-			if err := os.Chtimes(c.path(file), modified.Add(time.Duration(rnd.IntN(5)-2)*time.Second/2), modified); err != nil {
+			if err := os.Chtimes(c.Path(file), modified.Add(time.Duration(rnd.IntN(5)-2)*time.Second/2), modified); err != nil {
 				t.Fatal(err)
 			}
 		}
-		c.write(t, name+"/,7", []byte("removed\n"))
-		d := &directory{file: mustOpen(t, c.path(name)), trusted: true, belowMH: true}
+		c.Write(t, name+"/,7", []byte("removed\n"))
+		d := &directory{file: mustOpen(t, c.Path(name)), trusted: true, belowMH: true}
 		id, err := d.identity()
 		if err != nil {
 			t.Fatal(err)
@@ -180,9 +182,9 @@ func TestMHAsUW(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkDirectory(t, &res, id.Size)
-		got, said := c.read(t, "#mh/"+filepath.Base(name))
-		if got[0].driver != "mh" {
-			t.Fatalf("driver %q: %s", got[0].driver, said)
+		got, said := c.Read(t, "#mh/"+filepath.Base(name))
+		if got[0].Driver != "mh" {
+			t.Fatalf("driver %q: %s", got[0].Driver, said)
 		}
 		checkUW(t, got[0], &res, nil)
 		if t.Failed() {
@@ -341,25 +343,25 @@ func TestNumberedMailboxesAsUW(t *testing.T) {
 		"mx":         {index: mxIndexText, driver: "mx"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newCClient(t)
+			c := cclient.New(t)
 			makeDirectory(t, c, "mail")
 			makeDirectory(t, c, "mail/a")
-			c.write(t, "mail/a/2003", box)
-			c.write(t, "mail/a/2004", []byte(tenexOf("\n", "a", "b")))
-			c.write(t, "mail/a/2005", []byte(tenexOf("\r\n", "a", "b", "c")))
-			c.write(t, "mail/a/.mh_sequences", []byte("cur: 1\n"))
+			c.Write(t, "mail/a/2003", box)
+			c.Write(t, "mail/a/2004", []byte(tenexOf("\n", "a", "b")))
+			c.Write(t, "mail/a/2005", []byte(tenexOf("\r\n", "a", "b", "c")))
+			c.Write(t, "mail/a/.mh_sequences", []byte("cur: 1\n"))
 			if test.profile {
-				c.write(t, mhProfileName, []byte("Path: mail\n"))
+				c.Write(t, mhProfileName, []byte("Path: mail\n"))
 			}
 			if test.index != "" {
-				c.write(t, "mail/a/.mxindex", []byte(test.index))
+				c.Write(t, "mail/a/.mxindex", []byte(test.index))
 			}
-			got, said := c.read(t, "mail/a/2003", "mail/a", "mail/a/2004", "mail/a/2005")
-			if got[2].driver != "tenex" || len(got[2].messages) != 2 || got[3].driver != "mtx" || len(got[3].messages) != 3 {
-				t.Errorf("driver %q with %d messages, %q with %d: %s", got[2].driver, len(got[2].messages), got[3].driver, len(got[3].messages), said)
+			got, said := c.Read(t, "mail/a/2003", "mail/a", "mail/a/2004", "mail/a/2005")
+			if got[2].Driver != "tenex" || len(got[2].Messages) != 2 || got[3].Driver != "mtx" || len(got[3].Messages) != 3 {
+				t.Errorf("driver %q with %d messages, %q with %d: %s", got[2].Driver, len(got[2].Messages), got[3].Driver, len(got[3].Messages), said)
 			}
-			if got[0].driver != "unix" || len(got[0].messages) != 50 || got[1].driver != test.driver || got[1].refused != (test.driver == "") {
-				t.Errorf("driver %q with %d messages, and %q: %s", got[0].driver, len(got[0].messages), got[1].driver, said)
+			if got[0].Driver != "unix" || len(got[0].Messages) != 50 || got[1].Driver != test.driver || got[1].Refused != (test.driver == "") {
+				t.Errorf("driver %q with %d messages, and %q: %s", got[0].Driver, len(got[0].Messages), got[1].Driver, said)
 			}
 		})
 	}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mbox2cyrus/internal/cclient"
 )
 
 const mixDate = "20030602101112+0200"
@@ -281,19 +283,19 @@ func TestUIDRanges(t *testing.T) {
 
 // TestMixAsUW has UW's own code make and change mailboxes, and compares.
 func TestMixAsUW(t *testing.T) {
-	c := newCClient(t)
+	c := cclient.New(t)
 	for _, name := range makeWithUW(t, c, "mix") {
-		res := readDirectory(t, c.path(name), FormatMix)
-		got, said := c.read(t, name)
-		if got[0].driver != "mix" {
-			t.Fatalf("driver %q: %s", got[0].driver, said)
+		res := readDirectory(t, c.Path(name), FormatMix)
+		got, said := c.Read(t, name)
+		if got[0].Driver != "mix" {
+			t.Fatalf("driver %q: %s", got[0].Driver, said)
 		}
 		checkUW(t, got[0], res, nil)
 		// Nothing is lost either when the index is: all that was there is found, in order.
-		if err := os.Remove(c.path(name) + "/" + mixIndexName); err != nil {
+		if err := os.Remove(c.Path(name) + "/" + mixIndexName); err != nil {
 			t.Fatal(err)
 		}
-		salvaged := readDirectory(t, c.path(name), FormatMix)
+		salvaged := readDirectory(t, c.Path(name), FormatMix)
 		for i := range res.messages {
 			if !slices.Contains(described(salvaged), described(res)[i]) {
 				t.Errorf("%s without its index lacks %q", name, described(res)[i])
@@ -304,7 +306,7 @@ func TestMixAsUW(t *testing.T) {
 
 // TestMixByHandAsUW compares on mailboxes that UW did not make but opens.
 func TestMixByHandAsUW(t *testing.T) {
-	c := newCClient(t)
+	c := cclient.New(t)
 	const seed = 5
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for i := range 40 {
@@ -330,12 +332,12 @@ func TestMixByHandAsUW(t *testing.T) {
 		files[mixStatusName] = status
 		files[mixMetaName] = "S00000001\r\nV3edb6d20\r\nL00000020\r\nN00000001\r\nKWork Play\r\n"
 		for file, content := range files {
-			c.write(t, name+"/"+file, []byte(content))
+			c.Write(t, name+"/"+file, []byte(content))
 		}
-		res := readDirectory(t, c.path(name), FormatMix)
-		got, said := c.read(t, name)
-		if got[0].driver != "mix" {
-			t.Fatalf("driver %q: %s", got[0].driver, said)
+		res := readDirectory(t, c.Path(name), FormatMix)
+		got, said := c.Read(t, name)
+		if got[0].Driver != "mix" {
+			t.Fatalf("driver %q: %s", got[0].Driver, said)
 		}
 		checkUW(t, got[0], res, nil)
 		if t.Failed() {

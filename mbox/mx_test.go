@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mbox2cyrus/internal/cclient"
 )
 
 func TestMX(t *testing.T) {
@@ -128,12 +130,12 @@ func TestMXDate(t *testing.T) {
 
 // TestMXAsUW has UW's own code make and change mailboxes, and compares.
 func TestMXAsUW(t *testing.T) {
-	c := newCClient(t)
+	c := cclient.New(t)
 	for _, name := range makeWithUW(t, c, "mx") {
-		got, said := c.read(t, name)
-		res := readDirectory(t, c.path(name), FormatMX)
-		if got[0].driver != "mx" {
-			t.Fatalf("driver %q: %s", got[0].driver, said)
+		got, said := c.Read(t, name)
+		res := readDirectory(t, c.Path(name), FormatMX)
+		if got[0].Driver != "mx" {
+			t.Fatalf("driver %q: %s", got[0].Driver, said)
 		}
 		checkUW(t, got[0], res, nil)
 	}
@@ -142,7 +144,7 @@ func TestMXAsUW(t *testing.T) {
 // TestMXByHandAsUW compares on indexes that UW did not make. The fixtures it cannot read, or
 // reads wrongly, are in TestMX.
 func TestMXByHandAsUW(t *testing.T) {
-	c := newCClient(t)
+	c := cclient.New(t)
 	const seed = 3
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	for i := range 40 {
@@ -157,16 +159,16 @@ func TestMXByHandAsUW(t *testing.T) {
 				index += fmt.Sprintf("M%08x;%08x.%04x", uid+rnd.IntN(3), rnd.IntN(2), rnd.IntN(64))
 			}
 		}
-		c.write(t, name+"/"+mxIndexName, []byte(index))
+		c.Write(t, name+"/"+mxIndexName, []byte(index))
 		for uid := 1; uid < 12; uid++ {
 			if rnd.IntN(3) > 0 {
-				c.write(t, fmt.Sprintf("%s/%d", name, uid), []byte(randomMessage(rnd, "\r\n")))
+				c.Write(t, fmt.Sprintf("%s/%d", name, uid), []byte(randomMessage(rnd, "\r\n")))
 			}
 		}
-		res := readDirectory(t, c.path(name), FormatMX)
-		got, said := c.read(t, name)
-		if got[0].driver != "mx" {
-			t.Fatalf("driver %q: %s", got[0].driver, said)
+		res := readDirectory(t, c.Path(name), FormatMX)
+		got, said := c.Read(t, name)
+		if got[0].Driver != "mx" {
+			t.Fatalf("driver %q: %s", got[0].Driver, said)
 		}
 		checkUW(t, got[0], res, nil)
 		if t.Failed() {
@@ -176,34 +178,34 @@ func TestMXByHandAsUW(t *testing.T) {
 }
 
 // makeDirectory makes a mailbox directory in c-client's home.
-func makeDirectory(t testing.TB, c *cclient, name string) {
+func makeDirectory(t testing.TB, c *cclient.CClient, name string) {
 	t.Helper()
-	if err := os.MkdirAll(c.path(name), 0o755); err != nil {
+	if err := os.MkdirAll(c.Path(name), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	c.give(t, c.path(name))
+	c.Give(t, c.Path(name))
 }
 
 // makeWithUW makes mailboxes of a format with UW's own code: an empty one, one with
 // messages, flags and keywords, the same after an expunge, and a copy.
-func makeWithUW(t testing.TB, c *cclient, format string) (names []string) {
+func makeWithUW(t testing.TB, c *cclient.CClient, format string) (names []string) {
 	t.Helper()
 	const seed = 7
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	in := func(name string) string { return "#driver." + format + "/" + name }
-	c.do(t, "", "create", in("empty"), in("full"), in("copy"))
+	c.Do(t, "", "create", in("empty"), in("full"), in("copy"))
 	flags := []string{`\Seen`, `\Answered \Flagged`, `\Deleted`, `\Draft \Seen`, ""}
 	for i := range 12 {
 		date := time.Date(2003, 6, 2, 10, 11, 12, 0, time.FixedZone("", (rnd.IntN(20)-10)*3600)).AddDate(0, rnd.IntN(100), 0)
-		c.do(t, randomMessage(rnd, "\r\n"), "append", "full", flags[i%len(flags)], date.Format("_2-Jan-2006 15:04:05 -0700"))
+		c.Do(t, randomMessage(rnd, "\r\n"), "append", "full", flags[i%len(flags)], date.Format("_2-Jan-2006 15:04:05 -0700"))
 	}
-	c.do(t, "", "flag", "full", "2:5", `\Flagged Work`)
-	c.do(t, "", "flag", "full", "4,9", "Play $Label1")
-	c.do(t, "", "check", "full")
-	c.do(t, "", "copy", "full", "copy")
-	c.do(t, "", "copy", "full", "full")
-	c.do(t, "", "expunge", "full")
-	c.do(t, randomMessage(rnd, "\r\n"), "append", "full", "", " 2-Jun-2003 10:11:12 +0000")
+	c.Do(t, "", "flag", "full", "2:5", `\Flagged Work`)
+	c.Do(t, "", "flag", "full", "4,9", "Play $Label1")
+	c.Do(t, "", "check", "full")
+	c.Do(t, "", "copy", "full", "copy")
+	c.Do(t, "", "copy", "full", "full")
+	c.Do(t, "", "expunge", "full")
+	c.Do(t, randomMessage(rnd, "\r\n"), "append", "full", "", " 2-Jun-2003 10:11:12 +0000")
 	return []string{"empty", "full", "copy"}
 }
 

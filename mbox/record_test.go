@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mbox2cyrus/internal/cclient"
 )
 
 // recordFormats are the formats that a recordReader reads, by name.
@@ -277,23 +279,23 @@ func checkRecordFixture(t *testing.T, f recordFixture, res collected) {
 
 // TestRecordsUW shows the fixtures to c-client.
 func TestRecordsUW(t *testing.T) {
-	c := newCClient(t)
-	c.write(t, ".mminit", []byte("set keywords Work, Play\n"))
+	c := cclient.New(t)
+	c.Write(t, ".mminit", []byte("set keywords Work, Play\n"))
 	shown := 0
 	for i, f := range recordFixtures {
 		name := fmt.Sprintf("box%d", i)
-		c.write(t, name, []byte(f.file))
-		got, said := c.read(t, name)
-		if got[0].refused != (f.uw == uwRefuses) {
-			t.Errorf("%s: c-client refuses it: %v; %s", f.name, got[0].refused, said)
+		c.Write(t, name, []byte(f.file))
+		got, said := c.Read(t, name)
+		if got[0].Refused != (f.uw == uwRefuses) {
+			t.Errorf("%s: c-client refuses it: %v; %s", f.name, got[0].Refused, said)
 		}
 		if f.uw != uwSame {
 			continue
 		}
 		shown++
 		res := readRecords(t, f.format, f.file, windowSize, always)
-		if got[0].driver != string(f.format) {
-			t.Errorf("%s: UW's driver is %s", f.name, got[0].driver)
+		if got[0].Driver != string(f.format) {
+			t.Errorf("%s: UW's driver is %s", f.name, got[0].Driver)
 		}
 		checkUW(t, got[0], &res, nil)
 		if t.Failed() {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mbox2cyrus/internal/cclient"
 )
 
 // checkRecords holds a recordReader with a window of that size to its promises.
@@ -169,8 +171,8 @@ func TestRandomRecords(t *testing.T) {
 // TestRandomRecordsUW holds the reader to c-client on random mailboxes, whole and damaged:
 // where it opens one, both must show the same.
 func TestRandomRecordsUW(t *testing.T) {
-	c := newCClient(t)
-	c.write(t, ".mminit", []byte("set keywords Work, Play\n"))
+	c := cclient.New(t)
+	c.Write(t, ".mminit", []byte("set keywords Work, Play\n"))
 	const seed, boxes = 20031125, 600
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	var names, files []string
@@ -185,17 +187,17 @@ func TestRandomRecordsUW(t *testing.T) {
 			continue
 		}
 		name := fmt.Sprintf("box%d", i)
-		c.write(t, name, []byte(file))
+		c.Write(t, name, []byte(file))
 		names, files, formats = append(names, name), append(files, file), append(formats, format)
 	}
-	got, _ := c.read(t, names...)
+	got, _ := c.Read(t, names...)
 	opened, mended := map[Format]int{}, 0
 	for i, want := range got {
-		if want.refused {
+		if want.Refused {
 			continue
 		}
 		res := readRecords(t, formats[i], files[i], windowSize, always)
-		if want.driver == string(FormatMBX) && slices.ContainsFunc(res.kinds(), func(k Kind) bool { return k == KindTruncated || k == KindDamage }) {
+		if want.Driver == string(FormatMBX) && slices.ContainsFunc(res.kinds(), func(k Kind) bool { return k == KindTruncated || k == KindDamage }) {
 			// UW does not look at the date of an expunged message: where the beginning of its
 			// line is lost, what precedes it gets some of the line, and nothing tells.
 			mended++
@@ -203,11 +205,11 @@ func TestRandomRecordsUW(t *testing.T) {
 		}
 		opened[formats[i]]++
 		// The instant of a date that is none, or has no zone, is ours.
-		for n := range min(len(res.messages), len(want.messages)) {
+		for n := range min(len(res.messages), len(want.Messages)) {
 			if slices.ContainsFunc(res.findings, func(f Finding) bool {
 				return f.Message == n+1 && (f.Kind == KindDateUnparsable || f.Kind == KindDateZone)
 			}) {
-				want.messages[n].date = res.messages[n].Date
+				want.Messages[n].Date = res.messages[n].Date
 			}
 		}
 		// c-client sends bare LFs and nothing as they are.
@@ -222,8 +224,8 @@ func TestRandomRecordsUW(t *testing.T) {
 			return b.String()
 		}
 		ok := t.Run(names[i], func(t *testing.T) {
-			if want.driver != string(formats[i]) {
-				t.Errorf("UW's driver is %s", want.driver)
+			if want.Driver != string(formats[i]) {
+				t.Errorf("UW's driver is %s", want.Driver)
 			}
 			checkUW(t, want, &res, normalise)
 		})

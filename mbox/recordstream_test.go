@@ -8,35 +8,37 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"mbox2cyrus/internal/cclient"
 )
 
 // TestRecordsWrittenByUW reads what c-client wrote: messages of odd forms with flags,
 // keywords and dates, some of them expunged, and what mailutil copies from a unix mailbox.
 func TestRecordsWrittenByUW(t *testing.T) {
-	c := newCClient(t)
-	c.write(t, ".mminit", []byte("set keywords Work, Play\n"))
-	c.write(t, "unix", []byte(fixtures[3].file))
+	c := cclient.New(t)
+	c.Write(t, ".mminit", []byte("set keywords Work, Play\n"))
+	c.Write(t, "unix", []byte(fixtures[3].file))
 	for format := range recordFormats {
 		t.Run(string(format), func(t *testing.T) {
 			name := string(format)
 			made := "#driver." + name + "/" + name
-			c.do(t, "", "create", made)
+			c.Do(t, "", "create", made)
 			for i, text := range []string{
 				recText, "no header end", "\r\nbody\r\n", "Subject: gone\r\n\r\n", "Status: R\r\nX-UID: 9\r\n\r\na\rb\r\n\r\n", strings.Repeat("x", 100000) + "\r\n\r\n", "Subject: y\r\n\r\n" + recDate + ",7;000000000000\r\n",
 			} {
-				c.do(t, text, "append", made, []string{`\Seen Work`, `\Answered`, `\Draft \Flagged Play`}[i%3], fmt.Sprintf("%2d-Jun-2003 10:11:12 %+05d", i+1, 130*i-400))
+				c.Do(t, text, "append", made, []string{`\Seen Work`, `\Answered`, `\Draft \Flagged Play`}[i%3], fmt.Sprintf("%2d-Jun-2003 10:11:12 %+05d", i+1, 130*i-400))
 			}
-			c.do(t, "", "flag", name, "1:3", `\Answered Play`)
-			c.do(t, "", "flag", name, "4", `\Deleted`)
-			c.do(t, "", "expunge", name)
-			c.mailutil(t, "append", "unix", name)
-			file := string(c.file(t, name))
+			c.Do(t, "", "flag", name, "1:3", `\Answered Play`)
+			c.Do(t, "", "flag", name, "4", `\Deleted`)
+			c.Do(t, "", "expunge", name)
+			c.Mailutil(t, "append", "unix", name)
+			file := string(c.File(t, name))
 			if got := Recognise([]byte(file)[:min(len(file), 4096)], int64(len(file))); got != format {
 				t.Fatalf("format %v", got)
 			}
-			got, said := c.read(t, name)
-			if got[0].driver != name || len(got[0].messages) < 6 || said != "" {
-				t.Fatalf("c-client has %d messages in %s format; %s", len(got[0].messages), got[0].driver, said)
+			got, said := c.Read(t, name)
+			if got[0].Driver != name || len(got[0].Messages) < 6 || said != "" {
+				t.Fatalf("c-client has %d messages in %s format; %s", len(got[0].Messages), got[0].Driver, said)
 			}
 			res := readRecords(t, format, file, windowSize, always)
 			checkUW(t, got[0], &res, nil)
@@ -50,7 +52,7 @@ func TestRecordsWrittenByUW(t *testing.T) {
 
 // TestRecordDates asks c-client about the dates that a record can have.
 func TestRecordDates(t *testing.T) {
-	c := newCClient(t)
+	c := cclient.New(t)
 	dates := []string{
 		" 2-Jun-2003 10:11:12 -0400", "2-Jun-2003 10:11:12 -0400", "02-JUN-03 10:11:12-PDT", " 2-jun-48 0:1:60 EST", " 2-Jun-1999 10:11 JST",
 		"12-Jun-70 10:11:12 +1559", "12-Jun-2097 10:11:12 UT", "12-Jun-2003 10:11:12 +04000", "12-Jun-2003 10:11:12 0430", "12-June-2003 10:11:12 +0000",
@@ -63,19 +65,19 @@ func TestRecordDates(t *testing.T) {
 	names := make([]string, len(dates))
 	for i, date := range dates {
 		names[i] = fmt.Sprintf("date%d", i)
-		c.write(t, names[i], []byte(mbxFile(h0, "", date+",20;000000000010-00000002\r\n"+recText)))
+		c.Write(t, names[i], []byte(mbxFile(h0, "", date+",20;000000000010-00000002\r\n"+recText)))
 	}
-	got, _ := c.read(t, names...)
+	got, _ := c.Read(t, names...)
 	for i, date := range dates {
 		s, ok := parseRecordDate([]byte(date))
-		if ok == got[i].refused {
-			t.Errorf("%q is a date: %v, c-client refuses it: %v", date, ok, got[i].refused)
+		if ok == got[i].Refused {
+			t.Errorf("%q is a date: %v, c-client refuses it: %v", date, ok, got[i].Refused)
 			continue
 		}
 		if !ok {
 			continue
 		}
-		want := got[i].messages[0].date
+		want := got[i].Messages[0].Date
 		if want.IsZero() {
 			continue // package time does not know the second 60
 		}

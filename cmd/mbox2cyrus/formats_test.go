@@ -2,78 +2,43 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"maps"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/internal/cclient"
 )
 
 // uwHost is a host whose folders UW's own c-client writes and reads, as its one user
 // joe.
 type uwHost struct {
 	*passHost
-	program  string
-	uid, gid int
+	*cclient.CClient
 }
 
 func newUWHost(t *testing.T) *uwHost {
 	t.Helper()
-	cc, err := exec.LookPath("gcc")
-	if err != nil {
-		t.Skip("no gcc to build the program with that asks c-client")
+	c := cclient.New(t)
+	h := &uwHost{&passHost{t: t, root: filepath.Join(c.Dir, "host")}, c}
+	c.Home = h.path("home/joe")
+	uid, gid := os.Getuid(), os.Getgid()
+	if c.Credential != nil {
+		uid, gid = int(c.Credential.Uid), int(c.Credential.Gid)
 	}
-	if _, err := os.Stat("/usr/include/c-client/c-client.h"); err != nil {
-		t.Skip("c-client is not installed (Debian package libc-client2007e-dev)")
-	}
-	dir, err := os.MkdirTemp("", "uwhost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	h := &uwHost{passHost: &passHost{t: t, root: filepath.Join(dir, "host")}, program: filepath.Join(dir, "cclient"), uid: os.Getuid(), gid: os.Getgid()}
-	source := filepath.Join("..", "..", "mbox", "testdata", "cclient.c")
-	if out, err := exec.Command(cc, "-O1", "-o", h.program, source, "-lc-client").CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", source, err, out)
-	}
-	if h.uid == 0 { // c-client does not serve root
-		nobody, err := user.Lookup("nobody")
-		if err != nil {
-			t.Skipf("c-client does not serve root, and there is no other user: %v", err)
-		}
-		for _, f := range []struct {
-			text string
-			to   *int
-		}{{nobody.Uid, &h.uid}, {nobody.Gid, &h.gid}} {
-			if *f.to, err = strconv.Atoi(f.text); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	h.write("etc/passwd", fmt.Sprintf("joe:x:%d:%d::/home/joe:/bin/sh\n", h.uid, h.gid))
+	h.write("etc/passwd", fmt.Sprintf("joe:x:%d:%d::/home/joe:/bin/sh\n", uid, gid))
 	for _, d := range []string{"home/joe/mail", "var/mail"} {
-		if err := os.MkdirAll(filepath.Join(h.root, d), 0o755); err != nil {
+		if err := os.MkdirAll(h.path(d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, d := range []string{dir, h.root, h.path("home"), h.path("var"), h.path("var/mail"), h.path("home/joe"), h.path("home/joe/mail"), h.program} {
-		if err := os.Chmod(d, 0o755); err != nil {
+	for _, d := range []string{"", "home", "var", "var/mail", "home/joe", "home/joe/mail"} {
+		if err := os.Chmod(h.path(d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -86,11 +51,7 @@ func (h *uwHost) path(name string) string { return filepath.Join(h.root, name) }
 
 func (h *uwHost) give(name string) {
 	h.t.Helper()
-	if os.Getuid() == 0 {
-		if err := os.Lchown(h.path(name), h.uid, h.gid); err != nil {
-			h.t.Fatal(err)
-		}
-	}
+	h.Give(h.t, h.path(name))
 }
 
 // put writes a file of joe's by hand.
@@ -108,132 +69,49 @@ func (h *uwHost) put(name, text string) {
 }
 
 // uw lets c-client do something below joe's home.
-func (h *uwHost) uw(stdin string, args ...string) []byte {
+func (h *uwHost) uw(stdin string, args ...string) {
 	h.t.Helper()
-	cmd := h.command(args...)
-	cmd.Stdin = strings.NewReader(stdin)
-	var out, log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &log
-	if err := cmd.Run(); err != nil {
-		h.t.Fatalf("c-client %q: %v\n%s%s", args, err, out.Bytes(), log.Bytes())
-	}
-	return out.Bytes()
-}
-
-func (h *uwHost) command(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(h.t.Context(), h.program, args...)
-	cmd.Env = []string{"HOME=" + h.path("home/joe"), "TZ=America/New_York"}
-	cmd.Dir = h.path("home/joe")
-	cmd.WaitDelay = time.Second
-	if os.Getuid() == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(h.uid), Gid: uint32(h.gid)}}
-	}
-	return cmd
-}
-
-// uwView is a mailbox as c-client shows it.
-type uwView struct {
-	driver            string
-	validity, uidNext uint32
-	sticky            bool
-	keywords          map[int]string
-	messages          []uwLetter
-}
-
-type uwLetter struct {
-	uid    uint32
-	flags  []string // system flags and keywords, sorted, without \Recent
-	date   time.Time
-	size   int64
-	sha256 [sha256.Size]byte
+	h.Do(h.t, stdin, args...)
 }
 
 // view asks c-client for a mailbox. It opens it read-only.
-func (h *uwHost) view(name string) uwView {
+func (h *uwHost) view(name string) cclient.Mailbox {
 	h.t.Helper()
-	in := bufio.NewReader(bytes.NewReader(h.uw("", "read", name)))
-	v := uwView{keywords: map[int]string{}}
-	for {
-		line, err := in.ReadString('\n')
-		if err != nil {
-			h.t.Fatalf("c-client and %s: %v", name, err)
-		}
-		f := strings.Fields(line)
-		switch f[0] {
-		case "end":
-			return v
-		case "mailbox":
-			var n, sticky int
-			var last uint32
-			if _, err := fmt.Sscan(strings.Join(f[1:], " "), &v.driver, &n, &v.validity, &last, &sticky); err != nil {
-				h.t.Fatalf("%q: %v", line, err)
-			}
-			v.uidNext, v.sticky = last+1, sticky != 0
-		case "keyword":
-			var bit int
-			var keyword []byte
-			if _, err := fmt.Sscanf(line, "keyword %d %x", &bit, &keyword); err != nil {
-				h.t.Fatalf("%q: %v", line, err)
-			}
-			v.keywords[bit] = string(keyword)
-		case "message":
-			v.messages = append(v.messages, h.letter(&v, in, f[1:]))
-		default:
-			h.t.Fatalf("c-client and %s: %q", name, line)
-		}
+	all, said := h.Read(h.t, name)
+	if all[0].Refused {
+		h.t.Fatalf("c-client does not open %s: %s", name, said)
 	}
+	return all[0]
 }
 
-func (h *uwHost) letter(v *uwView, in io.Reader, f []string) (m uwLetter) {
-	h.t.Helper()
-	var keywords uint64
-	if _, err := fmt.Sscan(f[0], &m.uid); err != nil {
-		h.t.Fatal(err)
-	}
-	if _, err := fmt.Sscanf(f[2], "%x", &keywords); err != nil {
-		h.t.Fatal(err)
-	}
-	if _, err := fmt.Sscan(f[3], &m.size); err != nil {
-		h.t.Fatal(err)
-	}
-	var err error
-	if m.date, err = time.Parse("_2-Jan-2006 15:04:05 -0700", strings.Join(f[4:], " ")); err != nil {
-		h.t.Fatal(err)
-	}
+// flagsOf are the system flags and keywords of a message as IMAP names them, sorted, without \Recent.
+func flagsOf(m cclient.Message) []string {
+	flags := slices.Clone(m.Keywords)
 	for letter, name := range map[rune]string{'R': `\Seen`, 'A': `\Answered`, 'F': `\Flagged`, 'D': `\Deleted`, 'T': `\Draft`} {
-		if strings.ContainsRune(f[1], letter) {
-			m.flags = append(m.flags, name)
+		if strings.ContainsRune(m.Flags, letter) {
+			flags = append(flags, name)
 		}
 	}
-	for bit, name := range v.keywords {
-		if keywords&(1<<bit) != 0 {
-			m.flags = append(m.flags, name)
-		}
-	}
-	slices.Sort(m.flags)
-	text := make([]byte, m.size+1)
-	if _, err := io.ReadFull(in, text); err != nil {
-		h.t.Fatal(err)
-	}
-	m.sha256 = sha256.Sum256(text[:m.size])
-	return m
+	slices.Sort(flags)
+	return flags
 }
 
-// same compares a mailbox in Cyrus with what c-client showed of the folder.
-func (want *uwView) same(t *testing.T, where string, have cyrustest.MailboxView) {
+// sameAsUW compares a mailbox in Cyrus with what c-client showed of the folder.
+func sameAsUW(t *testing.T, where string, want cclient.Mailbox, have cyrustest.MailboxView) {
 	t.Helper()
-	if want.sticky && (have.UIDValidity != want.validity || have.UIDNext != want.uidNext) {
-		t.Errorf("%s: UIDVALIDITY %d, UIDNEXT %d, UW has %d, %d", where, have.UIDValidity, have.UIDNext, want.validity, want.uidNext)
+	if want.Sticky && (uint64(have.UIDValidity) != want.UIDValidity || uint64(have.UIDNext) != want.LastUID+1) {
+		t.Errorf("%s: UIDVALIDITY %d, UIDNEXT %d, UW has %d, %d", where, have.UIDValidity, have.UIDNext, want.UIDValidity, want.LastUID+1)
 	}
-	if len(have.Messages) != len(want.messages) {
-		t.Errorf("%s: %d messages, UW has %d", where, len(have.Messages), len(want.messages))
+	if len(have.Messages) != len(want.Messages) {
+		t.Errorf("%s: %d messages, UW has %d", where, len(have.Messages), len(want.Messages))
 		return
 	}
-	for i, w := range want.messages {
+	for i, w := range want.Messages {
 		m := have.Messages[i]
-		if m.UID != w.uid || !slices.Equal(m.Flags, w.flags) || !m.InternalDate.Equal(w.date) || m.Size != w.size || m.SHA256 != w.sha256 {
+		flags, size, sum := flagsOf(w), int64(len(w.Text)), sha256.Sum256([]byte(w.Text))
+		if uint64(m.UID) != w.UID || !slices.Equal(m.Flags, flags) || !m.InternalDate.Equal(w.Date) || m.Size != size || m.SHA256 != sum {
 			t.Errorf("%s: message %d:\n have UID %d %q %v, %d bytes, %x\n UW has UID %d %q %v, %d bytes, %x", where, i+1,
-				m.UID, m.Flags, m.InternalDate.UTC(), m.Size, m.SHA256[:4], w.uid, w.flags, w.date.UTC(), w.size, w.sha256[:4])
+				m.UID, m.Flags, m.InternalDate.UTC(), m.Size, m.SHA256[:4], w.UID, flags, w.Date.UTC(), size, sum[:4])
 		}
 	}
 }
@@ -264,7 +142,7 @@ func TestFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.give("home/joe/Mail")
-	views := map[string]uwView{}
+	views := map[string]cclient.Mailbox{}
 	for _, f := range []struct {
 		driver, create, name, cyrus string
 	}{
@@ -283,8 +161,8 @@ func TestFormats(t *testing.T) {
 		h.uw("", "create", f.create)
 		h.appendLetters(f.create, f.name, f.driver != "mh")
 		v := h.view(f.name)
-		if v.driver != f.driver || len(v.messages) == 0 {
-			t.Fatalf("c-client has %d messages in %s format in %s", len(v.messages), v.driver, f.name)
+		if v.Driver != f.driver || len(v.Messages) == 0 {
+			t.Fatalf("c-client has %d messages in %s format in %s", len(v.Messages), v.Driver, f.name)
 		}
 		views[f.cyrus] = v
 	}
@@ -308,8 +186,8 @@ func TestFormats(t *testing.T) {
 	}
 	served := serve(t, srv)
 	for name, want := range views {
-		t.Logf("%s: %s, %d messages in UW, %d in Cyrus", name, want.driver, len(want.messages), len(served[name].Messages))
-		want.same(t, name+" ("+want.driver+")", served[name])
+		t.Logf("%s: %s, %d messages in UW, %d in Cyrus", name, want.Driver, len(want.Messages), len(served[name].Messages))
+		sameAsUW(t, name+" ("+want.Driver+")", want, served[name])
 	}
 }
 
@@ -337,8 +215,8 @@ func TestHomeDirectoryHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	inbox, boxes, plain := h.view("INBOX"), h.view("work/boxes"), h.view("work/plain")
-	if inbox.driver != "mbx" {
-		t.Fatalf("c-client takes an INBOX in %s format", inbox.driver)
+	if inbox.Driver != "mbx" {
+		t.Fatalf("c-client takes an INBOX in %s format", inbox.Driver)
 	}
 	before := snapshot(t, h.root)
 
@@ -355,19 +233,19 @@ func TestHomeDirectoryHost(t *testing.T) {
 		t.Errorf("the source was changed: %s", diff)
 	}
 	served := serve(t, srv)
-	boxes.same(t, "work/boxes", served["work/boxes"])
-	plain.same(t, "work/plain", served["work/plain"])
+	sameAsUW(t, "work/boxes", boxes, served["work/boxes"])
+	sameAsUW(t, "work/plain", plain, served["work/plain"])
 	// What UW would have moved from the spool follows what is in the mbx file.
 	have := served["INBOX"]
-	if n := len(inbox.messages); len(have.Messages) == n+2 {
+	if n := len(inbox.Messages); len(have.Messages) == n+2 {
 		for i, m := range have.Messages[n:] {
-			if want := inbox.uidNext + uint32(i); m.UID != want || m.Size != 22 || slices.Contains(m.Flags, `\Seen`) != (i == 1) {
+			if want := uint32(inbox.LastUID) + 1 + uint32(i); m.UID != want || m.Size != 22 || slices.Contains(m.Flags, `\Seen`) != (i == 1) {
 				t.Errorf("INBOX: from the spool: UID %d, flags %q, %d bytes; want UID %d", m.UID, m.Flags, m.Size, want)
 			}
 		}
-		have.Messages, have.UIDNext = have.Messages[:n], inbox.uidNext
+		have.Messages, have.UIDNext = have.Messages[:n], uint32(inbox.LastUID)+1
 	}
-	inbox.same(t, "INBOX", have)
+	sameAsUW(t, "INBOX", inbox, have)
 	names := slices.Sorted(maps.Keys(served))
 	if want := []string{".old-mail", "INBOX", "odd é __name", "work", "work/boxes", "work/plain"}; !slices.Equal(names, want) {
 		t.Errorf("mailboxes %q, want %q", names, want)
@@ -392,7 +270,7 @@ func TestMailboxInUse(t *testing.T) {
 
 	release := []func(){}
 	for _, name := range []string{"mail/busy", "mail/busybox"} {
-		hold := h.command("hold", name)
+		hold := h.Command(t, "hold", name)
 		stdin, err := hold.StdinPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -436,7 +314,6 @@ func TestMailboxInUse(t *testing.T) {
 	}
 	served := serve(t, srv)
 	for _, name := range []string{"busy", "busybox", "idle"} {
-		v := h.view("mail/" + name)
-		v.same(t, name, served[name])
+		sameAsUW(t, name, h.view("mail/"+name), served[name])
 	}
 }

@@ -1,5 +1,5 @@
 /* Says what UW's c-client library makes of mailboxes, and makes mailboxes with it, for
- * the tests of package mbox. Mailboxes are named as an IMAP client names them, relative
+ * the tests. Mailboxes are named as an IMAP client names them, relative
  * to $HOME; "#driver.mbx/NAME" chooses the format of a new one.
  *
  *   cclient read NAME...             what is in each, opened read-only
