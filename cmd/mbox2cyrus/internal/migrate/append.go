@@ -176,33 +176,3 @@ func (e *Engine) mayAppend(m *mailbox) error {
 	}
 	return nil
 }
-
-// mayMerge is mayAppend for a mailbox with mail of which nothing was known. What it is now
-// is remembered first.
-func (e *Engine) mayMerge(ctx context.Context, m *mailbox) error {
-	if m.folder == nil {
-		m.todo = nothing // a mailbox above others, and it is there
-		return nil
-	}
-	if err := e.mayAppend(m); err != nil {
-		return err
-	}
-	h, err := e.place(m).IndexHeader()
-	if err != nil {
-		return fmt.Errorf("%s: %w", m.rec.Name, err)
-	}
-	why, err := e.unknownMail(m)
-	if err != nil {
-		return err
-	}
-	// Cyrus gives a mailbox of its own another one; recognise has read that of the folder.
-	if m.rec.UIDValid == h.UIDValidity && !m.rec.NewUIDVald {
-		why = fmt.Sprintf("has the UIDVALIDITY of the folder, %d: an earlier run brought it, and all of its messages would be there twice; give the --state directory of that run", h.UIDValidity)
-	}
-	if why != "" {
-		return fmt.Errorf("%s %s; nothing of this user was touched", report.Quote(m.rec.Name), why)
-	}
-	m.rec.Merged = true
-	m.rec.Mixed = m.mixed && h.Version.HasGUID()
-	return undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
-}

@@ -10,7 +10,6 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/source"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/undo"
-	"mbox2cyrus/cmd/mbox2cyrus/internal/verify"
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
 )
@@ -101,28 +100,6 @@ func tellsOfUser(rec ledger.Mailbox) bool {
 	return len(rec.UserFiles) > 0 || rec.State != ledger.Begun || rec.Previous != ""
 }
 
-// checkStrangers refuses a user who is new to the ledger but has mail in Cyrus
-// in mailboxes that are not in the plan: he is in use there already.
-func (e *Engine) checkStrangers(u *plan.User, boxes []*mailbox) error {
-	planned := map[string]bool{}
-	for _, m := range boxes {
-		planned[m.rec.Name] = true
-		rec, known, err := e.Ledger.Mailbox(m.rec.Name)
-		if err != nil || known && tellsOfUser(rec) {
-			return err
-		}
-	}
-	for _, entry := range e.Cyrus.UserEntries(u.ID) {
-		if planned[entry.Name] || e.Merge {
-			continue
-		}
-		if err := e.mustBeEmpty(entry); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // triageOne decides what one mailbox needs: that of a folder, or, without one, of a parent.
 func (e *Engine) triageOne(ctx context.Context, u *plan.User, name cyrusspool.Name, folder *plan.Folder) (*mailbox, error) {
 	m := &mailbox{folder: folder}
@@ -199,30 +176,6 @@ func (e *Engine) triageNotInCyrus(ctx context.Context, u *plan.User, m *mailbox,
 	return e.triageKnown(ctx, u, m)
 }
 
-// triageFound looks after a mailbox that Cyrus has and the ledger does not know.
-func (e *Engine) triageFound(ctx context.Context, u *plan.User, m *mailbox) error {
-	if err := e.checkNotRenamed(m.entry); err != nil {
-		return err
-	}
-	m.rec = e.newRecord(u, m)
-	m.rec.Adopted = true
-	m.todo = fill
-	if err := e.rememberIndex(m); err != nil {
-		return err
-	}
-	refused := e.mayAdopt(u, m)
-	if refused == nil {
-		return undo.Remember(ctx, e.Cyrus, e.Ledger, &m.rec, m.entry)
-	}
-	if ours, err := e.recognise(ctx, u, m); err != nil || ours {
-		return err
-	}
-	if e.Merge {
-		return e.mayMerge(ctx, m)
-	}
-	return refused
-}
-
 // notOurs says why a mailbox that Cyrus has is not the one that a run made there, "" if it is.
 func (e *Engine) notOurs(rec ledger.Mailbox, entry reconstruct.Entry) string {
 	switch {
@@ -292,100 +245,6 @@ func (e *Engine) triageKnown(ctx context.Context, u *plan.User, m *mailbox) erro
 	return e.triageVerified(u, m, same)
 }
 
-// triageVerified looks after a mailbox that an earlier run finished.
-func (e *Engine) triageVerified(u *plan.User, m *mailbox, sourceSame bool) error {
-	untouched, err := e.indexUntouched(u, m)
-	if err != nil {
-		return err
-	}
-	if sourceSame && !untouched && m.rec.FirstUID > 0 {
-		if err := e.rememberIndex(m); err != nil {
-			return err
-		}
-		forgot, err := e.forgot(m)
-		if err != nil {
-			return err
-		}
-		if forgot && e.Running {
-			e.leave(u, m, "cyrus-changed", "an older state of the mailbox was brought back in Cyrus, without mail that was migrated; stop Cyrus and run again to bring that")
-			return nil
-		}
-		sourceSame = !forgot // there is something to bring
-	}
-	switch {
-	case sourceSame && (untouched || m.rec.FirstUID > 0):
-		m.todo, m.verified = nothing, m.rec.Messages
-	case sourceSame:
-		e.leave(u, m, "cyrus-changed", "the mailbox was changed in Cyrus since it was migrated; it is left alone (verify tells what differs)")
-	case e.Running:
-		e.leave(u, m, "source-changed", "the folder changed since it was migrated; stop Cyrus and run again to bring the changes")
-	case !untouched && m.rec.FirstUID == 0 && !e.AppendOnConflict:
-		e.leave(u, m, "source-changed", "the folder changed since it was migrated, and so did the mailbox in Cyrus; both are left alone (--on-conflict append brings what is new)")
-	default:
-		return e.bringChanges(u, m, untouched)
-	}
-	return nil
-}
-
-// forgot reports whether the index of a mailbox that was appended to never had some of what
-// was brought: an older one was brought back. What its user removed, it had.
-func (e *Engine) forgot(m *mailbox) (bool, error) {
-	h, err := e.place(m).IndexHeader()
-	if err != nil {
-		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
-	}
-	index, _, err := e.indexMessages(m, 0)
-	if err != nil {
-		return false, fmt.Errorf("%s: %w", m.rec.Name, err)
-	}
-	all, err := knownMessages(e.Ledger, m.rec.Manifest)
-	n := len(all) // withoutForgotten changes the list
-	return len(withoutForgotten(all, index, h.LastUID)) < n, err
-}
-
-// bringChanges has what is new in the folder of a mailbox brought, which an earlier run finished.
-func (e *Engine) bringChanges(u *plan.User, m *mailbox, untouched bool) error {
-	why, err := e.unknownMail(m)
-	if err != nil {
-		return err
-	}
-	if why != "" {
-		e.leave(u, m, "cyrus-changed", "the mailbox "+why+"; it is left alone")
-		return nil
-	}
-	prev := m.rec
-	m.todo, m.before = fill, &prev
-	if untouched && m.rec.FirstUID == 0 {
-		m.update = true // Cyrus has not touched it
-		return nil
-	}
-	if m.asLeft = untouched; !untouched {
-		m.rec.Merged = false
-		if m.asLeft, err = e.oursAsLeft(u, m); err != nil {
-			return err
-		}
-	}
-	if !m.asLeft {
-		// What earlier passes brought is Cyrus's affair from now on.
-		m.rec.FirstUID = 0
-	}
-	return e.mayAppend(m)
-}
-
-// unknownMail says which message files a mailbox has that its index does not know, "" if it has
-// none: an older index was brought back, or records were lost. They may be the user's mail, and
-// would go when the index is written anew.
-func (e *Engine) unknownMail(m *mailbox) (why string, err error) {
-	n, example, err := undo.Strays(e.place(m))
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", m.rec.Name, err)
-	}
-	if n > 0 {
-		why = fmt.Sprintf("has message files in Cyrus that its index does not know (%d, %s for one): run Cyrus's reconstruct on it, look at what comes up, and run again", n, example)
-	}
-	return why, nil
-}
-
 func (e *Engine) leave(u *plan.User, m *mailbox, kind, text string) {
 	m.todo = leave
 	e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: m.folderName(), Mailbox: m.rec.Name, Offset: -1,
@@ -398,96 +257,4 @@ func (e *Engine) newRecord(u *plan.User, m *mailbox) ledger.Mailbox {
 		Name: m.entry.Name, UniqueID: m.entry.UniqueID, Partition: m.entry.Partition, Dir: e.Cyrus.Dir(m.entry),
 		Manifest: m.entry.UniqueID + ".tsv",
 	}
-}
-
-// mayAdopt allows an existing mailbox to be filled only if it never held a
-// message: an administrator often makes the accounts beforehand.
-func (e *Engine) mayAdopt(u *plan.User, m *mailbox) error {
-	entry := m.entry
-	if u.PartitionChosen && entry.Partition != u.Partition {
-		return fmt.Errorf("%s is in Cyrus already, on partition %s and not on %s; nothing of this user was touched", report.Quote(entry.Name), entry.Partition, u.Partition)
-	}
-	if err := e.mustBeEmpty(entry); err != nil {
-		return err
-	}
-	if e.Running {
-		return fmt.Errorf("an empty %s is in Cyrus already, which is running: stop Cyrus, so that the mailbox can be filled", report.Quote(entry.Name))
-	}
-	return e.mustHaveNoMail(m, "its index in Cyrus is empty")
-}
-
-// mustHaveNoMail refuses a mailbox that the ledger does not know where message files are in its
-// directory: a mailboxes.db or an index that is lost, or another imapd.conf, does not make them
-// nobody's mail. why says in which way Cyrus does not know them.
-func (e *Engine) mustHaveNoMail(m *mailbox, why string) error {
-	place := e.place(m)
-	name, err := undo.MessageFile(place)
-	if err == nil && name != "" {
-		err = fmt.Errorf("%s, but %s has mail (%s): if it is the user's, Cyrus's reconstruct finds it, else move it away; nothing of this user was touched",
-			why, report.Quote(place.Messages()), name)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", m.rec.Name, err)
-	}
-	return nil
-}
-
-func (e *Engine) mustBeEmpty(entry reconstruct.Entry) error {
-	refuse := func(err error) error {
-		return fmt.Errorf("%s is in Cyrus already, and this program did not make it: %w; nothing of this user was touched", report.Quote(entry.Name), err)
-	}
-	if !e.Cyrus.HasPartition(entry.Partition) {
-		return refuse(fmt.Errorf("its partition %q is not configured", entry.Partition))
-	}
-	h, err := e.Cyrus.Place(entry.Partition, e.Cyrus.Dir(entry)).IndexHeader()
-	if err != nil {
-		return refuse(err)
-	}
-	if h.NumRecords > 0 || h.LastUID > 0 {
-		return refuse(fmt.Errorf("it has or had mail (%d messages, UIDNEXT %d)", h.Exists, h.LastUID+1))
-	}
-	return nil
-}
-
-// indexUntouched reports whether cyrus.index is the very file that was verified, or one
-// that says the same of every message: reconstruct and other programs of Cyrus's write a
-// new one, and that changes nothing.
-func (e *Engine) indexUntouched(u *plan.User, m *mailbox) (bool, error) {
-	id, there, err := e.indexID(m.rec)
-	if err != nil || !there {
-		return false, err
-	}
-	if m.rec.IndexID != nil && id.Equal(*m.rec.IndexID) {
-		return true, nil
-	}
-	if m.rec.FirstUID > 0 {
-		return false, nil
-	}
-	res, err := e.compareIndex(u.ID, m.rec)
-	if err != nil || len(res.Problems) > 0 {
-		return false, err
-	}
-	m.rec.IndexID = &res.IndexID
-	return true, e.Ledger.Set(m.rec)
-}
-
-// compareIndex compares what the index of a user's mailbox says now with its manifest.
-func (e *Engine) compareIndex(userid string, rec ledger.Mailbox) (verify.Result, error) {
-	seen, err := e.Cyrus.Seen(userid)
-	if err != nil {
-		return verify.Result{}, err
-	}
-	return verify.Index(e.Ledger, rec, e.Cyrus.Place(rec.Partition, rec.Dir), seen)
-}
-
-// oursAsLeft reports whether a mailbox of which the index is another one has the messages that
-// it had before others were appended, and these are as they were verified: Cyrus's programs,
-// or a session, wrote the index anew.
-func (e *Engine) oursAsLeft(u *plan.User, m *mailbox) (bool, error) {
-	same, err := undo.Untouched(e.Cyrus, e.Ledger, m.rec)
-	if err != nil || !same {
-		return false, err
-	}
-	res, err := e.compareIndex(u.ID, m.rec)
-	return err == nil && !res.Newer && len(res.Problems) == 0, err
 }
