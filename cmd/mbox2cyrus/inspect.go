@@ -37,7 +37,7 @@ func (p *program) inspectCommand() *cli.Command {
 		Flags: append(append([]cli.Flag{timezoneFlag(), fromDatesFlag(), uwVersionFlag(), repairFlag(),
 			&cli.StringSliceFlag{Name: flagCyrus, Usage: "the Cyrus mailbox `NAME`, as user/joe, or the directory that holds it (may be repeated)"}},
 			installedFlags()...), outputFlags()...),
-		Action: func(c *cli.Context) (err error) {
+		Action: func(c *cli.Context) error {
 			if names := c.StringSlice(flagCyrus); len(names) > 0 {
 				if c.Args().Present() {
 					return usagef("inspect takes files or --cyrus, not both: %q", c.Args().First())
@@ -47,49 +47,54 @@ func (p *program) inspectCommand() *cli.Command {
 			if !c.Args().Present() {
 				return usagef("inspect wants at least one mailbox file, or --cyrus")
 			}
-			_, loc, err := parseZone(c)
-			if err != nil {
-				return err
-			}
-			rules, err := parseRules(c)
-			if err != nil {
-				return err
-			}
-			rep, closeLog, err := p.reporter(c)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, closeLog()) }()
-			src := &source.Source{Location: loc, Rules: rules}
-			var failed, denied int
-			for _, path := range c.Args().Slice() {
-				in := &inspection{out: p.stdout, json: c.Bool("json"), file: path}
-				res, err := src.ReadFolder(c.Context, path, in.message)
-				if err != nil {
-					rep.Problem(report.Problem{Severity: report.Failure, Folder: path, Offset: -1, Kind: "unreadable", Text: err.Error()})
-					failed++
-					if errors.Is(err, fs.ErrPermission) {
-						denied++
-					}
-					continue
-				}
-				if err := in.folder(res); err != nil {
-					return err
-				}
-				for _, pr := range res.Problems {
-					pr.Folder = path
-					rep.Problem(pr)
-				}
-				rep.Folder(report.Folder{Folder: path, Found: res.Messages, Bytes: in.bytes, Doubts: res.Doubts,
-					UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
-			}
-			if denied > 0 && denied == failed {
-				p.code, err = rep.Finish(report.ExitPermission)
-				return err
-			}
-			return p.end(rep, nil)
+			return p.inspectFiles(c, c.Args().Slice())
 		},
 	}
+}
+
+// inspectFiles prints mailbox files. Where none can be read for want of rights, the exit code says so.
+func (p *program) inspectFiles(c *cli.Context, files []string) (err error) {
+	_, loc, err := parseZone(c)
+	if err != nil {
+		return err
+	}
+	rules, err := parseRules(c)
+	if err != nil {
+		return err
+	}
+	rep, closeLog, err := p.reporter(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeLog()) }()
+	src := &source.Source{Location: loc, Rules: rules}
+	var failed, denied int
+	for _, path := range files {
+		in := &inspection{out: p.stdout, json: c.Bool("json"), file: path}
+		res, err := src.ReadFolder(c.Context, path, in.message)
+		if err != nil {
+			rep.Problem(report.Problem{Severity: report.Failure, Folder: path, Offset: -1, Kind: "unreadable", Text: err.Error()})
+			failed++
+			if errors.Is(err, fs.ErrPermission) {
+				denied++
+			}
+			continue
+		}
+		if err := in.folder(res); err != nil {
+			return err
+		}
+		for _, pr := range res.Problems {
+			pr.Folder = path
+			rep.Problem(pr)
+		}
+		rep.Folder(report.Folder{Folder: path, Found: res.Messages, Bytes: in.bytes, Doubts: res.Doubts,
+			UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
+	}
+	if denied > 0 && denied == failed {
+		p.code, err = rep.Finish(report.ExitPermission)
+		return err
+	}
+	return p.end(rep, nil)
 }
 
 // inspection prints one file.

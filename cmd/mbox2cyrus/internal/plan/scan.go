@@ -182,45 +182,60 @@ func (s *Scanner) heldOf(f Folder) (rec ledger.Mailbox, ok bool, err error) {
 	return rec, ok, err
 }
 
-// folder reads one folder, reports it, and adds what its mailbox will hold and need.
-func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected) {
-	var bytes, disk, count int64
-	var tooLarge source.Amount
-	var inbox pop3.Inbox
-	isInbox := len(f.Mailbox.Folder()) == 0
-	heldOf, isHeld, err := s.heldOf(f)
-	if err != nil {
-		s.fail(u, f.File.Name, err)
-		return
-	}
+// counted is what was counted of a folder that was read.
+type counted struct {
+	messages, bytes int64         // of those that Cyrus can have
+	disk            int64         // bytes of blocks that they take, with their cache records
+	tooLarge        source.Amount // messages that Cyrus cannot have
+	inbox           pop3.Inbox    // if it is an INBOX
+}
+
+// add counts a message of n bytes, as Cyrus would have it.
+func (c *counted) add(m *mbox.Message, n int64) {
+	c.messages, c.bytes = c.messages+1, c.bytes+n
+	c.disk += (n+blockSize-1)/blockSize*blockSize + cachePerMsg
+	c.inbox.Add(m.UID, m.Flags&mbox.Deleted != 0, m.Flags&mbox.Seen != 0, n)
+}
+
+// read reads one folder and counts its messages. What is too large is told of, unless isHeld: then
+// the list of what is held tells of it.
+func (s *Scanner) read(ctx context.Context, u *User, f Folder, help *affected, isHeld bool) (c counted, res source.Result, err error) {
 	var hold source.Hold
 	if isHeld {
-		hold = func(source.Aside) error { return nil } // the list of what is held tells of it
+		hold = func(source.Aside) error { return nil }
 	}
-	res, err := s.Source.ReadHolding(ctx, u.User, f.File, func(m *mbox.Message, _ []string) error {
+	res, err = s.Source.ReadHolding(ctx, u.User, f.File, func(m *mbox.Message, _ []string) error {
 		help.message(f, m)
 		n, err := m.WriteTo(io.Discard)
 		if err != nil {
 			return err
 		}
-		if s.Source.Rules.CheckSize(n) != nil && isHeld {
-			return nil
-		}
-		if s.Source.Rules.CheckSize(n) != nil {
+		switch {
+		case s.Source.Rules.CheckSize(n) == nil:
+			c.add(m, n)
+		case !isHeld:
 			s.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, File: m.File, Offset: m.Offset, Kind: held.TooLarge,
 				Text: fmt.Sprintf("a message of %d bytes, as Cyrus would have it: it will be held, and is for a person to look at", n)})
-			tooLarge.Items++
-			tooLarge.Bytes += m.EndOffset - m.Offset
-			return nil
+			c.tooLarge.Items++
+			c.tooLarge.Bytes += m.EndOffset - m.Offset
 		}
-		count++
-		bytes += n
-		if isInbox {
-			inbox.Add(m.UID, m.Flags&mbox.Deleted != 0, m.Flags&mbox.Seen != 0, n)
-		}
-		disk += (n+blockSize-1)/blockSize*blockSize + cachePerMsg
 		return nil
 	}, hold)
+	return c, res, err
+}
+
+// folder reads one folder, reports it, and adds what its mailbox will hold and need.
+func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected) {
+	tell := func(p report.Problem) {
+		s.Report.Problem(p)
+		help.problem(p)
+	}
+	rec, isHeld, err := s.heldOf(f)
+	if err != nil {
+		s.fail(u, f.File.Name, err)
+		return
+	}
+	c, res, err := s.read(ctx, u, f, help, isHeld)
 	if errors.Is(err, context.Canceled) {
 		return
 	}
@@ -229,39 +244,32 @@ func (s *Scanner) folder(ctx context.Context, u *User, f Folder, help *affected)
 		err = s.look(u, f)
 	}
 	if err != nil {
-		p := report.Problem{Severity: report.Failure, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "unreadable", Text: err.Error()}
-		s.Report.Problem(p)
-		help.problem(p)
+		tell(report.Problem{Severity: report.Failure, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "unreadable", Text: err.Error()})
 		return
 	}
 	if !changed {
 		s.moved(u, f, res.ID)
 	}
 	for _, p := range res.Problems {
-		s.Report.Problem(p)
-		help.problem(p)
+		tell(p)
 	}
-	size := Size{Bytes: bytes, Messages: count, Folders: 1}
-	if err := s.needsOf(u, f, size, disk, heldNeeds(source.Amount{Items: res.Aside.Items + tooLarge.Items, Bytes: res.Aside.Bytes + tooLarge.Bytes})); err != nil {
+	size := Size{Bytes: c.bytes, Messages: c.messages, Folders: 1}
+	if err := s.needsOf(u, f, size, c.disk, heldNeeds(source.Amount{Items: res.Aside.Items + c.tooLarge.Items, Bytes: res.Aside.Bytes + c.tooLarge.Bytes})); err != nil {
 		s.fail(u, f.File.Name, err)
 	}
 	s.mu.Lock()
 	s.sizes[f.Mailbox] = size
 	s.mu.Unlock()
 	if isHeld {
-		tell := func(p report.Problem) {
-			s.Report.Problem(p)
-			help.problem(p)
-		}
-		if err := s.TellHeld(ctx, heldOf, tell); err != nil {
+		if err := s.TellHeld(ctx, rec, tell); err != nil {
 			s.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: "held-lost", Text: err.Error()})
 		}
 	}
-	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), SpecialUse: f.SpecialUse, Found: res.Messages, Bytes: bytes,
+	s.Report.Folder(report.Folder{User: u.Name, Folder: f.File.Name, Mailbox: string(f.Mailbox), SpecialUse: f.SpecialUse, Found: res.Messages, Bytes: c.bytes,
 		Doubts: res.Doubts, UIDValidity: res.UIDValidity, UIDNext: res.UIDNext})
-	if isInbox {
-		v := inbox.Verdict(s.UIDLFormat, res.UIDValidity, res.UIDValidity, false)
+	if len(f.Mailbox.Folder()) == 0 {
+		v := c.inbox.Verdict(s.UIDLFormat, res.UIDValidity, res.UIDValidity, false)
 		s.Report.POP3(report.POP3{User: u.Name, Mailbox: string(f.Mailbox), Format: string(v.Format), UW: v.UW, Cyrus: v.Cyrus,
-			Messages: inbox.Messages, Bytes: inbox.Bytes, Again: v.Again, AgainBytes: v.AgainBytes, Hidden: inbox.Hidden})
+			Messages: c.inbox.Messages, Bytes: c.inbox.Bytes, Again: v.Again, AgainBytes: v.AgainBytes, Hidden: c.inbox.Hidden})
 	}
 }

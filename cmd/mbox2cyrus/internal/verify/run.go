@@ -134,6 +134,31 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 			v.failed(u, folder, err)
 		}
 	}
+	v.parents(u, one)
+	for i := range u.Folders {
+		if ctx.Err() != nil {
+			return
+		}
+		f := &u.Folders[i]
+		if ours, err := v.ours(u, f); err != nil {
+			v.failed(u, f.File.Name, err)
+		} else if ours {
+			one(f.Mailbox, f)
+		}
+	}
+	gone := v.gone(ctx, u, known, seen, one)
+	if v.Served != nil && u.ID != "" && !u.Failed() && len(seen) > 0 {
+		if err := v.served(ctx, u, slices.Sorted(maps.Keys(seen))); err != nil && ctx.Err() == nil {
+			v.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: "imap-failed", Text: err.Error()})
+		}
+	}
+	for _, rec := range gone {
+		v.tellGone(ctx, u, rec)
+	}
+}
+
+// parents verifies the mailboxes that were made above others.
+func (v *Verifier) parents(u *plan.User, one func(cyrusspool.Name, *plan.Folder)) {
 	for _, parent := range u.Parents {
 		rec, known, err := v.Ledger.Mailbox(string(parent))
 		if err != nil {
@@ -148,44 +173,37 @@ func (v *Verifier) user(ctx context.Context, u *plan.User) {
 		}
 		one(parent, nil)
 	}
-	for i := range u.Folders {
-		if ctx.Err() != nil {
-			return
-		}
-		f := &u.Folders[i]
-		rec, known, err := v.Ledger.Mailbox(string(f.Mailbox))
-		if err != nil {
-			v.failed(u, f.File.Name, err)
-			continue
-		}
-		if known && v.Retired != nil {
-			if u.RetiredFrom(f.File.Path) != nil {
-				continue // a new file: what was migrated is in the archive, of which gone tells
-			}
-			if u.WasRetired(rec) {
-				kind, text := u.PartRetired(f.File, rec)
-				v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: kind, Text: rec.Name + ": " + text})
-				continue
-			}
-		}
-		one(f.Mailbox, f)
+}
+
+// ours reports whether a folder is what its mailbox was made of, and not another that came to be
+// when that was retired; of such a one that needs a person it tells.
+func (v *Verifier) ours(u *plan.User, f *plan.Folder) (bool, error) {
+	rec, known, err := v.Ledger.Mailbox(string(f.Mailbox))
+	switch {
+	case err != nil:
+		return false, err
+	case !known || v.Retired == nil:
+		return true, nil
+	case u.RetiredFrom(f.File.Path) != nil:
+		return false, nil // a new file: what was migrated is in the archive, of which gone tells
+	case u.WasRetired(rec):
+		kind, text := u.PartRetired(f.File, rec)
+		v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: f.File.Name, Offset: -1, Kind: kind, Text: rec.Name + ": " + text})
+		return false, nil
 	}
-	gone := v.gone(ctx, u, known, seen, one)
-	if v.Served != nil && u.ID != "" && !u.Failed() && len(seen) > 0 {
-		if err := v.served(ctx, u, slices.Sorted(maps.Keys(seen))); err != nil && ctx.Err() == nil {
-			v.Report.Problem(report.Problem{Severity: report.Failure, User: u.Name, Offset: -1, Kind: "imap-failed", Text: err.Error()})
-		}
+	return true, nil
+}
+
+// tellGone tells of a mailbox whose folder is gone.
+func (v *Verifier) tellGone(ctx context.Context, u *plan.User, rec ledger.Mailbox) {
+	wayOn := "; what was migrated is in Cyrus only: remove it there if it is not wanted"
+	if u.LeftOut(rec) != nil {
+		wayOn = ""
 	}
-	for _, rec := range gone {
-		wayOn := "; what was migrated is in Cyrus only: remove it there if it is not wanted"
-		if u.LeftOut(rec) != nil {
-			wayOn = ""
-		}
-		v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
-			Text: fmt.Sprintf("%s was migrated, but %s%s", rec.Name, u.WhyGone(rec), wayOn)})
-		if err := v.held(ctx, rec, string(rec.Folder)); err != nil && ctx.Err() == nil {
-			v.failed(u, string(rec.Folder), err)
-		}
+	v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
+		Text: fmt.Sprintf("%s was migrated, but %s%s", rec.Name, u.WhyGone(rec), wayOn)})
+	if err := v.held(ctx, rec, string(rec.Folder)); err != nil && ctx.Err() == nil {
+		v.failed(u, string(rec.Folder), err)
 	}
 }
 
