@@ -11,7 +11,7 @@ import (
 const startedCheck = time.Second
 
 // errStarted is the error for a mailbox that Cyrus may have open since the run began.
-var errStarted = errors.New("Cyrus was started while this run went on, and may have the mailbox open: stop Cyrus and run again")
+var errStarted = errors.New("while this run went on, Cyrus was started, and may have the mailbox open: stop Cyrus and run again")
 
 // started knows whether Cyrus was started since the run began.
 type started struct {

@@ -52,7 +52,7 @@ func (u *Undoer) asChecked(rec ledger.Mailbox) (err error) {
 			return err
 		}
 	}
-	return cmp.Or(err, errors.New("Cyrus was started while undo went on, and changed it; it does not know the mailbox any more, whose files are all there still (reconstruct finds it)"))
+	return cmp.Or(err, errors.New("while undo went on, Cyrus was started and changed it; it does not know the mailbox any more, whose files are all there still (reconstruct finds it)"))
 }
 
 // removeBeside removes what the user had beside them.

@@ -82,7 +82,7 @@ func (u *Undoer) Run(ctx context.Context, logins []string) error {
 		}
 		if !u.DryRun {
 			if _, running, err := u.Cyrus.Programs.Running(ctx); err != nil || running {
-				return cmp.Or(err, errors.New("Cyrus was started while undo went on, and may have open what is to be removed: stop it and run undo again to go on"))
+				return cmp.Or(err, errors.New("while undo went on, Cyrus was started, and may have open what is to be removed: stop it and run undo again to go on"))
 			}
 			// What was begun is finished: a stop waits for the batch.
 			u.undo(context.WithoutCancel(ctx), clean)

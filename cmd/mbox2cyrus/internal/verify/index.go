@@ -63,7 +63,7 @@ type messages struct {
 const readTries = 5
 
 // errChanged says that a mailbox did not stay as it was while it was read.
-var errChanged = errors.New("Cyrus changed the mailbox each time that it was read: stop Cyrus, or try again when it is quiet")
+var errChanged = errors.New("the mailbox was changed by Cyrus each time that it was read: stop Cyrus, or try again when it is quiet")
 
 // index compares again if it finds a difference, or cannot read on, in a mailbox that changed
 // meanwhile: a server may write to an index that is being read, or put another one and its
