@@ -136,6 +136,7 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 	}
 	ids := userIDs(h.all, rules)
 	anyMailDir, anyInbox := false, false
+	var without []string
 	shared := sharedHomes(h.all)
 	for i, mu := range h.chosen {
 		logins := shared[mu.Home]
@@ -152,6 +153,9 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 		if len(u.Folders) > 0 || len(u.Problems) > 0 {
 			p.Users = append(p.Users, u)
 		}
+		if len(u.Folders) == 0 && !u.Failed() && len(u.Retired)+len(u.CutOff) == 0 && mu.HasHome && mu.Home != "/" { // "/": no person's
+			without = append(without, mu.Name)
+		}
 		anyMailDir = anyMailDir || u.hasMailDir
 	}
 	if err := names.finish(p.Users, h.all, h.selection.Has); err != nil {
@@ -160,6 +164,9 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 	if len(p.Users) > 0 && !anyMailDir {
 		p.Problems = append(p.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "no-mail-dir",
 			Text: "no user has a folder directory of the name given by --mail-dir: if they have folders, it has another name"})
+	}
+	if len(without) > 0 {
+		p.Problems = append(p.Problems, withoutMailbox(without))
 	}
 	if kind, text := h.missing(anyInbox); kind != "" {
 		p.Problems = append(p.Problems, report.Problem{Severity: report.Attention, Offset: -1, Kind: kind, Text: text})
