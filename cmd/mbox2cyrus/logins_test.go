@@ -107,6 +107,7 @@ func TestAdministratorsAreTold(t *testing.T) {
 func TestWhoseMailWouldBounce(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{DotSeparator: true})
 	h := newPassHost(t)
+	c := &cutHost{passHost: h, srv: srv}
 	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nann:x:1002:1002::/home/ann:/bin/sh\n"+
 		"j.smith:x:1003:1003::/home/smith:/bin/sh\ndaemon:x:1004:1004::/:/bin/sh\n")
 	h.write("var/mail/joe", letter(1))
@@ -122,5 +123,9 @@ func TestWhoseMailWouldBounce(t *testing.T) {
 		if len(p) != 1 || p[0]["user"] != "j.smith" || !strings.Contains(fmt.Sprint(p[0]["text"]), "an alias j.smith: j_smith") {
 			t.Errorf("%s: %v\n%s", command, p, o.stderr)
 		}
+	}
+	c.create("user.ann")
+	if p := runJSON(t, append([]string{"plan"}, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)...).problems("no-mailbox"); len(p) != 0 {
+		t.Errorf("ann, who has a mailbox now: %v", p)
 	}
 }

@@ -26,7 +26,12 @@ type Plan struct {
 	// LeftOut are those of whom something was found, and whom a reviewed plan leaves out, as it was
 	// made for others.
 	LeftOut map[string]bool
+
+	without []mailless // see SayWithoutMailbox
 }
+
+// mailless is a user without mail: his login, and his user id in Cyrus.
+type mailless struct{ login, id string }
 
 // User is one user who has mail.
 type User struct {
@@ -136,7 +141,6 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 	}
 	ids := userIDs(h.all, rules)
 	anyMailDir, anyInbox := false, false
-	var without []string
 	shared := sharedHomes(h.all)
 	for i, mu := range h.chosen {
 		logins := shared[mu.Home]
@@ -154,7 +158,7 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 			p.Users = append(p.Users, u)
 		}
 		if len(u.Folders) == 0 && !u.Failed() && len(u.Retired)+len(u.CutOff) == 0 && mu.HasHome && mu.Home != "/" { // "/": no person's
-			without = append(without, mu.Name)
+			p.without = append(p.without, mailless{u.Name, u.ID})
 		}
 		anyMailDir = anyMailDir || u.hasMailDir
 	}
@@ -164,9 +168,6 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 	if len(p.Users) > 0 && !anyMailDir {
 		p.Problems = append(p.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "no-mail-dir",
 			Text: "no user has a folder directory of the name given by --mail-dir: if they have folders, it has another name"})
-	}
-	if len(without) > 0 {
-		p.Problems = append(p.Problems, withoutMailbox(without))
 	}
 	if kind, text := h.missing(anyInbox); kind != "" {
 		p.Problems = append(p.Problems, report.Problem{Severity: report.Attention, Offset: -1, Kind: kind, Text: text})

@@ -38,19 +38,29 @@ func userChange(login string, c cyrusspool.Change) report.Problem {
 // maxWithoutTold is how many users without mail are told by name.
 const maxWithoutTold = 20
 
-// withoutMailbox tells of users who have no mail, and so get no mailbox. UW's host would have
-// made them an INBOX when their first mail came.
-func withoutMailbox(users []string) report.Problem {
+// SayWithoutMailbox tells of users who have no mail, and so get no mailbox, unless Cyrus has their
+// INBOX already. UW's host would have made them one when their first mail came.
+func (p *Plan) SayWithoutMailbox(has func(cyrusspool.Name) bool) {
 	var names []string
-	for _, name := range users[:min(len(users), maxWithoutTold)] {
-		names = append(names, report.Quote(name))
+	count := 0
+	for _, u := range p.without {
+		if u.id != "" && has(cyrusspool.InboxName(u.id)) {
+			continue
+		}
+		if count++; count <= maxWithoutTold {
+			names = append(names, report.Quote(u.login))
+		}
+	}
+	p.without = nil
+	if count == 0 {
+		return
 	}
 	list := strings.Join(names, " ")
-	if more := len(users) - len(names); more > 0 {
+	if more := count - len(names); more > 0 {
 		list += fmt.Sprintf(" and %d more", more)
 	}
-	return report.Problem{Severity: report.Note, Offset: -1, Kind: "no-mailbox", Count: int64(len(users)),
-		Text: fmt.Sprintf("users who have no mail yet get no mailbox: %s; Cyrus refuses mail for them until they have one (docs/runbook.md)", list)}
+	p.Problems = append(p.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "no-mailbox", Count: int64(count),
+		Text: fmt.Sprintf("users who have no mail yet get no mailbox: %s; Cyrus refuses mail for them until they have one (docs/runbook.md)", list)})
 }
 
 // adminProblem tells of a user who is one of Cyrus's administrators: altnamespace is not for
