@@ -137,14 +137,14 @@ func parsePasswdLine(line []byte, long bool) (PasswdEntry, *Skipped) {
 		return bad(SkipPasswdLine, "NIS exclusion %q: nobody is excluded by it here", shown)
 	}
 	if len(field) != 7 {
-		hint := "a passwd line has 7"
+		hint := ", but a passwd line has 7"
 		switch len(field) {
 		case 9:
-			hint = "9 are those of a shadow file; give the passwd file"
-		case 10:
-			hint = "10 are those of a BSD master.passwd; give the passwd file"
+			hint = ", as in a shadow file; give the passwd file"
+		case 10: // master.passwd(5) of the BSDs; Mac OS X's NetInfo knows no other form
+			hint = `, as in a BSD master.passwd or from "nidump passwd"; give what "cut -d: -f1-4,8-" makes of it`
 		}
-		return bad(SkipPasswdLine, "%q has %d fields, but %s", shown, len(field), hint)
+		return bad(SkipPasswdLine, "%q has %d fields%s", shown, len(field), hint)
 	}
 	name := field[0]
 	if why := unsafeName(name); why != "" {

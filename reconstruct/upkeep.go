@@ -11,12 +11,14 @@ import (
 // crash (lib/cyrusdb_twoskip.c, mycheckpoint, delayed checkpoint and recovery; 2.x
 // lib/cyrusdb_skiplist.c); a lock was held for more than a second, as on a busy machine
 // (lib/mappedfile.c, mappedfile_unlock; imap/mailbox.c, mailbox_unlock_index); what is
-// done is written down, with "auditlog: yes". From 3.12 on they also tell when they end
+// done is written down, with "auditlog: yes"; Cyrus was never started, so that databases are put in
+// order whenever they are opened (lib/cyrusdb_skiplist.c, myinit). From 3.12 on they also tell when they end
 // that they log debug messages no more.
 var upkeep = regexp.MustCompile(`^\S+\[\d+\]: (?:` +
 	`(?:twoskip|skiplist): (?:checkpointed |recovered |delayed checkpoint not needed for |no file to delayed checkpoint for )|` +
 	`(?:skiplist|mappedfile|mailbox): longlock |` +
 	`auditlog: |` +
+	`skipstamp is missing, |DBERROR: .*, assuming the worst: |` +
 	`debug logging turned off)`)
 
 // withoutUpkeep takes these lines and the space around the rest out of what a program

@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/target"
 	"mbox2cyrus/cyrusspool"
 )
 
@@ -42,8 +43,7 @@ func (p *program) inspectCyrus(c *cli.Context, names []string) (err error) {
 
 // cyrusPlaces returns where the mailboxes are.
 func (p *program) cyrusPlaces(c *cli.Context, names []string) ([]cyrusspool.Place, error) {
-	known := map[string]cyrusspool.Place{}
-	asked := false
+	var cyrus *target.Cyrus
 	places := make([]cyrusspool.Place, len(names))
 	for i, name := range names {
 		if filepath.IsAbs(name) {
@@ -51,22 +51,17 @@ func (p *program) cyrusPlaces(c *cli.Context, names []string) ([]cyrusspool.Plac
 			places[i] = cyrusspool.OneRoot(filepath.Dir(dir)).At(filepath.Base(dir))
 			continue
 		}
-		if !asked {
-			asked = true
-			cyrus, err := openCyrus(c, nil)
-			if err != nil {
+		if cyrus == nil {
+			var err error
+			if cyrus, err = openCyrus(c, nil); err != nil {
 				return nil, err
 			}
-			for _, e := range cyrus.Entries() {
-				place := cyrus.Place(e.Partition, cyrus.Dir(e))
-				known[e.Name], known[cyrusspool.Name(e.Name).External(cyrus.Rules.Separator())] = place, place
-			}
 		}
-		place, ok := known[name]
+		e, ok := cyrus.Entered(cyrus.Named(name))
 		if !ok {
 			return nil, usagef("inspect --cyrus %s: Cyrus has no such mailbox", name)
 		}
-		places[i] = place
+		places[i] = cyrus.Place(e.Partition, cyrus.Dir(e))
 	}
 	return places, nil
 }

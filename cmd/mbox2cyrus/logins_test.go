@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,4 +100,32 @@ func TestAdministratorsAreTold(t *testing.T) {
 			t.Errorf("Cyrus shows him %q: is what is told of it still true?", names)
 		}
 	})
+}
+
+// TestWhoseMailWouldBounce: Cyrus refuses mail for a login that it does not know, so the run
+// tells of users who get another one, and of those who get no mailbox, as they have no mail yet.
+func TestWhoseMailWouldBounce(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{DotSeparator: true})
+	h := newPassHost(t)
+	c := &cutHost{passHost: h, srv: srv}
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nann:x:1002:1002::/home/ann:/bin/sh\n"+
+		"j.smith:x:1003:1003::/home/smith:/bin/sh\ndaemon:x:1004:1004::/:/bin/sh\n")
+	h.write("var/mail/joe", letter(1))
+	h.writeAs(1002, "home/ann/notes", "no mail\n")
+	h.writeAs(1003, "var/mail/j.smith", letter(2))
+	for _, command := range []string{"plan", "migrate"} {
+		o := runJSON(t, append([]string{command}, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)...)
+		p := o.problems("no-mailbox")
+		if len(p) != 1 || p[0]["severity"] != "note" || !strings.Contains(fmt.Sprint(p[0]["text"]), "get no mailbox: ann;") {
+			t.Errorf("%s: %v\n%s", command, p, o.stderr)
+		}
+		p = o.problems("user-dot")
+		if len(p) != 1 || p[0]["user"] != "j.smith" || !strings.Contains(fmt.Sprint(p[0]["text"]), "an alias j.smith: j_smith") {
+			t.Errorf("%s: %v\n%s", command, p, o.stderr)
+		}
+	}
+	c.create("user.ann")
+	if p := runJSON(t, append([]string{"plan"}, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)...).problems("no-mailbox"); len(p) != 0 {
+		t.Errorf("ann, who has a mailbox now: %v", p)
+	}
 }

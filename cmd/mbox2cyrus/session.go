@@ -112,6 +112,7 @@ func (s *session) open(c *cli.Context) (err error) {
 	if s.plan, err = homes.Plan(s.cyrus.Rules, names); err != nil {
 		return err
 	}
+	s.plan.SayWithoutMailbox(s.cyrus.Has)
 	s.spareMemory()
 	return s.choose(c)
 }

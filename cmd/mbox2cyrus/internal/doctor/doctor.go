@@ -143,6 +143,9 @@ func (x *examination) cyrus(ctx context.Context) {
 		x.wrong("Cyrus", report.ExitConfig, "su -s /bin/sh "+userName(st.Uid)+" -c '"+filepath.Join(programs.Dir, "ctl_mboxlist")+" -C "+x.Cyrus.IMAPDConf+" -d' shows whether its databases can be read", "%v", err)
 	default:
 		x.ok("Cyrus", "version %s makes mailboxes of index version %d; mailboxes.db is readable, with %d mailboxes", c.Version, c.Fresh.IndexVersion, c.Mailboxes())
+		if r := c.LocksRefused(); r != nil {
+			x.wrong("locks", report.ExitConfig, r.Fix, "%s: %s is set: %s", r.Key, r.Value, r.Why)
+		}
 	}
 }
 

@@ -22,11 +22,7 @@ var ErrNoMailbox = errors.New("no such mailbox in Cyrus")
 // Mailbox exports one mailbox into a file. name is Cyrus's internal name or the one
 // that its admin programs take.
 func (x *Exporter) Mailbox(ctx context.Context, name, file string) (err error) {
-	internal := cyrusspool.Name(name)
-	if !x.Cyrus.Has(internal) && x.Cyrus.Rules.Separator() == '/' {
-		internal = cyrusspool.Name(strings.NewReplacer("/", ".", ".", "^").Replace(name))
-	}
-	e, ok, err := x.Cyrus.Entry(internal)
+	e, ok, err := x.Cyrus.Entry(x.Cyrus.Named(name))
 	if err != nil {
 		return err
 	}

@@ -115,10 +115,14 @@ func (u *User) broughtFrom(l *ledger.Ledger, boxes []ledger.Mailbox) (map[string
 
 // whatKeepsName says what lets a folder keep the name that it had.
 func (u *User) whatKeepsName(was cyrusspool.Name, f Folder) string {
-	if inbox := cyrusspool.InboxName(u.ID); was == inbox || f.Mailbox == inbox {
+	inbox := cyrusspool.InboxName(u.ID)
+	if cyrusspool.InboxName(was.User()) != inbox {
+		return "give the same --domain as then, and in imapd.conf the same unixhierarchysep and username_tolower, or undo this user first (undo --user)"
+	}
+	if was == inbox || f.Mailbox == inbox {
 		return "give the same --inbox-dir, --inbox-template, --inbox-extra and --mail-dir as then, or undo this user first (undo --user)"
 	}
-	then := "give the same --names, --filename-charset and --domain as then, or choose its name by --names"
+	then := "give the same --names and --filename-charset as then, and in imapd.conf the same unixhierarchysep, or choose its name by --names"
 	if renumbered(was, f.Mailbox) {
 		then = "a folder whose name becomes the same came or went since, or --names is missing: by --names let this folder keep the name that it had, and give a new one another"
 	}

@@ -26,7 +26,12 @@ type Plan struct {
 	// LeftOut are those of whom something was found, and whom a reviewed plan leaves out, as it was
 	// made for others.
 	LeftOut map[string]bool
+
+	without []mailless // see SayWithoutMailbox
 }
+
+// mailless is a user without mail: his login, and his user id in Cyrus.
+type mailless struct{ login, id string }
 
 // User is one user who has mail.
 type User struct {
@@ -151,6 +156,9 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 		u.sayRetired()
 		if len(u.Folders) > 0 || len(u.Problems) > 0 {
 			p.Users = append(p.Users, u)
+		}
+		if len(u.Folders) == 0 && !u.Failed() && len(u.Retired)+len(u.CutOff) == 0 && mu.HasHome && mu.Home != "/" { // "/": no person's
+			p.without = append(p.without, mailless{u.Name, u.ID})
 		}
 		anyMailDir = anyMailDir || u.hasMailDir
 	}

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"strings"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 	"mbox2cyrus/cyrusspool"
@@ -23,12 +24,43 @@ func skippedProblem(s mbox.Skipped) report.Problem {
 
 func userChange(login string, c cyrusspool.Change) report.Problem {
 	p := report.Problem{Severity: report.Attention, User: login, Offset: -1, Kind: string(c.Kind),
-		Text: fmt.Sprintf("user %s becomes %s in Cyrus and must log in so", report.Quote(c.Old), report.Quote(c.New))}
+		Text: fmt.Sprintf("user %[1]s becomes %[2]s in Cyrus and must log in so; his mail must go there too (an alias %[1]s: %[2]s), or it bounces", report.Quote(c.Old), report.Quote(c.New))}
+	if c.Kind == cyrusspool.KindUserDot {
+		p.Text += "; before the first pass, unixhierarchysep: yes in imapd.conf spares him both"
+	}
 	if c.Kind == cyrusspool.KindUserCase {
 		// Cyrus lower-cases what is typed at login, so nobody notices.
 		p.Severity, p.Text = report.Note, fmt.Sprintf("user %s is %s in Cyrus, which takes both at login", report.Quote(c.Old), report.Quote(c.New))
 	}
 	return p
+}
+
+// maxWithoutTold is how many users without mail are told by name.
+const maxWithoutTold = 20
+
+// SayWithoutMailbox tells of users who have no mail, and so get no mailbox, unless Cyrus has their
+// INBOX already. UW's host would have made them one when their first mail came.
+func (p *Plan) SayWithoutMailbox(has func(cyrusspool.Name) bool) {
+	var names []string
+	count := 0
+	for _, u := range p.without {
+		if u.id != "" && has(cyrusspool.InboxName(u.id)) {
+			continue
+		}
+		if count++; count <= maxWithoutTold {
+			names = append(names, report.Quote(u.login))
+		}
+	}
+	p.without = nil
+	if count == 0 {
+		return
+	}
+	list := strings.Join(names, " ")
+	if more := count - len(names); more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	p.Problems = append(p.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "no-mailbox", Count: int64(count),
+		Text: fmt.Sprintf("users who have no mail yet get no mailbox: %s; Cyrus refuses mail for them until they have one (docs/runbook.md)", list)})
 }
 
 // adminProblem tells of a user who is one of Cyrus's administrators: altnamespace is not for

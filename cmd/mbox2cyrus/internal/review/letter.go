@@ -124,8 +124,10 @@ func (r *Review) fill(h *Host, byName map[string]*Letter) error {
 
 func (l *Letter) problem(p Problem) {
 	switch {
+	case p.Kind == "user-admin": // nothing that the user could do
 	case strings.HasPrefix(p.Kind, "user-"):
-		l.Login = append(l.Login, p.Text)
+		text, _, _ := strings.Cut(p.Text, "; ") // the rest is for the administrator
+		l.Login = append(l.Login, text)
 	case strings.HasPrefix(p.Kind, "name-"): // told as a renamed folder
 	case len(l.Look) < maxLook:
 		l.Look = append(l.Look, p)

@@ -53,6 +53,16 @@ func TestLetters(t *testing.T) {
 	})
 }
 
+// TestLetterOnLogin: what the administrator is to do about a login is not in the letter.
+func TestLetterOnLogin(t *testing.T) {
+	var l Letter
+	l.problem(Problem{Kind: "user-dot", Text: "user a.b becomes a_b; mail for him needs an alias"})
+	l.problem(Problem{Kind: "user-admin", Text: "root is one of Cyrus's administrators"})
+	if diff := cmp.Diff([]string{"user a.b becomes a_b"}, l.Login); diff != "" || len(l.Look) > 0 {
+		t.Errorf("%s%v", diff, l.Look)
+	}
+}
+
 // TestAFolderOfTheNameINBOX is not the inbox, which keeps its name.
 func TestAFolderOfTheNameINBOX(t *testing.T) {
 	state := t.TempDir()

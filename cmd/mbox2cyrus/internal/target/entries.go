@@ -136,6 +136,21 @@ func (c *Cyrus) Entered(name cyrusspool.Name) (e reconstruct.Entry, ok bool) {
 	return e, ok
 }
 
+// Named returns the internal name of the mailbox that somebody calls so: by that name, or by
+// the one of Cyrus's admin programs, with either separator, since few know which this Cyrus has.
+// What no mailbox is called comes back as it is.
+func (c *Cyrus) Named(name string) cyrusspool.Name {
+	if c.Has(cyrusspool.Name(name)) {
+		return cyrusspool.Name(name)
+	}
+	for _, e := range c.entries {
+		if n := cyrusspool.Name(e.Name); n.External('/') == name || n.External('.') == name {
+			return n
+		}
+	}
+	return cyrusspool.Name(name)
+}
+
 // Entries returns the entries of all mailboxes as of the last Refresh, sorted by name.
 func (c *Cyrus) Entries() []reconstruct.Entry { return slices.Clone(c.entries) }
 

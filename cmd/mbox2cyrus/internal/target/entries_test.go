@@ -55,3 +55,23 @@ func BenchmarkUserEntries(b *testing.B) {
 		})
 	}
 }
+
+// TestNamed: whatever the separator is, both ways to write a name are understood.
+func TestNamed(t *testing.T) {
+	c := &Cyrus{}
+	c.know([]reconstruct.Entry{{Name: "example.org!user.joe"}, {Name: "user.joe"}, {Name: "user.joe.a^b"}, {Name: "user.joe.a.b"}})
+	for name, want := range map[string]cyrusspool.Name{
+		"user.joe":             "user.joe",
+		"user/joe":             "user.joe",
+		"user/joe/a/b":         "user.joe.a.b",
+		"user/joe/a.b":         "user.joe.a^b",
+		"user.joe.a^b":         "user.joe.a^b",
+		"user/joe@example.org": "example.org!user.joe",
+		"user.joe@example.org": "example.org!user.joe",
+		"user/kim":             "user/kim", // there is none
+	} {
+		if have := c.Named(name); have != want {
+			t.Errorf("%s: %s, want %s", name, have, want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,9 @@ var ErrBusy = errors.New("another run of mbox2cyrus, with another state director
 // The lock is on the configdirectory itself (flock(2)), so that nothing is left there. A file
 // system that knows no such locks is no reason not to go on.
 func (c *Cyrus) Lock(ctx context.Context) error {
+	if r := c.LocksRefused(); r != nil {
+		return c.refuse(*r)
+	}
 	listed := c.lock != nil // by Open, which asked for the mailboxes after it
 	if !listed {
 		if err := c.takeLock(lockwait.Longest); err != nil {
@@ -47,6 +51,36 @@ func (c *Cyrus) takeLock(longest time.Duration) error {
 	}
 	c.lock = dir
 	return nil
+}
+
+// LocksRefused says what is wrong with the directory in which Cyrus's programs lock mailboxes,
+// nil if nothing is. Where it is set to be below /run, as Debian does, it is gone after each
+// boot until the system or Cyrus makes it anew; without it programs that write end with an
+// assertion that failed (imap/mboxlist.c, user_isnamespacelocked), user for user.
+func (c *Cyrus) LocksRefused() *Refusal {
+	const key = "mboxname_lockpath"
+	dir, ok := c.conf.Get(key)
+	if !ok {
+		return nil // in the configdirectory
+	}
+	missing := dir
+	for at := dir; ; at = filepath.Dir(at) {
+		err := c.owner.Do(func() error {
+			return unix.Faccessat(unix.AT_FDCWD, at, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+		})
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, unix.ENOENT) && at != filepath.Dir(at):
+			missing = at
+		case at == dir:
+			return &Refusal{key, dir, fmt.Sprintf("Cyrus's user cannot write there: %v", err),
+				fmt.Sprintf("let uid %d write to that directory, and reach it", c.owner.UID)}
+		default:
+			return &Refusal{key, dir, fmt.Sprintf("%s is not there, and Cyrus's user cannot make it: %v", missing, err),
+				fmt.Sprintf("start Cyrus once and stop it, or: install -d -o %d -g %d %s", c.owner.UID, c.owner.GID, missing)}
+		}
+	}
 }
 
 // Close lets other runs write to this Cyrus.

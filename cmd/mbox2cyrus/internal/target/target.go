@@ -180,9 +180,13 @@ func Refused(conf *cyrusspool.Conf) (all []Refusal) {
 // refuseUnsupported refuses them before anything is written.
 func (c *Cyrus) refuseUnsupported(conf *cyrusspool.Conf) error {
 	for _, r := range Refused(conf) {
-		return fmt.Errorf("%w: %s: %s: %s is set: %s; nothing was changed; %s", ErrConfig, c.IMAPDConf, r.Key, r.Value, r.Why, r.Fix)
+		return c.refuse(r)
 	}
 	return nil
+}
+
+func (c *Cyrus) refuse(r Refusal) error {
+	return fmt.Errorf("%w: %s: %s: %s is set: %s; nothing was changed; %s", ErrConfig, c.IMAPDConf, r.Key, r.Value, r.Why, r.Fix)
 }
 
 // choosePartition returns the partition that is named, or the one that new users have.
