@@ -42,12 +42,14 @@ func (p *part) blocks() *blockReader {
 
 // OpenFolder opens a mailbox file or directory that an administrator named. Other than
 // in [Host.Open], links are followed and its owner does not matter. It is an error that
-// wraps [ErrNotFolder] if it is no mailbox.
+// wraps [ErrNotFolder] if it is no mailbox. Access times are left alone as by Host.Open: by
+// that of a message of an mh folder UW tells whether it was read.
 func OpenFolder(path string) (*Folder, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
+	leaveAtime(int(file.Fd()))
 	p := part{path: path, file: file}
 	if err := p.recognise(); err != nil {
 		return nil, errors.Join(fmt.Errorf("%q: %w", path, err), file.Close())

@@ -93,7 +93,10 @@ func TestFoldersInbox(t *testing.T) {
 	}{
 		{"unix", oneMessage, FormatUnix, ""},
 		{"empty", "", FormatEmpty, ""},
+		{"several CRs", strings.ReplaceAll(oneMessage, "\n", "\r\r\n"), FormatUnixDoubtful, ""},
 		{"junk", "no mail\n", FormatNone, SkipNotFolder}, // SELECT fails on UW
+		{"several CRs, then a delivery", strings.ReplaceAll(oneMessage, "\n", "\r\r\n") + oneMessage, FormatNone, SkipNotFolder},
+		{"several CRs in the first line", strings.Replace(oneMessage, "\n", "\r\r\n", 1), FormatNone, SkipNotFolder},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -46,6 +46,10 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 	if s, err := tooSparse(file, st); err != nil || s != nil {
 		return nil, s, err
 	}
+	if f.Format == FormatUnixDoubtful && !readsAsUnix(file, f.Size) {
+		return nil, &Skipped{Kind: SkipNotFolder, MayHoldMail: true,
+			Text: fmt.Sprintf("%d bytes, its first From_ line ends with several CRs, for which UW refused it, and other lines end otherwise; make all line ends LF or CR LF to have the mail converted", f.Size)}, nil
+	}
 	switch {
 	case lock && f.Format == FormatEmpty:
 		return nil, &Skipped{Kind: SkipLockFile, Text: "empty lock file; make sure that no mail session is running"}, nil
@@ -53,6 +57,17 @@ func (w *walker) look(dir *os.File, entry string) (*File, *Skipped, error) {
 		f.Warning = "named like a lock file, but it is a mailbox: converted as a folder"
 	}
 	return f, nil, nil
+}
+
+// readsAsUnix reports whether a Reader takes a file for a mailbox that was recognised by its
+// beginning alone: of one whose first line ends with several CRs, all lines must. Errors of
+// reading are left to who reads the mail.
+func readsAsUnix(file *os.File, size int64) bool {
+	r := newReader(file, size, unixDelimiter{}, Options{}, wholeMailboxWindow)
+	defer func() { release(&r.win, &r.out) }()
+	var not *NotMailboxError
+	_, err := r.Next()
+	return !errors.As(err, &not)
 }
 
 // lookFurther looks at a file that begins with head and is in no format, for what it may be

@@ -92,6 +92,14 @@ func TestMHAccessTimes(t *testing.T) {
 		if n := res.mailbox.Account()[ReasonExpunged]; n != 3 {
 			t.Errorf("%d bytes of removed messages", n)
 		}
+		// An administrator looks at the file of a message.
+		folder, err := OpenFolder(filepath.Join(dir, "12"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := folder.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -62,6 +62,7 @@ func FuzzRecognise(f *testing.F) {
 	}
 	f.Add([]byte("*mbx*\r\n3edb6d2000000009\r\n"))
 	f.Add([]byte(" 2-Jun-2003 10:11:12 -0400,22;000000000000\r\nx"))
+	f.Add([]byte("From joe@example.com Mon Jun  2 10:11:12 200\r\r\nx")) // the year "200\r"
 	f.Fuzz(func(t *testing.T, file []byte) {
 		before := fmt.Sprintf("%q", file)
 		format := Recognise(file, int64(len(file)))

@@ -165,6 +165,9 @@ func (r *Reader) detectDoubleCR(b []byte, offset int64) error {
 	if one < 1 || crs < 2 || crs > maxDoubleCRs {
 		return nil
 	}
+	if _, ok := parseFromLine(append(bytes.Clone(bytes.TrimRight(first, "\r\n")), '\n'), 1); !ok {
+		return nil // UW takes a CR for a part of the year
+	}
 	run := 0
 	for pos := start; pos < r.win.end; {
 		b, err := r.ahead(pos, goMboxPiece)

@@ -370,18 +370,14 @@ func (e *Engine) gone(u *plan.User, j *job) error {
 		if rec.Folder == "" || there[rec.Name] || u.WasRetired(rec) {
 			continue
 		}
-		text := "%s was migrated, but %s; the mailbox stays: remove it in Cyrus if it is not wanted"
-		if u.LeftOut(rec) != nil {
-			text = "%s was migrated, but %s; the mailbox stays"
+		text := u.CutOffAndGone(rec)
+		if text == "" {
+			text = fmt.Sprintf("%s was migrated, but %s; the mailbox stays", rec.Name, u.WhyGone(rec))
+			if u.LeftOut(rec) == nil {
+				text += ": remove it in Cyrus if it is not wanted"
+			}
 		}
-		switch rec.State {
-		case ledger.Begun:
-			text = "a run was cut off while it wrote %s, and %s: what Cyrus has of it is not what the folder had; put the folder back and run again, or undo it"
-		case ledger.Undoing:
-			text = "an undo was cut off at %s, and %s; run undo again to end it"
-		}
-		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
-			Text: fmt.Sprintf(text, rec.Name, u.WhyGone(rec))})
+		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone", Text: text})
 		e.reportHeldBefore(rec.Name)
 	}
 	return nil

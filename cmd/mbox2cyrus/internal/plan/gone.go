@@ -150,6 +150,18 @@ func (u *User) WhyGone(rec ledger.Mailbox) string {
 	}
 }
 
+// CutOffAndGone says what to do with a mailbox whose folder was not found and in which a run was
+// cut off; "" of another, which was migrated.
+func (u *User) CutOffAndGone(rec ledger.Mailbox) string {
+	switch rec.State {
+	case ledger.Begun:
+		return fmt.Sprintf("a run was cut off while it wrote %s, and %s: what Cyrus has of it is not what the folder had; put the folder back and run migrate again, or undo it", rec.Name, u.WhyGone(rec))
+	case ledger.Undoing:
+		return fmt.Sprintf("an undo was cut off at %s, and %s; run undo again to end it", rec.Name, u.WhyGone(rec))
+	}
+	return ""
+}
+
 func (u *User) whyGone() string {
 	if u.Gone {
 		return "no mail of its user is on the UW host now: his files are not there, or not mounted, or he is not in the passwd file, or his uid is below --min-uid"

@@ -200,8 +200,11 @@ func (v *Verifier) tellGone(ctx context.Context, u *plan.User, rec ledger.Mailbo
 	if u.LeftOut(rec) != nil {
 		wayOn = ""
 	}
-	v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone",
-		Text: fmt.Sprintf("%s was migrated, but %s%s", rec.Name, u.WhyGone(rec), wayOn)})
+	text := u.CutOffAndGone(rec)
+	if text == "" {
+		text = fmt.Sprintf("%s was migrated, but %s%s", rec.Name, u.WhyGone(rec), wayOn)
+	}
+	v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone", Text: text})
 	if err := v.held(ctx, rec, string(rec.Folder)); err != nil && ctx.Err() == nil {
 		v.failed(u, string(rec.Folder), err)
 	}
