@@ -248,6 +248,9 @@ func (c *Cyrus) Header(e reconstruct.Entry) cyrusspool.Header {
 // that it does, and that it will look where they are. For each user whose INBOX
 // is among them it returns the path of his subscriptions.
 func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) (subscriptions map[string]string, err error) {
+	if err := c.stillSo(); err != nil {
+		return nil, err
+	}
 	if err := c.stillNew(ctx, entries); err != nil {
 		return nil, err
 	}
@@ -342,7 +345,7 @@ func (c *Cyrus) Reconstruct(ctx context.Context, entries map[string][]reconstruc
 			return rep, err
 		}
 	}
-	return rep, nil
+	return rep, c.stillSo()
 }
 
 // Directories returns the directories of all partitions that are there.
