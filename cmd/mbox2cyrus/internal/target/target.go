@@ -58,12 +58,13 @@ type Cyrus struct {
 	conf     *cyrusspool.Conf
 	settings map[string]string // all of them, as Cyrus understands them
 	acl      []reconstruct.ACL
-	owner    cyrusspool.Owner    // of the configdirectory
-	entries  []reconstruct.Entry // sorted by name
-	known    *knownList          // mailboxes.db as of entries and what was entered since
-	noCopies *atomic.Bool        // see aside
-	lock     *os.File            // nil: not taken
-	longList int64               // longMailboxList, but for tests
+	owner    cyrusspool.Owner         // of the configdirectory
+	entries  []reconstruct.Entry      // sorted by name
+	nameByID func() map[string]string // of entries
+	known    *knownList               // mailboxes.db as of entries and what was entered since
+	noCopies *atomic.Bool             // see aside
+	lock     *os.File                 // nil: not taken
+	longList int64                    // longMailboxList, but for tests
 }
 
 // Open learns everything about the Cyrus of opts. It changes nothing there.
