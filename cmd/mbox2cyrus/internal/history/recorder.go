@@ -51,7 +51,10 @@ type tally struct {
 
 // alike are problems that are counted together. Those of one folder stay true as long as it does
 // not change; what is held is of none here, as each run says it anew.
-type alike struct{ kind, severity, folder, mailbox string }
+type alike struct {
+	kind, severity, folder, mailbox string
+	held                            bool
+}
 
 // forNobody reports whether nothing was said of the user that is for a person.
 func (t *tally) forNobody() bool {
@@ -163,7 +166,9 @@ func (r *Recorder) problem(m map[string]any) bool {
 		return true
 	}
 	of := alike{kind: kind, severity: severity}
-	if held, _ := m["held_id"].(string); held == "" {
+	if id, _ := m["held_id"].(string); id != "" {
+		of.held = true
+	} else {
 		of.folder = report.RawName(m, "folder")
 		of.mailbox, _ = m["mailbox"].(string)
 	}
@@ -208,6 +213,9 @@ func (r *Recorder) unlisted(name string, t *tally) {
 		m := map[string]any{"run": r.run, "message_type": "problem", "kind": of.kind, "severity": of.severity, "count": n, "unlisted": true,
 			"text": fmt.Sprintf("more of the same, beyond the first %d", maxAlike)}
 		report.AddName(m, "user", name)
+		if of.held {
+			m["held"] = true
+		}
 		if of.folder != "" {
 			report.AddName(m, "folder", of.folder)
 		}
