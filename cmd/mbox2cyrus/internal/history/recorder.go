@@ -16,8 +16,9 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 )
 
-// maxAlike bounds how many problems of one kind and user are kept one by one: a user's
-// file decides how many there are. The others are counted.
+// maxAlike bounds how many problems of one kind, severity and user are kept one by one: a user's
+// file decides how many there are. The others are counted. What is for a person is not counted
+// among notes of its kind, as of held mail that is approved.
 const maxAlike = 200
 
 // Recorder writes the history of a run. It is safe for use by many goroutines. A nil
@@ -45,8 +46,8 @@ type Recorder struct {
 type tally struct {
 	folders, found, written, verified, held, bytes int64
 	severities                                     map[string]int64
-	kept                                           map[string]int64 // problems by kind, that were written
-	more                                           map[alike]int64  // and others
+	kept                                           map[alike]int64 // problems by kind and severity, that were written
+	more                                           map[alike]int64 // and others
 }
 
 // alike are problems that are counted together. Those of one folder stay true as long as it does
@@ -161,11 +162,11 @@ func (r *Recorder) problem(m map[string]any) bool {
 	}
 	t := r.user(key(m))
 	t.severities[severity] += n
-	if t.kept[kind] < maxAlike {
-		t.kept[kind]++
+	of := alike{kind: kind, severity: severity}
+	if t.kept[of] < maxAlike {
+		t.kept[of]++
 		return true
 	}
-	of := alike{kind: kind, severity: severity}
 	if id, _ := m["held_id"].(string); id != "" {
 		of.held = true
 	} else {
@@ -182,7 +183,7 @@ func key(m map[string]any) string { return report.RawName(m, "user") }
 func (r *Recorder) user(name string) *tally {
 	t := r.users[name]
 	if t == nil {
-		t = &tally{severities: map[string]int64{}, kept: map[string]int64{}, more: map[alike]int64{}}
+		t = &tally{severities: map[string]int64{}, kept: map[alike]int64{}, more: map[alike]int64{}}
 		r.users[name] = t
 	}
 	return t
