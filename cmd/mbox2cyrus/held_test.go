@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -287,4 +288,31 @@ func TestHeldOfWhatIsLeft(t *testing.T) {
 	}
 	excluded()
 	c.report(0)
+}
+
+// TestReportOfManyThatAreApproved: of a user more is held than a history has one by one. When all of
+// it is approved, a report has nothing left for a person, and not before.
+func TestReportOfManyThatAreApproved(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	var mail strings.Builder
+	for n := range 250 {
+		mail.WriteString(letter(n%60, fmt.Sprint("X-Number: ", n)))
+	}
+	h.write("var/mail/joe", mail.String())
+	state := filepath.Join(t.TempDir(), "state")
+	do := runWith(t)
+	do(2, append([]string{"migrate", "--hold-above", "10"}, flagsFor(srv, h.root, state)...)...)
+	reported := func(want int) {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		if code := run([]string{"mbox2cyrus", "report", "--state", state}, &stdout, &stderr); code != want || want == 0 && !strings.Contains(stdout.String(), "too-large: 250 of 1 user") {
+			t.Errorf("report: exit code %d, want %d\n%s%s", code, want, stdout.String(), stderr.String())
+		}
+	}
+	id := do(2, "approve", "--list", "--state", state).lines[0]["id"].(string)
+	do(2, "approve", "--by", "Ann", "--state", state, id)
+	reported(2)
+	do(0, "approve", "--by", "Ann", "--all", "--state", state)
+	reported(0)
 }

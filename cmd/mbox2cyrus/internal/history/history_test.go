@@ -241,22 +241,84 @@ func TestManyAlikeAreCounted(t *testing.T) {
 			p.Count = 2
 			r.Problem(p)
 		}
+		// For a person: not among the notes.
+		r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "f", Kind: "nul", Text: "look", Offset: 1})
 		r.User("ann")
 	})
-	var listed, count int64
+	var listed, count, look int64
 	l, err := Read(state, Migrate)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Each(func(ln Line) error {
+		if ln.Text == "look" {
+			look++
+			return nil
+		}
 		listed++
 		count += max(1, ln.Count)
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if listed != maxAlike+1 || count != 2*(maxAlike+50) || l.Users["ann"].Notes != count {
+	if look != 1 || listed != maxAlike+1 || count != 2*(maxAlike+50) || l.Users["ann"].Notes != count {
 		t.Errorf("%d lines stand for %d, the user has %d", listed, count, l.Users["ann"].Notes)
+	}
+}
+
+// TestManyAlikeOutliveAnUnchangedFolder: what was found in a folder beyond those that are kept one by
+// one is still true as long as the folder does not change, and no longer. What is held is said anew
+// by each run, and counted once.
+func TestManyAlikeOutliveAnUnchangedFolder(t *testing.T) {
+	state := t.TempDir()
+	counts := func() map[string]int64 {
+		t.Helper()
+		l, err := Read(state, Migrate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts := map[string]int64{}
+		if err := l.Each(func(ln Line) error {
+			if ln.Type == "problem" {
+				counts[ln.Folder+" "+ln.Kind+" "+ln.Severity] += max(1, ln.Count)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return counts
+	}
+	pass := func(first, second bool) {
+		run(t, state, Migrate, false, func(r *report.Reporter) {
+			for i := range int64(maxAlike + 50) {
+				if first {
+					r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "\xe9", Mailbox: "user.ann.e", Kind: "truncated", Offset: i})
+				}
+				r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "b", Kind: "damage", Offset: i, HeldID: fmt.Sprint(i)})
+			}
+			if second {
+				r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "b", Kind: "truncated", Offset: 7})
+			}
+			r.Folder(report.Folder{User: "ann", Folder: "\xe9", Mailbox: "user.ann.e", Read: first, Unchanged: !first})
+			r.Folder(report.Folder{User: "ann", Folder: "b", Mailbox: "user.ann.b", Read: second, Unchanged: !second})
+			r.User("ann")
+		})
+	}
+	pass(true, true)
+	want := map[string]int64{"\xe9 truncated attention": maxAlike + 50, "b truncated attention": 1, "b damage attention": maxAlike, " damage attention": 50}
+	for range compactEvery + 1 {
+		if diff := cmp.Diff(want, counts()); diff != "" {
+			t.Fatal(diff)
+		}
+		pass(false, false)
+	}
+	run(t, state, Migrate, false, func(r *report.Reporter) { // the first is mended, and nothing is held any more
+		r.Folder(report.Folder{User: "ann", Folder: "\xe9", Mailbox: "user.ann.e", Read: true})
+		r.Folder(report.Folder{User: "ann", Folder: "b", Mailbox: "user.ann.b", Unchanged: true})
+		r.User("ann")
+	})
+	if diff := cmp.Diff(map[string]int64{"b truncated attention": 1}, counts()); diff != "" {
+		t.Error(diff)
 	}
 }
 

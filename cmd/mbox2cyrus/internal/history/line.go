@@ -43,7 +43,8 @@ type Line struct {
 	SourceLn int64  `json:"line"`
 	Count    int64  `json:"count"`
 	HeldID   string `json:"held_id"`
-	Unlisted bool   `json:"unlisted"` // stands for those beyond the first of its kind and user
+	Unlisted bool   `json:"unlisted"` // stands for those beyond the first of its kind, severity and user
+	OfHeld   bool   `json:"held"`     // unlisted: they are of what is held
 
 	// user: what was said of him
 	Time        time.Time `json:"time"`

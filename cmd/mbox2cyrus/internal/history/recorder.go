@@ -16,8 +16,9 @@ import (
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
 )
 
-// maxAlike bounds how many problems of one kind and user are kept one by one: a user's
-// file decides how many there are. The others are counted.
+// maxAlike bounds how many problems of one kind, severity and user are kept one by one: a user's
+// file decides how many there are. The others are counted. What is for a person is not counted
+// among notes of its kind, as of held mail that is approved.
 const maxAlike = 200
 
 // Recorder writes the history of a run. It is safe for use by many goroutines. A nil
@@ -45,8 +46,15 @@ type Recorder struct {
 type tally struct {
 	folders, found, written, verified, held, bytes int64
 	severities                                     map[string]int64
-	kept                                           map[string]int64            // problems by kind, that were written
-	more                                           map[string]map[string]int64 // and others, by kind and severity
+	kept                                           map[alike]int64 // problems by kind and severity, that were written
+	more                                           map[alike]int64 // and others
+}
+
+// alike are problems that are counted together. Those of one folder stay true as long as it does
+// not change; what is held is of none here, as each run says it anew.
+type alike struct {
+	kind, severity, folder, mailbox string
+	held                            bool
 }
 
 // forNobody reports whether nothing was said of the user that is for a person.
@@ -154,14 +162,18 @@ func (r *Recorder) problem(m map[string]any) bool {
 	}
 	t := r.user(key(m))
 	t.severities[severity] += n
-	if t.kept[kind] < maxAlike {
-		t.kept[kind]++
+	of := alike{kind: kind, severity: severity}
+	if t.kept[of] < maxAlike {
+		t.kept[of]++
 		return true
 	}
-	if t.more[kind] == nil {
-		t.more[kind] = map[string]int64{}
+	if id, _ := m["held_id"].(string); id != "" {
+		of.held = true
+	} else {
+		of.folder = report.RawName(m, "folder")
+		of.mailbox, _ = m["mailbox"].(string)
 	}
-	t.more[kind][severity] += n
+	t.more[of] += n
 	return false
 }
 
@@ -171,7 +183,7 @@ func key(m map[string]any) string { return report.RawName(m, "user") }
 func (r *Recorder) user(name string) *tally {
 	t := r.users[name]
 	if t == nil {
-		t = &tally{severities: map[string]int64{}, kept: map[string]int64{}, more: map[string]map[string]int64{}}
+		t = &tally{severities: map[string]int64{}, kept: map[alike]int64{}, more: map[alike]int64{}}
 		r.users[name] = t
 	}
 	return t
@@ -198,13 +210,20 @@ func (r *Recorder) User(name string) {
 
 // unlisted writes how many problems of a user were not written one by one.
 func (r *Recorder) unlisted(name string, t *tally) {
-	for kind, severities := range t.more {
-		for severity, n := range severities {
-			m := map[string]any{"run": r.run, "message_type": "problem", "kind": kind, "severity": severity, "count": n, "unlisted": true,
-				"text": fmt.Sprintf("more of the same, beyond the first %d", maxAlike)}
-			report.AddName(m, "user", name)
-			r.write(m)
+	for of, n := range t.more {
+		m := map[string]any{"run": r.run, "message_type": "problem", "kind": of.kind, "severity": of.severity, "count": n, "unlisted": true,
+			"text": fmt.Sprintf("more of the same, beyond the first %d", maxAlike)}
+		report.AddName(m, "user", name)
+		if of.held {
+			m["held"] = true
 		}
+		if of.folder != "" {
+			report.AddName(m, "folder", of.folder)
+		}
+		if of.mailbox != "" {
+			m["mailbox"] = of.mailbox
+		}
+		r.write(m)
 	}
 }
 

@@ -17,6 +17,11 @@ import (
 
 // triageFilled looks after a mailbox that an earlier run filled with what the source still is.
 func (e *Engine) triageFilled(u *plan.User, m *mailbox) error {
+	if m.index == (cyrusspool.IndexState{}) {
+		// That run put it where imapd.conf has no index any more. Cyrus would make a new one,
+		// without UIDVALIDITY, flags and dates.
+		return e.triageCutOff(u, m)
+	}
 	m.todo = enter
 	if !m.entered {
 		return nil

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mbox2cyrus/cmd/mbox2cyrus/internal/held"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
@@ -280,7 +281,12 @@ func (h *Host) each(do func(command string, ln history.Line)) error {
 // approved is a line as it is now: what is held may have been approved of since it was
 // written.
 func (h *Host) approved(ln history.Line) history.Line {
-	if ln.HeldID == "" || ln.Severity == report.Note.String() {
+	if ln.Severity == report.Note.String() || ln.HeldID == "" && !ln.OfHeld {
+		return ln
+	}
+	if ln.OfHeld && !h.waits(ln.User) {
+		ln.Severity = report.Note.String()
+		ln.Text += " (all that is held of the user is approved)"
 		return ln
 	}
 	if by, at, ok := h.ledger.Approved(ln.HeldID); ok {
@@ -289,6 +295,25 @@ func (h *Host) approved(ln history.Line) history.Line {
 	}
 	return ln
 }
+
+// waits reports whether nobody approved of something that is held of a user, or that cannot be told.
+func (h *Host) waits(user string) bool {
+	boxes, err := h.ledger.MailboxesOf(user)
+	for i := 0; i < len(boxes) && err == nil; i++ {
+		if boxes[i].Held == nil {
+			continue
+		}
+		err = held.Each(h.ledger.HeldDir(), boxes[i].UniqueID, func(it held.Item) error {
+			if _, _, ok := h.ledger.Approved(it.ID); !ok {
+				return errWaits
+			}
+			return nil
+		})
+	}
+	return err != nil
+}
+
+var errWaits = errors.New("not approved")
 
 // identity is a hash of what a problem says.
 func identity(ln history.Line) uint64 {

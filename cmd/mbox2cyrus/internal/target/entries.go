@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/reconstruct"
@@ -96,6 +97,14 @@ func (c *Cyrus) CheckDatabase(ctx context.Context) error {
 func (c *Cyrus) know(list []reconstruct.Entry) {
 	c.entries = slices.DeleteFunc(list, func(e reconstruct.Entry) bool { return e.Deleted() })
 	slices.SortFunc(c.entries, func(a, b reconstruct.Entry) int { return strings.Compare(a.Name, b.Name) })
+	entries := c.entries
+	c.nameByID = sync.OnceValue(func() map[string]string {
+		names := make(map[string]string, len(entries))
+		for _, e := range slices.Backward(entries) {
+			names[e.UniqueID] = e.Name
+		}
+		return names
+	})
 }
 
 // find returns where the entry of a mailbox is among all, or belongs.
@@ -177,14 +186,7 @@ func (c *Cyrus) UserEntries(userid string) []reconstruct.Entry {
 // NameOf returns the name of the mailbox that has a unique id as of the last Refresh, wherever it
 // is, one that was deleted and is kept for some time included; "" if there is none. Up to 3.4 the
 // list does not tell.
-func (c *Cyrus) NameOf(id string) string {
-	for _, e := range c.entries {
-		if e.UniqueID == id {
-			return e.Name
-		}
-	}
-	return ""
-}
+func (c *Cyrus) NameOf(id string) string { return c.nameByID()[id] }
 
 // NewEntry describes a mailbox of the owner userid that is to be entered. Its layout is
 // that of his INBOX, if Cyrus has one.

@@ -35,6 +35,26 @@ func TestUserEntries(t *testing.T) {
 	}
 }
 
+// BenchmarkNameOf asks for one of many mailboxes: so does a run for each that was removed in Cyrus.
+// What it takes does not grow with their number.
+func BenchmarkNameOf(b *testing.B) {
+	for _, mailboxes := range []int{100, 100000} {
+		var list []reconstruct.Entry
+		for i := range mailboxes {
+			list = append(list, reconstruct.Entry{Name: fmt.Sprintf("user.u%06d", i), UniqueID: fmt.Sprintf("%024d", i)})
+		}
+		c := &Cyrus{}
+		c.know(list)
+		b.Run(fmt.Sprint(mailboxes), func(b *testing.B) {
+			for b.Loop() {
+				if name := c.NameOf(fmt.Sprintf("%024d", mailboxes-1)); name != fmt.Sprintf("user.u%06d", mailboxes-1) {
+					b.Fatal(name)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkUserEntries asks for one of many users. What it takes does not grow with their number.
 func BenchmarkUserEntries(b *testing.B) {
 	for _, users := range []int{100, 10000} {

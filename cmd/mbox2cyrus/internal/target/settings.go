@@ -3,6 +3,7 @@ package target
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"mbox2cyrus/cyrusspool"
@@ -31,6 +32,21 @@ func (c *Cyrus) IndexForSearch(ctx context.Context, userids []string) error {
 	}
 	if err := c.Programs.IndexForSearch(ctx, userids); err != nil {
 		return fmt.Errorf("Cyrus made an index that it cannot read: %w", err)
+	}
+	return nil
+}
+
+// stillSo is an error if imapd.conf says something else than when it was read. Cyrus's programs
+// read it each time that they are started: they would rebuild a mailbox in another place than
+// the one where it was written, and where it is looked at afterwards.
+func (c *Cyrus) stillSo() error {
+	now, err := cyrusspool.ParseConf(c.IMAPDConf)
+	if err != nil {
+		return fmt.Errorf("settings, read again: %w", err)
+	}
+	same := func(a, b cyrusspool.Setting) bool { return a.Key == b.Key && a.Value == b.Value }
+	if !slices.EqualFunc(c.conf.All(), now.All(), same) {
+		return fmt.Errorf("%s was changed while this run went on, which goes by what it was before: put it back as it was, and run again", c.IMAPDConf)
 	}
 	return nil
 }

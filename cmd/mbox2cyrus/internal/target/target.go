@@ -58,12 +58,13 @@ type Cyrus struct {
 	conf     *cyrusspool.Conf
 	settings map[string]string // all of them, as Cyrus understands them
 	acl      []reconstruct.ACL
-	owner    cyrusspool.Owner    // of the configdirectory
-	entries  []reconstruct.Entry // sorted by name
-	known    *knownList          // mailboxes.db as of entries and what was entered since
-	noCopies *atomic.Bool        // see aside
-	lock     *os.File            // nil: not taken
-	longList int64               // longMailboxList, but for tests
+	owner    cyrusspool.Owner         // of the configdirectory
+	entries  []reconstruct.Entry      // sorted by name
+	nameByID func() map[string]string // of entries
+	known    *knownList               // mailboxes.db as of entries and what was entered since
+	noCopies *atomic.Bool             // see aside
+	lock     *os.File                 // nil: not taken
+	longList int64                    // longMailboxList, but for tests
 }
 
 // Open learns everything about the Cyrus of opts. It changes nothing there.
@@ -252,6 +253,9 @@ func (c *Cyrus) Header(e reconstruct.Entry) cyrusspool.Header {
 // that it does, and that it will look where they are. For each user whose INBOX
 // is among them it returns the path of his subscriptions.
 func (c *Cyrus) Enter(ctx context.Context, entries []reconstruct.Entry) (subscriptions map[string]string, err error) {
+	if err := c.stillSo(); err != nil {
+		return nil, err
+	}
 	if err := c.stillNew(ctx, entries); err != nil {
 		return nil, err
 	}
@@ -346,7 +350,7 @@ func (c *Cyrus) Reconstruct(ctx context.Context, entries map[string][]reconstruc
 			return rep, err
 		}
 	}
-	return rep, nil
+	return rep, c.stillSo()
 }
 
 // Directories returns the directories of all partitions that are there.

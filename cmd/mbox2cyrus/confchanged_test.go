@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+)
+
+// seenAndFlagged are two folders whose index is more than what Cyrus could make anew.
+func seenAndFlagged(h *passHost) {
+	h.write("var/mail/joe", letter(1, "Status: RO", "X-Status: F"))
+	h.write("home/joe/mail/work", letter(2, "X-IMAPbase: 1054544436 20", "X-UID: 17", "Status: RO"))
+}
+
+func mustHaveFlags(t *testing.T, srv *cyrustest.Server) {
+	t.Helper()
+	views := serve(t, srv)
+	for name, want := range map[string]string{"INBOX": `1 \Flagged,\Seen 22`, "work": `17 \Seen 22`} {
+		if got := describe(views[name]); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s has %q, want %s", name, got, want)
+		}
+	}
+}
+
+// metaLines give the default partition a place of its own for what is not mail, as an
+// administrator may who changes imapd.conf.
+func metaLines(srv *cyrustest.Server) []string {
+	return []string{"metapartition-default: " + srv.Meta, "metapartition_files: header index cache"}
+}
+
+// TestSettingsChangedMeanwhile: imapd.conf is changed while migrate is at work. Cyrus's programs go
+// by the new one, and make indexes of their own in another place: mailboxes are not taken for
+// proved by those that they were given in the old place.
+func TestSettingsChangedMeanwhile(t *testing.T) {
+	for _, program := range []string{"ctl_mboxlist", "reconstruct"} {
+		t.Run(program, func(t *testing.T) {
+			t.Parallel()
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := newPassHost(t)
+			seenAndFlagged(h)
+			state := filepath.Join(t.TempDir(), "state")
+			was, err := os.ReadFile(srv.Conf)
+			if err == nil {
+				err = os.Chown(srv.Conf, srv.UID, srv.GID)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			bin := filepath.Join(srv.Dir, "bin")
+			wrapProgram(t, srv, bin, program, fmt.Sprintf("grep -q metapartition %s || printf '%s\\n' >>%[1]s\n", srv.Conf, strings.Join(metaLines(srv), `\n`)))
+			flags := flagsFor(srv, h.root, state)
+			o := runJSON(t, append([]string{"migrate", "--cyrus-bin", bin}, flags...)...)
+			if p := o.problems("user-failed"); o.code != 1 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), "was changed while this run went on") {
+				t.Errorf("exit code %d\n%s", o.code, o.stderr)
+			}
+			if err := os.WriteFile(srv.Conf, was, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			do := runWith(t, flags...)
+			do(0, "migrate")
+			do(0, "verify", "--level", "content")
+			mustHaveFlags(t, srv)
+		})
+	}
+}
+
+// TestSettingsChangedAfterCutOff: a run was cut off when mailboxes were filled, and before Cyrus
+// had rebuilt them. Where imapd.conf has another place for indexes since, they are filled anew: Cyrus would
+// make indexes of its own.
+func TestSettingsChangedAfterCutOff(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	seenAndFlagged(h)
+	state := filepath.Join(t.TempDir(), "state")
+	do := runWith(t, flagsFor(srv, h.root, state)...)
+	bin := filepath.Join(srv.Dir, "bin")
+	wrapProgram(t, srv, bin, "mbpath", "exit 75\n")
+	do(1, "migrate", "--cyrus-bin", bin)
+	appendConf(t, srv, metaLines(srv)...)
+	do(0, "migrate")
+	do(0, "verify", "--level", "content")
+	mustHaveFlags(t, srv)
+}
