@@ -196,13 +196,12 @@ func (v *Verifier) ours(u *plan.User, f *plan.Folder) (bool, error) {
 
 // tellGone tells of a mailbox whose folder is gone.
 func (v *Verifier) tellGone(ctx context.Context, u *plan.User, rec ledger.Mailbox) {
-	wayOn := "; what was migrated is in Cyrus only: remove it there if it is not wanted"
-	if u.LeftOut(rec) != nil {
-		wayOn = ""
-	}
 	text := u.CutOffAndGone(rec)
 	if text == "" {
-		text = fmt.Sprintf("%s was migrated, but %s%s", rec.Name, u.WhyGone(rec), wayOn)
+		text = fmt.Sprintf("%s was migrated, but %s", rec.Name, u.WhyGone(rec))
+		if u.LeftOut(rec) == nil {
+			text += "; what was migrated is in Cyrus only: remove it there if it is not wanted"
+		}
 	}
 	v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone", Text: text})
 	if err := v.held(ctx, rec, string(rec.Folder)); err != nil && ctx.Err() == nil {
