@@ -185,27 +185,34 @@ func TestObsoleteLinesAreRemoved(t *testing.T) {
 // written anew failed a user, or left a folder that was locked, what was found in the folder is
 // still true when the next one finds it unchanged.
 func TestFindingsOutliveARunThatSaidNothingOfTheirFolder(t *testing.T) {
-	state := t.TempDir()
-	unchanged := func(r *report.Reporter) {
-		r.Folder(report.Folder{User: "ann", Folder: "f", Found: 3, Unchanged: true})
-		r.User("ann")
-	}
-	run(t, state, Migrate, false, func(r *report.Reporter) {
-		r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "f", Kind: "keywords-lost", Offset: 7})
-		r.Folder(report.Folder{User: "ann", Folder: "f", Found: 3, Written: 3, Read: true})
-		r.User("ann")
-	})
-	for range compactEvery {
-		run(t, state, Migrate, false, func(r *report.Reporter) {
+	for _, fails := range []bool{false, true} { // Cyrus's programs for this user, in the first run too
+		state := t.TempDir()
+		unchanged := func(r *report.Reporter) {
+			r.Folder(report.Folder{User: "ann", Folder: "f", Mailbox: "user.ann.f", Found: 3, Unchanged: true})
+			r.User("ann")
+		}
+		failed := func(r *report.Reporter) {
 			r.Problem(report.Problem{Severity: report.Failure, User: "ann", Kind: "user-failed", Offset: -1})
 			r.User("ann")
+		}
+		run(t, state, Migrate, false, func(r *report.Reporter) {
+			r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "f", Mailbox: "user.ann.f", Kind: "keywords-lost", Offset: 7})
+			if fails {
+				failed(r)
+				return
+			}
+			r.Folder(report.Folder{User: "ann", Folder: "f", Mailbox: "user.ann.f", Found: 3, Written: 3, Read: true})
+			r.User("ann")
 		})
-	}
-	want := []string{"folder ann/f  x0", "problem ann/f keywords-lost x0"}
-	for range compactEvery {
-		run(t, state, Migrate, false, unchanged)
-		if diff := cmp.Diff(want, holding(t, state, Migrate)); diff != "" {
-			t.Fatal(diff)
+		for range compactEvery {
+			run(t, state, Migrate, false, failed)
+		}
+		want := []string{"folder ann/f  x0", "problem ann/f keywords-lost x0"}
+		for range compactEvery {
+			run(t, state, Migrate, false, unchanged)
+			if diff := cmp.Diff(want, holding(t, state, Migrate)); diff != "" {
+				t.Fatalf("it failed in the first run %t: %s", fails, diff)
+			}
 		}
 	}
 }
@@ -400,6 +407,36 @@ func TestRunsForShardsDoNotEndOneAnother(t *testing.T) {
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s: %s", test.shards, diff)
+		}
+	}
+}
+
+// TestWhoIsLeftOutAfterACutOff: what was last told of a user who had no folder done stays told when
+// he is left out, whatever a run that was cut off began to tell of him since.
+func TestWhoIsLeftOutAfterACutOff(t *testing.T) {
+	for _, runs := range [][]bool{{false}, {false, true}} { // cut off or not
+		state := t.TempDir()
+		for _, cutOff := range runs {
+			run(t, state, Migrate, cutOff, func(r *report.Reporter) {
+				r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "INBOX", Kind: "busy", Offset: -1})
+				if !cutOff {
+					r.User("ann")
+				}
+			})
+		}
+		r, err := Begin(state, Run{Command: Migrate, Start: start})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Beside(func(string) bool { return true }, func(_ string, own bool) bool { return own })
+		rep := report.New(report.Options{Stdout: discard{}, Stderr: discard{}})
+		rep.SetRecord(r)
+		rep.Problem(note("ann", "var/mail/ann", "excluded", -1))
+		if err := r.Close(false); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"problem ann/INBOX busy x0"}, holding(t, state, Migrate)); diff != "" {
+			t.Errorf("runs that were cut off or not %v: %s", runs, diff)
 		}
 	}
 }
