@@ -45,9 +45,13 @@ type Recorder struct {
 type tally struct {
 	folders, found, written, verified, held, bytes int64
 	severities                                     map[string]int64
-	kept                                           map[string]int64            // problems by kind, that were written
-	more                                           map[string]map[string]int64 // and others, by kind and severity
+	kept                                           map[string]int64 // problems by kind, that were written
+	more                                           map[alike]int64  // and others
 }
+
+// alike is what problems have in common that are not written one by one. They are true as long as
+// others of their folder are.
+type alike struct{ kind, severity, folder, mailbox string }
 
 // forNobody reports whether nothing was said of the user that is for a person.
 func (t *tally) forNobody() bool {
@@ -158,10 +162,8 @@ func (r *Recorder) problem(m map[string]any) bool {
 		t.kept[kind]++
 		return true
 	}
-	if t.more[kind] == nil {
-		t.more[kind] = map[string]int64{}
-	}
-	t.more[kind][severity] += n
+	mailbox, _ := m["mailbox"].(string)
+	t.more[alike{kind, severity, report.RawName(m, "folder"), mailbox}] += n
 	return false
 }
 
@@ -171,7 +173,7 @@ func key(m map[string]any) string { return report.RawName(m, "user") }
 func (r *Recorder) user(name string) *tally {
 	t := r.users[name]
 	if t == nil {
-		t = &tally{severities: map[string]int64{}, kept: map[string]int64{}, more: map[string]map[string]int64{}}
+		t = &tally{severities: map[string]int64{}, kept: map[string]int64{}, more: map[alike]int64{}}
 		r.users[name] = t
 	}
 	return t
@@ -198,13 +200,15 @@ func (r *Recorder) User(name string) {
 
 // unlisted writes how many problems of a user were not written one by one.
 func (r *Recorder) unlisted(name string, t *tally) {
-	for kind, severities := range t.more {
-		for severity, n := range severities {
-			m := map[string]any{"run": r.run, "message_type": "problem", "kind": kind, "severity": severity, "count": n, "unlisted": true,
-				"text": fmt.Sprintf("more of the same, beyond the first %d", maxAlike)}
-			report.AddName(m, "user", name)
-			r.write(m)
+	for a, n := range t.more {
+		m := map[string]any{"run": r.run, "message_type": "problem", "kind": a.kind, "severity": a.severity, "count": n, "unlisted": true,
+			"text": fmt.Sprintf("more of the same, beyond the first %d", maxAlike)}
+		report.AddName(m, "user", name)
+		report.AddName(m, "folder", a.folder)
+		if a.mailbox != "" {
+			m["mailbox"] = a.mailbox
 		}
+		r.write(m)
 	}
 }
 
