@@ -1000,3 +1000,41 @@ func (c *cutHost) cutOffForAll(run int) {
 	c.t.Helper()
 	c.addHistory(fmt.Sprintf(`{"run":%d,"message_type":"run","command":"migrate","start":"2026-11-28T02:00:00Z"}`, run))
 }
+
+// TestLaterPassOtherDate: of a message nothing but the date of its From_ line changed.
+func TestLaterPassOtherDate(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1)+letter(2))
+	c.write("home/joe/mail/own", letter(1, "X-IMAPbase: 1054563072 2", "X-UID: 1")+letter(2, "X-UID: 2"))
+	c.pass(0, c.migrate()...)
+	for _, path := range []string{"var/mail/joe", "home/joe/mail/own"} {
+		text, err := os.ReadFile(filepath.Join(c.root, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.write(path, strings.Replace(string(text), "10:11:02", "10:12:02", 1))
+	}
+	c.pass(0, c.migrate()...)
+	c.proved()
+	for name, box := range serve(t, c.srv) {
+		if name == "INBOX" || name == "own" {
+			if m := box.Messages; len(m) != 2 || m[0].UID != 1 || m[1].UID != 2 || m[1].InternalDate.Sub(m[0].InternalDate) != time.Minute+time.Second {
+				t.Errorf("%s: %+v", name, m)
+			}
+		}
+	}
+}
+
+// TestVerifyOfNewFolder: a folder that no pass has brought is not proved.
+func TestVerifyOfNewFolder(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.pass(0, c.migrate()...)
+	c.write("home/joe/mail/new", letter(2))
+	for _, level := range []string{"count", "index", "content"} {
+		o := c.pass(3, append([]string{"verify", "--level", level}, flagsFor(c.srv, c.root, c.state)...)...)
+		if p := o.problems("not-migrated"); len(p) != 1 || p[0]["folder"] != "new" {
+			t.Errorf("%s: %v", level, p)
+		}
+	}
+}

@@ -105,6 +105,58 @@ func TestPlaceMoved(t *testing.T) {
 	}
 }
 
+// TestPlaceMovedInPart: of two messages that are the same one comes to the file that is there now.
+func TestPlaceMovedInPart(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.write("home/joe/mail/B\xfccher", letter(5)+letter(5))
+	c.pass(0, c.migrate()...)
+	if err := os.Remove(filepath.Join(c.root, "home/joe/mail/B\xfccher")); err != nil {
+		t.Fatal(err)
+	}
+	c.write("home/joe/mail/B\xc3\xbccher", letter(5))
+	if o := c.pass(2, c.migrate()...); len(o.problems("source-gone")) != 1 {
+		t.Errorf("%q", o.severe())
+	}
+	if got := len(serve(t, c.srv)["B\u00fccher"].Messages); got != 2 {
+		t.Errorf("B\xc3\xbccher has %d messages, want 2", got)
+	}
+}
+
+// TestPlacesThatChange: a place of an INBOX is a directory, and its message goes.
+// Another place is where qpopper has the INBOX during a session, which ends.
+func TestPlacesThatChange(t *testing.T) {
+	for name, tt := range map[string]struct{ place, gone string }{
+		"directory": {"home/joe/INBOX", "home/joe/INBOX/1"},
+		"qpopper":   {"var/mail/.joe.pop", "var/mail/.joe.pop"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCutHost(t)
+			c.write("var/mail/joe", letter(1))
+			if tt.place == tt.gone {
+				c.write(tt.place, letter(2))
+			} else {
+				c.writeMX(tt.place, 2)
+			}
+			o := runJSON(t, c.migrate()...)
+			if o.code != 0 && o.code != 2 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			n := len(serve(t, c.srv)["INBOX"].Messages)
+			if err := os.Remove(filepath.Join(c.root, tt.gone)); err != nil {
+				t.Fatal(err)
+			}
+			if o := runJSON(t, c.migrate()...); len(o.problems("source-gone")) != 0 {
+				t.Errorf("exit code %d\n%s", o.code, o.stderr)
+			}
+			if got := len(serve(t, c.srv)["INBOX"].Messages); got != n-1 {
+				t.Errorf("INBOX has %d messages, and had %d", got, n)
+			}
+			c.proved()
+		})
+	}
+}
+
 // TestPlaceTaken: another folder comes that makes a mailbox of the same name as one that is
 // gone.
 func TestPlaceTaken(t *testing.T) {
