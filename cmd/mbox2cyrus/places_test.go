@@ -158,24 +158,31 @@ func TestPlacesThatChange(t *testing.T) {
 }
 
 // TestPlaceTaken: another folder comes that makes a mailbox of the same name as one that is
-// gone.
+// gone, whatever the name.
 func TestPlaceTaken(t *testing.T) {
-	c := newCutHost(t)
-	c.write("var/mail/joe", letter(1))
-	c.write("home/joe/mail/B\xfccher", letter(5))
-	c.pass(0, c.migrate()...)
-	if err := os.Remove(filepath.Join(c.root, "home/joe/mail/B\xfccher")); err != nil {
-		t.Fatal(err)
-	}
-	c.write("home/joe/mail/B\xc3\xbccher", letter(6))
-	if o := c.pass(2, c.migrate()...); len(o.problems("source-gone")) != 1 {
-		t.Errorf("%q", o.severe())
-	}
-	if got := len(serve(t, c.srv)["B\u00fccher"].Messages); got != 1 {
-		t.Errorf("B\xc3\xbccher has %d messages, want 1", got)
-	}
-	if rec := c.record("user.joe.B&APw-cher"); rec.Messages != 1 {
-		t.Errorf("the ledger says %d messages", rec.Messages)
+	for name, mailbox := range map[string]string{"B%cher": "B&APw-cher", "B%cher.pop": "B&APw-cher^pop"} {
+		t.Run(name, func(t *testing.T) {
+			c := newCutHost(t)
+			was, is := "home/joe/mail/"+strings.Replace(name, "%", "\xfc", 1), "home/joe/mail/"+strings.Replace(name, "%", "\xc3\xbc", 1)
+			c.write("var/mail/joe", letter(1))
+			c.write(was, letter(5))
+			c.pass(0, c.migrate()...)
+			if err := os.Remove(filepath.Join(c.root, was)); err != nil {
+				t.Fatal(err)
+			}
+			c.write(is, letter(16))
+			if o := c.pass(2, c.migrate()...); len(o.problems("source-gone")) != 1 {
+				t.Errorf("%q", o.severe())
+			}
+			if rec := c.record("user.joe." + mailbox); rec.Messages != 1 {
+				t.Errorf("the ledger says %d messages", rec.Messages)
+			}
+			for box, view := range serve(t, c.srv) {
+				if got := describe(view); box != "INBOX" && !slices.Equal(got, []string{"1  22"}) {
+					t.Errorf("%s: %q", box, got)
+				}
+			}
+		})
 	}
 }
 
