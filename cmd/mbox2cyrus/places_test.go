@@ -43,6 +43,29 @@ func TestPlaceGone(t *testing.T) {
 	}
 }
 
+// TestPlaceBelowNewGone: homes are below a directory that is called as one of Maildir's.
+func TestPlaceBelowNewGone(t *testing.T) {
+	for _, top := range []string{"new", "cur"} {
+		t.Run(top, func(t *testing.T) {
+			c := newCutHost(t)
+			c.write("etc/passwd", "joe:x:1001:1001::/"+top+"/joe:/bin/sh\n")
+			old := top + "/joe/mail/old"
+			c.write("var/mail/joe", letter(1))
+			c.write(old, letter(2))
+			c.pass(0, c.migrate("--inbox-extra", "mail/old")...)
+			if err := os.Remove(filepath.Join(c.root, old)); err != nil {
+				t.Fatal(err)
+			}
+			if o := c.pass(2, c.migrate("--inbox-extra", "mail/old")...); len(o.problems("source-gone")) != 1 {
+				t.Errorf("%q", o.severe())
+			}
+			if n := len(serve(t, c.srv)["INBOX"].Messages); n != 2 {
+				t.Errorf("the INBOX has %d messages, want 2", n)
+			}
+		})
+	}
+}
+
 // TestFilledAndPlaceGone kills a pass when the INBOX is filled, and before Cyrus knows of what
 // came. Then a place of the INBOX is gone: what was filled is all that there is of its mail.
 func TestFilledAndPlaceGone(t *testing.T) {

@@ -116,7 +116,7 @@ func isPOPCopy(u *plan.User, rec ledger.Mailbox, file string) bool {
 // of several places each message has its own, in a mailbox that is a directory it has a name
 // in that.
 func fileOf(rec ledger.Mailbox, m ledger.Message) string {
-	if !strings.Contains(m.File, "/") || strings.HasPrefix(m.File, "cur/") || strings.HasPrefix(m.File, "new/") {
+	if !strings.Contains(m.File, "/") {
 		return string(rec.Source)
 	}
 	return m.File
