@@ -464,3 +464,32 @@ func TestBadBlockInTheLast(t *testing.T) {
 	}
 	do(2, "verify", "--level", "content")
 }
+
+// TestBadBlockAfterMerge: a message that was appended to mail of Cyrus's own cannot be read any more
+// on the host. It stays in Cyrus, and what is new comes.
+func TestBadBlockAfterMerge(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	old := newPassHost(t)
+	old.write("var/mail/joe", letter(1))
+	runWith(t, flagsFor(srv, old.root, filepath.Join(t.TempDir(), "old"))...)(0, "migrate")
+	d := newFailingDisk(t)
+	h := &passHost{t: t, root: filepath.Join(d.dir, "host")}
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\n")
+	h.write("var/mail/joe", longLetter("work", 1, 10)+longLetter("work", 2, 10)+longLetter("work", 3, 300))
+	do := runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)
+	do(0, "migrate", "--merge")
+	had := describe(serve(t, srv)["INBOX"])
+	d.breakBlocks(mark("work", 3, 150))
+	now := time.Now()
+	if err := os.Chtimes(filepath.Join(h.root, "var/mail/joe"), now, now); err != nil {
+		t.Fatal(err)
+	}
+	for more := range 3 {
+		do(2, "migrate", "--merge")
+		if got := describe(serve(t, srv)["INBOX"]); len(had) != 4 || len(got) != 4+more || !slices.Equal(got[:4], had) {
+			t.Errorf("INBOX: %q, had %q, and %d came", got, had, more)
+		}
+		do(2, "verify", "--level", "content")
+		h.append("var/mail/joe", letter(4+more))
+	}
+}

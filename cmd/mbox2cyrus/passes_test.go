@@ -1021,6 +1021,10 @@ func TestLaterPassOtherDate(t *testing.T) {
 			if m := box.Messages; len(m) != 2 || m[0].UID != 1 || m[1].UID != 2 || m[1].InternalDate.Sub(m[0].InternalDate) != time.Minute+time.Second {
 				t.Errorf("%s: %+v", name, m)
 			}
+			// Cyrus goes by it where an index is lost.
+			if st, err := os.Stat(filepath.Join(c.box(strings.TrimPrefix(name, "INBOX")), "2.")); err != nil || !st.ModTime().Equal(box.Messages[1].InternalDate) {
+				t.Errorf("%s: the file is of %v, %v", name, st.ModTime(), err)
+			}
 		}
 	}
 }
