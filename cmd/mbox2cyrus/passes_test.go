@@ -1042,3 +1042,27 @@ func TestVerifyOfNewFolder(t *testing.T) {
 		}
 	}
 }
+
+// TestLaterPassFileLost: a message file that an earlier pass wrote is gone from Cyrus's spool when the
+// folder, which has no UIDs of its own or has, grows. It is written again.
+func TestLaterPassFileLost(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+	c.write("home/joe/mail/own", letter(1, "X-IMAPbase: 1054563072 3", "X-UID: 1")+letter(2, "X-UID: 2")+letter(3, "X-UID: 3"))
+	c.pass(0, c.migrate()...)
+	for _, file := range []string{"2.", "own/2."} {
+		if err := os.Remove(c.box(file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.append("var/mail/joe", letter(4))
+	c.append("home/joe/mail/own", letter(4, "X-UID: 4"))
+	c.pass(0, c.migrate()...)
+	c.proved()
+	served := serve(t, c.srv)
+	for _, name := range []string{"INBOX", "own"} {
+		if got, want := describe(served[name]), []string{"1  22", "2  22", "3  22", "4  22"}; !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
