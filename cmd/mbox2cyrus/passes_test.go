@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/mbox"
 )
@@ -1064,5 +1065,28 @@ func TestLaterPassFileLost(t *testing.T) {
 		if got, want := describe(served[name]), []string{"1  22", "2  22", "3  22", "4  22"}; !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
+	}
+}
+
+// TestVerifyNotRecorded: a verify goes on where no history can be kept of it, and says so.
+func TestVerifyNotRecorded(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.pass(0, c.migrate()...)
+	verify := func(code int, state, why string) {
+		t.Helper()
+		o := c.pass(code, append([]string{"verify"}, flagsFor(c.srv, c.root, state)...)...)
+		if p := o.problems("not-recorded"); len(p) != 1 || !strings.Contains(p[0]["text"].(string), why) {
+			t.Errorf("%s: %v", why, p)
+		}
+	}
+	verify(3, filepath.Join(t.TempDir(), "none"), "there is no state directory")
+	other, err := history.Begin(c.state, history.Run{Command: history.Verify})
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify(0, c.state, history.ErrBusy.Error())
+	if err := other.Close(true); err != nil {
+		t.Fatal(err)
 	}
 }
