@@ -22,7 +22,7 @@ func TestOneOfABatchFails(t *testing.T) {
 	bin := filepath.Join(srv.Dir, "programs")
 	wrapProgram(t, srv, bin, "reconstruct", "case \" $* \" in *' joe '*) exit 75; esac\n")
 	flags := flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))
-	o := runJSON(t, append([]string{"migrate", "--cyrus-bin", bin}, flags...)...)
+	o := runJSON(t, append([]string{"migrate", "--jobs", "1", "--cyrus-bin", bin}, flags...)...) // one batch of all
 	arrived := map[string]int{}
 	for _, f := range o.lines {
 		if f["message_type"] == "folder" && f["messages_verified"] == f["messages_found"] {
@@ -31,6 +31,11 @@ func TestOneOfABatchFails(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"ann": 2, "kim": 2}, arrived); diff != "" || o.code != 1 || len(o.problems("user-failed")) != 1 {
 		t.Errorf("exit code %d: %s\n%s", o.code, diff, o.stderr)
+	}
+	for _, p := range o.problems("reconstruct-complaint") {
+		if p["user"] != "joe" {
+			t.Errorf("%v", p)
+		}
 	}
 	do := runWith(t, flags...)
 	if sum := do(0, "migrate").summary(t); sum["folders"] != 6.0 || sum["folders_unchanged"] != 4.0 {
