@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -433,5 +434,62 @@ func badBlockAfterRemoval(t *testing.T, first, later string, cut bool) {
 	after := serve(t, srv)["moved"].Messages
 	if o.code != 1 || len(before) < 2 || !slices.Equal(describe(cyrustest.MailboxView{Messages: before}), describe(cyrustest.MailboxView{Messages: after})) {
 		t.Errorf("exit code %d, %q; %d messages became %d", o.code, o.severe(), len(before), len(after))
+	}
+}
+
+// TestBadBlockInTheLast: the last message of a folder without UIDs of its own cannot be read any more
+// where all before it are as they were. What Cyrus has of it stays.
+func TestBadBlockInTheLast(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	d := newFailingDisk(t)
+	h := &passHost{t: t, root: filepath.Join(d.dir, "host")}
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\n")
+	h.write("var/mail/joe", letter(1))
+	h.write("home/joe/mail/work", longLetter("work", 1, 200)+longLetter("work", 2, 200)+longLetter("work", 3, 400))
+	do := runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)
+	do(0, "migrate")
+	had := serve(t, srv)["work"]
+	d.breakBlocks(mark("work", 3, 200))
+	for range 2 {
+		now := time.Now()
+		if err := os.Chtimes(filepath.Join(h.root, "home/joe/mail/work"), now, now); err != nil {
+			t.Fatal(err)
+		}
+		if o := do(2, "migrate"); len(o.problems("unreadable-range")) == 0 {
+			t.Errorf("%q", o.severe())
+		}
+		if got := serve(t, srv)["work"]; !slices.Equal(describe(got), describe(had)) || got.UIDValidity != had.UIDValidity {
+			t.Errorf("work: %q, want %q", describe(got), describe(had))
+		}
+	}
+	do(2, "verify", "--level", "content")
+}
+
+// TestBadBlockAfterMerge: a message that was appended to mail of Cyrus's own cannot be read any more
+// on the host. It stays in Cyrus, and what is new comes.
+func TestBadBlockAfterMerge(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	old := newPassHost(t)
+	old.write("var/mail/joe", letter(1))
+	runWith(t, flagsFor(srv, old.root, filepath.Join(t.TempDir(), "old"))...)(0, "migrate")
+	d := newFailingDisk(t)
+	h := &passHost{t: t, root: filepath.Join(d.dir, "host")}
+	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\n")
+	h.write("var/mail/joe", longLetter("work", 1, 10)+longLetter("work", 2, 10)+longLetter("work", 3, 300))
+	do := runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)
+	do(0, "migrate", "--merge")
+	had := describe(serve(t, srv)["INBOX"])
+	d.breakBlocks(mark("work", 3, 150))
+	now := time.Now()
+	if err := os.Chtimes(filepath.Join(h.root, "var/mail/joe"), now, now); err != nil {
+		t.Fatal(err)
+	}
+	for more := range 3 {
+		do(2, "migrate", "--merge")
+		if got := describe(serve(t, srv)["INBOX"]); len(had) != 4 || len(got) != 4+more || !slices.Equal(got[:4], had) {
+			t.Errorf("INBOX: %q, had %q, and %d came", got, had, more)
+		}
+		do(2, "verify", "--level", "content")
+		h.append("var/mail/joe", letter(4+more))
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -31,5 +32,37 @@ func TestHardLinks(t *testing.T) {
 	if o.code != 2 || len(said) != 3 || !strings.Contains(said["two"], "attention is the same file as one") ||
 		!strings.Contains(said["elsewhere"], "note the file has 2 names") || !strings.Contains(said["one"], "note the file has 2 names") {
 		t.Errorf("exit code %d, %q\n%s", o.code, said, o.stderr)
+	}
+}
+
+// TestHardLinksAreToldOnce: each pass tells of them, and a report what the last one told.
+func TestHardLinksAreToldOnce(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	state := filepath.Join(t.TempDir(), "state")
+	h.write("var/mail/joe", letter(2))
+	h.write("home/joe/mail/one", letter(1))
+	if err := os.Link(filepath.Join(h.root, "home/joe/mail/one"), filepath.Join(h.root, "home/joe/mail/two")); err != nil {
+		t.Fatal(err)
+	}
+	do := runWith(t, flagsFor(srv, h.root, state)...)
+	told := func() int {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		run([]string{"mbox2cyrus", "report", "--state", state, "--format", "csv", "--table", "problems"}, &stdout, &stderr)
+		return strings.Count(stdout.String(), "hard-link")
+	}
+	for pass := range 3 {
+		do(2, "migrate")
+		if n := told(); n != 2 {
+			t.Errorf("after %d passes a report tells of hard links %d times", pass+1, n)
+		}
+	}
+	if err := os.Remove(filepath.Join(h.root, "home/joe/mail/two")); err != nil {
+		t.Fatal(err)
+	}
+	do(2, "migrate") // a folder is gone
+	if n := told(); n != 0 {
+		t.Errorf("where there are no hard links any more a report tells of them %d times", n)
 	}
 }

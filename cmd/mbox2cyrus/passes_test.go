@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/cyrustest"
+	"mbox2cyrus/cmd/mbox2cyrus/internal/history"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/mbox"
 )
@@ -999,4 +1000,93 @@ func TestReportOfPlanForSome(t *testing.T) {
 func (c *cutHost) cutOffForAll(run int) {
 	c.t.Helper()
 	c.addHistory(fmt.Sprintf(`{"run":%d,"message_type":"run","command":"migrate","start":"2026-11-28T02:00:00Z"}`, run))
+}
+
+// TestLaterPassOtherDate: of a message nothing but the date of its From_ line changed.
+func TestLaterPassOtherDate(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1)+letter(2))
+	c.write("home/joe/mail/own", letter(1, "X-IMAPbase: 1054563072 2", "X-UID: 1")+letter(2, "X-UID: 2"))
+	c.pass(0, c.migrate()...)
+	for _, path := range []string{"var/mail/joe", "home/joe/mail/own"} {
+		text, err := os.ReadFile(filepath.Join(c.root, path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.write(path, strings.Replace(string(text), "10:11:02", "10:12:02", 1))
+	}
+	c.pass(0, c.migrate()...)
+	c.proved()
+	for name, box := range serve(t, c.srv) {
+		if name == "INBOX" || name == "own" {
+			if m := box.Messages; len(m) != 2 || m[0].UID != 1 || m[1].UID != 2 || m[1].InternalDate.Sub(m[0].InternalDate) != time.Minute+time.Second {
+				t.Errorf("%s: %+v", name, m)
+			}
+			// Cyrus goes by it where an index is lost.
+			if st, err := os.Stat(filepath.Join(c.box(strings.TrimPrefix(name, "INBOX")), "2.")); err != nil || !st.ModTime().Equal(box.Messages[1].InternalDate) {
+				t.Errorf("%s: the file is of %v, %v", name, st.ModTime(), err)
+			}
+		}
+	}
+}
+
+// TestVerifyOfNewFolder: a folder that no pass has brought is not proved.
+func TestVerifyOfNewFolder(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.pass(0, c.migrate()...)
+	c.write("home/joe/mail/new", letter(2))
+	for _, level := range []string{"count", "index", "content"} {
+		o := c.pass(3, append([]string{"verify", "--level", level}, flagsFor(c.srv, c.root, c.state)...)...)
+		if p := o.problems("not-migrated"); len(p) != 1 || p[0]["folder"] != "new" {
+			t.Errorf("%s: %v", level, p)
+		}
+	}
+}
+
+// TestLaterPassFileLost: a message file that an earlier pass wrote is gone from Cyrus's spool when the
+// folder, which has no UIDs of its own or has, grows. It is written again.
+func TestLaterPassFileLost(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1)+letter(2)+letter(3))
+	c.write("home/joe/mail/own", letter(1, "X-IMAPbase: 1054563072 3", "X-UID: 1")+letter(2, "X-UID: 2")+letter(3, "X-UID: 3"))
+	c.pass(0, c.migrate()...)
+	for _, file := range []string{"2.", "own/2."} {
+		if err := os.Remove(c.box(file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.append("var/mail/joe", letter(4))
+	c.append("home/joe/mail/own", letter(4, "X-UID: 4"))
+	c.pass(0, c.migrate()...)
+	c.proved()
+	served := serve(t, c.srv)
+	for _, name := range []string{"INBOX", "own"} {
+		if got, want := describe(served[name]), []string{"1  22", "2  22", "3  22", "4  22"}; !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestVerifyNotRecorded: a verify goes on where no history can be kept of it, and says so.
+func TestVerifyNotRecorded(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.pass(0, c.migrate()...)
+	verify := func(code int, state, why string) {
+		t.Helper()
+		o := c.pass(code, append([]string{"verify"}, flagsFor(c.srv, c.root, state)...)...)
+		if p := o.problems("not-recorded"); len(p) != 1 || !strings.Contains(p[0]["text"].(string), why) {
+			t.Errorf("%s: %v", why, p)
+		}
+	}
+	verify(3, filepath.Join(t.TempDir(), "none"), "there is no state directory")
+	other, err := history.Begin(c.state, history.Run{Command: history.Verify})
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify(0, c.state, history.ErrBusy.Error())
+	if err := other.Close(true); err != nil {
+		t.Fatal(err)
+	}
 }

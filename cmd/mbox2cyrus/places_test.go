@@ -43,6 +43,29 @@ func TestPlaceGone(t *testing.T) {
 	}
 }
 
+// TestPlaceBelowNewGone: homes are below a directory that is called as one of Maildir's.
+func TestPlaceBelowNewGone(t *testing.T) {
+	for _, top := range []string{"new", "cur"} {
+		t.Run(top, func(t *testing.T) {
+			c := newCutHost(t)
+			c.write("etc/passwd", "joe:x:1001:1001::/"+top+"/joe:/bin/sh\n")
+			old := top + "/joe/mail/old"
+			c.write("var/mail/joe", letter(1))
+			c.write(old, letter(2))
+			c.pass(0, c.migrate("--inbox-extra", "mail/old")...)
+			if err := os.Remove(filepath.Join(c.root, old)); err != nil {
+				t.Fatal(err)
+			}
+			if o := c.pass(2, c.migrate("--inbox-extra", "mail/old")...); len(o.problems("source-gone")) != 1 {
+				t.Errorf("%q", o.severe())
+			}
+			if n := len(serve(t, c.srv)["INBOX"].Messages); n != 2 {
+				t.Errorf("the INBOX has %d messages, want 2", n)
+			}
+		})
+	}
+}
+
 // TestFilledAndPlaceGone kills a pass when the INBOX is filled, and before Cyrus knows of what
 // came. Then a place of the INBOX is gone: what was filled is all that there is of its mail.
 func TestFilledAndPlaceGone(t *testing.T) {
@@ -105,25 +128,84 @@ func TestPlaceMoved(t *testing.T) {
 	}
 }
 
-// TestPlaceTaken: another folder comes that makes a mailbox of the same name as one that is
-// gone.
-func TestPlaceTaken(t *testing.T) {
+// TestPlaceMovedInPart: of two messages that are the same one comes to the file that is there now.
+func TestPlaceMovedInPart(t *testing.T) {
 	c := newCutHost(t)
 	c.write("var/mail/joe", letter(1))
-	c.write("home/joe/mail/B\xfccher", letter(5))
+	c.write("home/joe/mail/B\xfccher", letter(5)+letter(5))
 	c.pass(0, c.migrate()...)
 	if err := os.Remove(filepath.Join(c.root, "home/joe/mail/B\xfccher")); err != nil {
 		t.Fatal(err)
 	}
-	c.write("home/joe/mail/B\xc3\xbccher", letter(6))
+	c.write("home/joe/mail/B\xc3\xbccher", letter(5))
 	if o := c.pass(2, c.migrate()...); len(o.problems("source-gone")) != 1 {
 		t.Errorf("%q", o.severe())
 	}
-	if got := len(serve(t, c.srv)["B\u00fccher"].Messages); got != 1 {
-		t.Errorf("B\xc3\xbccher has %d messages, want 1", got)
+	if got := len(serve(t, c.srv)["B\u00fccher"].Messages); got != 2 {
+		t.Errorf("B\xc3\xbccher has %d messages, want 2", got)
 	}
-	if rec := c.record("user.joe.B&APw-cher"); rec.Messages != 1 {
-		t.Errorf("the ledger says %d messages", rec.Messages)
+}
+
+// TestPlacesThatChange: a place of an INBOX is a directory, and its message goes.
+// Another place is where qpopper has the INBOX during a session, which ends.
+func TestPlacesThatChange(t *testing.T) {
+	for name, tt := range map[string]struct{ place, gone string }{
+		"directory": {"home/joe/INBOX", "home/joe/INBOX/1"},
+		"qpopper":   {"var/mail/.joe.pop", "var/mail/.joe.pop"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCutHost(t)
+			c.write("var/mail/joe", letter(1))
+			if tt.place == tt.gone {
+				c.write(tt.place, letter(2))
+			} else {
+				c.writeMX(tt.place, 2)
+			}
+			o := runJSON(t, c.migrate()...)
+			if o.code != 0 && o.code != 2 {
+				t.Fatalf("exit code %d\n%s", o.code, o.stderr)
+			}
+			n := len(serve(t, c.srv)["INBOX"].Messages)
+			if err := os.Remove(filepath.Join(c.root, tt.gone)); err != nil {
+				t.Fatal(err)
+			}
+			if o := runJSON(t, c.migrate()...); len(o.problems("source-gone")) != 0 {
+				t.Errorf("exit code %d\n%s", o.code, o.stderr)
+			}
+			if got := len(serve(t, c.srv)["INBOX"].Messages); got != n-1 {
+				t.Errorf("INBOX has %d messages, and had %d", got, n)
+			}
+			c.proved()
+		})
+	}
+}
+
+// TestPlaceTaken: another folder comes that makes a mailbox of the same name as one that is
+// gone, whatever the name.
+func TestPlaceTaken(t *testing.T) {
+	for name, mailbox := range map[string]string{"B%cher": "B&APw-cher", "B%cher.pop": "B&APw-cher^pop"} {
+		t.Run(name, func(t *testing.T) {
+			c := newCutHost(t)
+			was, is := "home/joe/mail/"+strings.Replace(name, "%", "\xfc", 1), "home/joe/mail/"+strings.Replace(name, "%", "\xc3\xbc", 1)
+			c.write("var/mail/joe", letter(1))
+			c.write(was, letter(5))
+			c.pass(0, c.migrate()...)
+			if err := os.Remove(filepath.Join(c.root, was)); err != nil {
+				t.Fatal(err)
+			}
+			c.write(is, letter(16))
+			if o := c.pass(2, c.migrate()...); len(o.problems("source-gone")) != 1 {
+				t.Errorf("%q", o.severe())
+			}
+			if rec := c.record("user.joe." + mailbox); rec.Messages != 1 {
+				t.Errorf("the ledger says %d messages", rec.Messages)
+			}
+			for box, view := range serve(t, c.srv) {
+				if got := describe(view); box != "INBOX" && !slices.Equal(got, []string{"1  22"}) {
+					t.Errorf("%s: %q", box, got)
+				}
+			}
+		})
 	}
 }
 

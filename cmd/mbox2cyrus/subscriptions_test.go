@@ -360,3 +360,29 @@ func TestSubscriptionsWhileCyrusRuns(t *testing.T) {
 	g.must(g.migrate()...)
 	g.subscribed("joe", "mail/opened\n")
 }
+
+// TestSubscriptionsChangedInCyrus: what a user changes in Cyrus alone is his affair. Later passes do
+// not tell of it, also where they bring mail.
+func TestSubscriptionsChangedInCyrus(t *testing.T) {
+	g := newGround(t, "", "", "")
+	g.firstMail()
+	g.must(g.migrate()...)
+	file := g.subscriptionFile("joe")
+	own, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own = bytes.Replace(own, []byte("sent-mail"), []byte("opened"), 1)
+	if err := os.WriteFile(file, own, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if o := runJSON(t, g.migrate()...); o.code != 0 || len(o.problems("subscriptions-kept")) != 0 {
+			t.Errorf("exit code %d\n%s", o.code, o.stderr)
+		}
+		if have, err := os.ReadFile(file); err != nil || !bytes.Equal(have, own) {
+			t.Errorf("%q, %v", have, err)
+		}
+		g.host.append("home/joe/mail/sent-mail", letter(9))
+	}
+}

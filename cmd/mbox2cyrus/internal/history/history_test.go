@@ -185,27 +185,34 @@ func TestObsoleteLinesAreRemoved(t *testing.T) {
 // written anew failed a user, or left a folder that was locked, what was found in the folder is
 // still true when the next one finds it unchanged.
 func TestFindingsOutliveARunThatSaidNothingOfTheirFolder(t *testing.T) {
-	state := t.TempDir()
-	unchanged := func(r *report.Reporter) {
-		r.Folder(report.Folder{User: "ann", Folder: "f", Found: 3, Unchanged: true})
-		r.User("ann")
-	}
-	run(t, state, Migrate, false, func(r *report.Reporter) {
-		r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "f", Kind: "keywords-lost", Offset: 7})
-		r.Folder(report.Folder{User: "ann", Folder: "f", Found: 3, Written: 3, Read: true})
-		r.User("ann")
-	})
-	for range compactEvery {
-		run(t, state, Migrate, false, func(r *report.Reporter) {
+	for _, fails := range []bool{false, true} { // Cyrus's programs for this user, in the first run too
+		state := t.TempDir()
+		unchanged := func(r *report.Reporter) {
+			r.Folder(report.Folder{User: "ann", Folder: "f", Mailbox: "user.ann.f", Found: 3, Unchanged: true})
+			r.User("ann")
+		}
+		failed := func(r *report.Reporter) {
 			r.Problem(report.Problem{Severity: report.Failure, User: "ann", Kind: "user-failed", Offset: -1})
 			r.User("ann")
+		}
+		run(t, state, Migrate, false, func(r *report.Reporter) {
+			r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "f", Mailbox: "user.ann.f", Kind: "keywords-lost", Offset: 7})
+			if fails {
+				failed(r)
+				return
+			}
+			r.Folder(report.Folder{User: "ann", Folder: "f", Mailbox: "user.ann.f", Found: 3, Written: 3, Read: true})
+			r.User("ann")
 		})
-	}
-	want := []string{"folder ann/f  x0", "problem ann/f keywords-lost x0"}
-	for range compactEvery {
-		run(t, state, Migrate, false, unchanged)
-		if diff := cmp.Diff(want, holding(t, state, Migrate)); diff != "" {
-			t.Fatal(diff)
+		for range compactEvery {
+			run(t, state, Migrate, false, failed)
+		}
+		want := []string{"folder ann/f  x0", "problem ann/f keywords-lost x0"}
+		for range compactEvery {
+			run(t, state, Migrate, false, unchanged)
+			if diff := cmp.Diff(want, holding(t, state, Migrate)); diff != "" {
+				t.Fatalf("it failed in the first run %t: %s", fails, diff)
+			}
 		}
 	}
 }
@@ -233,36 +240,46 @@ func TestUnfinishedIsRemoved(t *testing.T) {
 	}
 }
 
+// TestManyAlikeAreCounted: they are, as long as the folder that has them is as it was.
 func TestManyAlikeAreCounted(t *testing.T) {
 	state := t.TempDir()
-	run(t, state, Migrate, false, func(r *report.Reporter) {
-		for i := range maxAlike + 50 {
-			p := note("ann", "f", "nul", int64(i))
-			p.Count = 2
-			r.Problem(p)
+	folder := report.Folder{User: "ann", Folder: "caf\xe9", Mailbox: "user.ann.f"}
+	for n := range int64(compactEvery + 2) {
+		run(t, state, Migrate, false, func(r *report.Reporter) {
+			folder.Read, folder.Unchanged = n == 0, n > 0
+			for i := range maxAlike + 50 {
+				p := note(folder.User, folder.Folder, "nul", int64(i))
+				p.Mailbox, p.Count = folder.Mailbox, 2
+				if folder.Read {
+					r.Problem(p)
+				}
+			}
+			if folder.Read { // for a person: not among the notes
+				r.Problem(report.Problem{Severity: report.Attention, User: folder.User, Folder: folder.Folder, Mailbox: folder.Mailbox, Kind: "nul", Text: "look", Offset: 1})
+			}
+			r.Folder(folder)
+			r.User("ann")
+		})
+		var listed, count, look int64
+		l, err := Read(state, Migrate)
+		if err != nil {
+			t.Fatal(err)
 		}
-		// For a person: not among the notes.
-		r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "f", Kind: "nul", Text: "look", Offset: 1})
-		r.User("ann")
-	})
-	var listed, count, look int64
-	l, err := Read(state, Migrate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Each(func(ln Line) error {
-		if ln.Text == "look" {
-			look++
+		if err := l.Each(func(ln Line) error {
+			switch {
+			case ln.Text == "look":
+				look++
+			case ln.Type == "problem":
+				listed++
+				count += max(1, ln.Count)
+			}
 			return nil
+		}); err != nil {
+			t.Fatal(err)
 		}
-		listed++
-		count += max(1, ln.Count)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if look != 1 || listed != maxAlike+1 || count != 2*(maxAlike+50) || l.Users["ann"].Notes != count {
-		t.Errorf("%d lines stand for %d, the user has %d", listed, count, l.Users["ann"].Notes)
+		if look != 1 || listed != maxAlike+1 || count != 2*(maxAlike+50) || n == 0 && l.Users["ann"].Notes != count {
+			t.Errorf("after run %d: %d lines stand for %d, the user has %d", n+1, listed, count, l.Users["ann"].Notes)
+		}
 	}
 }
 
@@ -462,6 +479,36 @@ func TestRunsForShardsDoNotEndOneAnother(t *testing.T) {
 		}
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("%s: %s", test.shards, diff)
+		}
+	}
+}
+
+// TestWhoIsLeftOutAfterACutOff: what was last told of a user who had no folder done stays told when
+// he is left out, whatever a run that was cut off began to tell of him since.
+func TestWhoIsLeftOutAfterACutOff(t *testing.T) {
+	for _, runs := range [][]bool{{false}, {false, true}} { // cut off or not
+		state := t.TempDir()
+		for _, cutOff := range runs {
+			run(t, state, Migrate, cutOff, func(r *report.Reporter) {
+				r.Problem(report.Problem{Severity: report.Attention, User: "ann", Folder: "INBOX", Kind: "busy", Offset: -1})
+				if !cutOff {
+					r.User("ann")
+				}
+			})
+		}
+		r, err := Begin(state, Run{Command: Migrate, Start: start})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Beside(func(string) bool { return true }, func(_ string, own bool) bool { return own })
+		rep := report.New(report.Options{Stdout: discard{}, Stderr: discard{}})
+		rep.SetRecord(r)
+		rep.Problem(note("ann", "var/mail/ann", "excluded", -1))
+		if err := r.Close(false); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"problem ann/INBOX busy x0"}, holding(t, state, Migrate)); diff != "" {
+			t.Errorf("runs that were cut off or not %v: %s", runs, diff)
 		}
 	}
 }

@@ -92,7 +92,7 @@ func name(text string, raw []byte) string {
 
 // saidAnew are kinds of what each migrate says of a folder as long as it is so: why it is
 // left alone, and what the plan has of it. Whatever begins name- or user- is, too.
-var saidAnew = []string{"busy", "cut-off", "cyrus-changed", "other-rules", "retired", "retired-place", "source-changed", "source-gone", "special-use-other"}
+var saidAnew = []string{"busy", "cut-off", "cyrus-changed", "hard-link", "other-rules", "retired", "retired-place", "source-changed", "source-gone", "special-use-other"}
 
 // leftUsers are kinds of what is told of no user where a run ended before it came to all of them.
 var leftUsers = []string{"time-is-up", "run-failed"}

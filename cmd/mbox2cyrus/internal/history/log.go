@@ -357,25 +357,20 @@ var ofNobody = []string{"no-user", "system-user", "source-gone"}
 
 // standings are those of all users of a history.
 func standings(path string) (map[string]standing, error) {
-	last, other := map[string]Line{}, map[string]int{} // of other, the last run that told it
+	all, other := map[string]standing{}, map[string]int{} // of other, the last run that told it
 	wanted := func(b []byte) bool {
 		return bytes.Contains(b, []byte(`"message_type":"user"`)) || bytes.Contains(b, []byte(`"severity":"attention"`))
 	}
 	err := each(path, wanted, func(ln Line) error {
-		ln.raw = nil
 		switch {
-		case ln.Type == "user":
-			last[ln.User] = ln
+		case ln.Type == "user": // after all that its run told of him; a run that was cut off has none
+			failed := ln.Failures+ln.Differences > 0
+			all[ln.User] = standing{beside: ln.Folders == 0 && ln.Notes+ln.Attentions > 0 && !failed, own: ln.Folders > 0 || failed || other[ln.User] == ln.Run}
 		case !slices.Contains(ofNobody, ln.Kind):
 			other[ln.User] = ln.Run
 		}
 		return nil
 	})
-	all := map[string]standing{}
-	for name, ln := range last {
-		failed := ln.Failures+ln.Differences > 0
-		all[name] = standing{beside: ln.Folders == 0 && ln.Notes+ln.Attentions > 0 && !failed, own: ln.Folders > 0 || failed || other[name] == ln.Run}
-	}
 	return all, err
 }
 
@@ -413,9 +408,13 @@ func (l *Log) needed(ln Line) bool {
 }
 
 // mayHold reports whether a finding will hold again as soon as a run says that its folder has
-// not changed: the last one said nothing of it, as the folder was in use or its user failed.
+// not changed: the last one said nothing of it, as the folder was in use or its user failed. So it
+// may be that no run has said anything of it yet; but of what the plan leaves out, which has no
+// mailbox, none ever will.
 func (l *Log) mayHold(ln Line) bool {
-	return !l.anew && ln.lasting() && slices.ContainsFunc(l.states(ln), func(s state) bool { return s.read <= ln.Run })
+	states := l.states(ln)
+	return !l.anew && ln.lasting() &&
+		(len(states) == 0 && ln.Mailbox != "" || slices.ContainsFunc(states, func(s state) bool { return s.read <= ln.Run }))
 }
 
 // readIn reports whether a user line finishes the run that last read one of his folders,

@@ -64,6 +64,9 @@ func (e *Engine) complete(ctx context.Context, batch []*job) error {
 		return err
 	}
 	rep, err := e.Cyrus.Reconstruct(ctx, byUser)
+	if err != nil && len(batch) > 1 { // each is tried alone then, and who is visited is known
+		rep.Complaints = slices.DeleteFunc(rep.Complaints, func(c reconstruct.Complaint) bool { return c.Kind == reconstruct.KindUnvisited })
+	}
 	e.complaints(batch, rep)
 	if err != nil {
 		return err

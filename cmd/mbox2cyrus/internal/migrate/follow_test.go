@@ -85,6 +85,48 @@ func remembered(manifest []ledger.Message, letters string) (uids []uint32) {
 	return uids
 }
 
+// TestInTurn: of messages with the same bytes, in any order, each has a UID of its own, as long as
+// there are some, and the ones that stayed in their order have theirs.
+func TestInTurn(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 1))
+	for range 2000 {
+		var all []known
+		given := map[byte][]uint32{}
+		letters := []byte{}
+		for uid := range uint32(1 + rnd.IntN(8)) {
+			letter := byte('a' + rnd.IntN(3))
+			all = append(all, known{guidOf(letter), uid + 1})
+			given[letter] = append(given[letter], uid+1)
+			letters = append(letters, letter)
+		}
+		slices.SortFunc(all, compareKnown)
+		had := inTurn(all)
+		for i, letter := range letters {
+			if uid, ok := had(guidOf(letter)); !ok || uid != uint32(i+1) {
+				t.Fatalf("%q in their order: message %d has UID %d, %t", letters, i+1, uid, ok)
+			}
+		}
+		rnd.Shuffle(len(letters), func(i, j int) { letters[i], letters[j] = letters[j], letters[i] })
+		had = inTurn(all)
+		got := map[byte][]uint32{}
+		for _, letter := range letters {
+			uid, ok := had(guidOf(letter))
+			if !ok {
+				t.Fatalf("%q of %v: no UID is left for %c", letters, given, letter)
+			}
+			got[letter] = append(got[letter], uid)
+		}
+		for letter, uids := range got {
+			if slices.Sort(uids); !slices.Equal(uids, given[letter]) {
+				t.Fatalf("%q of %v: %c has %v", letters, given, letter, uids)
+			}
+			if uid, ok := had(guidOf(letter)); ok {
+				t.Fatalf("%q of %v: one more %c has UID %d", letters, given, letter, uid)
+			}
+		}
+	}
+}
+
 // TestFollow: what can be followed.
 func TestFollow(t *testing.T) {
 	for _, test := range []struct {

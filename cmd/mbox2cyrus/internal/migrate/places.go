@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/plan"
 	"mbox2cyrus/cmd/mbox2cyrus/internal/report"
+	"mbox2cyrus/cyrusspool"
 	"mbox2cyrus/mbox"
 )
 
@@ -75,7 +77,7 @@ func (e *Engine) lostPlaces(ctx context.Context, u *plan.User, rec ledger.Mailbo
 	missing := map[[20]byte]int{}
 	err = e.Ledger.EachMessage(manifest, func(m ledger.Message) error {
 		file := fileOf(rec, m)
-		if strings.HasSuffix(file, ".pop") || slices.ContainsFunc(now, func(place string) bool { return file == place || strings.HasPrefix(file, place+"/") }) {
+		if isPOPCopy(u, rec, file) || slices.ContainsFunc(now, func(place string) bool { return file == place || strings.HasPrefix(file, place+"/") }) {
 			return nil
 		}
 		missing[m.GUID]++
@@ -104,11 +106,17 @@ func (e *Engine) lostPlaces(ctx context.Context, u *plan.User, rec ledger.Mailbo
 	return lost, nil
 }
 
+// isPOPCopy reports whether a file is qpopper's working copy of a user's INBOX: .USER.pop, or
+// USER.pop.
+func isPOPCopy(u *plan.User, rec ledger.Mailbox, file string) bool {
+	return cyrusspool.Name(rec.Name).IsInbox() && strings.TrimPrefix(path.Base(file), ".") == u.Name+".pop"
+}
+
 // fileOf is the file that a message of a manifest is from, below the source root: of an INBOX
 // of several places each message has its own, in a mailbox that is a directory it has a name
 // in that.
 func fileOf(rec ledger.Mailbox, m ledger.Message) string {
-	if !strings.Contains(m.File, "/") || strings.HasPrefix(m.File, "cur/") || strings.HasPrefix(m.File, "new/") {
+	if !strings.Contains(m.File, "/") {
 		return string(rec.Source)
 	}
 	return m.File
