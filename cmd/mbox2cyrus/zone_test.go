@@ -39,6 +39,17 @@ func TestAnotherZone(t *testing.T) {
 	if said := in("Europe/Vienna", 78, "verify", "--level", "content"); !strings.Contains(said, "-05:00/-04:00 from UTC") {
 		t.Errorf("verify says %s", said)
 	}
+	// The same zone, but named: what an earlier pass brought without is left alone, and it is
+	// told what to do.
+	for _, args := range [][]string{{"plan"}, {"migrate"}, {"verify"}} {
+		code := 2
+		if args[0] == "verify" {
+			code = 78
+		}
+		if said := in("US/Eastern", code, append(args, "--source-timezone", "US/Eastern")...); !strings.Contains(said, "leave out --source-timezone US/Eastern, which") {
+			t.Errorf("%v says %s", args, said)
+		}
+	}
 	in("Europe/Vienna", 0, "verify") // which reads no date of the source
 	in("US/Eastern", 0, "verify", "--level", "content")
 	for i, m := range serve(t, srv)["INBOX"].Messages {

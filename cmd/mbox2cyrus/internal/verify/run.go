@@ -99,8 +99,8 @@ func (v *Verifier) checkRules(p *plan.Plan) error {
 				return err
 			}
 			if ok && rec.State != ledger.Begun && rec.SourceID != nil && rec.Rules != rules {
-				return fmt.Errorf("%w: %s was migrated with %s; give verify the same flags, it was given %s",
-					source.ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules))
+				return fmt.Errorf("%w: %s was migrated with %s, this run was given %s; %s",
+					source.ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules), source.WayBack(rec.Rules, rules))
 			}
 		}
 	}
