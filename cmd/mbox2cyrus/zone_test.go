@@ -50,6 +50,11 @@ func TestAnotherZone(t *testing.T) {
 			t.Errorf("%v says %s", args, said)
 		}
 	}
+	report := exec.Command("mbox2cyrus", slices.Concat([]string{"report"}, flags[4:])...)
+	report.Env = withScratch(t)
+	if said, err := report.CombinedOutput(); strings.Contains(string(said), "cut off") || !strings.Contains(string(said), "2 of them verified") {
+		t.Errorf("report after a verify that was refused: %v\n%s", err, said)
+	}
 	in("Europe/Vienna", 0, "verify") // which reads no date of the source
 	in("US/Eastern", 0, "verify", "--level", "content")
 	for i, m := range serve(t, srv)["INBOX"].Messages {
