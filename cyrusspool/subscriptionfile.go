@@ -1,6 +1,7 @@
 package cyrusspool
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha1"
 	"errors"
@@ -25,7 +26,24 @@ func (s *Subscriptions) WriteFile(root, path string, o Owner) (sum [20]byte, err
 // to be replaced.
 var ErrSubscriptionsChanged = errors.New("subscriptions were changed")
 
-// ReplaceFile is [Subscriptions.WriteFile] in place of a file whose SHA-1 is old. If it
+// SumOfSubscriptions returns the SHA-1 of a subscription file of version 2, and of one of version 3
+// what it would be as version 2: Cyrus 3.12 makes 3 of 2 as soon as a client lists its mailboxes,
+// with the same keys (seen with 3.12.4), and nobody has changed anything then.
+func SumOfSubscriptions(r io.Reader) (sum [20]byte, err error) {
+	const two, three = dbVersionKey + "\t2\n", dbVersionKey + "\t3\n"
+	h, in := sha1.New(), bufio.NewReader(r)
+	if begin, _ := in.Peek(len(three)); string(begin) == three { // a shorter file ends before, and an error comes again
+		in.Discard(len(three))
+		io.WriteString(h, two)
+	}
+	if _, err := io.Copy(h, in); err != nil {
+		return sum, err
+	}
+	return [20]byte(h.Sum(nil)), nil
+}
+
+// ReplaceFile is [Subscriptions.WriteFile] in place of a file whose SHA-1 (as of
+// [SumOfSubscriptions]) is old. If it
 // has another, or is gone, the error is [ErrSubscriptionsChanged]. Cyrus must not be
 // running.
 func (s *Subscriptions) ReplaceFile(root, path string, o Owner, old [20]byte) (sum [20]byte, err error) {
@@ -41,10 +59,13 @@ func (s *Subscriptions) ReplaceFile(root, path string, o Owner, old [20]byte) (s
 		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}
+		sum, err := SumOfSubscriptions(bytes.NewReader(have))
 		switch {
+		case err != nil:
+			return err
 		case bytes.Equal(have, content):
 			return nil
-		case sha1.Sum(have) != old:
+		case sum != old:
 			return ErrSubscriptionsChanged
 		}
 		return writeOver(dir, name, content, o)

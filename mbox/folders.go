@@ -74,7 +74,7 @@ func (h *Host) Folders(u User) (*Tree, error) {
 	}
 	homePath := cleanPath(u.Home)
 	w := &walker{user: u, rights: h.rights(u), tree: &Tree{}, taken: map[string]bool{}, homePath: homePath, mailPath: join(homePath, h.mailDir),
-		boxDir: h.boxDir, boxIsMail: h.boxDir == h.mailDir, hideDots: h.config.hideDotFiles}
+		boxDir: h.boxDir, boxIsMail: h.boxDir == h.mailDir, hideDots: h.config.hideDotFiles, apart: h.apart}
 	look := func() error { return w.rights.Do(func() error { return w.walk(h) }) }
 	if err := h.watch(u.Name, look); err != nil {
 		return nil, err
@@ -179,12 +179,13 @@ type walker struct {
 	entries int  // names seen below the mail directory
 	full    bool // a limit was reached and reported
 
-	homePath  string          // paths below the source root
-	mailPath  string          // of the mail directory
-	boxDir    string          // where UW's own names start, below the home
-	boxIsMail bool            // UW's own names start in the mail directory
-	hideDots  bool            // UW does not list names that begin with a dot
-	taken     map[string]bool // paths that are part of the INBOX, or were reported
+	homePath  string           // paths below the source root
+	mailPath  string           // of the mail directory
+	boxDir    string           // where UW's own names start, below the home
+	boxIsMail bool             // UW's own names start in the mail directory
+	hideDots  bool             // UW does not list names that begin with a dot
+	taken     map[string]bool  // paths that are part of the INBOX, or were reported
+	apart     map[fileKey]bool // see isApart
 
 	mh      *string // the MH path below the home, nil: the user has none
 	mhPath  string  // the same below the source root
@@ -285,6 +286,12 @@ func (w *walker) mailDir(home *os.File, homePath, name string) *os.File {
 // directory takes up everything in dir. path is its path below the source root, name
 // its name as a folder, "" for the mail directory itself.
 func (w *walker) directory(dir *os.File, path, name string, depth int) {
+	if w.isApart(dir) {
+		// Its user may be the server's own, whose home is above: each message file would be
+		// looked at, and one that begins as a mailbox does be taken for a folder.
+		w.skip(path, &Skipped{Kind: SkipApart, Text: "the new mail server's own directory, which holds no folders of this host; not looked into"})
+		return
+	}
 	format := w.directoryFormat(&directory{file: dir, rights: w.rights}, path)
 	switch {
 	case format == "":
@@ -317,6 +324,12 @@ func (w *walker) directory(dir *os.File, path, name string, depth int) {
 	if err != nil {
 		w.unreadable(path, err)
 	}
+}
+
+// isApart reports whether a directory is one of [HostOptions].Apart.
+func (w *walker) isApart(dir *os.File) bool {
+	st, err := fstat(dir)
+	return err == nil && w.apart[fileKey{uint64(st.Dev), st.Ino}]
 }
 
 // directoryFormat recognises a mailbox directory, "" if it is an ordinary one.

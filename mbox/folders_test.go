@@ -402,3 +402,21 @@ func TestSkipListOverflow(t *testing.T) {
 		{User: "alice", Path: "mail", Kind: SkipLimit, Text: "1 more entries of kind symlink are not listed one by one", MayHoldMail: true},
 	})
 }
+
+func TestApart(t *testing.T) {
+	h := newHostTree(t)
+	alice := h.user("alice", 1)
+	for _, path := range []string{"mail/mine", "mail/spool/1.", "Mail/1."} {
+		h.file("home/alice/"+path, oneMessage)
+	}
+	h.own("home/alice", 1)
+	host := h.open(HostOptions{Apart: []string{h.path("home/alice/mail/spool"), h.path("home/alice/Mail"), h.path("gone")}})
+	tree, err := host.Folders(alice)
+	h.must(err)
+	checkEqual(t, "folders", folderNames(tree), []string{"mine"})
+	var skipped []string
+	for _, s := range tree.Skipped {
+		skipped = append(skipped, s.Path+": "+string(s.Kind))
+	}
+	checkEqual(t, "skipped", skipped, []string{"home/alice/mail/spool: server-directory"})
+}

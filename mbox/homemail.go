@@ -170,6 +170,9 @@ func (w *walker) tellMailDir(home *os.File, name, path string) {
 
 // countMailboxes counts what surely is a mailbox in dir and below it, and was not reported.
 func (w *walker) countMailboxes(dir *os.File, path string, depth int, looked *int) (n int, err error) {
+	if w.isApart(dir) {
+		return 0, nil
+	}
 	if recogniseDirectory(&directory{file: dir, rights: w.rights}) != "" {
 		return 1, nil
 	}

@@ -53,6 +53,10 @@ type HostOptions struct {
 	// Spared are users whose homes Users does not look at: it takes them for there. A home on a
 	// server that does not answer keeps everybody waiting who looks.
 	Spared []string
+	// Apart are directories of this machine, by absolute paths, that hold no user's folders even
+	// where a home has them: those of the mail server that is written to. What is not there is
+	// no matter.
+	Apart []string
 	// Slow is told of each user of passwd whose home takes long to look at, in a goroutine of
 	// its own. It may be nil.
 	Slow func(user string)
@@ -84,6 +88,7 @@ type Host struct {
 	groups  map[string][]uint32 // of entries, by name
 	skipped []Skipped           // of passwd and the configuration
 	spared  map[string]bool     // see HostOptions
+	apart   map[fileKey]bool    // see HostOptions
 	slow    func(user string)
 
 	homesOnce sync.Once
@@ -115,7 +120,7 @@ func OpenHost(opts HostOptions) (*Host, error) {
 	case opts.Getent && filepath.Clean(opts.Root) != "/":
 		return nil, fmt.Errorf("mbox: getent knows the users of this machine, not those of %s; give a passwd file made by it on the source host: %w", opts.Root, fs.ErrInvalid)
 	}
-	h := &Host{minUID: uint32(opts.MinUID), spared: map[string]bool{}, slow: opts.Slow}
+	h := &Host{minUID: uint32(opts.MinUID), spared: map[string]bool{}, apart: keysOf(opts.Apart), slow: opts.Slow}
 	for _, name := range opts.Spared {
 		h.spared[name] = true
 	}
@@ -137,6 +142,18 @@ func OpenHost(opts HostOptions) (*Host, error) {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
+}
+
+// keysOf tells which directories those are that are at these paths.
+func keysOf(dirs []string) map[fileKey]bool {
+	keys := map[fileKey]bool{}
+	for _, dir := range dirs {
+		var st unix.Stat_t
+		if unix.Stat(dir, &st) == nil {
+			keys[fileKey{uint64(st.Dev), st.Ino}] = true
+		}
+	}
+	return keys
 }
 
 // open opens what is below the root.
@@ -328,6 +345,9 @@ var systemDirs = []string{"bin", "boot", "dev", "etc", "lib", "lib64", "proc", "
 	"usr/adm", "usr/bin", "usr/etc", "usr/games", "usr/lib", "usr/lib64", "usr/libexec", "usr/local", "usr/mail", "usr/sbin", "usr/share", "usr/spool",
 	"var/adm", "var/backups", "var/cache", "var/db", "var/empty", "var/ftp", "var/gopher", "var/lib", "var/list", "var/log", "var/mail",
 	"var/named", "var/root", "var/run", "var/spool", "var/tmp", "var/www"}
+
+// HasSystemHome reports whether the user's home is one that people do not have.
+func (u User) HasSystemHome() bool { return isSystemHome(u.Home) }
 
 // isSystemHome reports whether a home is one that people do not have.
 func isSystemHome(home string) bool {

@@ -52,6 +52,7 @@ const (
 	SkipTooDeep          SkipKind = "too-deep"             // directories nested beyond maxDepth
 	SkipUnreadable       SkipKind = "unreadable"           // the system refused to read it
 	SkipChanged          SkipKind = "changed"              // replaced while it was looked at
+	SkipApart            SkipKind = "server-directory"     // a directory of the mail server that is written to
 	SkipLimit            SkipKind = "limit"                // more than the reader is willing to hold
 )
 

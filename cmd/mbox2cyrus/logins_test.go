@@ -109,7 +109,8 @@ func TestWhoseMailWouldBounce(t *testing.T) {
 	h := newPassHost(t)
 	c := &cutHost{passHost: h, srv: srv}
 	h.write("etc/passwd", "joe:x:1001:1001::/home/joe:/bin/sh\nann:x:1002:1002::/home/ann:/bin/sh\n"+
-		"j.smith:x:1003:1003::/home/smith:/bin/sh\ndaemon:x:1004:1004::/:/bin/sh\n")
+		"j.smith:x:1003:1003::/home/smith:/bin/sh\ndaemon:x:1004:1004::/:/bin/sh\nexim:x:995:995::/var/spool/exim:/bin/sh\n")
+	h.writeAs(995, "var/spool/exim/log", "no person's\n")
 	h.write("var/mail/joe", letter(1))
 	h.writeAs(1002, "home/ann/notes", "no mail\n")
 	h.writeAs(1003, "var/mail/j.smith", letter(2))

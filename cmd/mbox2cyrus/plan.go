@@ -239,8 +239,8 @@ func sayWindow(s *session, l *ledger.Ledger) error {
 	}
 	for _, rules := range slices.Sorted(maps.Keys(others)) {
 		s.report.Problem(report.Problem{Severity: report.Attention, Offset: -1, Kind: "other-rules",
-			Text: fmt.Sprintf("mailboxes that an earlier run migrated with %s, not as this one: %d; migrate leaves them alone (give the same flags; to have them by these, undo their users first)",
-				source.DescribeRules(rules), others[rules])})
+			Text: fmt.Sprintf("mailboxes that an earlier run migrated with %s, not as this one: %d; migrate leaves them alone (%s; to have them by these, undo their users first)",
+				source.DescribeRules(rules), others[rules], source.WayBack(rules, s.opts.rules.String()))})
 	}
 	pace := l.Pace()
 	if pace.BytesPerSecond == 0 {

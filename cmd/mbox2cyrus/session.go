@@ -84,6 +84,9 @@ func (s *session) open(c *cli.Context) (err error) {
 		return err
 	}
 	s.opts.host.Spared, s.opts.host.Slow = s.opts.selection.Exclude, s.saySlow
+	if s.opts.host.Apart, err = ownDirectories(c); err != nil {
+		return err
+	}
 	if s.host, err = source.OpenHost(s.opts.host); err != nil {
 		return err
 	}
@@ -171,6 +174,16 @@ func (s *session) saySlow(user string) {
 
 // migrates reports whether mail is to be migrated, and not only what would be done is to be shown.
 func migrates(c *cli.Context) bool { return c.Command.Name == migrateName && !c.Bool(flagDryRun) }
+
+// ownDirectories are those of the Cyrus that the flags name. On later Debians its user is one
+// of those whose mail is looked for, and his home is above its mail.
+func ownDirectories(c *cli.Context) ([]string, error) {
+	conf, err := absolute(c.String("imapd-conf"))
+	if err != nil {
+		return nil, err
+	}
+	return target.OwnDirectories(conf)
+}
 
 // openCyrus opens the Cyrus that the flags name. acl is what new mailboxes get besides
 // the owner's rights.

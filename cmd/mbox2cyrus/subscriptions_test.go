@@ -386,3 +386,32 @@ func TestSubscriptionsChangedInCyrus(t *testing.T) {
 		g.host.append("home/joe/mail/sent-mail", letter(9))
 	}
 }
+
+// TestSubscriptionsOfVersion3: Cyrus 3.12 makes version 3 of the file as soon as a client lists
+// mailboxes. The user has changed nothing then: a later pass brings what is new, and undo takes
+// them back.
+func TestSubscriptionsOfVersion3(t *testing.T) {
+	g := newGround(t, "", "", "")
+	g.firstMail()
+	g.must(g.migrate()...)
+	file := g.subscriptionFile("joe")
+	upgrade := func() {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		three := bytes.Replace(text, []byte("\x1fVER\x1f\t2\n"), []byte("\x1fVER\x1f\t3\n"), 1)
+		if bytes.Equal(text, three) {
+			t.Skipf("this Cyrus has another form: %q", text)
+		}
+		if err := os.WriteFile(file, three, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	upgrade()
+	g.host.write("home/joe/.mailboxlist", "mail/opened\n")
+	g.must(g.migrate()...)
+	g.subscribed("joe", "mail/opened\n")
+	upgrade()
+	g.undoneWithout(file)
+}

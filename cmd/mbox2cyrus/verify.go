@@ -68,6 +68,9 @@ func (p *program) verify(c *cli.Context, level verify.Level) (err error) {
 	if err := s.plan.AddRetired(l, s.opts.selection); err != nil {
 		return err
 	}
+	if err := verify.CheckRules(l, s.plan, s.opts.rules.String()); err != nil {
+		return err
+	}
 	if level == verify.LevelContent || c.Bool("second-opinion") {
 		p.takeLocks(c, s)
 	}

@@ -39,6 +39,22 @@ func TestAnotherZone(t *testing.T) {
 	if said := in("Europe/Vienna", 78, "verify", "--level", "content"); !strings.Contains(said, "-05:00/-04:00 from UTC") {
 		t.Errorf("verify says %s", said)
 	}
+	// The same zone, but named: what an earlier pass brought without is left alone, and it is
+	// told what to do.
+	for _, args := range [][]string{{"plan"}, {"migrate"}, {"verify"}} {
+		code := 2
+		if args[0] == "verify" {
+			code = 78
+		}
+		if said := in("US/Eastern", code, append(args, "--source-timezone", "US/Eastern")...); !strings.Contains(said, "leave out --source-timezone US/Eastern, which") {
+			t.Errorf("%v says %s", args, said)
+		}
+	}
+	report := exec.Command("mbox2cyrus", slices.Concat([]string{"report"}, flags[4:])...)
+	report.Env = withScratch(t)
+	if said, err := report.CombinedOutput(); strings.Contains(string(said), "cut off") || !strings.Contains(string(said), "2 of them verified") {
+		t.Errorf("report after a verify that was refused: %v\n%s", err, said)
+	}
 	in("Europe/Vienna", 0, "verify") // which reads no date of the source
 	in("US/Eastern", 0, "verify", "--level", "content")
 	for i, m := range serve(t, srv)["INBOX"].Messages {

@@ -232,7 +232,7 @@ func (e *Engine) triageKnown(ctx context.Context, u *plan.User, m *mailbox) erro
 	case otherRules && proved:
 		// By other rules messages have other bounds and UIDs: the two do not mix.
 		e.leave(u, m, "other-rules", "the mailbox was migrated by an earlier run with "+source.DescribeRules(rec.Rules)+
-			", not as this one; it is left alone (give the same flags; to have it by these, undo the user first)")
+			", not as this one; it is left alone ("+source.WayBack(rec.Rules, e.Source.Rules.String())+"; to have it by these, undo the user first)")
 		return nil
 	case rec.State == ledger.Begun, rec.State == ledger.Filled && (!same || otherRules):
 		return e.triageCutOff(u, m)

@@ -157,7 +157,7 @@ func (h *Homes) Plan(rules cyrusspool.NameRules, names *Names) (*Plan, error) {
 		if len(u.Folders) > 0 || len(u.Problems) > 0 {
 			p.Users = append(p.Users, u)
 		}
-		if len(u.Folders) == 0 && !u.Failed() && len(u.Retired)+len(u.CutOff) == 0 && mu.HasHome && mu.Home != "/" { // "/": no person's
+		if len(u.Folders) == 0 && !u.Failed() && len(u.Retired)+len(u.CutOff) == 0 && mu.HasHome && mayBePerson(mu) {
 			p.without = append(p.without, mailless{u.Name, u.ID})
 		}
 		anyMailDir = anyMailDir || u.hasMailDir

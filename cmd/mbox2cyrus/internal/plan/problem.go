@@ -86,3 +86,12 @@ func folderChange(login string, m cyrusspool.Mapping, c cyrusspool.Change) repor
 	}
 	return p
 }
+
+// firstPersonUID is where the uids of people begin on Debian and later systems, whose accounts for
+// programs are then below it; on older hosts people may be there too.
+const firstPersonUID = 1000
+
+// mayBePerson reports whether a user who has no mail may be somebody who will get some.
+func mayBePerson(u mbox.User) bool {
+	return u.Home != "/" && !(u.UID < firstPersonUID && u.HasSystemHome())
+}

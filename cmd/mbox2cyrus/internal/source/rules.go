@@ -2,6 +2,7 @@ package source
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -62,4 +63,32 @@ func DescribeRules(flags string) string {
 		return "none of --repair, --uw-version 2002, --source-timezone, --from-dates utc and --hold-above"
 	}
 	return flags
+}
+
+// WayBack says what to change of the flags of this run, is, to have those of an earlier one, was;
+// both as of [Rules.String].
+func WayBack(was, is string) string {
+	var ways []string
+	if missing := flagsBeyond(was, is); missing != "" {
+		ways = append(ways, "give "+missing)
+	}
+	if more := flagsBeyond(is, was); more != "" {
+		ways = append(ways, "leave out "+more+", which may also be set in the environment (MBOX2CYRUS_…) or the --config file")
+	}
+	return strings.Join(ways, ", and ")
+}
+
+// flagsBeyond returns those of flags that are not among others.
+func flagsBeyond(flags, others string) string {
+	known := splitFlags(others)
+	return strings.Join(slices.DeleteFunc(splitFlags(flags), func(flag string) bool { return slices.Contains(known, flag) }), " ")
+}
+
+func splitFlags(flags string) (all []string) {
+	for flag := range strings.SplitSeq(" "+flags, " --") {
+		if flag != "" && flag != " " {
+			all = append(all, "--"+flag)
+		}
+	}
+	return all
 }

@@ -2,7 +2,6 @@ package target
 
 import (
 	"context"
-	"crypto/sha1"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -128,7 +127,7 @@ func (c *Cyrus) SubscriptionFile(ctx context.Context, userid string) (string, er
 	return c.subscriptions(inbox, p)
 }
 
-// SumOfSubscriptions returns the SHA-1 of a file of subscriptions in hexadecimal, "" if
+// SumOfSubscriptions is [cyrusspool.SumOfSubscriptions] of a file in hexadecimal, "" if
 // there is none. path is as SubscriptionFile returns it.
 func (c *Cyrus) SumOfSubscriptions(path string) (sum string, err error) {
 	f, err := cyrusspool.OpenFile(c.ConfigDir, path)
@@ -138,7 +137,6 @@ func (c *Cyrus) SumOfSubscriptions(path string) (sum string, err error) {
 	if err != nil {
 		return "", err
 	}
-	h := sha1.New()
-	_, err = io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), errors.Join(err, f.Close())
+	h, err := cyrusspool.SumOfSubscriptions(f)
+	return hex.EncodeToString(h[:]), errors.Join(err, f.Close())
 }

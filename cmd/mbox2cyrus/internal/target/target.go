@@ -67,6 +67,23 @@ type Cyrus struct {
 	longList int64                    // longMailboxList, but for tests
 }
 
+// OwnDirectories returns the directories in which the Cyrus of an imapd.conf keeps mail and what
+// it knows of it.
+func OwnDirectories(imapdConf string) ([]string, error) {
+	conf, err := cyrusspool.ParseConf(imapdConf)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	var dirs []string
+	if dir, ok := conf.Get("configdirectory"); ok {
+		dirs = append(dirs, dir)
+	}
+	for _, roots := range conf.Roots() {
+		dirs = append(dirs, roots.All()...)
+	}
+	return dirs, nil
+}
+
 // Open learns everything about the Cyrus of opts. It changes nothing there.
 func Open(ctx context.Context, opts Options) (*Cyrus, error) {
 	conf, err := cyrusspool.ParseConf(opts.IMAPDConf)

@@ -1,10 +1,10 @@
 package undo
 
 import (
-	"crypto/sha1"
 	"crypto/sha256"
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"mbox2cyrus/cmd/mbox2cyrus/internal/ledger"
@@ -42,7 +42,7 @@ func (c *checker) userFiles(rec ledger.Mailbox, u ledger.UserFiles) (err error) 
 			return c.otherContent(rec, u, e.Name())
 		case had, kind == derived, kind == searchIndex, kind == unfinished:
 		case kind == subscriptions:
-			sum, err := sumAt(d, e.Name(), sha1.New())
+			sum, err := c.u.Cyrus.SumOfSubscriptions(filepath.Join(c.u.Cyrus.ConfigDir, u.Dir, e.Name()))
 			if err != nil {
 				return err
 			}

@@ -71,9 +71,9 @@ type Sink interface {
 }
 
 // Run verifies the users of a plan. Whatever is found is reported; the error is
-// the context's, or the ledger's, or wraps source.ErrRules.
+// the context's, or the ledger's, or that of [CheckRules].
 func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
-	if err := v.checkRules(p); err != nil {
+	if err := CheckRules(v.Ledger, p, v.Source.Rules.String()); err != nil {
 		return err
 	}
 	jobs := max(1, v.Jobs)
@@ -88,19 +88,18 @@ func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
 	})
 }
 
-// checkRules refuses a plan of which a folder was migrated by other rules: by these its messages
-// may have other bounds and UIDs.
-func (v *Verifier) checkRules(p *plan.Plan) error {
-	rules := v.Source.Rules.String()
+// CheckRules refuses a plan of which a folder was migrated by other rules, with an error that
+// wraps source.ErrRules: by these its messages may have other bounds and UIDs.
+func CheckRules(l *ledger.Ledger, p *plan.Plan, rules string) error {
 	for _, u := range p.Users {
 		for _, f := range u.Folders {
-			rec, ok, err := v.Ledger.Mailbox(string(f.Mailbox))
+			rec, ok, err := l.Mailbox(string(f.Mailbox))
 			if err != nil {
 				return err
 			}
 			if ok && rec.State != ledger.Begun && rec.SourceID != nil && rec.Rules != rules {
-				return fmt.Errorf("%w: %s was migrated with %s; give verify the same flags, it was given %s",
-					source.ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules))
+				return fmt.Errorf("%w: %s was migrated with %s, this run was given %s; %s",
+					source.ErrRules, rec.Name, source.DescribeRules(rec.Rules), source.DescribeRules(rules), source.WayBack(rec.Rules, rules))
 			}
 		}
 	}
