@@ -69,6 +69,19 @@ func TestSettingsChangedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestSettingsInAnotherOrder: imapd.conf is written anew while migrate is at work, and says the same.
+func TestSettingsInAnotherOrder(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	seenAndFlagged(h)
+	if err := os.Chown(srv.Conf, srv.UID, srv.GID); err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(srv.Dir, "bin")
+	wrapProgram(t, srv, bin, "ctl_mboxlist", fmt.Sprintf("settings=$(sort %s)\necho \"$settings\" >%[1]s\n", srv.Conf))
+	runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)(0, "migrate", "--cyrus-bin", bin)
+}
+
 // TestSettingsChangedAfterCutOff: a run was cut off when mailboxes were filled, and before Cyrus
 // had rebuilt them. Where imapd.conf has another place for indexes since, they are filled anew: Cyrus would
 // make indexes of its own.
