@@ -99,3 +99,49 @@ func TestSettingsChangedAfterCutOff(t *testing.T) {
 	do(0, "verify", "--level", "content")
 	mustHaveFlags(t, srv)
 }
+
+// TestSettingsChangedAfterCutOffAndGone: the same, and a folder is gone too. Its mailbox cannot be
+// filled anew, and waits for imapd.conf, or the folder, as it was.
+func TestSettingsChangedAfterCutOffAndGone(t *testing.T) {
+	for _, back := range []string{"imapd.conf", "folder"} {
+		t.Run(back, func(t *testing.T) {
+			t.Parallel()
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := newPassHost(t)
+			seenAndFlagged(h)
+			do := runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)
+			bin := filepath.Join(srv.Dir, "bin")
+			wrapProgram(t, srv, bin, "mbpath", "exit 75\n")
+			do(1, "migrate", "--cyrus-bin", bin)
+			was, err := os.ReadFile(srv.Conf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			appendConf(t, srv, metaLines(srv)...)
+			work, away := filepath.Join(h.root, "home/joe/mail/work"), filepath.Join(h.root, "work")
+			if err := os.Rename(work, away); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if o := do(2, "migrate"); len(o.problems("cut-off")) != 1 {
+					t.Errorf("migrate tells of no mailbox that is left:\n%s", o.stderr)
+				}
+			}
+			if back == "folder" {
+				err = os.Rename(away, work)
+				do(0, "migrate")
+				do(0, "verify", "--level", "content")
+			} else {
+				// joe's INBOX is where the other imapd.conf has it.
+				err = os.WriteFile(srv.Conf, was, 0o644)
+				do(2, "migrate")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := describe(serve(t, srv)["work"]); !slices.Equal(got, []string{`17 \Seen 22`}) {
+				t.Errorf("work has %q", got)
+			}
+		})
+	}
+}
