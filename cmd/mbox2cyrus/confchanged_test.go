@@ -69,6 +69,26 @@ func TestSettingsChangedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestSettingsChangedBeforeReconstruct: the same, when Cyrus knows the mailboxes and has not rebuilt
+// them. It must not do so by the new imapd.conf, which then may stay.
+func TestSettingsChangedBeforeReconstruct(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	seenAndFlagged(h)
+	if err := os.Chown(srv.Conf, srv.UID, srv.GID); err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(srv.Dir, "bin")
+	wrapProgram(t, srv, bin, "mbpath", fmt.Sprintf("grep -q metapartition %s || printf '%s\\n' >>%[1]s\n", srv.Conf, strings.Join(metaLines(srv), `\n`)))
+	do := runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)
+	if o := do(1, "migrate", "--cyrus-bin", bin); len(o.problems("user-failed")) != 1 || len(o.problems("reconstruct-complaint")) > 0 {
+		t.Errorf("the first run:\n%s", o.stderr)
+	}
+	do(0, "migrate")
+	do(0, "verify", "--level", "content")
+	mustHaveFlags(t, srv)
+}
+
 // TestSettingsInAnotherOrder: imapd.conf is written anew while migrate is at work, and says the same.
 func TestSettingsInAnotherOrder(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
