@@ -165,3 +165,31 @@ func TestSettingsChangedAfterCutOffAndGone(t *testing.T) {
 		})
 	}
 }
+
+// TestSettingsChangedAfterMailCame: a run was cut off when Cyrus knew the mailboxes, Cyrus was started
+// and took mail, and imapd.conf has another place for indexes since. That mail stays.
+func TestSettingsChangedAfterMailCame(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	seenAndFlagged(h)
+	do := runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)
+	bin := filepath.Join(srv.Dir, "bin")
+	wrapProgram(t, srv, bin, "reconstruct", "exit 75\n")
+	do(1, "migrate", "--cyrus-bin", bin)
+	useCyrus(t, srv, appendMail)
+	was, err := os.ReadFile(srv.Conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendConf(t, srv, metaLines(srv)...)
+	if o := do(2, "migrate"); len(o.problems("cut-off")) != 1 {
+		t.Errorf("migrate tells of no mailbox that is left:\n%s", o.stderr)
+	}
+	if err := os.WriteFile(srv.Conf, was, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	do(2, "migrate")
+	if got, want := describe(serve(t, srv)["INBOX"]), []string{`1 \Flagged,\Seen 22`, "2  33"}; !slices.Equal(got, want) {
+		t.Errorf("INBOX has %q, want %q", got, want)
+	}
+}
