@@ -193,3 +193,27 @@ func TestSettingsChangedAfterMailCame(t *testing.T) {
 		t.Errorf("INBOX has %q, want %q", got, want)
 	}
 }
+
+// TestSettingsChangedAfterMailCameLater: the same, where a later pass was killed while it wrote.
+func TestSettingsChangedAfterMailCameLater(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.pass(0, c.migrate()...)
+	c.write("var/mail/joe", letter(1)+letter(2))
+	c.killAt("write", c.box("2."), c.migrate("--quiet")...)
+	useCyrus(t, c.srv, appendMail)
+	was, err := os.ReadFile(c.srv.Conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendConf(t, c.srv, metaLines(c.srv)...)
+	if o := c.pass(2, c.migrate()...); len(o.problems("cut-off")) != 1 {
+		t.Errorf("migrate tells of no mailbox that is left:\n%s", o.stderr)
+	}
+	if err := os.WriteFile(c.srv.Conf, was, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := describe(serve(t, c.srv)["INBOX"]), []string{"1  22", "2  33"}; !slices.Equal(got, want) {
+		t.Errorf("INBOX has %q, want %q", got, want)
+	}
+}

@@ -89,14 +89,14 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox) error {
 		prev.Manifest = m.rec.Previous
 		m.before = &prev
 	}
-	if m.rec.State == ledger.Filled && m.index == (cyrusspool.IndexState{}) {
-		// Only its index told what came in since, if Cyrus served it: it must not be filled anew.
+	if (m.entered || m.rec.State == ledger.Filled) && m.index == (cyrusspool.IndexState{}) {
+		// It had one. Only that told what came in since, if Cyrus served it: it must not be filled anew.
 		file, err := undo.MessageFile(e.place(m), m.rec.UIDNext)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.rec.Name, err)
 		}
 		if file != "" {
-			e.leave(u, m, "cut-off", fmt.Sprintf("a run was cut off after it wrote this mailbox, mail has come in since (%s), and its index is not where imapd.conf says now; "+
+			e.leave(u, m, "cut-off", fmt.Sprintf("a run was cut off while it wrote this mailbox, mail may have come in since (%s), and its index is not where imapd.conf says now; "+
 				"it is left alone: change imapd.conf back, and run again", file))
 			return nil
 		}
