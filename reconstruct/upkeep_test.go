@@ -17,8 +17,9 @@ func TestWithoutUpkeep(t *testing.T) {
 		"ctl_mboxlist[1]: DBERROR: reading /conf/db/skipstamp, assuming the worst: No such file or directory\n":                                                "",
 		"cyrus/quota[1]: skipstamp is missing, have you run `ctl_cyrusdb -r`?: filename=</conf/db/skipstamp> \n" +
 			"cyrus/quota[1]: DBERROR: skipstamp unreadable, assuming the worst: filename=</conf/db/skipstamp> syserror=<No such file or directory> func=<myinit>\n": "",
-		"fatal error\n" + checkpoint + "ctl_mboxlist[7]: skiplist: recovered /conf/mailboxes.db (3 records, 99 bytes) in 0 seconds\n": "fatal error",
-		"ctl_mboxlist[7]: DBERROR: opening /conf/mailboxes.db: cyrusdb error\n":                                                       "ctl_mboxlist[7]: DBERROR: opening /conf/mailboxes.db: cyrusdb error",
+		"fatal error\n" + checkpoint + "ctl_mboxlist[7]: skiplist: recovered /conf/mailboxes.db (3 records, 99 bytes) in 0 seconds\n":                "fatal error",
+		"ctl_mboxlist[7]: DBERROR: opening /conf/mailboxes.db: cyrusdb error\n":                                                                      "ctl_mboxlist[7]: DBERROR: opening /conf/mailboxes.db: cyrusdb error",
+		"ctl_mboxlist[7]: DBERROR: twoskip out of order /conf/mailboxes.db: user.joe.a, assuming the worst: b (00000100) <= user.joe.c (00000200)\n": "ctl_mboxlist[7]: DBERROR: twoskip out of order /conf/mailboxes.db: user.joe.a, assuming the worst: b (00000100) <= user.joe.c (00000200)",
 		"user.joe: twoskip: checkpointed x\n": "user.joe: twoskip: checkpointed x",
 	} {
 		if got := withoutUpkeep(said); got != want {

@@ -69,6 +69,39 @@ func TestSettingsChangedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestSettingsChangedBeforeReconstruct: the same, when Cyrus knows the mailboxes and has not rebuilt
+// them. It must not do so by the new imapd.conf, which then may stay.
+func TestSettingsChangedBeforeReconstruct(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	seenAndFlagged(h)
+	if err := os.Chown(srv.Conf, srv.UID, srv.GID); err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(srv.Dir, "bin")
+	wrapProgram(t, srv, bin, "mbpath", fmt.Sprintf("grep -q metapartition %s || printf '%s\\n' >>%[1]s\n", srv.Conf, strings.Join(metaLines(srv), `\n`)))
+	do := runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)
+	if o := do(1, "migrate", "--cyrus-bin", bin); len(o.problems("user-failed")) != 1 || len(o.problems("reconstruct-complaint")) > 0 {
+		t.Errorf("the first run:\n%s", o.stderr)
+	}
+	do(0, "migrate")
+	do(0, "verify", "--level", "content")
+	mustHaveFlags(t, srv)
+}
+
+// TestSettingsInAnotherOrder: imapd.conf is written anew while migrate is at work, and says the same.
+func TestSettingsInAnotherOrder(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	seenAndFlagged(h)
+	if err := os.Chown(srv.Conf, srv.UID, srv.GID); err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(srv.Dir, "bin")
+	wrapProgram(t, srv, bin, "ctl_mboxlist", fmt.Sprintf("settings=$(sort %s)\necho \"$settings\" >%[1]s\n", srv.Conf))
+	runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)(0, "migrate", "--cyrus-bin", bin)
+}
+
 // TestSettingsChangedAfterCutOff: a run was cut off when mailboxes were filled, and before Cyrus
 // had rebuilt them. Where imapd.conf has another place for indexes since, they are filled anew: Cyrus would
 // make indexes of its own.
@@ -85,4 +118,102 @@ func TestSettingsChangedAfterCutOff(t *testing.T) {
 	do(0, "migrate")
 	do(0, "verify", "--level", "content")
 	mustHaveFlags(t, srv)
+}
+
+// TestSettingsChangedAfterCutOffAndGone: the same, and a folder is gone too. Its mailbox cannot be
+// filled anew, and waits for imapd.conf, or the folder, as it was.
+func TestSettingsChangedAfterCutOffAndGone(t *testing.T) {
+	for _, back := range []string{"imapd.conf", "folder"} {
+		t.Run(back, func(t *testing.T) {
+			t.Parallel()
+			srv := cyrustest.ForTest(t, cyrustest.Options{})
+			h := newPassHost(t)
+			seenAndFlagged(h)
+			do := runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)
+			bin := filepath.Join(srv.Dir, "bin")
+			wrapProgram(t, srv, bin, "mbpath", "exit 75\n")
+			do(1, "migrate", "--cyrus-bin", bin)
+			was, err := os.ReadFile(srv.Conf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			appendConf(t, srv, metaLines(srv)...)
+			work, away := filepath.Join(h.root, "home/joe/mail/work"), filepath.Join(h.root, "work")
+			if err := os.Rename(work, away); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				if o := do(2, "migrate"); len(o.problems("cut-off")) != 1 {
+					t.Errorf("migrate tells of no mailbox that is left:\n%s", o.stderr)
+				}
+			}
+			if back == "folder" {
+				err = os.Rename(away, work)
+				do(0, "migrate")
+				do(0, "verify", "--level", "content")
+			} else {
+				// joe's INBOX is where the other imapd.conf has it.
+				err = os.WriteFile(srv.Conf, was, 0o644)
+				do(2, "migrate")
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := describe(serve(t, srv)["work"]); !slices.Equal(got, []string{`17 \Seen 22`}) {
+				t.Errorf("work has %q", got)
+			}
+		})
+	}
+}
+
+// TestSettingsChangedAfterMailCame: a run was cut off when Cyrus knew the mailboxes, Cyrus was started
+// and took mail, and imapd.conf has another place for indexes since. That mail stays.
+func TestSettingsChangedAfterMailCame(t *testing.T) {
+	srv := cyrustest.ForTest(t, cyrustest.Options{})
+	h := newPassHost(t)
+	seenAndFlagged(h)
+	do := runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)
+	bin := filepath.Join(srv.Dir, "bin")
+	wrapProgram(t, srv, bin, "reconstruct", "exit 75\n")
+	do(1, "migrate", "--cyrus-bin", bin)
+	useCyrus(t, srv, appendMail)
+	was, err := os.ReadFile(srv.Conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendConf(t, srv, metaLines(srv)...)
+	if o := do(2, "migrate"); len(o.problems("cut-off")) != 1 {
+		t.Errorf("migrate tells of no mailbox that is left:\n%s", o.stderr)
+	}
+	if err := os.WriteFile(srv.Conf, was, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	do(2, "migrate")
+	if got, want := describe(serve(t, srv)["INBOX"]), []string{`1 \Flagged,\Seen 22`, "2  33"}; !slices.Equal(got, want) {
+		t.Errorf("INBOX has %q, want %q", got, want)
+	}
+}
+
+// TestSettingsChangedAfterMailCameLater: the same, where a later pass was killed while it wrote.
+func TestSettingsChangedAfterMailCameLater(t *testing.T) {
+	c := newCutHost(t)
+	c.write("var/mail/joe", letter(1))
+	c.pass(0, c.migrate()...)
+	c.write("var/mail/joe", letter(1)+letter(2))
+	c.killAt("write", c.box("2."), c.migrate("--quiet")...)
+	useCyrus(t, c.srv, appendMail)
+	was, err := os.ReadFile(c.srv.Conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendConf(t, c.srv, metaLines(c.srv)...)
+	if o := c.pass(2, c.migrate()...); len(o.problems("cut-off")) != 1 {
+		t.Errorf("migrate tells of no mailbox that is left:\n%s", o.stderr)
+	}
+	if err := os.WriteFile(c.srv.Conf, was, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := describe(serve(t, c.srv)["INBOX"]), []string{"1  22", "2  33"}; !slices.Equal(got, want) {
+		t.Errorf("INBOX has %q, want %q", got, want)
+	}
 }

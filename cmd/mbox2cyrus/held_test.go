@@ -291,7 +291,8 @@ func TestHeldOfWhatIsLeft(t *testing.T) {
 }
 
 // TestReportOfManyThatAreApproved: of a user more is held than a history has one by one. When all of
-// it is approved, a report has nothing left for a person, and not before.
+// it is approved, a report has nothing left for a person, and not before. His letter tells of it
+// once.
 func TestReportOfManyThatAreApproved(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
@@ -309,6 +310,15 @@ func TestReportOfManyThatAreApproved(t *testing.T) {
 		if code := run([]string{"mbox2cyrus", "report", "--state", state}, &stdout, &stderr); code != want || want == 0 && !strings.Contains(stdout.String(), "too-large: 250 of 1 user") {
 			t.Errorf("report: exit code %d, want %d\n%s%s", code, want, stdout.String(), stderr.String())
 		}
+	}
+	letters := filepath.Join(t.TempDir(), "letters")
+	var said bytes.Buffer
+	if code := run([]string{"mbox2cyrus", "notify", "--state", state, "--output", letters}, &said, &said); code != 0 {
+		t.Fatalf("notify: exit code %d\n%s", code, &said)
+	}
+	text, err := os.ReadFile(filepath.Join(letters, "joe.txt"))
+	if err != nil || !strings.Contains(string(text), "250 items") || strings.Contains(string(text), "more of the same") {
+		t.Errorf("letter: %v\n%s", err, text)
 	}
 	id := do(2, "approve", "--list", "--state", state).lines[0]["id"].(string)
 	do(2, "approve", "--by", "Ann", "--state", state, id)

@@ -339,6 +339,26 @@ func TestManyAlikeOutliveAnUnchangedFolder(t *testing.T) {
 	}
 }
 
+// TestManyFilesThatAreNoFolders: a user who has many files among his folders that are none does not
+// make the history longer by a line for each.
+func TestManyFilesThatAreNoFolders(t *testing.T) {
+	state := t.TempDir()
+	const more = 1000
+	for range 2 {
+		run(t, state, Migrate, false, func(r *report.Reporter) {
+			for i := range maxAlike + more {
+				r.Problem(note("ann", fmt.Sprint("home/ann/mail/junk-", i), "not-a-folder", -1))
+			}
+			r.Folder(report.Folder{User: "ann", Folder: "b", Mailbox: "user.ann.b", Read: true})
+			r.User("ann")
+		})
+		have := holding(t, state, Migrate)
+		if one := fmt.Sprintf("problem ann/ not-a-folder x%d", more); len(have) != maxAlike+2 || !slices.Contains(have, one) {
+			t.Errorf("%d lines, want %d and among them %q", len(have), maxAlike+2, one)
+		}
+	}
+}
+
 func TestATornLineIsDroppedAndDamageIsNot(t *testing.T) {
 	state := t.TempDir()
 	say := func(r *report.Reporter) { r.User("ann") }

@@ -97,10 +97,13 @@ var saidAnew = []string{"busy", "cut-off", "cyrus-changed", "hard-link", "other-
 // leftUsers are kinds of what is told of no user where a run ended before it came to all of them.
 var leftUsers = []string{"time-is-up", "run-failed"}
 
+// IsHeld reports whether a problem is of what is held.
+func (l Line) IsHeld() bool { return l.HeldID != "" || l.OfHeld }
+
 // lasting reports whether a problem that migrate told stays true as long as its folder is not
 // read again: findings of the reader. What is held of it is said anew by each run, too.
 func (l Line) lasting() bool {
-	return l.Type == "problem" && l.Folder != "" && l.HeldID == "" && (l.Severity == "note" || l.Severity == "attention") &&
+	return l.Type == "problem" && l.Folder != "" && !l.IsHeld() && (l.Severity == "note" || l.Severity == "attention") &&
 		!strings.HasPrefix(l.Kind, "name-") && !strings.HasPrefix(l.Kind, "user-") && !slices.Contains(saidAnew, l.Kind)
 }
 

@@ -48,6 +48,7 @@ type tally struct {
 	severities                                     map[string]int64
 	kept                                           map[alike]int64 // problems by kind and severity, that were written
 	more                                           map[alike]int64 // and others
+	said                                           map[string]bool // folders of which there is a line
 }
 
 // alike are problems that are counted together. Those of one folder stay true as long as it does
@@ -141,6 +142,7 @@ func (r *Recorder) Line(m map[string]any, line []byte) {
 	case "folder":
 		t := r.user(key(m))
 		t.folders++
+		t.said[report.RawName(m, "folder")] = true
 		for name, n := range map[string]*int64{"messages_found": &t.found, "messages_written": &t.written,
 			"messages_verified": &t.verified, "messages_held": &t.held, "bytes": &t.bytes} {
 			v, _ := m[name].(int64)
@@ -183,7 +185,7 @@ func key(m map[string]any) string { return report.RawName(m, "user") }
 func (r *Recorder) user(name string) *tally {
 	t := r.users[name]
 	if t == nil {
-		t = &tally{severities: map[string]int64{}, kept: map[alike]int64{}, more: map[alike]int64{}}
+		t = &tally{severities: map[string]int64{}, kept: map[alike]int64{}, more: map[alike]int64{}, said: map[string]bool{}}
 		r.users[name] = t
 	}
 	return t
@@ -208,9 +210,17 @@ func (r *Recorder) User(name string) {
 	r.flush()
 }
 
-// unlisted writes how many problems of a user were not written one by one.
+// unlisted writes how many problems of a user were not written one by one. Files that are no
+// folders, of which he may have any number, are in one line: nothing of them outlives the run.
 func (r *Recorder) unlisted(name string, t *tally) {
+	more := map[alike]int64{}
 	for of, n := range t.more {
+		if name != "" && !t.said[of.folder] {
+			of.folder, of.mailbox = "", ""
+		}
+		more[of] += n
+	}
+	for of, n := range more {
 		m := map[string]any{"run": r.run, "message_type": "problem", "kind": of.kind, "severity": of.severity, "count": n, "unlisted": true,
 			"text": fmt.Sprintf("more of the same, beyond the first %d", maxAlike)}
 		report.AddName(m, "user", name)

@@ -77,7 +77,7 @@ func (e *Engine) mayAdopt(u *plan.User, m *mailbox) error {
 // nobody's mail. why says in which way Cyrus does not know them.
 func (e *Engine) mustHaveNoMail(m *mailbox, why string) error {
 	place := e.place(m)
-	name, err := undo.MessageFile(place)
+	name, err := undo.MessageFile(place, 1)
 	if err == nil && name != "" {
 		err = fmt.Errorf("%s, but %s has mail (%s): if it is the user's, Cyrus's reconstruct finds it, else move it away; nothing of this user was touched",
 			why, report.Quote(place.Messages()), name)

@@ -36,6 +36,22 @@ func (e *Engine) triageFilled(u *plan.User, m *mailbox) error {
 	return err
 }
 
+// enterFilled has Cyrus know a mailbox that an earlier run filled, and that cannot be filled anew,
+// as its folder is gone. Where its index is not found, Cyrus would make a new one (see
+// triageFilled), and what that run gave would be lost.
+func (e *Engine) enterFilled(u *plan.User, m *mailbox) error {
+	if err := e.rememberIndex(m); err != nil {
+		return err
+	}
+	if m.index == (cyrusspool.IndexState{}) {
+		e.leave(u, m, "cut-off", "a run was cut off after it wrote this mailbox, whose folder is gone, and its index is not where imapd.conf says now; "+
+			"it is left alone: change imapd.conf back, or put the folder back, and run again")
+		return nil
+	}
+	m.todo = enter
+	return nil
+}
+
 // neverEntered reports whether a mailbox that a run began, or filled and did not verify, is not
 // the one of its name that Cyrus has now: somebody made the account since that run looked. If
 // its user has been given anything beside his mailboxes, that is for a person to judge.
@@ -72,6 +88,18 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox) error {
 		prev := m.rec
 		prev.Manifest = m.rec.Previous
 		m.before = &prev
+	}
+	if (m.entered || m.rec.State == ledger.Filled) && m.index == (cyrusspool.IndexState{}) {
+		// It had one. Only that told what came in since, if Cyrus served it: it must not be filled anew.
+		file, err := undo.MessageFile(e.place(m), m.rec.UIDNext)
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.rec.Name, err)
+		}
+		if file != "" {
+			e.leave(u, m, "cut-off", fmt.Sprintf("a run was cut off while it wrote this mailbox, mail may have come in since (%s), and its index is not where imapd.conf says now; "+
+				"it is left alone: change imapd.conf back, and run again", file))
+			return nil
+		}
 	}
 	if !m.entered {
 		return nil

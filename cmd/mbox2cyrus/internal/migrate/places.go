@@ -49,7 +49,7 @@ func (e *Engine) leavePlaces(ctx context.Context, u *plan.User, m *mailbox) (lef
 	e.leave(u, m, "source-gone", fmt.Sprintf("it has mail of %s, which is no longer there, nor is all of its mail in %s now; the mailbox is left as it is: "+
 		"put the file back; or an empty one, if its mail is to go; or undo this user and migrate him again", strings.Join(quoted, " and "), report.Quote(m.folder.File.Path)))
 	if rec.State == ledger.Filled { // and Cyrus is still to know of it
-		m.todo = enter
+		return true, e.enterFilled(u, m)
 	}
 	return true, nil
 }

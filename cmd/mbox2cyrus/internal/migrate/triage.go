@@ -207,7 +207,7 @@ func (e *Engine) triageKnown(ctx context.Context, u *plan.User, m *mailbox) erro
 		// Its folder is gone, of which gone tells; that others are below it must not empty it.
 		m.todo = leave
 		if rec.State == ledger.Filled {
-			m.todo = enter
+			return e.enterFilled(u, m)
 		}
 		return nil
 	}

@@ -70,7 +70,7 @@ func (r *Review) Letters() (letters []*Letter, others int, err error) {
 			return nil, 0, err
 		}
 		err := h.each(func(_ string, ln history.Line) {
-			if l := byName[ln.User]; l != nil && ln.Type == "problem" && ln.Severity == report.Attention.String() && ln.HeldID == "" {
+			if l := byName[ln.User]; l != nil && ln.Type == "problem" && ln.Severity == report.Attention.String() && !ln.IsHeld() {
 				l.problem(problem(h, "", ln))
 			}
 		})

@@ -281,7 +281,7 @@ func (h *Host) each(do func(command string, ln history.Line)) error {
 // approved is a line as it is now: what is held may have been approved of since it was
 // written.
 func (h *Host) approved(ln history.Line) history.Line {
-	if ln.Severity == report.Note.String() || ln.HeldID == "" && !ln.OfHeld {
+	if ln.Severity == report.Note.String() || !ln.IsHeld() {
 		return ln
 	}
 	if ln.OfHeld && !h.waits(ln.User) {

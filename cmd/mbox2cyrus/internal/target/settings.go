@@ -3,7 +3,7 @@ package target
 import (
 	"context"
 	"fmt"
-	"slices"
+	"maps"
 	"strings"
 
 	"mbox2cyrus/cyrusspool"
@@ -44,8 +44,15 @@ func (c *Cyrus) stillSo() error {
 	if err != nil {
 		return fmt.Errorf("settings, read again: %w", err)
 	}
-	same := func(a, b cyrusspool.Setting) bool { return a.Key == b.Key && a.Value == b.Value }
-	if !slices.EqualFunc(c.conf.All(), now.All(), same) {
+	// In what order they are, and in which file, is all one, as none is there twice.
+	values := func(conf *cyrusspool.Conf) map[string]string {
+		m := map[string]string{}
+		for _, s := range conf.All() {
+			m[s.Key] = s.Value
+		}
+		return m
+	}
+	if !maps.Equal(values(c.conf), values(now)) {
 		return fmt.Errorf("%s was changed while this run went on, which goes by what it was before: put it back as it was, and run again", c.IMAPDConf)
 	}
 	return nil

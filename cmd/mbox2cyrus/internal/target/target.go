@@ -357,6 +357,9 @@ func (c *Cyrus) Reconstruct(ctx context.Context, entries map[string][]reconstruc
 		}
 	}
 	var rep reconstruct.Report
+	if err := c.stillSo(); err != nil { // before it makes indexes where there are none
+		return rep, err
+	}
 	for _, job := range []reconstruct.Job{whole, some} {
 		if len(job.Users) == 0 && len(job.Mailboxes) == 0 {
 			continue

@@ -18,16 +18,16 @@ import (
 // stays reports whether a mailbox was there before, and is to be again as it was.
 func stays(rec ledger.Mailbox) bool { return rec.Adopted && !rec.Recognised }
 
-// MessageFile returns the name of a message file that is in a mailbox's directory, "" if there is
-// none.
-func MessageFile(place cyrusspool.Place) (name string, err error) {
+// MessageFile returns the name of a message file of a UID from first on that is in a mailbox's
+// directory, "" if there is none.
+func MessageFile(place cyrusspool.Place, first uint32) (name string, err error) {
 	d, err := openIfThere(place.Roots.Data, place.Dir)
 	if d == nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	err = eachEntry(d, func(e fs.DirEntry) error {
-		if e.Type().IsRegular() && messageUID(e.Name()) > 0 {
+		if e.Type().IsRegular() && messageUID(e.Name()) >= max(1, first) {
 			name = e.Name()
 		}
 		return nil
