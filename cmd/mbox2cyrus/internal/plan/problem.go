@@ -60,7 +60,7 @@ func (p *Plan) SayWithoutMailbox(has func(cyrusspool.Name) bool) {
 		list += fmt.Sprintf(" and %d more", more)
 	}
 	p.Problems = append(p.Problems, report.Problem{Severity: report.Note, Offset: -1, Kind: "no-mailbox", Count: int64(count),
-		Text: fmt.Sprintf("users who have no mail yet get no mailbox: %s; Cyrus refuses mail for them until they have one (docs/runbook.md)", list)})
+		Text: fmt.Sprintf("users of whom no mail is brought get no mailbox: %s; Cyrus refuses mail for them until they have one (docs/runbook.md)", list)})
 }
 
 // adminProblem tells of a user who is one of Cyrus's administrators: altnamespace is not for
