@@ -30,6 +30,7 @@ type Log struct {
 	anew   bool                          // each run says all there is of a user: verify's
 	folder map[string]map[string][]state // by user and name of the folder
 	pop3   map[string]int                // run of each user's last pop3 line
+	wholes []*Run                        // as Wholes returns them, when all is read
 }
 
 // state is the run that read a folder last, and the last one that said anything of it. The
@@ -110,6 +111,7 @@ func read(path, command string) (*Log, error) {
 		}
 		return nil
 	})
+	l.wholes = l.Wholes()
 	return l, err
 }
 
@@ -191,9 +193,8 @@ func (l *Log) Wholes() (runs []*Run) {
 // HadTurn reports whether a user was finished since the last run began that Wholes returns and that
 // did not come to all of its users.
 func (l *Log) HadTurn(user string) bool {
-	wholes := l.Wholes()
-	i := slices.IndexFunc(wholes, func(run *Run) bool { return !run.cameToAll() })
-	return i < 0 || l.Users[user].Run >= wholes[i].Number
+	i := slices.IndexFunc(l.wholes, func(run *Run) bool { return !run.cameToAll() })
+	return i < 0 || l.Users[user].Run >= l.wholes[i].Number
 }
 
 // Each calls do for each line that holds now, in the order in which they were written:
@@ -222,7 +223,7 @@ func (l *Log) holds(ln Line) bool {
 			return true
 		}
 		// What is beside the users' mail is looked at by each run for a shard, too.
-		i := slices.IndexFunc(l.Wholes(), func(run *Run) bool { return run.Number == ln.Run })
+		i := slices.IndexFunc(l.wholes, func(run *Run) bool { return run.Number == ln.Run })
 		return i == 0 && ln.Folder != "" || i >= 0 && slices.Contains(leftUsers, ln.Kind)
 	}
 	user, ok := l.Users[ln.User]

@@ -17,7 +17,7 @@ import (
 
 // triageFilled looks after a mailbox that an earlier run filled with what the source still is.
 func (e *Engine) triageFilled(u *plan.User, m *mailbox) error {
-	if m.index == (cyrusspool.IndexState{}) {
+	if m.noIndex() {
 		// That run put it where imapd.conf has no index any more. Cyrus would make a new one,
 		// without UIDVALIDITY, flags and dates.
 		return e.triageCutOff(u, m)
@@ -43,7 +43,7 @@ func (e *Engine) enterFilled(u *plan.User, m *mailbox) error {
 	if err := e.rememberIndex(m); err != nil {
 		return err
 	}
-	if m.index == (cyrusspool.IndexState{}) {
+	if m.noIndex() {
 		e.leave(u, m, "cut-off", "a run was cut off after it wrote this mailbox, whose folder is gone, and its index is not where imapd.conf says now; "+
 			"it is left alone: change imapd.conf back, or put the folder back, and run again")
 		return nil
@@ -89,7 +89,7 @@ func (e *Engine) triageCutOff(u *plan.User, m *mailbox) error {
 		prev.Manifest = m.rec.Previous
 		m.before = &prev
 	}
-	if (m.entered || m.rec.State == ledger.Filled) && m.index == (cyrusspool.IndexState{}) {
+	if (m.entered || m.rec.State == ledger.Filled) && m.noIndex() {
 		// It had one. Only that told what came in since, if Cyrus served it: it must not be filled anew.
 		file, err := undo.MessageFile(e.place(m), m.rec.UIDNext)
 		if err != nil {

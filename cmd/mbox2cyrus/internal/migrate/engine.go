@@ -7,7 +7,6 @@ package migrate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -370,14 +369,7 @@ func (e *Engine) gone(u *plan.User, j *job) error {
 		if rec.Folder == "" || there[rec.Name] || u.WasRetired(rec) {
 			continue
 		}
-		text := u.CutOffAndGone(rec)
-		if text == "" {
-			text = fmt.Sprintf("%s was migrated, but %s; the mailbox stays", rec.Name, u.WhyGone(rec))
-			if u.LeftOut(rec) == nil {
-				text += ": remove it in Cyrus if it is not wanted"
-			}
-		}
-		e.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone", Text: text})
+		e.Report.Problem(u.SourceGone(rec, "; the mailbox stays", ": remove it in Cyrus if it is not wanted"))
 		e.reportHeldBefore(rec.Name)
 	}
 	return nil

@@ -35,6 +35,9 @@ type mailbox struct {
 	doubts   map[string]int64
 }
 
+// noIndex reports whether there was no index where Cyrus looks for it.
+func (m *mailbox) noIndex() bool { return m.index == cyrusspool.IndexState{} }
+
 func (m *mailbox) folderName() string {
 	if m.folder == nil {
 		return ""

@@ -150,9 +150,23 @@ func (u *User) WhyGone(rec ledger.Mailbox) string {
 	}
 }
 
-// CutOffAndGone says what to do with a mailbox whose folder was not found and in which a run was
+// SourceGone tells of a mailbox whose folder was not found: what to do where a run was cut off in
+// it, else that it was migrated. Then comes what becomes of the mailbox, and, unless the folder may
+// be there still, wayOn.
+func (u *User) SourceGone(rec ledger.Mailbox, becomes, wayOn string) report.Problem {
+	text := u.cutOffAndGone(rec)
+	if text == "" {
+		text = fmt.Sprintf("%s was migrated, but %s", rec.Name, u.WhyGone(rec)) + becomes
+		if u.LeftOut(rec) == nil {
+			text += wayOn
+		}
+	}
+	return report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone", Text: text}
+}
+
+// cutOffAndGone says what to do with a mailbox whose folder was not found and in which a run was
 // cut off; "" of another, which was migrated.
-func (u *User) CutOffAndGone(rec ledger.Mailbox) string {
+func (u *User) cutOffAndGone(rec ledger.Mailbox) string {
 	switch rec.State {
 	case ledger.Begun:
 		return fmt.Sprintf("a run was cut off while it wrote %s, and %s: what Cyrus has of it is not what the folder had; put the folder back and run migrate again, or undo it", rec.Name, u.WhyGone(rec))

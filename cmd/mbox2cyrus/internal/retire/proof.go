@@ -42,7 +42,11 @@ func (r *Retirer) isProved(ctx context.Context, u *plan.User) (bool, error) {
 			}
 		}
 	}
-	if err := v.Run(ctx, &plan.Plan{Users: []*plan.User{&one}}); err != nil {
+	alone := &plan.Plan{Users: []*plan.User{&one}}
+	if err := verify.CheckRules(v.Ledger, alone, v.Source.Rules.String()); err != nil {
+		return false, err
+	}
+	if err := v.Run(ctx, alone); err != nil {
 		return false, err
 	}
 	moved := map[string]bool{}

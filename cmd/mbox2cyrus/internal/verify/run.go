@@ -71,11 +71,8 @@ type Sink interface {
 }
 
 // Run verifies the users of a plan. Whatever is found is reported; the error is
-// the context's, or the ledger's, or that of [CheckRules].
+// the context's. [CheckRules] must have taken the plan.
 func (v *Verifier) Run(ctx context.Context, p *plan.Plan) error {
-	if err := CheckRules(v.Ledger, p, v.Source.Rules.String()); err != nil {
-		return err
-	}
 	jobs := max(1, v.Jobs)
 	v.idle = &beside.Pool{}
 	v.idle.Add(jobs)
@@ -195,14 +192,7 @@ func (v *Verifier) ours(u *plan.User, f *plan.Folder) (bool, error) {
 
 // tellGone tells of a mailbox whose folder is gone.
 func (v *Verifier) tellGone(ctx context.Context, u *plan.User, rec ledger.Mailbox) {
-	text := u.CutOffAndGone(rec)
-	if text == "" {
-		text = fmt.Sprintf("%s was migrated, but %s", rec.Name, u.WhyGone(rec))
-		if u.LeftOut(rec) == nil {
-			text += "; what was migrated is in Cyrus only: remove it there if it is not wanted"
-		}
-	}
-	v.Report.Problem(report.Problem{Severity: report.Attention, User: u.Name, Folder: string(rec.Folder), Mailbox: rec.Name, Offset: -1, Kind: "source-gone", Text: text})
+	v.Report.Problem(u.SourceGone(rec, "", "; what was migrated is in Cyrus only: remove it there if it is not wanted"))
 	if err := v.held(ctx, rec, string(rec.Folder)); err != nil && ctx.Err() == nil {
 		v.failed(u, string(rec.Folder), err)
 	}
