@@ -33,6 +33,47 @@ func metaLines(srv *cyrustest.Server) []string {
 	return []string{"metapartition-default: " + srv.Meta, "metapartition_files: header index cache"}
 }
 
+// moveMeta changes imapd.conf by metaLines; back puts the old one in its place.
+func moveMeta(t *testing.T, srv *cyrustest.Server) (back func()) {
+	t.Helper()
+	was, err := os.ReadFile(srv.Conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendConf(t, srv, metaLines(srv)...)
+	return func() {
+		t.Helper()
+		if err := os.WriteFile(srv.Conf, was, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// editConfAt returns a directory of Cyrus's programs of which one changes imapd.conf first, by the
+// shell command edit.
+func editConfAt(t *testing.T, srv *cyrustest.Server, program, edit string) (bin string) {
+	t.Helper()
+	if err := os.Chown(srv.Conf, srv.UID, srv.GID); err != nil {
+		t.Fatal(err)
+	}
+	bin = filepath.Join(srv.Dir, "bin")
+	wrapProgram(t, srv, bin, program, edit+"\n")
+	return bin
+}
+
+// addMeta is a shell command that does what moveMeta does, once.
+func addMeta(srv *cyrustest.Server) string {
+	return fmt.Sprintf("grep -q metapartition %s || printf '%s\\n' >>%[1]s", srv.Conf, strings.Join(metaLines(srv), `\n`))
+}
+
+// cutOffAt has migrate end with exit code 1 where it comes to one of Cyrus's programs.
+func cutOffAt(t *testing.T, srv *cyrustest.Server, do func(want int, args ...string) outcome, program string) {
+	t.Helper()
+	bin := filepath.Join(srv.Dir, "bin")
+	wrapProgram(t, srv, bin, program, "exit 75\n")
+	do(1, "migrate", "--cyrus-bin", bin)
+}
+
 // TestSettingsChangedMeanwhile: imapd.conf is changed while migrate is at work. Cyrus's programs go
 // by the new one, and make indexes of their own in another place: mailboxes are not taken for
 // proved by those that they were given in the old place.
@@ -45,14 +86,10 @@ func TestSettingsChangedMeanwhile(t *testing.T) {
 			seenAndFlagged(h)
 			state := filepath.Join(t.TempDir(), "state")
 			was, err := os.ReadFile(srv.Conf)
-			if err == nil {
-				err = os.Chown(srv.Conf, srv.UID, srv.GID)
-			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			bin := filepath.Join(srv.Dir, "bin")
-			wrapProgram(t, srv, bin, program, fmt.Sprintf("grep -q metapartition %s || printf '%s\\n' >>%[1]s\n", srv.Conf, strings.Join(metaLines(srv), `\n`)))
+			bin := editConfAt(t, srv, program, addMeta(srv))
 			flags := flagsFor(srv, h.root, state)
 			o := runJSON(t, append([]string{"migrate", "--cyrus-bin", bin}, flags...)...)
 			if p := o.problems("user-failed"); o.code != 1 || len(p) != 1 || !strings.Contains(p[0]["text"].(string), "was changed while this run went on") {
@@ -75,11 +112,7 @@ func TestSettingsChangedBeforeReconstruct(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
 	seenAndFlagged(h)
-	if err := os.Chown(srv.Conf, srv.UID, srv.GID); err != nil {
-		t.Fatal(err)
-	}
-	bin := filepath.Join(srv.Dir, "bin")
-	wrapProgram(t, srv, bin, "mbpath", fmt.Sprintf("grep -q metapartition %s || printf '%s\\n' >>%[1]s\n", srv.Conf, strings.Join(metaLines(srv), `\n`)))
+	bin := editConfAt(t, srv, "mbpath", addMeta(srv))
 	do := runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)
 	if o := do(1, "migrate", "--cyrus-bin", bin); len(o.problems("user-failed")) != 1 || len(o.problems("reconstruct-complaint")) > 0 {
 		t.Errorf("the first run:\n%s", o.stderr)
@@ -94,11 +127,7 @@ func TestSettingsInAnotherOrder(t *testing.T) {
 	srv := cyrustest.ForTest(t, cyrustest.Options{})
 	h := newPassHost(t)
 	seenAndFlagged(h)
-	if err := os.Chown(srv.Conf, srv.UID, srv.GID); err != nil {
-		t.Fatal(err)
-	}
-	bin := filepath.Join(srv.Dir, "bin")
-	wrapProgram(t, srv, bin, "ctl_mboxlist", fmt.Sprintf("settings=$(sort %s)\necho \"$settings\" >%[1]s\n", srv.Conf))
+	bin := editConfAt(t, srv, "ctl_mboxlist", fmt.Sprintf("settings=$(sort %s)\necho \"$settings\" >%[1]s", srv.Conf))
 	runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)(0, "migrate", "--cyrus-bin", bin)
 }
 
@@ -111,9 +140,7 @@ func TestSettingsChangedAfterCutOff(t *testing.T) {
 	seenAndFlagged(h)
 	state := filepath.Join(t.TempDir(), "state")
 	do := runWith(t, flagsFor(srv, h.root, state)...)
-	bin := filepath.Join(srv.Dir, "bin")
-	wrapProgram(t, srv, bin, "mbpath", "exit 75\n")
-	do(1, "migrate", "--cyrus-bin", bin)
+	cutOffAt(t, srv, do, "mbpath")
 	appendConf(t, srv, metaLines(srv)...)
 	do(0, "migrate")
 	do(0, "verify", "--level", "content")
@@ -130,14 +157,8 @@ func TestSettingsChangedAfterCutOffAndGone(t *testing.T) {
 			h := newPassHost(t)
 			seenAndFlagged(h)
 			do := runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)
-			bin := filepath.Join(srv.Dir, "bin")
-			wrapProgram(t, srv, bin, "mbpath", "exit 75\n")
-			do(1, "migrate", "--cyrus-bin", bin)
-			was, err := os.ReadFile(srv.Conf)
-			if err != nil {
-				t.Fatal(err)
-			}
-			appendConf(t, srv, metaLines(srv)...)
+			cutOffAt(t, srv, do, "mbpath")
+			confBack := moveMeta(t, srv)
 			work, away := filepath.Join(h.root, "home/joe/mail/work"), filepath.Join(h.root, "work")
 			if err := os.Rename(work, away); err != nil {
 				t.Fatal(err)
@@ -148,16 +169,14 @@ func TestSettingsChangedAfterCutOffAndGone(t *testing.T) {
 				}
 			}
 			if back == "folder" {
-				err = os.Rename(away, work)
+				if err := os.Rename(away, work); err != nil {
+					t.Fatal(err)
+				}
 				do(0, "migrate")
 				do(0, "verify", "--level", "content")
 			} else {
-				// joe's INBOX is where the other imapd.conf has it.
-				err = os.WriteFile(srv.Conf, was, 0o644)
-				do(2, "migrate")
-			}
-			if err != nil {
-				t.Fatal(err)
+				confBack()
+				do(2, "migrate") // joe's INBOX is where the other imapd.conf has it
 			}
 			if got := describe(serve(t, srv)["work"]); !slices.Equal(got, []string{`17 \Seen 22`}) {
 				t.Errorf("work has %q", got)
@@ -173,21 +192,13 @@ func TestSettingsChangedAfterMailCame(t *testing.T) {
 	h := newPassHost(t)
 	seenAndFlagged(h)
 	do := runWith(t, flagsFor(srv, h.root, filepath.Join(t.TempDir(), "state"))...)
-	bin := filepath.Join(srv.Dir, "bin")
-	wrapProgram(t, srv, bin, "reconstruct", "exit 75\n")
-	do(1, "migrate", "--cyrus-bin", bin)
+	cutOffAt(t, srv, do, "reconstruct")
 	useCyrus(t, srv, appendMail)
-	was, err := os.ReadFile(srv.Conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	appendConf(t, srv, metaLines(srv)...)
+	back := moveMeta(t, srv)
 	if o := do(2, "migrate"); len(o.problems("cut-off")) != 1 {
 		t.Errorf("migrate tells of no mailbox that is left:\n%s", o.stderr)
 	}
-	if err := os.WriteFile(srv.Conf, was, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	back()
 	do(2, "migrate")
 	if got, want := describe(serve(t, srv)["INBOX"]), []string{`1 \Flagged,\Seen 22`, "2  33"}; !slices.Equal(got, want) {
 		t.Errorf("INBOX has %q, want %q", got, want)
@@ -202,17 +213,11 @@ func TestSettingsChangedAfterMailCameLater(t *testing.T) {
 	c.write("var/mail/joe", letter(1)+letter(2))
 	c.killAt("write", c.box("2."), c.migrate("--quiet")...)
 	useCyrus(t, c.srv, appendMail)
-	was, err := os.ReadFile(c.srv.Conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	appendConf(t, c.srv, metaLines(c.srv)...)
+	back := moveMeta(t, c.srv)
 	if o := c.pass(2, c.migrate()...); len(o.problems("cut-off")) != 1 {
 		t.Errorf("migrate tells of no mailbox that is left:\n%s", o.stderr)
 	}
-	if err := os.WriteFile(c.srv.Conf, was, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	back()
 	if got, want := describe(serve(t, c.srv)["INBOX"]), []string{"1  22", "2  33"}; !slices.Equal(got, want) {
 		t.Errorf("INBOX has %q, want %q", got, want)
 	}
